@@ -1,0 +1,2 @@
+//! Source or a ready binary to an image.
+#![forbid(unsafe_code)]

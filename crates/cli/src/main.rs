@@ -1,0 +1,3 @@
+//! ounce: micro-containers.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! The Linux kernel, typed.
+#![no_std]

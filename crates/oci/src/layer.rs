@@ -1,0 +1,167 @@
+//! Layers: writing the smallest valid, deterministic one, and reading any
+//! that others wrote, with every hostile form refused.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use crate::model::Descriptor;
+use crate::{DiffId, Digest};
+
+/// One file, folder or link to be written into a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the root, without leading `/` or `./`: `etc/passwd`.
+    pub path: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits, set-id and sticky included.
+    pub mode: u32,
+    /// Owner; 0 unless the file must be another's.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// What an [`Entry`] is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A folder.
+    Directory,
+    /// A file with these bytes.
+    File(Content),
+    /// A symbolic link to this target, as it stands.
+    Symlink(String),
+    /// Another name of an earlier entry.
+    Hardlink(String),
+}
+
+/// Where a file's bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// From memory.
+    Bytes(Vec<u8>),
+    /// From a file of the host.
+    Host(PathBuf),
+}
+
+/// How a layer is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, at the best level: every engine reads it.
+    #[default]
+    Gzip,
+    /// zstd: smaller and faster, but docker 20.10, umoci and Lambda refuse it.
+    Zstd,
+}
+
+/// How a layer is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LayerOptions {
+    /// How it is compressed.
+    pub compression: Compression,
+    /// Modification time of every entry in seconds since 1970: `SOURCE_DATE_EPOCH`, else 0.
+    pub mtime: u64,
+}
+
+/// A layer that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenLayer {
+    /// Media type, digest and size of the compressed blob.
+    pub descriptor: Descriptor,
+    /// The same digest, typed.
+    pub digest: Digest,
+    /// Digest of the tar.
+    pub diff_id: DiffId,
+    /// Bytes of the tar.
+    pub uncompressed_bytes: u64,
+}
+
+/// An entry as it was read from a layer; `path` is normalised and safe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadEntry {
+    /// Relative, `/`-separated, never with `..`, empty or `.` parts.
+    pub path: String,
+    /// What it is.
+    pub kind: ReadKind,
+    /// Permission bits, set-id and sticky included.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Seconds since 1970.
+    pub mtime: u64,
+    /// Bytes of content.
+    pub size: u64,
+    /// PAX extended attributes (`SCHILY.xattr.*`), name without the prefix.
+    pub xattrs: Vec<(String, Vec<u8>)>,
+}
+
+/// What a [`ReadEntry`] is. Whiteouts are told apart here, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadKind {
+    /// A folder.
+    Directory,
+    /// A file.
+    File,
+    /// A symbolic link and its target, unchecked: it may point anywhere.
+    Symlink(String),
+    /// A hard link to this normalised path.
+    Hardlink(String),
+    /// A character device (major, minor).
+    CharDevice(u32, u32),
+    /// A block device (major, minor).
+    BlockDevice(u32, u32),
+    /// A named pipe.
+    Fifo,
+    /// `.wh.NAME`: `path` is the lower file that is hidden.
+    Whiteout,
+    /// `.wh..wh..opq`: `path` is the folder whose lower content is hidden.
+    Opaque,
+}
+
+/// A layer could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {}
+
+/// Bounds on what a layer from outside may make us do.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimits {
+    /// Most bytes of tar in all.
+    pub uncompressed_bytes: u64,
+    /// Most times the compressed size that the tar may be, past the first 64 MiB.
+    pub ratio: u64,
+    /// Most entries.
+    pub entries: u64,
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        Self {
+            uncompressed_bytes: 64 << 30,
+            ratio: 1100,
+            entries: 10_000_000,
+        }
+    }
+}
+
+/// A layer being read: blob digest, diff ID, limits and each header are
+/// checked, and the first fault ends it with an error.
+pub struct LayerReader {
+    _private: (),
+}
+
+impl LayerReader {
+    /// Calls `visit` for every entry in order, with the content to be read or left.
+    ///
+    /// # Errors
+    /// What the archive breaks, or what `visit` returned.
+    pub fn for_each<E: From<LayerError>>(
+        self,
+        _visit: impl FnMut(ReadEntry, &mut dyn Read) -> Result<(), E>,
+    ) -> Result<(), E> {
+        todo!()
+    }
+}

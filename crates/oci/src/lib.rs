@@ -1,0 +1,23 @@
+//! OCI images: digests, names, layers, the store and its archives.
+//!
+//! The one noun is [`Image`](image::Image), which can live in many places:
+//! ounce's own store, an OCI layout folder, an OCI or a docker archive. This
+//! is the only crate that hashes. It leaves the meaning of files to `rootfs`.
+#![forbid(unsafe_code)]
+
+pub mod blobs;
+pub mod digest;
+pub mod image;
+pub mod layer;
+pub mod model;
+pub mod place;
+pub mod platform;
+pub mod reference;
+pub mod store;
+
+pub use digest::{DiffId, Digest};
+pub use image::Image;
+pub use place::Place;
+pub use platform::Platform;
+pub use reference::Reference;
+pub use store::Store;

@@ -1,0 +1,2 @@
+//! Isolated start of an image, a folder or a program.
+#![forbid(unsafe_code)]

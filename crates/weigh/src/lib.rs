@@ -1,0 +1,2 @@
+//! What an image carries, in bytes and in surface.
+#![forbid(unsafe_code)]
