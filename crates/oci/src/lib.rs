@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod blobs;
+pub mod bytes;
 pub mod digest;
 pub mod image;
 pub mod layer;
@@ -15,6 +16,7 @@ pub mod platform;
 pub mod reference;
 pub mod store;
 
+pub use bytes::ByteSize;
 pub use digest::{DiffId, Digest};
 pub use image::Image;
 pub use place::Place;
