@@ -9,11 +9,16 @@ pub mod blobs;
 pub mod digest;
 pub mod image;
 pub mod layer;
+pub mod layout;
+mod lock;
 pub mod model;
 pub mod place;
 pub mod platform;
 pub mod reference;
+mod sink;
+mod spool;
 pub mod store;
+mod tar;
 
 pub use digest::{DiffId, Digest};
 pub use image::Image;
