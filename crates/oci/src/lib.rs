@@ -10,11 +10,16 @@ pub mod bytes;
 pub mod digest;
 pub mod image;
 pub mod layer;
+pub mod layout;
+mod lock;
 pub mod model;
 pub mod place;
 pub mod platform;
 pub mod reference;
+mod sink;
+mod spool;
 pub mod store;
+mod tar;
 
 pub use bytes::ByteSize;
 pub use digest::{DiffId, Digest};

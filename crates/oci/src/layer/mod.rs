@@ -1,9 +1,13 @@
 //! Layers: writing the smallest valid, deterministic one, and reading any
 //! that others wrote, with every hostile form refused.
 
-use std::io::Read;
+mod compress;
+pub(crate) mod write;
+
+use std::io::{self, Read};
 use std::path::PathBuf;
 
+use crate::blobs::BlobError;
 use crate::model::Descriptor;
 use crate::{DiffId, Digest};
 
@@ -124,7 +128,48 @@ pub enum ReadKind {
 
 /// A layer could not be written or read.
 #[derive(Debug, thiserror::Error)]
-pub enum LayerError {}
+pub enum LayerError {
+    /// A path that does not belong into a layer.
+    #[error("entry {path:?} cannot stand in a layer: {why}")]
+    Path {
+        /// The entry.
+        path: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+    /// Two entries of one path.
+    #[error("entry {path:?} is given twice")]
+    Twice {
+        /// The path.
+        path: String,
+    },
+    /// A hard link to what is not a file of the same layer.
+    #[error("hard link {path:?} points to {target:?}, which is no file of this layer")]
+    Target {
+        /// The link.
+        path: String,
+        /// What it points to.
+        target: String,
+    },
+    /// A file of the host cannot be read.
+    #[error("reading {path}")]
+    Host {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of the host became shorter while it was read.
+    #[error("{path} was changed while it was read")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The blob cannot be read or written.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
 
 /// Bounds on what a layer from outside may make us do.
 #[derive(Debug, Clone, Copy)]
@@ -154,6 +199,14 @@ pub struct LayerReader {
 }
 
 impl LayerReader {
+    pub(crate) fn open(
+        _blobs: &crate::blobs::Blobs,
+        _layer: &crate::image::Layer,
+        _limits: ReadLimits,
+    ) -> Result<Self, LayerError> {
+        todo!()
+    }
+
     /// Calls `visit` for every entry in order, with the content to be read or left.
     ///
     /// # Errors
