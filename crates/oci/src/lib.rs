@@ -5,8 +5,10 @@
 //! is the only crate that hashes. It leaves the meaning of files to `rootfs`.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod blobs;
 pub mod digest;
+mod docker;
 pub mod image;
 pub mod layer;
 pub mod layout;
@@ -18,7 +20,7 @@ pub mod reference;
 mod sink;
 mod spool;
 pub mod store;
-mod tar;
+pub mod tar;
 
 pub use digest::{DiffId, Digest};
 pub use image::Image;
