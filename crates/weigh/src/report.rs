@@ -1,5 +1,7 @@
 //! Weights as documents, and weights side by side.
 
+use std::borrow::Borrow;
+
 use ounce_oci::ByteSize;
 use serde::Serialize;
 
@@ -78,9 +80,12 @@ pub struct Row {
 }
 
 /// Puts weights side by side, against the first.
-pub fn compare(weights: &[&Weight]) -> Comparison {
+pub fn compare<W: Borrow<Weight>>(weights: &[W]) -> Comparison {
     let row = |measure, value: fn(&Weight) -> u64| {
-        let values: Vec<u64> = weights.iter().map(|weight| value(weight)).collect();
+        let values: Vec<u64> = weights
+            .iter()
+            .map(|weight| value(weight.borrow()))
+            .collect();
         let first = values.first().copied().unwrap_or(0);
         let ratio = |&value: &u64| (first > 0).then(|| value as f64 / first as f64);
         Row {
