@@ -34,7 +34,7 @@ pub enum ContentError {
         path: PathBuf,
         /// What is wrong.
         #[source]
-        source: LayerError,
+        source: Box<LayerError>,
     },
     /// Its bytes could not be read or passed on.
     #[error("copying {path:?} of the image")]
@@ -50,13 +50,13 @@ pub enum ContentError {
 /// Ends the walk over a layer.
 enum Stop {
     Done(u64),
-    Layer(LayerError),
+    Layer(Box<LayerError>),
     Copy(io::Error),
 }
 
 impl From<LayerError> for Stop {
     fn from(error: LayerError) -> Self {
-        Self::Layer(error)
+        Self::Layer(Box::new(error))
     }
 }
 
@@ -80,7 +80,7 @@ pub fn copy_file(
     let content = tree.content(id);
     let layer = |source| ContentError::Layer {
         path: found.clone(),
-        source,
+        source: Box::new(source),
     };
     let mut number = 0;
     let walked = image
@@ -95,7 +95,7 @@ pub fn copy_file(
         });
     match walked {
         Err(Stop::Done(bytes)) => Ok(bytes),
-        Err(Stop::Layer(source)) => Err(layer(source)),
+        Err(Stop::Layer(source)) => Err(layer(*source)),
         Err(Stop::Copy(source)) => Err(ContentError::Copy {
             path: found,
             source,

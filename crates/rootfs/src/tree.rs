@@ -105,7 +105,7 @@ pub struct Hidden<'tree> {
 pub enum TreeError {
     /// A layer.
     #[error(transparent)]
-    Layer(#[from] LayerError),
+    Layer(Box<LayerError>),
     /// A folder or file of the host.
     #[error("reading {}", path.display())]
     Host {
@@ -134,6 +134,12 @@ pub enum TreeError {
         /// Where it points.
         target: PathBuf,
     },
+}
+
+impl From<LayerError> for TreeError {
+    fn from(error: LayerError) -> Self {
+        Self::Layer(Box::new(error))
+    }
 }
 
 /// A path leads nowhere.

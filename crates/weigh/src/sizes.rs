@@ -131,7 +131,7 @@ pub enum MeasureError {
         digest: Digest,
         /// What is wrong with it.
         #[source]
-        source: LayerError,
+        source: Box<LayerError>,
     },
     /// A layer names what cannot be.
     #[error("merging layer {digest}")]
@@ -140,7 +140,7 @@ pub enum MeasureError {
         digest: Digest,
         /// What is wrong with it.
         #[source]
-        source: TreeError,
+        source: Box<TreeError>,
     },
     /// A file in a layer cannot be read.
     #[error("reading the files of layer {digest}")]
@@ -153,19 +153,19 @@ pub enum MeasureError {
     },
     /// The program cannot be read.
     #[error("reading the program of the image")]
-    Program(#[source] ContentError),
+    Program(#[source] Box<ContentError>),
 }
 
 /// What ends the walk over a layer.
 enum Stop {
-    Layer(LayerError),
-    Tree(TreeError),
+    Layer(Box<LayerError>),
+    Tree(Box<TreeError>),
     Read(io::Error),
 }
 
 impl From<LayerError> for Stop {
     fn from(error: LayerError) -> Self {
-        Self::Layer(error)
+        Self::Layer(Box::new(error))
     }
 }
 
@@ -194,10 +194,12 @@ pub fn measure(image: &Image) -> Result<Weight, MeasureError> {
         let mut alone = Vec::new();
         image
             .open_layer(layer, ReadLimits::default())
-            .map_err(|source| Stop::Layer(source).of(layer.digest))?
+            .map_err(|source| Stop::from(source).of(layer.digest))?
             .for_each(|entry, from| {
                 count += 1;
-                let content = builder.entry(&entry).map_err(Stop::Tree)?;
+                let content = builder
+                    .entry(&entry)
+                    .map_err(|error| Stop::Tree(Box::new(error)))?;
                 if let (Some(id), ReadKind::File) = (content, &entry.kind) {
                     ids.push(id);
                     alone.push(deflated::size(from).map_err(Stop::Read)?);
@@ -351,7 +353,7 @@ fn program(image: &Image, tree: &Tree) -> Result<Option<Program>, MeasureError> 
             program.fault = Some(fault.to_string());
             return Ok(Some(program));
         }
-        Err(fault) => return Err(MeasureError::Program(fault)),
+        Err(fault) => return Err(MeasureError::Program(Box::new(fault))),
     };
     if let Some(script) = Script::read(&data) {
         program.interpreter = Some(script.program().to_owned());
