@@ -58,7 +58,7 @@ pub fn check(weight: &Weight, budget: ByteSize) -> Verdict {
     heaviest.push(part(Part::Documents, ByteSize(documents)));
     heaviest.push(part(Part::Hidden, weight.waste.compressed_bytes));
     heaviest.retain(|one| one.bytes.0 > 0);
-    heaviest.sort_by(|a, b| b.bytes.cmp(&a.bytes));
+    heaviest.sort_by_key(|one| std::cmp::Reverse(one.bytes));
     heaviest.truncate(TOLD);
     let facts = weight.program.as_ref().and_then(|it| it.elf.as_ref());
     Verdict {

@@ -12,7 +12,8 @@
 //! identity of the boot it was made in, and after another boot it is made
 //! anew; only what was large is flushed, marked as durable, and kept.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -197,9 +198,14 @@ fn trusted(made: &Path) -> bool {
 /// Which boot this is. Where there is no `/proc`, all boots are one: a cache
 /// is then trusted as every other file is.
 fn boot() -> String {
-    std::fs::read_to_string(BOOT_ID).map_or_else(
-        |_| "unknown".to_owned(),
-        |text| format!("boot:{}", text.trim()),
+    let mut id = [0; 64];
+    let read = File::open(BOOT_ID).and_then(|mut file| file.read(&mut id));
+    let text = read
+        .ok()
+        .and_then(|count| std::str::from_utf8(&id[..count]).ok());
+    text.map_or_else(
+        || "unknown".to_owned(),
+        |text| format!("boot:{}", text.trim_end()),
     )
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions};
 use ounce_oci::model::{ImageConfiguration, ImageManifest, MediaType};
@@ -157,4 +158,72 @@ fn damaged_layer_leaves_nothing_in_the_cache() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert_eq!(left, [format!("{}.lock", image.digest.hex())]);
+}
+
+/// Set for the child of the test below: the folder it works in.
+const CHILD: &str = "OUNCE_TEST_UNPACK_IN";
+
+/// Many small files, so that a kill mostly comes in their midst.
+fn many() -> Vec<Entry> {
+    let mut entries = vec![entry("d", EntryKind::Directory, 0o755)];
+    entries.extend((0..400).map(|i| file(&format!("d/{i:03}"), &format!("file {i}"), 0o644)));
+    entries
+}
+
+#[test]
+fn unpacking_that_is_killed_at_any_point_leaves_all_or_nothing() {
+    if let Some(folder) = std::env::var_os(CHILD) {
+        let store = Store::open(Path::new(&folder).join("store")).unwrap();
+        let image = store
+            .image(&"test".parse().unwrap(), &"linux/amd64".parse().unwrap())
+            .unwrap();
+        ensure(&Path::new(&folder).join("cache"), &image).unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(
+        &Store::open(folder.path().join("store")).unwrap(),
+        &[many()],
+    );
+    let cache = folder.path().join("cache");
+    let made = cache.join(image.digest.hex());
+    let child = || {
+        Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "image::unpacking_that_is_killed_at_any_point_leaves_all_or_nothing",
+            ])
+            .env(CHILD, folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let making = cache.join(format!("{}.making", image.digest.hex()));
+    let written = || fs::read_dir(making.join("root/d")).map_or(0, Iterator::count);
+    let whole_tree = |root: &Path| Tree::of_folder(root).unwrap().iter().count() == 401 + 5;
+    let (mut midway, mut done) = (0, 0);
+    // Each child is killed a few files later than the one before.
+    for files in (0..=420).step_by(14) {
+        collect(&cache, &[]).unwrap();
+        let mut child = child();
+        while written() < files && !made.exists() && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let _ = child.kill();
+        child.wait().unwrap();
+        midway += u32::from(making.exists());
+        if made.exists() {
+            assert!(
+                whole_tree(&made.join("root")),
+                "half an image after {files} files"
+            );
+            done += 1;
+        }
+    }
+    assert!(
+        midway > 0 && done > 0,
+        "killed midway {midway} times, done {done} times"
+    );
+    assert!(whole_tree(&ensure(&cache, &image).unwrap()));
 }

@@ -1,5 +1,7 @@
 //! An image made by hand weighs what it must, to the byte.
 
+#![allow(clippy::unwrap_used, reason = "tests end here")]
+
 use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions};
 use ounce_oci::model::{ImageConfiguration, ImageManifest, MediaType};
 use ounce_oci::{ByteSize, Image, Store};
