@@ -1,2 +1,10 @@
-//! The files of an image: merged tree, ELF facts, unpacking.
+//! The files of an image: merged tree, ELF facts, scripts, unpacking.
+//!
+//! Everything here reads what others wrote and trusts none of it: an image is
+//! data from outside. Hashing, archives and names belong to `oci`.
 #![forbid(unsafe_code)]
+
+pub mod elf;
+pub mod unpack;
+
+pub use elf::{Elf, ElfFacts};
