@@ -281,3 +281,6 @@ fn host(step: &'static str, path: &Path) -> impl FnOnce(Errno) -> UnpackError {
         source: errno.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
