@@ -1,2 +1,5 @@
 //! The Linux kernel, typed.
 #![no_std]
+
+pub mod descriptor;
+pub mod signal;
