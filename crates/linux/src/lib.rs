@@ -1,2 +1,4 @@
 //! The Linux kernel, typed.
 #![no_std]
+
+pub mod mask;

@@ -1,2 +1,4 @@
 //! Isolated start of an image, a folder or a program.
 #![forbid(unsafe_code)]
+
+pub mod publish;
