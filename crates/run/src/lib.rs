@@ -1,4 +1,5 @@
 //! Isolated start of an image, a folder or a program.
 #![forbid(unsafe_code)]
 
+pub mod proxy;
 pub mod publish;
