@@ -17,13 +17,15 @@ pub(crate) struct Host {
     pub(crate) processor: String,
     pub(crate) processors: usize,
     pub(crate) memory_mb: u64,
+    /// Load averages over 1, 5 and 15 minutes when the run began: who else was busy.
+    pub(crate) load: String,
     /// Name and version of everybody who took part.
     pub(crate) versions: Vec<(String, String)>,
 }
 
 impl Host {
     /// Reads the machine. What cannot be read is said to be unknown.
-    pub(crate) fn read(versions: Vec<(String, String)>) -> Host {
+    pub(crate) fn read(load: String, versions: Vec<(String, String)>) -> Host {
         let unknown = || "unknown".to_owned();
         let seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -40,9 +42,19 @@ impl Host {
             memory_mb: field("/proc/meminfo", "MemTotal:")
                 .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
                 .map_or(0, |kilobytes| kilobytes / 1024),
+            load,
             versions,
         }
     }
+}
+
+/// The load averages now.
+pub(crate) fn load() -> String {
+    let text = field("/proc/loadavg", "").unwrap_or_default();
+    text.split_whitespace()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// The rest of the first line that begins with `prefix`.

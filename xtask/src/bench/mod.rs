@@ -46,6 +46,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
 fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result<Report> {
     let programs = Programs::make(options, stage)?;
+    let load = host::load();
     let mut field = Field::gather(&Ground {
         options,
         stage,
@@ -69,7 +70,7 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
     Ok(Report {
         schema: "ounce-bench/1",
         command: command_line(arguments),
-        host: Host::read(field.versions),
+        host: Host::read(load, field.versions),
         suites,
     })
 }

@@ -188,7 +188,7 @@ pub(crate) fn markdown(report: &Report) -> String {
     out.push_str("# Benchmarks\n\n");
     let _ = writeln!(
         out,
-        "Measured {} by `{}` on {} ({} processors, {} MB of memory), Linux {}, {}. \
+        "Measured {} by `{}` on {} ({} processors, {} MB of memory, load {} before), Linux {}, {}. \
          Times in milliseconds; contenders take turns, round by round, after a warm-up. \
          *× ounce*: median over ounce's median; *paired ×*: median of the ratios round by round.\n",
         host.date,
@@ -196,6 +196,7 @@ pub(crate) fn markdown(report: &Report) -> String {
         host.processor,
         host.processors,
         host.memory_mb,
+        host.load,
         host.kernel,
         host.system
     );
@@ -310,6 +311,7 @@ mod tests {
                 processor: "CPU".into(),
                 processors: 2,
                 memory_mb: 100,
+                load: "0.1 0.2 0.3".into(),
                 versions: vec![("crun".into(), "crun version 1\nmore".into())],
             },
             suites: vec![Suite {

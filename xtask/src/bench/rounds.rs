@@ -91,7 +91,10 @@ pub(crate) fn measure(
     field.retain_mut(|contender| {
         for _ in 0..WARM_UPS {
             if let Err(error) = try_once(contender, &mut 0) {
-                absent.push(Absent::new(contender.row().title, format!("{error:#}")));
+                let one = Absent::new(contender.row().title, format!("{error:#}"));
+                if !absent.contains(&one) {
+                    absent.push(one);
+                }
                 return false;
             }
         }

@@ -26,7 +26,10 @@ enum Isolation {
 
 /// One runtime with one kind of bundle.
 struct Runtime {
-    name: &'static str,
+    /// `crun`, `crun-given` or `runc`.
+    key: &'static str,
+    /// Name and version.
+    name: String,
     program: PathBuf,
     isolation: Isolation,
     folder: PathBuf,
@@ -37,26 +40,29 @@ struct Runtime {
 
 /// Joins the field with whichever runtime works here.
 pub(super) fn join(ground: &Ground<'_>, field: &mut Field) {
-    for name in ["crun", "runc"] {
-        if !ground.options.wants(name) {
+    let given = ground.options.crun.clone();
+    let mut candidates = vec![("crun", find("crun")), ("runc", find("runc"))];
+    candidates.extend(given.map(|program| ("crun-given", Ok(program))));
+    for (key, program) in candidates {
+        if !ground.options.wants(key) {
             continue;
         }
-        let given = ground.options.crun.clone().filter(|_| name == "crun");
-        let program = match given.map_or_else(|| find(name), Ok) {
+        let program = match program {
             Ok(program) => program,
             Err(error) => {
                 field
                     .no_starters
-                    .push(Absent::new(name, format!("{error:#}")));
+                    .push(Absent::new(key, format!("{error:#}")));
                 continue;
             }
         };
-        field.version(name, host::version(&program, &["--version"]));
+        let version = host::version(&program, &["--version"]);
+        field.version(key, version.clone());
         for isolation in [Isolation::Same, Isolation::Least] {
-            match Runtime::prepare(ground, name, &program, isolation) {
+            match Runtime::prepare(ground, key, version.as_deref(), &program, isolation) {
                 Ok(runtime) => field.start(runtime),
                 Err(error) => {
-                    let what = format!("{name}, {isolation:?} isolation").to_lowercase();
+                    let what = format!("{key}, {isolation:?} isolation").to_lowercase();
                     field
                         .no_starters
                         .push(Absent::new(what, format!("{error:#}")));
@@ -69,17 +75,18 @@ pub(super) fn join(ground: &Ground<'_>, field: &mut Field) {
 impl Runtime {
     fn prepare(
         ground: &Ground<'_>,
-        name: &'static str,
+        key: &'static str,
+        version: Option<&str>,
         program: &Path,
         isolation: Isolation,
     ) -> Result<Runtime> {
         ensure!(ground.stage.is_isolated(), "needs root here");
-        let folder = ground.stage.subfolder(&format!("{name}-{isolation:?}"))?;
+        let folder = ground.stage.subfolder(&format!("{key}-{isolation:?}"))?;
         let mut options = vec![
             "--root".to_owned(),
             folder.join("state").display().to_string(),
         ];
-        if name == "crun" {
+        if key != "runc" {
             // A cgroup costs crun 2 ms on cgroup v1; ounce makes none unless a limit is asked for.
             options.push("--cgroup-manager=disabled".to_owned());
         }
@@ -95,7 +102,8 @@ impl Runtime {
             fs::write(bundle.join("config.json"), serde_json::to_vec(&config)?)?;
         }
         let runtime = Runtime {
-            name,
+            key,
+            name: version.unwrap_or(key).replace(" version", ""),
             program: program.to_owned(),
             isolation,
             folder,
@@ -116,14 +124,14 @@ impl Starter for Runtime {
         };
         match self.isolation {
             Isolation::Same => Row::new(
-                self.name,
+                self.key,
                 format!("{} run", self.name),
                 format!(
                     "an unpacked bundle; namespaces as ounce, read-only root, no capabilities, {list}; a private network, the socket is handed in"
                 ),
             ),
             Isolation::Least => Row::new(
-                &format!("{}-least", self.name),
+                &format!("{}-least", self.key),
                 format!("{} run, least isolation", self.name),
                 "an unpacked bundle; process and mount namespaces only; the host's network, no seccomp list",
             ),

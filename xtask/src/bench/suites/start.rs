@@ -102,23 +102,23 @@ pub(crate) fn run(
         [http, line, _] => vec![
             http.bar(
                 "`ounce run -p` to the first HTTP byte, against crun isolated alike",
-                &["crun"],
+                &["crun", "crun-given"],
                 3.0,
             ),
             http.bar(
                 "the same, against crun with the least isolation",
-                &["crun-least"],
+                &["crun-least", "crun-given-least"],
                 3.0,
             ),
             http.bar("the same, against `docker run`", &["docker"], 50.0),
             line.bar(
                 "`ounce run` to the first byte printed, against crun isolated alike",
-                &["crun"],
+                &["crun", "crun-given"],
                 3.0,
             ),
             line.bar(
                 "the same, against crun with the least isolation",
-                &["crun-least"],
+                &["crun-least", "crun-given-least"],
                 3.0,
             ),
             line.bar("the same, against `docker run`", &["docker"], 50.0),
