@@ -145,6 +145,11 @@ impl Sink {
         }
     }
 
+    /// The blobs that are there.
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
     /// Writes a blob from memory.
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<Digest, BlobError> {
         let digest = Digest::of(bytes);

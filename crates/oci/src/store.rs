@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::archive::ArchiveError;
 use crate::blobs::{BlobError, Blobs};
 use crate::layer::{self, Entry, LayerError, LayerOptions, WrittenLayer};
 use crate::layout::{self, LayoutError};
@@ -131,6 +132,9 @@ pub enum StoreError {
     /// A layer.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// An archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// The operating system refused.
     #[error("{action} {path}")]
     Io {
@@ -577,7 +581,7 @@ pub(crate) fn read_children(
 }
 
 /// A descriptor without the annotation that names it.
-fn unnamed(descriptor: &Descriptor) -> Descriptor {
+pub(crate) fn unnamed(descriptor: &Descriptor) -> Descriptor {
     let mut plain = descriptor.clone();
     let annotations = plain
         .annotations()
@@ -677,6 +681,10 @@ pub struct StoreWriter<'store> {
 }
 
 impl StoreWriter<'_> {
+    pub(crate) fn sink(&mut self) -> &mut Sink {
+        &mut self.sink
+    }
+
     /// Writes a blob.
     ///
     /// # Errors

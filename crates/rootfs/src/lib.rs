@@ -4,7 +4,12 @@
 //! data from outside. Hashing, archives and names belong to `oci`.
 #![forbid(unsafe_code)]
 
+pub mod content;
 pub mod elf;
+pub mod script;
+pub mod tree;
 pub mod unpack;
 
 pub use elf::{Elf, ElfFacts};
+pub use script::Script;
+pub use tree::Tree;

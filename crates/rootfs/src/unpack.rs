@@ -15,7 +15,7 @@ use ounce_oci::Image;
 use ounce_oci::layer::{LayerError, ReadLimits};
 use serde::Serialize;
 
-pub use cache::{Swept, collect, ensure};
+pub use cache::{Held, Swept, collect, ensure, hold};
 use extract::Extractor;
 
 /// Most parts a path may have. The deepest trees of real images (JavaScript's)
@@ -95,11 +95,11 @@ pub enum UnpackError {
         digest: ounce_oci::Digest,
         /// What is wrong with it.
         #[source]
-        source: LayerError,
+        source: Box<LayerError>,
     },
     /// The layer, from inside the walk over its entries.
     #[error(transparent)]
-    Entry(#[from] LayerError),
+    Entry(Box<LayerError>),
     /// The host refused one step.
     #[error("{step} {}", path.display())]
     Host {
@@ -153,6 +153,12 @@ pub enum UnpackError {
     },
 }
 
+impl From<LayerError> for UnpackError {
+    fn from(error: LayerError) -> Self {
+        Self::Entry(Box::new(error))
+    }
+}
+
 /// Unpacks `image` into `dest`, which must be an empty folder.
 ///
 /// # Errors
@@ -182,7 +188,7 @@ fn layers(image: &Image, options: &Options, extractor: &mut Extractor) -> Result
         extractor.begin_layer();
         image
             .open_layer(layer, limits)
-            .map_err(|source| named(UnpackError::Entry(source)))?
+            .map_err(|error| named(error.into()))?
             .for_each(|entry, content| extractor.entry(&entry, content))
             .map_err(named)?;
     }

@@ -108,7 +108,7 @@ fn read<H: FileHeader<Endian = Endianness>>(
             && entry - segment.address < segment.memory_bytes
     });
     let e_type = header.e_type(endian);
-    let pie = dynamic.flags_1 & u64::from(elf::DF_1_PIE.0) != 0;
+    let pie = dynamic.flags_1 & elf::DF_1_PIE.0 != 0;
     let kind = match e_type {
         elf::ET_REL => Kind::Relocatable,
         elf::ET_EXEC if interpreter.is_some() || !dynamic.needed.is_empty() => Kind::Dynamic,
@@ -349,13 +349,13 @@ impl Dynamic {
                 elf::DT_STRTAB => strings_at = Some(value),
                 elf::DT_STRSZ => strings_bytes = Some(value),
                 elf::DT_FLAGS_1 => found.flags_1 = value,
-                elf::DT_FLAGS => found.bind_now |= value & u64::from(elf::DF_BIND_NOW.0) != 0,
+                elf::DT_FLAGS => found.bind_now |= value & elf::DF_BIND_NOW.0 != 0,
                 elf::DT_BIND_NOW => found.bind_now = true,
                 elf::DT_JMPREL => found.lazy = true,
                 _ => {}
             }
         }
-        found.bind_now |= found.flags_1 & u64::from(elf::DF_1_NOW.0) != 0;
+        found.bind_now |= found.flags_1 & elf::DF_1_NOW.0 != 0;
 
         let strings = strings(segments, strings_at, strings_bytes, data)?;
         let name = |offset: u64| -> Result<String, ElfError> {

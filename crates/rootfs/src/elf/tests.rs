@@ -221,6 +221,56 @@ fn machines_have_their_oci_names() {
     assert_eq!(name(0x1234), None);
 }
 
+/// A 32-bit Arm program with build attributes that name an architecture.
+fn arm(architecture: u8) -> Vec<u8> {
+    // Format A; "aeabi" with one subsubsection for the whole file (tag 1):
+    // CPU_name (5, a text), then CPU_arch (6).
+    let mut file_part = vec![1, 0, 0, 0, 0, 5, b'x', 0, 6, architecture];
+    file_part[1] = file_part.len() as u8;
+    let mut attributes = b"A\0\0\0\0aeabi\0".to_vec();
+    attributes.extend(&file_part);
+    attributes[1] = attributes.len() as u8 - 1;
+    let names = b"\0.ARM.attributes\0.names\0";
+    let words = |out: &mut Vec<u8>, all: &[u32]| {
+        all.iter().for_each(|word| out.extend(word.to_le_bytes()));
+    };
+    let mut out = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x28\0".to_vec();
+    let (content, strings) = (84, 84 + attributes.len() as u32);
+    let sections = (strings + names.len() as u32).next_multiple_of(4);
+    words(&mut out, &[1, 0x1_0054, 52, sections, 0x0500_0000]);
+    for half in [52_u16, 32, 1, 40, 3, 2] {
+        out.extend(half.to_le_bytes());
+    }
+    words(&mut out, &[1, 0, 0x1_0000, 0x1_0000, 100, 100, 5, 0x1000]);
+    out.extend(&attributes);
+    out.extend(names);
+    out.resize(sections as usize, 0);
+    words(&mut out, &[0; 10]);
+    let bytes = attributes.len() as u32;
+    words(
+        &mut out,
+        &[1, 0x7000_0003, 0, 0, content, bytes, 0, 0, 1, 0],
+    );
+    words(
+        &mut out,
+        &[17, 3, 0, 0, strings, names.len() as u32, 0, 0, 1, 0],
+    );
+    out
+}
+
+#[test]
+fn arm_attributes_give_the_variant() {
+    let platform = |architecture| {
+        let facts = Elf::read(&arm(architecture)).unwrap();
+        assert_eq!(facts.faults, Vec::<String>::new());
+        facts.platform.unwrap().to_string()
+    };
+    assert_eq!(platform(6), "linux/arm/v6");
+    assert_eq!(platform(10), "linux/arm/v7");
+    assert_eq!(platform(14), "linux/arm/v8");
+    assert_eq!(platform(13), "linux/arm", "a microcontroller's");
+}
+
 proptest! {
     #[test]
     fn any_corruption_gives_facts_or_an_error(
@@ -232,6 +282,18 @@ proptest! {
         for (at, value) in changes {
             let at = at % bytes.len();
             bytes[at] = value;
+        }
+        let _ = Elf::read(&bytes);
+    }
+
+    #[test]
+    fn any_corruption_of_arm_attributes_gives_facts_or_an_error(
+        changes in prop::collection::vec((0_usize..0x400, any::<u8>()), 1..6),
+    ) {
+        let mut bytes = arm(6);
+        let length = bytes.len();
+        for (at, value) in changes {
+            bytes[at % length] = value;
         }
         let _ = Elf::read(&bytes);
     }

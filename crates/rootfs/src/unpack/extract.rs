@@ -184,27 +184,23 @@ impl Extractor {
         Ok(self.done)
     }
 
-    /// Makes sure that `name` at the top is a folder and no link.
+    /// Makes sure that `name` at the top is a folder and no link. The mode is
+    /// set at once: nothing of the image will be written into a folder made here.
     pub(super) fn mount_point(&mut self, name: &str, mode: u32) -> Result<(), UnpackError> {
         let root = Rc::clone(&self.root);
-        match rustix::fs::mkdirat(&*root, name, Mode::from_raw_mode(0o755)) {
+        let mode = Mode::from_raw_mode(mode);
+        match rustix::fs::mkdirat(&*root, name, mode) {
             Ok(()) => {}
             Err(Errno::EXIST) if is_folder(&root, name).unwrap_or(false) => return Ok(()),
             Err(Errno::EXIST) => {
                 self.remove(&root, name, name)?;
-                rustix::fs::mkdirat(&*root, name, Mode::from_raw_mode(0o755))
-                    .map_err(host("making the folder", name))?;
+                rustix::fs::mkdirat(&*root, name, mode).map_err(host("making the folder", name))?;
             }
             Err(errno) => return Err(host("making the folder", name)(errno)),
         }
-        let folder = Folder {
-            mode,
-            mtime: 0,
-            uid: 0,
-            gid: 0,
-        };
-        self.folders.insert(name.to_owned(), folder);
-        Ok(())
+        // The umask may have taken bits away.
+        rustix::fs::chmodat(&*root, name, mode, AtFlags::empty())
+            .map_err(host("setting the mode of the folder", name))
     }
 
     fn skip(&mut self, path: &str, what: SkippedKind) {

@@ -536,3 +536,81 @@ fn mount_points_are_folders_even_if_a_layer_made_them_links_or_files() {
     extractor.finish().unwrap();
     assert_eq!(place.list(), ["dev/", "proc/", "tmp/"]);
 }
+
+mod against_the_tree {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tree::{Builder, NodeKind};
+
+    fn path() -> impl Strategy<Value = String> {
+        prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..4)
+            .prop_map(|parts| parts.join("/"))
+    }
+
+    fn any_entry() -> impl Strategy<Value = ReadEntry> {
+        let kinds = (path(), path(), any::<bool>());
+        (kinds, 0..12).prop_map(|((path, target, up), kind)| match kind {
+            0..=3 => file(&path),
+            4..=6 => folder(&path),
+            7 => hard(&path, &target),
+            8 | 9 => gone(&path),
+            10 => opaque(&path),
+            _ if up => link(&path, &format!("../{target}")),
+            _ => link(&path, &format!("/{target}")),
+        })
+    }
+
+    /// Sorted paths with what is there, from the tree of the entries.
+    fn expected(layers: &[Vec<ReadEntry>]) -> Option<Vec<String>> {
+        let mut builder = Builder::default();
+        for layer in layers {
+            builder.begin_layer();
+            for entry in layer {
+                builder.entry(entry).ok()?;
+            }
+        }
+        let tree = builder.finish();
+        let mut list: Vec<_> = tree
+            .iter()
+            .map(|(path, node)| match node.kind {
+                NodeKind::Folder => format!("{}/", path.display()),
+                _ => path.display().to_string(),
+            })
+            .collect();
+        list.sort();
+        Some(list)
+    }
+
+    /// A whiteout beside what the same layer made through a link is told apart
+    /// by the tree only: unpacking knows paths as they are written.
+    fn has_links(layers: &[Vec<ReadEntry>]) -> bool {
+        let link = |entry: &ReadEntry| matches!(entry.kind, ReadKind::Symlink(_));
+        layers.iter().flatten().any(link)
+    }
+
+    fn has_whiteouts(layers: &[Vec<ReadEntry>]) -> bool {
+        let white = |entry: &ReadEntry| matches!(entry.kind, ReadKind::Whiteout | ReadKind::Opaque);
+        layers.iter().flatten().any(white)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn unpacked_files_are_those_of_the_tree(
+            layers in prop::collection::vec(prop::collection::vec(any_entry(), 0..9), 1..4),
+        ) {
+            let place = Place::new();
+            let unpacked = place.unpack(&layers);
+            if has_links(&layers) && has_whiteouts(&layers) {
+                return Ok(());
+            }
+            match (expected(&layers), unpacked) {
+                (Some(list), Ok(_)) => prop_assert_eq!(list, place.list()),
+                (None, Err(_)) => {}
+                (tree, unpacked) => prop_assert!(false, "tree {:?}, unpacked {:?}", tree, unpacked),
+            }
+        }
+    }
+}

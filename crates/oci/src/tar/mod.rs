@@ -1,7 +1,9 @@
-//! One header of a tar archive: making the smallest that every reader takes.
+//! tar archives. Here: one header, the smallest that every reader takes; reading is in `read`.
 //!
 //! The format is POSIX ustar (IEEE Std 1003.1, pax, "ustar Interchange
 //! Format"); a pax record stands before it only for what ustar has no room for.
+
+pub mod read;
 
 /// Size of a header and unit of content.
 pub(crate) const BLOCK: usize = 512;
