@@ -1,0 +1,3 @@
+//! Images made through the store, read and unpacked.
+
+mod image;
