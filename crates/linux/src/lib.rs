@@ -13,11 +13,14 @@ compile_error!("ounce-linux knows the system calls of x86_64 and aarch64 only");
 extern crate std;
 
 pub mod capability;
+pub mod descriptor;
 pub mod janitor;
+pub mod mask;
 pub mod mount;
 pub mod namespace;
 pub mod process;
 pub mod seccomp;
+pub mod signal;
 pub mod step;
 mod syscall;
 

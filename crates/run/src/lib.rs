@@ -10,6 +10,8 @@ pub mod host;
 pub mod image;
 pub mod lifecycle;
 pub mod plan;
+pub mod proxy;
+pub mod publish;
 pub mod spec;
 pub mod syscalls;
 
