@@ -1,7 +1,7 @@
 //! Layers and documents that were made to hurt.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::Write;
 
 use ounce_oci::image::Layer;
 use ounce_oci::layer::{

@@ -215,7 +215,7 @@ fn a_name_that_is_not_there_is_answered_with_the_nearest() {
     add(&store, "hello:1", &[file("hello", b"1")]).unwrap();
     match store.find(&name("helo:1")) {
         Err(StoreError::NotFound { nearest, .. }) => {
-            assert_eq!(nearest.as_deref(), Some("hello:1"))
+            assert_eq!(nearest.as_deref(), Some("hello:1"));
         }
         other => panic!("{other:?}"),
     }
