@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ounce_oci::layer::{LayerError, ReadLimits};
+use ounce_oci::layer::{LayerError, LayerOptions, ReadLimits};
+use ounce_oci::model::MediaType;
 use ounce_oci::place::PlaceError;
+use ounce_oci::store::StoreError;
 use ounce_oci::{Image, Place, Store};
 
 use crate::store::{add, amd64, file, name, noise};
@@ -277,4 +279,63 @@ fn a_flipped_byte_of_an_archive_is_an_error_or_changes_nothing() {
         }
     }
     assert!(refused > 50 && same > 0, "{refused} {same}");
+}
+
+/// An index of two platforms, with the attestation that docker's builder puts beside them.
+fn add_index(store: &Store) {
+    let mut manifests = Vec::new();
+    for architecture in ["amd64", "arm64"] {
+        let mut writer = store.write().unwrap();
+        let entries = [file("hello", architecture.as_bytes())];
+        let layer = writer.layer(&entries, LayerOptions::default()).unwrap();
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id.to_string()]},
+        });
+        let config = writer.json(MediaType::ImageConfig, &config).unwrap();
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "config": config, "layers": [layer.descriptor],
+        });
+        let manifest = writer.json(MediaType::ImageManifest, &manifest).unwrap();
+        writer.commit(&name("part"), &manifest).unwrap();
+        let mut manifest = serde_json::to_value(&manifest).unwrap();
+        manifest["platform"] = serde_json::json!({"architecture": architecture, "os": "linux"});
+        manifests.push(manifest);
+    }
+    let mut writer = store.write().unwrap();
+    let empty = writer
+        .blob("application/vnd.in-toto+json".into(), b"{}")
+        .unwrap();
+    let attestation = serde_json::json!({"schemaVersion": 2, "config": empty, "layers": [empty]});
+    let attestation = writer.json(MediaType::ImageManifest, &attestation).unwrap();
+    let mut attestation = serde_json::to_value(&attestation).unwrap();
+    attestation["platform"] = serde_json::json!({"architecture": "unknown", "os": "unknown"});
+    manifests.push(attestation);
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": manifests});
+    let index = writer.json(MediaType::ImageIndex, &index).unwrap();
+    writer.commit(&name("multi"), &index).unwrap();
+    store.remove(&name("part")).unwrap();
+}
+
+#[test]
+fn an_index_is_copied_whole_and_gives_each_platform_its_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("store")).unwrap();
+    add_index(&store);
+    assert_eq!(store.gc().unwrap().blobs, 0);
+    let there = place(&format!("oci-archive:{}/m.tar:m", folder.path().display()));
+    there.export(&store, &name("multi")).unwrap();
+    let other = Store::open(folder.path().join("other")).unwrap();
+    there.import(&other, &name("back")).unwrap();
+    assert_eq!(digest(&other, "back"), digest(&store, "multi"));
+    assert_eq!(other.images_of(&name("back")).unwrap().len(), 2);
+    assert_eq!(other.verify().unwrap().faults, Vec::<String>::new());
+    let arm = other
+        .image(&name("back"), &"linux/arm64/v8".parse().unwrap())
+        .unwrap();
+    assert_eq!(arm.platform.to_string(), "linux/arm64");
+    match other.image(&name("back"), &"linux/riscv64".parse().unwrap()) {
+        Err(StoreError::NoPlatform { available, .. }) => assert_eq!(available.len(), 2),
+        other => panic!("{other:?}"),
+    }
 }
