@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod blobs;
+pub mod bytes;
 pub mod digest;
 mod docker;
 pub mod image;
@@ -22,6 +23,7 @@ mod spool;
 pub mod store;
 pub mod tar;
 
+pub use bytes::ByteSize;
 pub use digest::{DiffId, Digest};
 pub use image::Image;
 pub use place::Place;
