@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use rustix::fd::BorrowedFd;
 
 /// Arguments, environment and the standard streams.
+#[repr(C)]
 pub struct Program {
     arguments: Strings,
     environment: Strings,
@@ -24,7 +25,7 @@ impl Program {
     pub fn variable(&self, name: &str) -> Option<&'static CStr> {
         self.environment.into_iter().find_map(|entry| {
             let value = entry.to_bytes_with_nul().strip_prefix(name.as_bytes())?;
-            CStr::from_bytes_with_nul(value.strip_prefix(b"=")?).ok()
+            CStr::from_bytes_until_nul(value.strip_prefix(b"=")?).ok()
         })
     }
 

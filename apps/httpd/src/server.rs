@@ -17,6 +17,7 @@ use ounce_http::response::{Finish, HEAD_BYTES, Response};
 use ounce_http::route::{self, Route};
 use ounce_http::status::Status;
 use ounce_http::path;
+use ounce_linux::clock::{Clock, seconds};
 use ounce_linux::descriptor::DescriptorSlot;
 use ounce_linux::signal::{self, SIGCHLD, SIGINT, SIGPIPE, SIGTERM, SignalSet};
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -25,7 +26,6 @@ use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, accept_with, recv, send, shutdown};
 use rustix::process::{Resource, Rlimit, WaitOptions, getrlimit, setrlimit, wait};
-use rustix::time::{ClockId, clock_gettime};
 
 /// The table's length: descriptors from here on are turned away with 503.
 const TABLE: usize = 16_384;
@@ -274,10 +274,10 @@ impl Server<'_> {
     }
 
     fn tick(&mut self) {
-        let now = clock_gettime(ClockId::Monotonic).tv_sec as u32;
+        let now = seconds(Clock::Monotonic) as u32;
         if now != self.now || self.swept == 0 {
             self.now = now;
-            self.date = imf_fixdate(clock_gettime(ClockId::Realtime).tv_sec.max(0) as u64);
+            self.date = imf_fixdate(seconds(Clock::Realtime));
         }
     }
 
@@ -519,6 +519,7 @@ impl Server<'_> {
             let place = output.get_mut(sent..sent + ANSWER).unwrap_or_default();
             let mut response = Response::new(place);
             let mut is_head = false;
+            let mut is_http11 = true;
             match connection::next(bytes, is_full, &Limits::DEFAULT) {
                 Next::Idle => break,
                 Next::More { send_continue } => {
@@ -539,27 +540,26 @@ impl Server<'_> {
                 }
                 Next::Request(message) => {
                     is_head = message.head.method == Method::Head;
+                    is_http11 = message.head.is_http11;
                     slot.closes = !message.head.keep_alive || self.stop_at.is_some();
                     slot.continued = false;
                     consumed += message.length;
-                    let found = answer(self.service, &message, path, &mut response);
-                    file = found.filter(|_| !is_head);
-                    // RFC 9112 section 9.3: 1.0 clients must be told.
-                    let connection = match (slot.closes, message.head.is_http11) {
-                        (true, _) => Some("close"),
-                        (false, false) => Some("keep-alive"),
-                        (false, true) => None,
-                    };
-                    let finish = Finish { is_head, connection, date: &self.date };
-                    sent += response.finish(&finish);
-                    if file.is_some() {
-                        break;
-                    }
-                    continue;
+                    file = answer(self.service, &message, path, &mut response);
                 }
             }
-            let finish = Finish { is_head, connection: Some("close"), date: &self.date };
-            sent += response.finish(&finish);
+            // RFC 9112 section 9.3: 1.0 clients must be told.
+            let connection = match (slot.closes, is_http11) {
+                (true, _) => Some("close"),
+                (false, false) => Some("keep-alive"),
+                (false, true) => None,
+            };
+            sent += response.finish(&Finish { is_head, connection, date: &self.date });
+            if is_head {
+                file = None;
+            }
+            if file.is_some() {
+                break;
+            }
         }
         // MSG_TRUNC drops bytes of a TCP stream without copying them (tcp(7)).
         let discard = input.get_mut(..consumed).unwrap_or_default();

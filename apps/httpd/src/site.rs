@@ -61,7 +61,7 @@ impl Site {
             let way = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             folder = Some(openat(parent, name, way, Mode::empty())?);
             let next = bytes.get(slash + 1..).unwrap_or_default();
-            rest = CStr::from_bytes_with_nul(next).map_err(|_| Errno::INVAL)?;
+            rest = CStr::from_bytes_until_nul(next).map_err(|_| Errno::INVAL)?;
         }
     }
 

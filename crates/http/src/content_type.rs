@@ -50,7 +50,7 @@ pub fn of(path: &[u8]) -> &'static str {
     let extension = name.get(dot + 1..).unwrap_or_default();
     TYPES
         .iter()
-        .find(|(known, _)| extension.eq_ignore_ascii_case(known.as_bytes()))
+        .find(|(known, _)| crate::head::is_same(extension, known.as_bytes()))
         .map_or(UNKNOWN, |&(_, media_type)| media_type)
 }
 
