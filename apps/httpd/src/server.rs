@@ -134,6 +134,7 @@ struct Spill {
 
 /// All that a server needs; zero where nothing is used.
 pub(crate) struct Memory {
+    listeners: Listeners,
     slots: [Slot; TABLE],
     spills: [Spill; SPILLS],
     input: [u8; INPUT],
@@ -143,6 +144,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) const ZERO: Self = Self {
+        listeners: [const { DescriptorSlot::EMPTY }; listen::MAX_LISTENERS],
         slots: [const {
             Slot {
                 socket: DescriptorSlot::EMPTY,
@@ -185,15 +187,14 @@ fn run(program: &Program, port: u16, service: &dyn Service) -> Result<(), Errno>
     // sendfile(2) has no MSG_NOSIGNAL: SIGPIPE is blocked and never looked at.
     signal::block(watched.with(SIGPIPE))?;
     let signals = signal::signalfd(watched)?;
-    let listeners = listen::open(program, port)?;
+    let memory = entry::memory().ok_or(Errno::BUSY)?;
+    listen::open(program, port, &mut memory.listeners)?;
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     epoll::add(&epoll, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
-    let memory = entry::memory().ok_or(Errno::BUSY)?;
     let mut server = Server {
         memory,
         service,
         epoll,
-        listeners,
         count: 0,
         max_count: max_connections(),
         highest: 0,
@@ -224,7 +225,6 @@ struct Server<'s> {
     memory: &'static mut Memory,
     service: &'s dyn Service,
     epoll: OwnedFd,
-    listeners: Listeners,
     count: usize,
     max_count: usize,
     /// No slot above it is in use.
@@ -298,11 +298,11 @@ impl Server<'_> {
 
     /// Takes no more connections, answers what has come, and closes the rest.
     fn stop(&mut self) {
-        for index in 0..self.listeners.len() {
+        for index in 0..listen::MAX_LISTENERS {
             self.accept(index);
         }
         self.stop_at = Some(self.now + GRACE_SECONDS);
-        self.listeners = Listeners::default();
+        self.memory.listeners.iter_mut().for_each(|slot| drop(slot.take()));
         self.is_paused = false;
         for number in 0..=self.highest {
             // What has arrived but was not looked at yet is still answered.
@@ -321,8 +321,8 @@ impl Server<'_> {
 
     fn resume(&mut self) -> Result<(), Errno> {
         self.is_paused = false;
-        for (index, listener) in self.listeners.iter().enumerate() {
-            if let Some(listener) = listener {
+        for (index, listener) in self.memory.listeners.iter().enumerate() {
+            if let Some(listener) = listener.get() {
                 let data = EventData::new_u64(LISTENER + index as u64);
                 epoll::add(&self.epoll, listener, data, EventFlags::IN)?;
             }
@@ -332,14 +332,14 @@ impl Server<'_> {
 
     fn pause(&mut self) {
         self.is_paused = true;
-        for listener in self.listeners.iter().flatten() {
+        for listener in self.memory.listeners.iter().filter_map(DescriptorSlot::get) {
             let _ = epoll::delete(&self.epoll, listener);
         }
     }
 
     fn accept(&mut self, index: usize) {
         loop {
-            let Some(Some(listener)) = self.listeners.get(index) else {
+            let Some(listener) = self.memory.listeners.get(index).and_then(DescriptorSlot::get) else {
                 return;
             };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
