@@ -390,6 +390,7 @@ impl Server<'_> {
         let _ = recv(socket, &mut self.memory.input[..], RecvFlags::TRUNC);
     }
 
+    #[inline(never)]
     fn close(&mut self, number: usize) {
         let Some(slot) = self.slot(number) else {
             return;
@@ -439,6 +440,7 @@ impl Server<'_> {
     }
 
     /// Answers with an error and closes.
+    #[inline(never)]
     fn refuse(&mut self, number: usize, status: Status) {
         let mut response = Response::new(&mut self.memory.output);
         response.error(status);

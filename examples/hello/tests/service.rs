@@ -13,7 +13,15 @@ impl Service {
         let target = format!("{}-unknown-linux-musl", env::consts::ARCH);
         let folder = env!("CARGO_MANIFEST_DIR");
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--quiet", "--bin", "hello", "--target", &target])
+            .args([
+                "build",
+                "--release",
+                "--quiet",
+                "--bin",
+                "hello",
+                "--target",
+                &target,
+            ])
             .args(["--target-dir", "target/real"])
             .env_remove("RUSTFLAGS")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -59,10 +67,16 @@ fn every_route_answers_and_hostile_input_is_refused() {
     let service = Service::start();
     assert!(service.ask("GET /", "").starts_with("HTTP/1.1 200 "));
     let answer = service.ask("GET /hello/a%22b%C3%A9", "");
-    assert!(answer.ends_with("\r\n\r\n{\"hello\":\"a\\\"b\u{e9}\"}"), "{answer}");
+    assert!(
+        answer.ends_with("\r\n\r\n{\"hello\":\"a\\\"b\u{e9}\"}"),
+        "{answer}"
+    );
     assert!(answer.contains("\r\nContent-Type: application/json\r\n"));
     let answer = service.ask("POST /echo", " {\"a\":[1,null]}");
-    assert!(answer.ends_with("\r\n\r\n{\"echo\": {\"a\":[1,null]}}"), "{answer}");
+    assert!(
+        answer.ends_with("\r\n\r\n{\"echo\": {\"a\":[1,null]}}"),
+        "{answer}"
+    );
     for (head, body, status) in [
         ("POST /echo", "{\"a\":", "422"),
         ("POST /echo", "", "422"),
@@ -75,9 +89,16 @@ fn every_route_answers_and_hostile_input_is_refused() {
         ("DELETE /", "", "405"),
     ] {
         let answer = service.ask(head, body);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{head}: {answer}"
+        );
     }
     let largest = format!("\"{}\"", "a".repeat(15_358));
     let answer = service.ask("POST /echo", &largest);
-    assert!(answer.ends_with(&format!("{{\"echo\":{largest}}}")), "{}", answer.len());
+    assert!(
+        answer.ends_with(&format!("{{\"echo\":{largest}}}")),
+        "{}",
+        answer.len()
+    );
 }
