@@ -67,9 +67,7 @@ fn installed(target: &str) -> bool {
     let output = Command::new(variable("RUSTC"))
         .args(["--print", "target-libdir", "--target", target])
         .output();
-    output.is_ok_and(|output| {
-        Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
-    })
+    output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
 }
 
 fn build(httpd: &Path, out: &Path, target: &str, architecture: &str) -> Result<PathBuf, String> {

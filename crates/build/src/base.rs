@@ -85,9 +85,9 @@ impl BaseError {
 /// # Errors
 /// It was not there when ounce was compiled.
 pub fn httpd(platform: &Platform) -> Result<&'static [u8], BaseError> {
-    let found = HTTPD.iter().find(|(architecture, _)| {
-        platform.os == "linux" && platform.architecture == *architecture
-    });
+    let found = HTTPD
+        .iter()
+        .find(|(architecture, _)| platform.os == "linux" && platform.architecture == *architecture);
     let remedy = match found {
         Some((_, Ok(bytes))) => return Ok(bytes),
         Some((_, Err(remedy))) => *remedy,
