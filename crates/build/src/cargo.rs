@@ -170,7 +170,6 @@ struct Metadata {
 #[derive(Debug, Deserialize)]
 struct Package {
     name: String,
-    version: String,
     manifest_path: PathBuf,
     default_run: Option<String>,
     targets: Vec<Target>,
@@ -188,7 +187,6 @@ struct Target {
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) package: String,
-    pub(crate) version: String,
     pub(crate) bin: String,
     /// Root source file of the program.
     pub(crate) source: PathBuf,
@@ -295,7 +293,6 @@ fn pick(
     };
     Ok(Program {
         package: package.name.clone(),
-        version: package.version.clone(),
         bin: target.name.clone(),
         source: target.src_path.clone(),
         workspace_root: metadata.workspace_root.clone(),

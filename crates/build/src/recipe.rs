@@ -305,7 +305,6 @@ struct Detected {
     name: String,
     /// The image's name, where it is another than the program's.
     image_name: Option<String>,
-    version: Option<String>,
     port: Option<Port>,
     programs: Vec<ProgramRecipe>,
     site: Option<Site>,
@@ -425,7 +424,6 @@ fn ready_program(path: &Path, settings: &Settings) -> Result<Detected, PlanError
         found: Found::Program,
         name: name.unwrap_or_default(),
         image_name: None,
-        version: None,
         port: None,
         programs: vec![ProgramRecipe {
             platform,
@@ -485,7 +483,6 @@ fn web_site(path: &Path, settings: &Settings) -> Result<Detected, PlanError> {
         found: Found::Site,
         name: "httpd".to_owned(),
         image_name: name,
-        version: None,
         port: "8080"
             .parse()
             .ok()
@@ -570,7 +567,6 @@ fn rust_project(
         found: Found::RustProject,
         name: program.bin.clone(),
         image_name: None,
-        version: Some(program.version).filter(|version| version != "0.0.0"),
         port: None,
         programs,
         site: None,
@@ -647,10 +643,9 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
     let image = settings.image;
     let (uid, gid) = parse_user(image.user.as_deref().unwrap_or("65532:65532"))?;
     let mut labels = image.labels;
-    let version = image.version.or(found.version);
     for (key, value) in [
         ("title", image.title),
-        ("version", version),
+        ("version", image.version),
         ("source", image.source),
         ("revision", image.revision),
     ] {

@@ -154,3 +154,46 @@ fn a_file_that_cannot_be_read_is_told_before_anything_is_built() {
         Err(site::SiteError::Read { .. })
     ));
 }
+
+#[test]
+fn a_site_becomes_an_image_with_the_server_and_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("Public Pages");
+    write(&root.join("index.html"), "<p>hello");
+    write(&root.join("a/b.css"), "p{}");
+    let built = match recipe(&root) {
+        Ok(found) => {
+            assert_eq!(found.image.ports, ["8080/tcp"]);
+            crate::build(&request(&root)).1
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: {error}: {:?}", error.hints());
+            return;
+        }
+    };
+    assert_eq!(built.reference.name, "public-pages");
+    let image = &built.images[0];
+    let files: Vec<&str> = image.heaviest.iter().map(|file| file.0.as_str()).collect();
+    assert_eq!(files, ["httpd", "srv/index.html", "srv/a/b.css"]);
+    assert!(image.program_bytes <= 20_480, "{}", image.program_bytes);
+    println!(
+        "site: program {} pulled {}",
+        image.program_bytes, image.pulled_bytes
+    );
+}
+
+#[test]
+fn a_file_that_vanishes_while_packing_is_an_error_and_leaves_no_image() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("index.html"), "<p>hello");
+    let Ok(found) = recipe(folder.path()) else {
+        eprintln!("SKIPPED: no server for this platform");
+        return;
+    };
+    fs::remove_file(folder.path().join("index.html")).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let store = ounce_oci::Store::open(place.path()).unwrap();
+    let error = ounce_build::execute(&found, &store, &mut |_| ()).unwrap_err();
+    assert!(error.to_string().ends_with("index.html"), "{error}");
+    assert!(store.names().unwrap().is_empty());
+}

@@ -57,7 +57,8 @@ fn a_small_project_is_compiled_and_each_flag_measured_and_the_image_adds_little(
     let alone = compressor.gzip_compress(&program, &mut out).unwrap() as u64;
     let added = image.pulled_bytes - alone;
     println!("the image adds {added} bytes to the compressed program");
-    assert!(added <= 800, "the image adds {added} bytes");
+    // The label of a program that takes sockets, and a port, come on top.
+    assert!(added <= 730, "the image adds {added} bytes");
 
     let memory = fs::read_dir(folder.path().join("target/ounce"))
         .unwrap()
