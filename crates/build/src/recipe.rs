@@ -192,7 +192,7 @@ pub struct ImageRecipe {
     /// Files of the host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<ExtraFile>,
-    /// The web files, beneath `/srv`.
+    /// The web files, beneath `/public`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<Site>,
 }

@@ -1,5 +1,7 @@
 //! Builds images for real: projects in temporary folders, compiled offline.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod input;
 mod project;
 
