@@ -386,12 +386,16 @@ mod tests {
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect::<BTreeMap<_, _>>()
         };
-        let mut flags = Settings::default();
-        flags.name = Some("flag".to_owned());
+        let mut flags = Settings {
+            name: Some("flag".to_owned()),
+            ..Settings::default()
+        };
         flags.image.env = env(&[("A", "flag"), ("B", "flag")]);
-        let mut file = Settings::default();
-        file.name = Some("file".to_owned());
-        file.budget_bytes = Some(7);
+        let mut file = Settings {
+            name: Some("file".to_owned()),
+            budget_bytes: Some(7),
+            ..Settings::default()
+        };
         file.image.env = env(&[("A", "file"), ("C", "file")]);
         let both = flags.or(file);
         assert_eq!(both.name.as_deref(), Some("flag"));
