@@ -4,6 +4,9 @@
 //! set, the ignored test [`role`] plays one. Without root the same tests run
 //! once more under `setpriv`, by [`without_root`].
 
+// clippy knows functions marked as tests, not the helpers beside them.
+#![allow(clippy::unwrap_used)]
+
 mod isolation;
 mod lifecycle;
 mod program;
