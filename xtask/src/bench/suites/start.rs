@@ -16,8 +16,8 @@ const FIRST_BYTE: &str = "first_byte";
 /// To the end of the command; only where the program ends by itself.
 const WHOLE: &str = "whole";
 
-/// What the server is asked for: there is no file in the image but the program.
-const PATH: &str = "/healthz";
+/// What the server is asked for: its one small page.
+const PATH: &str = "/";
 
 /// One peer with one task.
 struct Start<'a> {
@@ -127,11 +127,9 @@ pub(crate) fn run(
     };
     Suite {
         title: "Cold start".to_owned(),
-        method: format!(
-            "The same two static files for everybody: the project's own server, asked for `GET {PATH}` over loopback, \
+        method: "The same two static files for everybody: the project's own server, asked for a small page over loopback, \
              and a program that prints one line. The clock starts before the command is spawned; images are in the \
-             stores, caches and daemons are warm; containers are removed between the trials, untimed."
-        ),
+             stores, caches and daemons are warm; containers are removed between the trials, untimed.".to_owned(),
         tables,
         bars,
         absent,
