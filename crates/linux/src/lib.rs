@@ -15,6 +15,7 @@ extern crate std;
 pub mod capability;
 pub mod descriptor;
 pub mod janitor;
+pub mod mask;
 pub mod mount;
 pub mod namespace;
 pub mod process;

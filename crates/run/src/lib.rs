@@ -9,6 +9,8 @@ pub mod failure;
 pub mod host;
 pub mod lifecycle;
 pub mod plan;
+pub mod proxy;
+pub mod publish;
 pub mod spec;
 pub mod syscalls;
 
