@@ -177,7 +177,7 @@ fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
 /// Root file systems with nothing but the program and the folders that mounts need.
 fn root_file_system(ground: &Ground<'_>, task: Task) -> Result<PathBuf> {
     let root = ground.stage.subfolder(&format!("rootfs/{}", task.name()))?;
-    for folder in ["proc", "dev"] {
+    for folder in ["proc", "dev", "sys"] {
         fs::create_dir_all(root.join(folder))?;
     }
     copy(ground.programs.of(task), &root.join("app"), 0o755)?;

@@ -144,7 +144,8 @@ pub(crate) fn run(
                 if handed.is_empty() { "nobody".to_owned() } else { handed.join(", ") }
             ),
             "crun and runc start from an unpacked bundle; ounce, podman and docker from an image by its name. crun makes \
-             no cgroup (`--cgroup-manager=disabled`, 2 ms less on cgroup v1); runc has no such switch."
+             no cgroup (`--cgroup-manager=disabled`, 2 ms less on cgroup v1); runc has no such switch, and ounce makes one \
+             that limits the number of processes."
                 .to_owned(),
             "As root the whole benchmark runs in a mount and process namespace of its own, in which an empty second \
              cgroup hierarchy is unmounted, since crun before 1.9 refuses such hybrid hosts; the same for everybody."
