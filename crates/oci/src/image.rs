@@ -1,8 +1,14 @@
 //! An image: manifest and configuration in memory, layers read on demand.
 
-use crate::blobs::Blobs;
+use std::collections::HashSet;
+
+use crate::blobs::{BlobError, Blobs};
 use crate::layer::{LayerError, LayerReader, ReadLimits};
-use crate::model::{Descriptor, ImageConfiguration, ImageManifest};
+use crate::model::{
+    DOCUMENT_LIMIT, Descriptor, ImageConfiguration, ImageIndex, ImageManifest, Role, digest_of,
+    from_json, platform_in, platform_of, role,
+};
+use crate::store::{DEEPEST, StoreError};
 use crate::{DiffId, Digest, Platform};
 
 /// One image for one platform, wherever it lives.
@@ -35,17 +41,16 @@ pub struct Layer {
     pub diff_id: DiffId,
 }
 
+/// Most manifests that one name may reach.
+const MOST_MANIFESTS: usize = 1000;
+
 impl Image {
     /// Opens a layer to be read entry by entry.
     ///
     /// # Errors
     /// The blob is absent or its media type is not a layer's.
-    pub fn open_layer(
-        &self,
-        _layer: &Layer,
-        _limits: ReadLimits,
-    ) -> Result<LayerReader, LayerError> {
-        todo!()
+    pub fn open_layer(&self, layer: &Layer, limits: ReadLimits) -> Result<LayerReader, LayerError> {
+        LayerReader::open(&self.blobs, layer, limits)
     }
 
     /// Bytes that a registry would send: manifest, configuration and layers.
@@ -57,5 +62,238 @@ impl Image {
                 .iter()
                 .map(|layer| layer.descriptor.size())
                 .sum::<u64>()
+    }
+
+    /// The image that `root`, a manifest or an index, has for `platform`.
+    pub(crate) fn select(
+        blobs: Blobs,
+        root: &Descriptor,
+        platform: &Platform,
+        name: &str,
+    ) -> Result<Self, StoreError> {
+        let no_platform = |available| StoreError::NoPlatform {
+            name: name.to_owned(),
+            wanted: platform.clone(),
+            available,
+        };
+        if role(root.media_type()) == Role::Manifest {
+            let image = Self::read(blobs, root)?;
+            return if platform.accepts(&image.platform) {
+                Ok(image)
+            } else {
+                Err(no_platform(vec![image.platform]))
+            };
+        }
+        // An index usually states the platforms, so that one manifest is read.
+        let mut offered = Vec::new();
+        for manifest in manifests(&blobs, root)? {
+            match platform_in(&manifest) {
+                Some(platform) => offered.push((platform, manifest)),
+                None => offered.push((Self::read(blobs.clone(), &manifest)?.platform, manifest)),
+            }
+        }
+        match platform.best(offered.iter().map(|(platform, _)| platform)) {
+            Some(at) => Self::read(blobs, &offered[at].1),
+            None => {
+                let known = offered.into_iter().map(|(platform, _)| platform);
+                Err(no_platform(
+                    known.filter(|known| known.os != "unknown").collect(),
+                ))
+            }
+        }
+    }
+
+    /// Every image that `root` reaches. Attestations, which docker's builder
+    /// puts beside images for the platform `unknown`, are none.
+    pub(crate) fn all(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Self>, StoreError> {
+        manifests(blobs, root)?
+            .iter()
+            .filter(|manifest| platform_in(manifest).is_none_or(|known| known.os != "unknown"))
+            .map(|manifest| Self::read(blobs.clone(), manifest))
+            .collect()
+    }
+
+    /// Reads manifest and configuration, both verified.
+    pub(crate) fn read(blobs: Blobs, descriptor: &Descriptor) -> Result<Self, StoreError> {
+        let digest = digest_of(descriptor).map_err(BlobError::from)?;
+        let manifest = read_manifest(&blobs, descriptor)?;
+        let config_digest = digest_of(manifest.config()).map_err(BlobError::from)?;
+        if role(manifest.config().media_type()) != Role::Config {
+            return Err(StoreError::MediaType {
+                digest: config_digest,
+                media_type: manifest.config().media_type().to_string(),
+                expected: "an image configuration",
+            });
+        }
+        let bytes = blobs.read(manifest.config(), DOCUMENT_LIMIT)?;
+        let config: ImageConfiguration =
+            from_json(&bytes).map_err(|source| StoreError::Document {
+                what: "configuration",
+                digest: config_digest,
+                source,
+            })?;
+        let layers = layers(&manifest, &config, config_digest)?;
+        Ok(Self {
+            descriptor: descriptor.clone(),
+            digest,
+            platform: platform_of(&config),
+            manifest,
+            config,
+            layers,
+            blobs,
+        })
+    }
+}
+
+fn layers(
+    manifest: &ImageManifest,
+    config: &ImageConfiguration,
+    config_digest: Digest,
+) -> Result<Vec<Layer>, StoreError> {
+    let invalid = |why| StoreError::Invalid {
+        what: "configuration",
+        digest: config_digest,
+        why,
+    };
+    let diff_ids = config.rootfs().diff_ids();
+    if diff_ids.len() != manifest.layers().len() {
+        return Err(invalid(format!(
+            "it has {} diff IDs for {} layers",
+            diff_ids.len(),
+            manifest.layers().len()
+        )));
+    }
+    manifest
+        .layers()
+        .iter()
+        .zip(diff_ids)
+        .map(|(descriptor, diff_id)| {
+            Ok(Layer {
+                descriptor: descriptor.clone(),
+                digest: digest_of(descriptor).map_err(BlobError::from)?,
+                diff_id: diff_id
+                    .parse()
+                    .map_err(|error: crate::digest::DigestError| invalid(error.to_string()))?,
+            })
+        })
+        .collect()
+}
+
+/// Every manifest that `root` reaches, in the index's order.
+fn manifests(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
+    let mut found = Vec::new();
+    collect(blobs, root, 0, &mut HashSet::new(), &mut found)?;
+    Ok(found)
+}
+
+fn collect(
+    blobs: &Blobs,
+    from: &Descriptor,
+    depth: u32,
+    seen: &mut HashSet<Digest>,
+    found: &mut Vec<Descriptor>,
+) -> Result<(), StoreError> {
+    let digest = digest_of(from).map_err(BlobError::from)?;
+    // Each once: an index that names another a thousand times, and so on
+    // down, would be followed for ever.
+    if !seen.insert(digest) {
+        return Ok(());
+    }
+    match role(from.media_type()) {
+        Role::Manifest if found.len() < MOST_MANIFESTS => {
+            found.push(from.clone());
+            Ok(())
+        }
+        Role::Manifest => Err(StoreError::Invalid {
+            what: "index",
+            digest,
+            why: format!("it reaches more than {MOST_MANIFESTS} manifests"),
+        }),
+        Role::Index => {
+            let index = read_index(blobs, from, depth)?;
+            index
+                .manifests()
+                .iter()
+                .try_for_each(|child| collect(blobs, child, depth + 1, seen, found))
+        }
+        _ if depth > 0 => Ok(()), // The spec: ignore what is not known.
+        _ => Err(StoreError::MediaType {
+            digest,
+            media_type: from.media_type().to_string(),
+            expected: "an image manifest or index",
+        }),
+    }
+}
+
+/// Reads a manifest, verified.
+pub(crate) fn read_manifest(
+    blobs: &Blobs,
+    descriptor: &Descriptor,
+) -> Result<ImageManifest, StoreError> {
+    let digest = digest_of(descriptor).map_err(BlobError::from)?;
+    let bytes = blobs.read(descriptor, DOCUMENT_LIMIT)?;
+    let manifest: ImageManifest = from_json(&bytes).map_err(|source| StoreError::Document {
+        what: "manifest",
+        digest,
+        source,
+    })?;
+    check_header(
+        "manifest",
+        digest,
+        manifest.schema_version(),
+        manifest.media_type().as_ref().map(role),
+        Role::Manifest,
+    )?;
+    Ok(manifest)
+}
+
+/// Reads an index, verified, that lies `depth` deep in others.
+pub(crate) fn read_index(
+    blobs: &Blobs,
+    descriptor: &Descriptor,
+    depth: u32,
+) -> Result<ImageIndex, StoreError> {
+    let digest = digest_of(descriptor).map_err(BlobError::from)?;
+    if depth >= DEEPEST {
+        return Err(StoreError::Invalid {
+            what: "index",
+            digest,
+            why: format!("it lies {DEEPEST} indexes deep"),
+        });
+    }
+    let bytes = blobs.read(descriptor, DOCUMENT_LIMIT)?;
+    let index: ImageIndex = from_json(&bytes).map_err(|source| StoreError::Document {
+        what: "index",
+        digest,
+        source,
+    })?;
+    check_header(
+        "index",
+        digest,
+        index.schema_version(),
+        index.media_type().as_ref().map(role),
+        Role::Index,
+    )?;
+    Ok(index)
+}
+
+/// A manifest taken for an index, or the reverse, is how one digest is made
+/// to mean two images (CVE-2021-41190); so what a document says of itself counts.
+fn check_header(
+    what: &'static str,
+    digest: Digest,
+    version: u32,
+    stated: Option<Role>,
+    role: Role,
+) -> Result<(), StoreError> {
+    let invalid = |why| StoreError::Invalid { what, digest, why };
+    if version != 2 {
+        return Err(invalid(format!("its schemaVersion is {version}, not 2")));
+    }
+    match stated {
+        Some(stated) if stated != role => {
+            Err(invalid("its own media type says otherwise".to_owned()))
+        }
+        _ => Ok(()),
     }
 }

@@ -5,16 +5,25 @@
 //! is the only crate that hashes. It leaves the meaning of files to `rootfs`.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod blobs;
+pub mod bytes;
 pub mod digest;
+mod docker;
 pub mod image;
 pub mod layer;
+pub mod layout;
+mod lock;
 pub mod model;
 pub mod place;
 pub mod platform;
 pub mod reference;
+mod sink;
+mod spool;
 pub mod store;
+pub mod tar;
 
+pub use bytes::ByteSize;
 pub use digest::{DiffId, Digest};
 pub use image::Image;
 pub use place::Place;

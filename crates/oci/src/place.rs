@@ -1,12 +1,29 @@
 //! Where images live, written as skopeo writes it, and copying between them.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::store::{Store, StoreError};
-use crate::{Image, Platform, Reference};
+use crate::archive::{Archive, ArchiveError, ArchiveWriter};
+use crate::blobs::{BlobError, Blobs};
+use crate::layer::Compression;
+use crate::layout;
+use crate::lock::{Lock, Mode};
+use crate::model::{
+    DOCUMENT_LIMIT, Descriptor, ImageIndex, Role, canonical_json, digest_of, from_json, role,
+};
+use crate::reference::ReferenceError;
+use crate::sink::Sink;
+use crate::spool::Spool;
+use crate::store::{Store, StoreError, read_children, unnamed};
+use crate::{Digest, Image, Platform, Reference, docker};
 
 /// A place an image can be read from or written to.
+///
+/// A path ends at its first colon, as skopeo has it; so no path has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A bare name: ounce's own store.
@@ -21,14 +38,84 @@ pub enum Place {
 
 /// Why a text is no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PlaceError {}
+pub enum PlaceError {
+    /// skopeo knows it, we do not (yet).
+    #[error("images in {0}: cannot be read or written")]
+    Transport(String),
+    /// There is nothing after the colon.
+    #[error("{0}: needs a path after the colon")]
+    NoPath(&'static str),
+    /// A name within a layout that no other tool would take.
+    #[error("{0:?} cannot name an image in a layout")]
+    Tag(String),
+    /// Not an image's name.
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
+}
 
 impl FromStr for Place {
     type Err = PlaceError;
 
-    fn from_str(_text: &str) -> Result<Self, PlaceError> {
-        todo!()
+    fn from_str(text: &str) -> Result<Self, PlaceError> {
+        let (transport, rest) = text.split_once(':').unwrap_or(("", text));
+        match transport {
+            "oci" => {
+                let (path, tag) = path_and_name("oci", rest)?;
+                Ok(Self::OciDir(path, tag.map(layout_name).transpose()?))
+            }
+            "oci-archive" => {
+                let (path, tag) = path_and_name("oci-archive", rest)?;
+                Ok(Self::OciArchive(path, tag.map(layout_name).transpose()?))
+            }
+            "docker-archive" => {
+                let (path, name) = path_and_name("docker-archive", rest)?;
+                Ok(Self::DockerArchive(path, name.map(str::parse).transpose()?))
+            }
+            "containers-storage" | "docker-daemon" | "dir" | "ostree" | "sif" | "tarball" => {
+                Err(PlaceError::Transport(transport.to_owned()))
+            }
+            "docker" if rest.starts_with("//") => Err(PlaceError::Transport("docker".to_owned())),
+            _ => Ok(Self::Store(text.parse()?)),
+        }
     }
+}
+
+fn path_and_name<'a>(
+    transport: &'static str,
+    rest: &'a str,
+) -> Result<(PathBuf, Option<&'a str>), PlaceError> {
+    let (path, name) = match rest.split_once(':') {
+        Some((path, name)) => (path, Some(name)),
+        None => (rest, None),
+    };
+    if path.is_empty() {
+        return Err(PlaceError::NoPath(transport));
+    }
+    Ok((PathBuf::from(path), name.filter(|name| !name.is_empty())))
+}
+
+/// `component(/component)*`, letters and digits parted by one of `-._:@+` or
+/// `--` (OCI image spec, annotations.md); doubled underscores are let through,
+/// since repositories may have them.
+fn layout_name(name: &str) -> Result<String, PlaceError> {
+    let valid = |part: &str| {
+        part.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && part.ends_with(|last: char| last.is_ascii_alphanumeric())
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._:@+".contains(&byte))
+    };
+    if name.len() <= 512 && name.split('/').all(valid) {
+        Ok(name.to_owned())
+    } else {
+        Err(PlaceError::Tag(name.to_owned()))
+    }
+}
+
+/// A layout to read from, and the entry that is meant.
+struct Source {
+    blobs: Blobs,
+    root: Descriptor,
 }
 
 impl Place {
@@ -37,23 +124,321 @@ impl Place {
     ///
     /// # Errors
     /// Nothing there, not for this platform, or not valid.
-    pub fn image(&self, _store: &Store, _platform: &Platform) -> Result<Image, StoreError> {
-        todo!()
+    pub fn image(&self, store: &Store, platform: &Platform) -> Result<Image, StoreError> {
+        if let Self::Store(name) = self {
+            return store.image(name, platform);
+        }
+        let Source { blobs, root } = self.source(store, Compression::None)?;
+        Image::select(blobs, &root, platform, &self.to_string())
+    }
+
+    /// Every image that is here: one, or one per platform of an index.
+    ///
+    /// # Errors
+    /// As [`Place::image`].
+    pub fn images(&self, store: &Store) -> Result<Vec<Image>, StoreError> {
+        if let Self::Store(name) = self {
+            return store.images_of(name);
+        }
+        let Source { blobs, root } = self.source(store, Compression::None)?;
+        Image::all(&blobs, &root)
     }
 
     /// Copies what is here (an index whole) into the store under `name`.
     ///
     /// # Errors
     /// As [`Place::image`]; the store is unchanged then.
-    pub fn import(&self, _store: &Store, _name: &Reference) -> Result<(), StoreError> {
-        todo!()
+    pub fn import(&self, store: &Store, name: &Reference) -> Result<(), StoreError> {
+        if let Self::Store(from) = self {
+            return store.tag(from, name);
+        }
+        let source = self.source(store, Compression::Gzip)?;
+        let mut writer = store.write()?;
+        copy_tree(&source, writer.sink())?;
+        // What comes in from outside is an image of which every part is there.
+        Image::all(&store.blobs(), &source.root)?;
+        writer.commit(name, &source.root)
     }
 
     /// Copies `name` from the store to here, atomically.
     ///
     /// # Errors
     /// No such name, or the place cannot be written.
-    pub fn export(&self, _store: &Store, _name: &Reference) -> Result<(), StoreError> {
-        todo!()
+    pub fn export(&self, store: &Store, name: &Reference) -> Result<(), StoreError> {
+        let source = || -> Result<Source, StoreError> {
+            Ok(Source {
+                blobs: store.blobs(),
+                root: store.find(name)?,
+            })
+        };
+        match self {
+            Self::Store(to) => store.tag(name, to),
+            Self::OciDir(folder, tag) => to_folder(&source()?, folder, &label(tag, name)),
+            Self::OciArchive(file, tag) => to_archive(&source()?, file, &label(tag, name)),
+            Self::DockerArchive(file, to) => {
+                let images = store.images_of(name)?;
+                let image = match &images[..] {
+                    [image] => image.clone(),
+                    _ => store.image(name, &Platform::host())?,
+                };
+                docker::write(file, &image, to.as_ref().unwrap_or(name))
+            }
+        }
     }
+
+    fn source(&self, store: &Store, compression: Compression) -> Result<Source, StoreError> {
+        match self {
+            Self::Store(name) => Ok(Source {
+                blobs: store.blobs(),
+                root: store.find(name)?,
+            }),
+            Self::OciDir(folder, tag) => {
+                if !layout::is_layout(folder)? {
+                    return Err(layout::LayoutError::NotALayout {
+                        path: folder.clone(),
+                        why: "it has no oci-layout",
+                    }
+                    .into());
+                }
+                let index = layout::read_index(folder)?;
+                Ok(Source {
+                    blobs: Blobs::new(folder),
+                    root: pick(&index, tag.as_deref(), folder)?,
+                })
+            }
+            Self::OciArchive(file, tag) => {
+                let (spool, mut sink) = spool(store)?;
+                let archive = Archive::open(file, spool.path())?;
+                let root = unpack(&archive, tag.as_deref(), &mut sink)?;
+                Ok(Source {
+                    blobs: Blobs::spooled(Arc::new(spool)),
+                    root,
+                })
+            }
+            Self::DockerArchive(file, name) => {
+                let (spool, mut sink) = spool(store)?;
+                let archive = Archive::open(file, spool.path())?;
+                let root = docker::read(&archive, name.as_ref(), compression, &mut sink)?;
+                Ok(Source {
+                    blobs: Blobs::spooled(Arc::new(spool)),
+                    root,
+                })
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (transport, path, name) = match self {
+            Self::Store(name) => return name.fmt(f),
+            Self::OciDir(path, tag) => ("oci", path, tag.clone()),
+            Self::OciArchive(path, tag) => ("oci-archive", path, tag.clone()),
+            Self::DockerArchive(path, name) => (
+                "docker-archive",
+                path,
+                name.as_ref().map(Reference::to_string),
+            ),
+        };
+        write!(f, "{transport}:{}", path.display())?;
+        name.map_or(Ok(()), |name| write!(f, ":{name}"))
+    }
+}
+
+/// What an image is called in the layout it is exported to: as told, else in
+/// full, so that two images of one folder do not both become `latest`.
+fn label(tag: &Option<String>, name: &Reference) -> String {
+    tag.clone().unwrap_or_else(|| {
+        let plain = Reference {
+            digest: None,
+            tag: Some(name.tag.clone().unwrap_or_else(|| "latest".to_owned())),
+            ..name.clone()
+        };
+        plain.to_string()
+    })
+}
+
+fn spool(store: &Store) -> Result<(Spool, Sink), StoreError> {
+    // Only until the spool has its own lock, by which gc knows that it lives.
+    let _held_off = store.lock(Mode::Shared)?;
+    let scratch = store.scratch();
+    let spool = Spool::new(&scratch).map_err(|source| StoreError::Io {
+        action: "making",
+        path: scratch,
+        source,
+    })?;
+    let sink = Sink::new(spool.path(), spool.path().to_owned());
+    Ok((spool, sink))
+}
+
+/// The entry of an index that `tag` means, or the only one.
+fn pick(index: &ImageIndex, tag: Option<&str>, path: &Path) -> Result<Descriptor, StoreError> {
+    let entries = index.manifests();
+    let names = || {
+        let names: Vec<&str> = entries.iter().filter_map(layout::ref_name).collect();
+        names.join(", ")
+    };
+    let content = |why| -> StoreError {
+        ArchiveError::Content {
+            path: path.to_owned(),
+            why,
+        }
+        .into()
+    };
+    let found = match tag {
+        Some(tag) => {
+            let wanted = tag.parse::<Reference>().ok();
+            let exact = entries
+                .iter()
+                .find(|entry| layout::ref_name(entry) == Some(tag));
+            exact
+                .or_else(|| {
+                    let same = |entry: &&Descriptor| {
+                        wanted.is_some() && layout::reference_of(entry) == wanted
+                    };
+                    entries.iter().find(same)
+                })
+                .ok_or_else(|| content(format!("it has no image {tag}, only: {}", names())))?
+        }
+        None => match &entries[..] {
+            [only] => only,
+            [] => return Err(content("it has no image".to_owned())),
+            _ => {
+                let why = format!("it has {} images, say which: {}", entries.len(), names());
+                return Err(content(why));
+            }
+        },
+    };
+    Ok(unnamed(found))
+}
+
+/// Copies what `source.root` reaches, leaves first.
+fn copy_tree(source: &Source, sink: &mut Sink) -> Result<(), StoreError> {
+    for descriptor in tree(&source.blobs, &source.root)? {
+        let mut blob = source.blobs.open(&descriptor)?;
+        sink.copy(&descriptor, &mut blob)?;
+    }
+    Ok(())
+}
+
+/// All that `root` reaches, each blob once, leaves first.
+fn tree(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
+    let mut order = Vec::new();
+    let mut seen = HashSet::new();
+    visit(blobs, root, 0, &mut seen, &mut order)?;
+    Ok(order)
+}
+
+fn visit(
+    blobs: &Blobs,
+    at: &Descriptor,
+    depth: u32,
+    seen: &mut HashSet<Digest>,
+    order: &mut Vec<Descriptor>,
+) -> Result<(), StoreError> {
+    if !seen.insert(digest_of(at).map_err(BlobError::from)?) {
+        return Ok(());
+    }
+    let mut children = Vec::new();
+    read_children(blobs, at, depth, &mut children)?;
+    for child in &children {
+        visit(blobs, child, depth + 1, seen, order)?;
+    }
+    order.push(at.clone());
+    Ok(())
+}
+
+/// Copies an image out of an OCI archive: documents first, since they say
+/// which blobs belong to it.
+fn unpack(archive: &Archive, tag: Option<&str>, sink: &mut Sink) -> Result<Descriptor, StoreError> {
+    // Only a layout says so; without it, index.json could be anybody's.
+    archive.member("oci-layout")?;
+    let bytes = archive.read("index.json", DOCUMENT_LIMIT)?;
+    let index: ImageIndex = from_json(&bytes).map_err(|source| ArchiveError::Json {
+        path: archive.path().to_owned(),
+        member: "index.json".to_owned(),
+        source,
+    })?;
+    let root = pick(&index, tag, archive.path())?;
+    let mut seen = HashSet::new();
+    let mut left = vec![(root.clone(), 0)];
+    while let Some((descriptor, depth)) = left.pop() {
+        let digest = digest_of(&descriptor).map_err(BlobError::from)?;
+        if !seen.insert(digest) {
+            continue;
+        }
+        let is_document = matches!(role(descriptor.media_type()), Role::Index | Role::Manifest);
+        if is_document && descriptor.size() > DOCUMENT_LIMIT {
+            return Err(BlobError::TooLarge {
+                digest,
+                size_bytes: descriptor.size(),
+                limit_bytes: DOCUMENT_LIMIT,
+            }
+            .into());
+        }
+        let (mut blob, _) = archive.member(&format!("blobs/sha256/{}", digest.hex()))?;
+        sink.copy(&descriptor, &mut blob)?;
+        let mut children = Vec::new();
+        read_children(sink.blobs(), &descriptor, depth, &mut children)?;
+        left.extend(children.into_iter().map(|child| (child, depth + 1)));
+    }
+    Ok(root)
+}
+
+/// How long another process that writes the same folder is waited for.
+const FOLDER_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn to_folder(source: &Source, folder: &Path, label: &str) -> Result<(), StoreError> {
+    let io_error = |action| {
+        move |error| StoreError::Io {
+            action,
+            path: folder.to_owned(),
+            source: error,
+        }
+    };
+    fs::create_dir_all(folder).map_err(io_error("making"))?;
+    let _lock = Lock::folder(folder, FOLDER_TIMEOUT)?;
+    if !layout::is_layout(folder)? {
+        let mut entries = fs::read_dir(folder).map_err(io_error("listing"))?;
+        if entries.next().is_some() {
+            return Err(layout::LayoutError::NotALayout {
+                path: folder.to_owned(),
+                why: "it is not empty and has no oci-layout",
+            }
+            .into());
+        }
+        layout::create(folder, folder)?;
+    }
+    let blobs = folder.join("blobs/sha256");
+    fs::create_dir_all(&blobs).map_err(io_error("making"))?;
+    let mut sink = Sink::new(folder, folder.to_owned());
+    copy_tree(source, &mut sink)?;
+    sink.sync()?;
+    let mut index = layout::read_index(folder)?;
+    layout::set_name(&mut index, label, &source.root);
+    layout::write_index(folder, folder, &index)?;
+    Ok(())
+}
+
+fn to_archive(source: &Source, file: &Path, label: &str) -> Result<(), StoreError> {
+    let mut writer = ArchiveWriter::new(file)?;
+    let mut index = ImageIndex::default();
+    layout::set_name(&mut index, label, &source.root);
+    let json = canonical_json(&index).map_err(|source| ArchiveError::Json {
+        path: file.to_owned(),
+        member: "index.json".to_owned(),
+        source,
+    })?;
+    writer.bytes("oci-layout", layout::MARKER)?;
+    writer.bytes("index.json", &json)?;
+    writer.folder("blobs/")?;
+    writer.folder("blobs/sha256/")?;
+    for descriptor in tree(&source.blobs, &source.root)? {
+        let digest = digest_of(&descriptor).map_err(BlobError::from)?;
+        let mut blob = source.blobs.open(&descriptor)?;
+        let member = format!("blobs/sha256/{}", digest.hex());
+        writer.stream(&member, descriptor.size(), &mut blob)?;
+    }
+    writer.publish()?;
+    Ok(())
 }

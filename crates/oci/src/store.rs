@@ -1,25 +1,186 @@
 //! ounce's store: a valid OCI image layout, safe with many processes at once.
+//!
+//! Beside what the specification asks for stands a folder `.ounce`:
+//!
+//! - `lock`: shared by writers, alone for [`Store::gc`]; so nothing is
+//!   collected between a blob's arrival and its name.
+//! - `index-lock`: alone, for the moment in which `index.json` is read, changed
+//!   and replaced; so no name is lost.
+//! - `scratch`: temporary files and layouts. Whoever has `lock` alone knows
+//!   that the temporary files' writers are dead.
+//!
+//! Readers lock nothing: `index.json` is replaced by rename and blobs never
+//! change. A reader whose image is removed and collected meanwhile gets an error
+//! that names the blob.
 
-use std::io::Read;
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::blobs::Blobs;
-use crate::layer::{Entry, LayerOptions, WrittenLayer};
-use crate::model::{Descriptor, MediaType};
-use crate::{Image, Platform, Reference};
+use crate::archive::ArchiveError;
+use crate::blobs::{BlobError, Blobs};
+use crate::layer::{self, Entry, LayerError, LayerOptions, WrittenLayer};
+use crate::layout::{self, LayoutError};
+use crate::lock::{Lock, LockError, Mode};
+use crate::model::{
+    DOCUMENT_LIMIT, Descriptor, ImageIndex, MediaType, Role, canonical_json, descriptor, digest_of,
+    role,
+};
+use crate::sink::Sink;
+use crate::spool::SPOOL_LOCK;
+use crate::{Digest, Image, Platform, Reference};
+
+/// How long another process's lock is waited for unless told otherwise.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Fewest digits by which an image may be called.
+const SHORTEST_PREFIX: usize = 6;
 
 /// The store.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    lock_timeout: Duration,
 }
 
 /// The store could not do it.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {}
+pub enum StoreError {
+    /// Nothing has this name.
+    #[error("there is no image {name}")]
+    NotFound {
+        /// What was asked for.
+        name: String,
+        /// The name that is most like it.
+        nearest: Option<String>,
+    },
+    /// Several images have a digest that begins so.
+    #[error("{prefix} is the beginning of several digests")]
+    Ambiguous {
+        /// What was asked for.
+        prefix: String,
+        /// What it could mean, sorted.
+        candidates: Vec<String>,
+    },
+    /// There is no image for the platform.
+    #[error("{name} has no image for {wanted}")]
+    NoPlatform {
+        /// What was asked for.
+        name: String,
+        /// The platform.
+        wanted: Platform,
+        /// Those there are.
+        available: Vec<Platform>,
+    },
+    /// Another process holds the lock.
+    #[error("{path} is locked by {}, waited {} ms", holder_text(*.holder_pid), .waited.as_millis())]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+        /// Who holds it, where that can be told.
+        holder_pid: Option<u32>,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The folder is in use for something else.
+    #[error("{path} is not empty and no store of images")]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A document is not what its media type says.
+    #[error("{what} {digest} is not valid")]
+    Document {
+        /// `manifest`, `index`, `configuration`.
+        what: &'static str,
+        /// The blob.
+        digest: Digest,
+        /// Why not.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A document contradicts itself.
+    #[error("{what} {digest}: {why}")]
+    Invalid {
+        /// `manifest`, `index`, `configuration`.
+        what: &'static str,
+        /// The blob.
+        digest: Digest,
+        /// The rule it breaks.
+        why: String,
+    },
+    /// A blob of a kind that does not belong where it stands.
+    #[error("{digest} is of type {media_type:?} where {expected} is expected")]
+    MediaType {
+        /// The blob.
+        digest: Digest,
+        /// Its type.
+        media_type: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The layout around the images.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A blob.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// A layer.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// An archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The operating system refused.
+    #[error("{action} {path}")]
+    Io {
+        /// `making`, `locking`, `removing`, `listing`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn holder_text(pid: Option<u32>) -> String {
+    pid.map_or("another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+impl From<LockError> for StoreError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held {
+                path,
+                holder_pid,
+                waited,
+            } => Self::Locked {
+                path,
+                holder_pid,
+                waited,
+            },
+            LockError::Io { path, source } => Self::Io {
+                action: "locking",
+                path,
+                source,
+            },
+        }
+    }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io {
+        action,
+        path,
+        source,
+    }
+}
 
 /// A name in the store and what it points to.
 #[derive(Debug, Clone)]
@@ -55,14 +216,44 @@ impl Store {
     ///
     /// # Errors
     /// The folder cannot be made, or holds a layout of an unknown version.
-    pub fn open(_root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        todo!()
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let store = Self {
+            root: root.into(),
+            lock_timeout: LOCK_TIMEOUT,
+        };
+        if !layout::is_layout(&store.root)? {
+            store.create()?;
+        }
+        Ok(store)
+    }
+
+    fn create(&self) -> Result<(), StoreError> {
+        fs::create_dir_all(&self.root).map_err(io_error("making", &self.root))?;
+        for entry in fs::read_dir(&self.root).map_err(io_error("listing", &self.root))? {
+            let name = entry.map_err(io_error("listing", &self.root))?.file_name();
+            // What a process that was killed while it made the store may have left.
+            if ![".ounce", "blobs", "index.json", "oci-layout"]
+                .iter()
+                .any(|ours| name == *ours)
+            {
+                return Err(StoreError::NotAStore {
+                    path: self.root.clone(),
+                });
+            }
+        }
+        let _held_off = self.lock(Mode::Shared)?;
+        let _lock = self.lock_index()?;
+        layout::create(&self.root, &self.scratch())?;
+        Ok(())
     }
 
     /// How long to wait for another process's lock; 10 s unless set.
     #[must_use]
-    pub fn lock_timeout(self, _timeout: Duration) -> Self {
-        todo!()
+    pub fn lock_timeout(self, timeout: Duration) -> Self {
+        Self {
+            lock_timeout: timeout,
+            ..self
+        }
     }
 
     /// The layout's folder.
@@ -75,52 +266,117 @@ impl Store {
         Blobs::new(&self.root)
     }
 
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.root.join(".ounce/scratch")
+    }
+
+    /// Holds off gc (shared) or everybody who writes (exclusive).
+    pub(crate) fn lock(&self, mode: Mode) -> Result<Lock, StoreError> {
+        let path = self.root.join(".ounce/lock");
+        match Lock::acquire(&path, mode, self.lock_timeout) {
+            // A layout that another tool made becomes a store when it is first written.
+            Err(LockError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let scratch = self.scratch();
+                fs::create_dir_all(&scratch).map_err(io_error("making", &scratch))?;
+                Ok(Lock::acquire(&path, mode, self.lock_timeout)?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    fn lock_index(&self) -> Result<Lock, StoreError> {
+        let path = self.root.join(".ounce/index-lock");
+        Ok(Lock::acquire(&path, Mode::Exclusive, self.lock_timeout)?)
+    }
+
+    /// Changes `index.json`; the caller holds `lock`.
+    fn change_index<T>(
+        &self,
+        change: impl FnOnce(&mut ImageIndex) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let _lock = self.lock_index()?;
+        let mut index = layout::read_index(&self.root)?;
+        let result = change(&mut index)?;
+        layout::write_index(&self.root, &self.scratch(), &index)?;
+        Ok(result)
+    }
+
     /// Every name, sorted.
     ///
     /// # Errors
     /// The index cannot be read.
     pub fn names(&self) -> Result<Vec<Named>, StoreError> {
-        todo!()
+        let mut names: Vec<Named> = layout::read_index(&self.root)?
+            .manifests()
+            .iter()
+            .filter_map(|descriptor| {
+                let reference = layout::reference_of(descriptor)?;
+                Some(Named {
+                    reference,
+                    descriptor: unnamed(descriptor),
+                })
+            })
+            .collect();
+        names.sort_by(|a, b| a.reference.cmp(&b.reference));
+        Ok(names)
     }
 
     /// What a name points to; a unique prefix of a digest of six digits or more works as well.
     ///
     /// # Errors
     /// No such name (with the nearest one).
-    pub fn find(&self, _reference: &Reference) -> Result<Descriptor, StoreError> {
-        todo!()
+    pub fn find(&self, reference: &Reference) -> Result<Descriptor, StoreError> {
+        let index = layout::read_index(&self.root)?;
+        let at = find_in(&index, reference)?;
+        Ok(unnamed(&index.manifests()[at]))
     }
 
     /// The image for a platform.
     ///
     /// # Errors
     /// No such name, none for the platform (with those there are), or a blob that is not whole.
-    pub fn image(&self, _reference: &Reference, _platform: &Platform) -> Result<Image, StoreError> {
-        todo!()
+    pub fn image(&self, reference: &Reference, platform: &Platform) -> Result<Image, StoreError> {
+        let root = self.find(reference)?;
+        Image::select(self.blobs(), &root, platform, &reference.to_string())
     }
 
     /// Every image that a name reaches: one, or one per platform of an index.
     ///
     /// # Errors
     /// As [`Store::image`].
-    pub fn images_of(&self, _reference: &Reference) -> Result<Vec<Image>, StoreError> {
-        todo!()
+    pub fn images_of(&self, reference: &Reference) -> Result<Vec<Image>, StoreError> {
+        let root = self.find(reference)?;
+        Image::all(&self.blobs(), &root)
     }
 
     /// Gives what `from` points to the further name `to`.
     ///
     /// # Errors
     /// No such name.
-    pub fn tag(&self, _from: &Reference, _to: &Reference) -> Result<(), StoreError> {
-        todo!()
+    pub fn tag(&self, from: &Reference, to: &Reference) -> Result<(), StoreError> {
+        let name = storable(to)?;
+        let _held_off = self.lock(Mode::Shared)?;
+        self.change_index(|index| {
+            let at = find_in(index, from)?;
+            let root = unnamed(&index.manifests()[at]);
+            layout::set_name(index, &name, &root);
+            Ok(())
+        })
     }
 
     /// Takes a name away; its blobs go at the next [`Store::gc`].
     ///
     /// # Errors
     /// No such name.
-    pub fn remove(&self, _reference: &Reference) -> Result<(), StoreError> {
-        todo!()
+    pub fn remove(&self, reference: &Reference) -> Result<(), StoreError> {
+        let _held_off = self.lock(Mode::Shared)?;
+        self.change_index(|index| {
+            let at = find_in(index, reference)?;
+            let mut manifests = index.manifests().clone();
+            manifests.remove(at);
+            index.set_manifests(manifests);
+            Ok(())
+        })
     }
 
     /// Begins to write: until the writer is committed or dropped, no collection runs.
@@ -128,7 +384,11 @@ impl Store {
     /// # Errors
     /// A collection of another process holds the lock past the timeout (its pid is told).
     pub fn write(&self) -> Result<StoreWriter<'_>, StoreError> {
-        todo!()
+        Ok(StoreWriter {
+            _lock: self.lock(Mode::Shared)?,
+            sink: Sink::new(&self.root, self.scratch()),
+            store: self,
+        })
     }
 
     /// Takes away every blob that no name reaches, and what a killed writer left.
@@ -136,7 +396,57 @@ impl Store {
     /// # Errors
     /// Another process holds the lock past the timeout.
     pub fn gc(&self) -> Result<Collected, StoreError> {
-        todo!()
+        let _lock = self.lock(Mode::Exclusive)?;
+        let index = layout::read_index(&self.root)?;
+        let mut reached = Reached::default();
+        for root in index.manifests() {
+            reached.follow(&self.blobs(), root, 0)?;
+        }
+        let mut collected = Collected::default();
+        for (path, name) in list(&self.root.join("blobs/sha256"))? {
+            let digest = format!("sha256:{name}").parse::<Digest>();
+            if digest.is_ok_and(|digest| reached.blobs.contains(&digest)) {
+                continue;
+            }
+            let metadata = fs::symlink_metadata(&path).map_err(io_error("reading", &path))?;
+            if !metadata.is_file() {
+                continue;
+            }
+            fs::remove_file(&path).map_err(io_error("removing", &path))?;
+            collected.blobs += 1;
+            collected.bytes += metadata.len();
+        }
+        self.sweep_scratch()?;
+        Ok(collected)
+    }
+
+    /// Takes what dead processes left; the caller has `lock` alone.
+    fn sweep_scratch(&self) -> Result<(), StoreError> {
+        for (path, _) in list(&self.scratch())? {
+            let metadata = fs::symlink_metadata(&path).map_err(io_error("reading", &path))?;
+            let result = if !metadata.is_dir() {
+                fs::remove_file(&path)
+            } else {
+                // A temporary layout outlives the lock, and has one of its own.
+                let alive = match fs::File::open(path.join(SPOOL_LOCK)) {
+                    Ok(file) => Lock::try_exclusive(file)
+                        .map_err(io_error("locking", &path))?
+                        .is_none(),
+                    Err(_) => false,
+                };
+                if alive {
+                    continue;
+                }
+                fs::remove_dir_all(&path)
+            };
+            match result {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(io_error("removing", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Reads and hashes every blob and follows every name.
@@ -144,51 +454,277 @@ impl Store {
     /// # Errors
     /// The index cannot be read; what is wrong with content is in the report.
     pub fn verify(&self) -> Result<Verified, StoreError> {
-        todo!()
+        let mut verified = Verified::default();
+        let blobs = self.blobs();
+        let index = layout::read_index(&self.root)?;
+        for (path, name) in list(&self.root.join("blobs/sha256"))? {
+            let Ok(digest) = format!("sha256:{name}").parse::<Digest>() else {
+                verified
+                    .faults
+                    .push(format!("{} is not named as a blob is", path.display()));
+                continue;
+            };
+            let size = match fs::metadata(&path) {
+                Ok(metadata) => metadata.len(),
+                // Collected since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    verified.faults.push(format!("blob {digest}: {error}"));
+                    continue;
+                }
+            };
+            let stated = descriptor(MediaType::Other(String::new()), &digest, size);
+            let hashed = blobs
+                .open(&stated)
+                .map_err(|error| error.to_string())
+                .and_then(|mut blob| {
+                    io::copy(&mut blob, &mut io::sink()).map_err(|error| error.to_string())
+                });
+            match hashed {
+                Ok(_) => {
+                    verified.blobs += 1;
+                    verified.bytes += size;
+                }
+                Err(fault) => verified.faults.push(fault),
+            }
+        }
+        for root in index.manifests() {
+            let name = layout::ref_name(root).unwrap_or("an image without a name");
+            let mut reached = Reached {
+                whole: true,
+                ..Reached::default()
+            };
+            let followed = reached
+                .follow(&blobs, root, 0)
+                .and_then(|()| Image::all(&blobs, root).map(drop));
+            match followed {
+                // An artifact that is no image is none of our business.
+                Ok(()) | Err(StoreError::MediaType { .. }) => {}
+                Err(error) => verified.faults.push(format!("{name}: {error}")),
+            }
+        }
+        Ok(verified)
     }
+}
+
+/// What is in a folder, sorted: path and name.
+fn list(folder: &Path) -> Result<Vec<(PathBuf, String)>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("listing", folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io_error("listing", folder))?;
+        names.push((
+            entry.path(),
+            entry.file_name().to_string_lossy().into_owned(),
+        ));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The blobs that names reach.
+#[derive(Default)]
+struct Reached {
+    blobs: HashSet<Digest>,
+    /// Whether a layer that is missing is an error: not to gc, which only has
+    /// to know what a document names.
+    whole: bool,
+}
+
+/// How deep an index may lie within indexes. More than two levels are unheard of.
+pub(crate) const DEEPEST: u32 = 8;
+
+impl Reached {
+    /// Follows a descriptor down to its layers. Every blob has to be there.
+    fn follow(&mut self, blobs: &Blobs, from: &Descriptor, depth: u32) -> Result<(), StoreError> {
+        let mut children = Vec::new();
+        let digest = digest_of(from).map_err(BlobError::from)?;
+        if !self.blobs.insert(digest) {
+            return Ok(());
+        }
+        read_children(blobs, from, depth, &mut children)?;
+        if self.whole && children.is_empty() {
+            // Only that it is there, at the right size: opening does not hash.
+            blobs.open(from)?;
+        }
+        for child in &children {
+            self.follow(blobs, child, depth + 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// What an index or a manifest points to; nothing for any other blob.
+pub(crate) fn read_children(
+    blobs: &Blobs,
+    from: &Descriptor,
+    depth: u32,
+    children: &mut Vec<Descriptor>,
+) -> Result<(), StoreError> {
+    match role(from.media_type()) {
+        Role::Index => {
+            let index = crate::image::read_index(blobs, from, depth)?;
+            children.extend(index.manifests().iter().cloned());
+        }
+        Role::Manifest => {
+            let manifest = crate::image::read_manifest(blobs, from)?;
+            children.push(manifest.config().clone());
+            children.extend(manifest.layers().iter().cloned());
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A descriptor without the annotation that names it.
+pub(crate) fn unnamed(descriptor: &Descriptor) -> Descriptor {
+    let mut plain = descriptor.clone();
+    let annotations = plain
+        .annotations()
+        .clone()
+        .map(|mut annotations| {
+            annotations.remove(crate::model::REF_NAME);
+            annotations
+        })
+        .filter(|annotations| !annotations.is_empty());
+    plain.set_annotations(annotations);
+    plain
+}
+
+/// The text of a name as the store keeps it: with a tag, without a digest.
+fn storable(reference: &Reference) -> Result<String, StoreError> {
+    Ok(Reference {
+        name: reference.name.clone(),
+        tag: Some(reference.tag.clone().unwrap_or_else(|| "latest".to_owned())),
+        digest: None,
+    }
+    .to_string())
+}
+
+/// The place in the index of what a reference means.
+fn find_in(index: &ImageIndex, reference: &Reference) -> Result<usize, StoreError> {
+    let named: Vec<(usize, Reference, &Descriptor)> = index
+        .manifests()
+        .iter()
+        .enumerate()
+        .filter_map(|(at, entry)| Some((at, layout::reference_of(entry)?, entry)))
+        .collect();
+    let exact = named.iter().find(|(_, name, entry)| {
+        name.name == reference.name
+            && match &reference.digest {
+                Some(digest) => entry.digest().as_ref() == digest.to_string(),
+                None => name.tag == reference.tag,
+            }
+    });
+    if let Some((at, ..)) = exact {
+        return Ok(*at);
+    }
+    if let Some(prefix) = digest_prefix(reference) {
+        let mut found: Vec<(&str, usize)> = index
+            .manifests()
+            .iter()
+            .enumerate()
+            .map(|(at, entry)| (entry.digest().digest(), at))
+            .filter(|(hex, _)| hex.starts_with(prefix))
+            .collect();
+        found.sort_unstable();
+        found.dedup_by_key(|(hex, _)| *hex);
+        match found[..] {
+            [] => {}
+            [(_, at)] => return Ok(at),
+            _ => {
+                return Err(StoreError::Ambiguous {
+                    prefix: prefix.to_owned(),
+                    candidates: found
+                        .iter()
+                        .map(|(hex, _)| format!("sha256:{hex}"))
+                        .collect(),
+                });
+            }
+        }
+    }
+    let name = reference.to_string();
+    let nearest = named
+        .iter()
+        .map(|(_, known, _)| known.to_string())
+        .map(|known| (strsim::normalized_damerau_levenshtein(&name, &known), known))
+        .filter(|(likeness, _)| *likeness > 0.5)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known);
+    Err(StoreError::NotFound { name, nearest })
+}
+
+/// `abc123` and `sha256:abc123` may be the beginning of a digest.
+fn digest_prefix(reference: &Reference) -> Option<&str> {
+    let text = match (reference.name.as_str(), reference.tag.as_deref()) {
+        ("sha256", Some(hex)) => hex,
+        (hex, Some("latest")) => hex,
+        _ => return None,
+    };
+    let hex = text.len() >= SHORTEST_PREFIX
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    hex.then_some(text)
 }
 
 /// Blobs on their way into the store.
 #[derive(Debug)]
 pub struct StoreWriter<'store> {
-    _store: &'store Store,
+    store: &'store Store,
+    sink: Sink,
+    _lock: Lock,
 }
 
 impl StoreWriter<'_> {
+    pub(crate) fn sink(&mut self) -> &mut Sink {
+        &mut self.sink
+    }
+
     /// Writes a blob.
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn blob(
-        &mut self,
-        _media_type: MediaType,
-        _bytes: &[u8],
-    ) -> Result<Descriptor, StoreError> {
-        todo!()
+    pub fn blob(&mut self, media_type: MediaType, bytes: &[u8]) -> Result<Descriptor, StoreError> {
+        let digest = self.sink.put(bytes)?;
+        Ok(descriptor(media_type, &digest, bytes.len() as u64))
     }
 
-    /// Writes a document as compact JSON.
+    /// Writes a document as compact JSON, keys sorted.
     ///
     /// # Errors
     /// The disk refuses.
     pub fn json<T: Serialize>(
         &mut self,
-        _media_type: MediaType,
-        _document: &T,
+        media_type: MediaType,
+        document: &T,
     ) -> Result<Descriptor, StoreError> {
-        todo!()
+        let bytes = canonical_json(document).map_err(|source| StoreError::Document {
+            what: "document",
+            digest: Digest::of(b""),
+            source,
+        })?;
+        if bytes.len() as u64 > DOCUMENT_LIMIT {
+            return Err(BlobError::TooLarge {
+                digest: Digest::of(&bytes),
+                size_bytes: bytes.len() as u64,
+                limit_bytes: DOCUMENT_LIMIT,
+            }
+            .into());
+        }
+        self.blob(media_type, &bytes)
     }
 
     /// Copies a blob in, verified against its descriptor.
     ///
     /// # Errors
     /// Size or digest differ, or the disk refuses.
-    pub fn copy(
-        &mut self,
-        _descriptor: &Descriptor,
-        _from: &mut dyn Read,
-    ) -> Result<(), StoreError> {
-        todo!()
+    pub fn copy(&mut self, descriptor: &Descriptor, from: &mut dyn Read) -> Result<(), StoreError> {
+        Ok(self.sink.copy(descriptor, from)?)
     }
 
     /// Writes a layer; entries are sorted, and a missing parent is not added.
@@ -197,17 +733,22 @@ impl StoreWriter<'_> {
     /// A path that is not relative and plain, one that stands twice, a host file that cannot be read.
     pub fn layer(
         &mut self,
-        _entries: &[Entry],
-        _options: LayerOptions,
+        entries: &[Entry],
+        options: LayerOptions,
     ) -> Result<WrittenLayer, StoreError> {
-        todo!()
+        Ok(layer::write::write(&mut self.sink, entries, options)?)
     }
 
     /// Names what was written; from now on it is reachable.
     ///
     /// # Errors
     /// The lock is held past the timeout, or the disk refuses.
-    pub fn commit(self, _reference: &Reference, _root: &Descriptor) -> Result<(), StoreError> {
-        todo!()
+    pub fn commit(mut self, reference: &Reference, root: &Descriptor) -> Result<(), StoreError> {
+        let name = storable(reference)?;
+        self.sink.sync()?;
+        self.store.change_index(|index| {
+            layout::set_name(index, &name, &unnamed(root));
+            Ok(())
+        })
     }
 }

@@ -1,2 +1,15 @@
-//! The files of an image: merged tree, ELF facts, unpacking.
+//! The files of an image: merged tree, ELF facts, scripts, unpacking.
+//!
+//! Everything here reads what others wrote and trusts none of it: an image is
+//! data from outside. Hashing, archives and names belong to `oci`.
 #![forbid(unsafe_code)]
+
+pub mod content;
+pub mod elf;
+pub mod script;
+pub mod tree;
+pub mod unpack;
+
+pub use elf::{Elf, ElfFacts};
+pub use script::Script;
+pub use tree::Tree;

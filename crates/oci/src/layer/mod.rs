@@ -1,11 +1,19 @@
 //! Layers: writing the smallest valid, deterministic one, and reading any
 //! that others wrote, with every hostile form refused.
 
-use std::io::Read;
+mod compress;
+pub(crate) mod read;
+pub(crate) mod write;
+
+use std::io;
 use std::path::PathBuf;
 
+use crate::blobs::BlobError;
 use crate::model::Descriptor;
+use crate::tar::read::Fault;
 use crate::{DiffId, Digest};
+
+pub use read::LayerReader;
 
 /// One file, folder or link to be written into a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +89,8 @@ pub struct WrittenLayer {
 /// An entry as it was read from a layer; `path` is normalised and safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadEntry {
-    /// Relative, `/`-separated, never with `..`, empty or `.` parts.
+    /// Relative, `/`-separated, never with `..`, empty or `.` parts; the root
+    /// itself is the empty path.
     pub path: String,
     /// What it is.
     pub kind: ReadKind,
@@ -124,7 +133,85 @@ pub enum ReadKind {
 
 /// A layer could not be written or read.
 #[derive(Debug, thiserror::Error)]
-pub enum LayerError {}
+pub enum LayerError {
+    /// A path that does not belong into a layer.
+    #[error("entry {path:?} cannot stand in a layer: {why}")]
+    Path {
+        /// The entry.
+        path: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+    /// Two entries of one path.
+    #[error("entry {path:?} is given twice")]
+    Twice {
+        /// The path.
+        path: String,
+    },
+    /// A hard link to what is not a file of the same layer.
+    #[error("hard link {path:?} points to {target:?}, which is no file of this layer")]
+    Target {
+        /// The link.
+        path: String,
+        /// What it points to.
+        target: String,
+    },
+    /// A file of the host cannot be read.
+    #[error("reading {path}")]
+    Host {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of the host became shorter while it was read.
+    #[error("{path} was changed while it was read")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A blob that is no layer.
+    #[error("layer {digest} is of type {media_type:?}, which is no layer's")]
+    MediaType {
+        /// The layer.
+        digest: Digest,
+        /// Its type.
+        media_type: String,
+    },
+    /// An entry, or the archive at that place, breaks a rule.
+    #[error("layer {digest}, {}", at_entry(.path))]
+    Entry {
+        /// The layer.
+        digest: Digest,
+        /// The entry, or the one before where no header could be read; empty at the start.
+        path: String,
+        /// The rule.
+        #[source]
+        fault: Fault,
+    },
+    /// The tar's hash is not what the configuration says.
+    #[error("layer {digest} unpacks to {actual}, the configuration says {stated}")]
+    DiffId {
+        /// The layer.
+        digest: Digest,
+        /// What the configuration says.
+        stated: DiffId,
+        /// What it is.
+        actual: DiffId,
+    },
+    /// The blob cannot be read or written.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+fn at_entry(path: &str) -> String {
+    if path.is_empty() {
+        "at its beginning".to_owned()
+    } else {
+        format!("at entry {path:?}")
+    }
+}
 
 /// Bounds on what a layer from outside may make us do.
 #[derive(Debug, Clone, Copy)]
@@ -144,24 +231,5 @@ impl Default for ReadLimits {
             ratio: 1100,
             entries: 10_000_000,
         }
-    }
-}
-
-/// A layer being read: blob digest, diff ID, limits and each header are
-/// checked, and the first fault ends it with an error.
-pub struct LayerReader {
-    _private: (),
-}
-
-impl LayerReader {
-    /// Calls `visit` for every entry in order, with the content to be read or left.
-    ///
-    /// # Errors
-    /// What the archive breaks, or what `visit` returned.
-    pub fn for_each<E: From<LayerError>>(
-        self,
-        _visit: impl FnMut(ReadEntry, &mut dyn Read) -> Result<(), E>,
-    ) -> Result<(), E> {
-        todo!()
     }
 }

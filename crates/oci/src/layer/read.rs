@@ -1,0 +1,280 @@
+//! Reading a layer, whoever wrote it: blob, bounds, archive and diff ID are
+//! checked, and whiteouts are told from files.
+
+use std::collections::HashMap;
+use std::io::{self, BufReader, Read};
+
+use super::{Compression, LayerError, ReadEntry, ReadKind, ReadLimits};
+use crate::blobs::{BlobError, Blobs};
+use crate::digest::Hashing;
+use crate::image::Layer;
+use crate::model::{Role, role};
+use crate::tar::read::{Fault, Raw, TarReader, normal};
+use crate::{DiffId, Digest};
+
+/// Bytes that a layer may unpack to whatever its ratio: small layers of zeros are common.
+const FREE_BYTES: u64 = 64 << 20;
+
+/// Input buffer; most micro-containers' layers fit.
+const BUFFER: usize = 64 << 10;
+
+/// A decompressed stream.
+pub(crate) type Stream = Box<dyn Read + Send>;
+
+/// Decompresses `from`.
+pub(crate) fn decompress(
+    from: impl Read + Send + 'static,
+    compression: Compression,
+) -> io::Result<Stream> {
+    let from = BufReader::with_capacity(BUFFER, from);
+    Ok(match compression {
+        Compression::None => Box::new(from),
+        // Several members are one stream (RFC 1952): pigz and eStargz write them.
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(from)?),
+    })
+}
+
+/// How the first bytes of a file say that it is compressed (RFC 1952, RFC 8878).
+pub(crate) fn sniff(first: &[u8]) -> Compression {
+    match first {
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+        _ => Compression::None,
+    }
+}
+
+/// Ends with [`Fault::Bomb`] once more than `most` bytes have come.
+pub(crate) struct Bounded<R> {
+    stream: R,
+    left: u64,
+    most: u64,
+}
+
+impl<R: Read> Bounded<R> {
+    pub(crate) fn new(stream: R, most: u64) -> Self {
+        Self {
+            stream,
+            left: most,
+            most,
+        }
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or_else(|| io::Error::other(Fault::Bomb(self.most)))?;
+        Ok(count)
+    }
+}
+
+/// A layer being read: blob digest, diff ID, limits and each header are
+/// checked, and the first fault ends it with an error.
+pub struct LayerReader {
+    tar: TarReader<Hashing<Bounded<Stream>>>,
+    digest: Digest,
+    diff_id: DiffId,
+}
+
+impl std::fmt::Debug for LayerReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LayerReader")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LayerReader {
+    pub(crate) fn open(
+        blobs: &Blobs,
+        layer: &Layer,
+        limits: ReadLimits,
+    ) -> Result<Self, LayerError> {
+        let Role::Layer(compression) = role(layer.descriptor.media_type()) else {
+            return Err(LayerError::MediaType {
+                digest: layer.digest,
+                media_type: layer.descriptor.media_type().to_string(),
+            });
+        };
+        let blob = blobs.open(&layer.descriptor)?;
+        let most = layer
+            .descriptor
+            .size()
+            .saturating_mul(limits.ratio)
+            .max(FREE_BYTES)
+            .min(limits.uncompressed_bytes);
+        let stream = decompress(blob, compression).map_err(|source| LayerError::Entry {
+            digest: layer.digest,
+            path: String::new(),
+            fault: Fault::Io(source),
+        })?;
+        Ok(Self {
+            tar: TarReader::new(Hashing::new(Bounded::new(stream, most)), limits.entries),
+            digest: layer.digest,
+            diff_id: layer.diff_id,
+        })
+    }
+
+    /// Calls `visit` for every entry in order, with the content to be read or left.
+    ///
+    /// The diff ID is known to be right only when this returns: what `visit`
+    /// wrote before is to be thrown away on an error.
+    ///
+    /// # Errors
+    /// What the archive breaks, or what `visit` returned.
+    pub fn for_each<E: From<LayerError>>(
+        mut self,
+        mut visit: impl FnMut(ReadEntry, &mut dyn Read) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let digest = self.digest;
+        let mut seen = Seen::default();
+        let mut last = String::new();
+        loop {
+            let raw = self
+                .tar
+                .next()
+                .map_err(|fault| error(digest, &last, fault))?;
+            let Some(raw) = raw else {
+                break;
+            };
+            last.clone_from(&raw.path);
+            let entry = seen
+                .check(&raw)
+                .and_then(|()| entry(raw))
+                .map_err(|fault| error(digest, &last, fault))?;
+            let Some(entry) = entry else {
+                continue;
+            };
+            let mut content = Content {
+                tar: &mut self.tar,
+                fault: None,
+            };
+            let visited = visit(entry, &mut content);
+            if let Some(fault) = content.fault {
+                // Ours names layer and entry; the visitor's is only its echo.
+                return Err(error(digest, &last, fault).into());
+            }
+            visited?;
+        }
+        let (_, actual, _) = self.tar.into_inner().into_diff_id();
+        if actual != self.diff_id {
+            return Err(LayerError::DiffId {
+                digest,
+                stated: self.diff_id,
+                actual,
+            }
+            .into());
+        }
+        Ok(())
+    }
+}
+
+fn error(digest: Digest, path: &str, fault: Fault) -> LayerError {
+    match fault {
+        Fault::Io(source) => match source.downcast::<BlobError>() {
+            Ok(error) => LayerError::Blob(error),
+            Err(source) => LayerError::Entry {
+                digest,
+                path: path.to_owned(),
+                fault: Fault::Io(source),
+            },
+        },
+        fault => LayerError::Entry {
+            digest,
+            path: path.to_owned(),
+            fault,
+        },
+    }
+}
+
+/// An entry's content, as `visit` sees it.
+struct Content<'a, R> {
+    tar: &'a mut TarReader<R>,
+    fault: Option<Fault>,
+}
+
+impl<R: Read> Read for Content<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tar.read(buffer).map_err(|source| {
+            let kind = source.kind();
+            let fault = Fault::from(source);
+            let echo = io::Error::new(kind, fault.to_string());
+            self.fault = Some(fault);
+            echo
+        })
+    }
+}
+
+/// The paths that have come, as the first half of their hash: a folder may
+/// come again (other builders repeat parents), anything else not.
+#[derive(Default)]
+struct Seen(HashMap<[u8; 16], bool>);
+
+impl Seen {
+    fn check(&mut self, raw: &Raw) -> Result<(), Fault> {
+        let is_folder = raw.kind == b'5';
+        let key = Digest::of(normal(&raw.path)?.as_bytes()).half();
+        match self.0.insert(key, is_folder) {
+            Some(was_folder) if !(was_folder && is_folder) => Err(Fault::Twice),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The entry; `None` for what belongs to aufs and to no engine today.
+fn entry(raw: Raw) -> Result<Option<ReadEntry>, Fault> {
+    let mut path = normal(&raw.path)?;
+    let (folder, name) = match path.rsplit_once('/') {
+        Some((folder, name)) => (folder, name),
+        None => ("", path.as_str()),
+    };
+    let mut kind = match raw.kind {
+        b'0' => ReadKind::File,
+        b'5' => ReadKind::Directory,
+        b'1' => ReadKind::Hardlink(match normal(&raw.link) {
+            Ok(target) if !target.is_empty() => target,
+            Ok(_) | Err(Fault::Empty) => return Err(Fault::Empty),
+            Err(_) => return Err(Fault::LinkOut(raw.link)),
+        }),
+        b'2' if raw.link.is_empty() => return Err(Fault::Empty),
+        b'2' => ReadKind::Symlink(raw.link),
+        b'3' => ReadKind::CharDevice(raw.device.0, raw.device.1),
+        b'4' => ReadKind::BlockDevice(raw.device.0, raw.device.1),
+        b'6' => ReadKind::Fifo,
+        other => return Err(Fault::Kind(char::from(other))),
+    };
+    if path.is_empty() && kind != ReadKind::Directory {
+        return Err(Fault::Empty);
+    }
+    // OCI image spec, layer.md, "Whiteouts".
+    if name == ".wh..wh..opq" {
+        kind = ReadKind::Opaque;
+        path = folder.to_owned();
+    } else if name.starts_with(".wh..wh.") {
+        return Ok(None);
+    } else if let Some(hidden) = name.strip_prefix(".wh.") {
+        if matches!(hidden, "" | "." | "..") {
+            return Err(Fault::Empty);
+        }
+        kind = ReadKind::Whiteout;
+        path = if folder.is_empty() {
+            hidden.to_owned()
+        } else {
+            format!("{folder}/{hidden}")
+        };
+    }
+    Ok(Some(ReadEntry {
+        path,
+        kind,
+        mode: raw.mode,
+        uid: raw.uid,
+        gid: raw.gid,
+        mtime: raw.mtime,
+        size: raw.size,
+        xattrs: raw.xattrs,
+    }))
+}

@@ -1,0 +1,274 @@
+//! Writing blobs into a layout: to a temporary file first, into place by
+//! rename, onto the disk before any name points to it.
+//!
+//! Each new file is fsynced once, at the end, then their folder once: the
+//! files' data has had the time of the whole build to reach the disk, and the
+//! first fsync's journal commit carries most of what the others need. A blob is
+//! therefore in place before it is safe from a power cut; that does no harm,
+//! since no name reaches it yet, and whoever finds a blob in place hashes it
+//! before relying on it. `syncfs` would be a single call, but it waits for
+//! whatever anybody else has written to the file system.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::Digest;
+use crate::blobs::{BlobError, Blobs, open_plain};
+use crate::digest::Hashing;
+use crate::model::{Descriptor, digest_of};
+
+/// Files that await their fsync; more than this are synced as they come, to
+/// stay clear of the usual limit of 1,024 open files.
+const MOST_PENDING: usize = 128;
+
+/// Where blobs of a layout are written.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    blobs: Blobs,
+    scratch: PathBuf,
+    pending: Vec<(PathBuf, File)>,
+    folder_changed: bool,
+}
+
+/// A temporary file that goes with its value.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    path: PathBuf,
+    file: File,
+    kept: bool,
+}
+
+fn write_error(path: &Path) -> impl FnOnce(io::Error) -> BlobError + '_ {
+    |source| BlobError::Write {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+impl Scratch {
+    /// Makes one in `folder`, on the same file system as what it will become.
+    pub(crate) fn new(folder: &Path) -> Result<Self, BlobError> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let pid = std::process::id();
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = folder.join(format!(".ounce-{pid}-{count}"));
+            match OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .open(&path)
+            {
+                Ok(file) => {
+                    return Ok(Self {
+                        path,
+                        file,
+                        kept: false,
+                    });
+                }
+                // Another pid namespace, or a dead process's leavings.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(BlobError::Write { path, source }),
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Moves it to `target`, in place of what may be there.
+    pub(crate) fn rename(mut self, target: &Path) -> Result<File, BlobError> {
+        fs::rename(&self.path, target).map_err(write_error(target))?;
+        self.kept = true;
+        self.file.try_clone().map_err(write_error(target))
+    }
+
+    /// As [`Scratch::rename`], but on the disk when it returns: the file
+    /// before, the folder after.
+    pub(crate) fn publish(self, target: &Path) -> Result<(), BlobError> {
+        self.file.sync_all().map_err(write_error(target))?;
+        self.rename(target)?;
+        sync_folder(target.parent().unwrap_or(Path::new("/")))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Nothing can be done about a failure; gc takes it later.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Puts the names in a folder onto the disk.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), BlobError> {
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(write_error(path))
+}
+
+/// Writes `bytes` to `target` atomically and onto the disk, by way of `scratch`.
+pub(crate) fn write_atomically(
+    scratch: &Path,
+    target: &Path,
+    bytes: &[u8],
+) -> Result<(), BlobError> {
+    let mut temporary = Scratch::new(scratch)?;
+    temporary
+        .file()
+        .write_all(bytes)
+        .map_err(write_error(target))?;
+    temporary.publish(target)
+}
+
+impl Sink {
+    /// Writes to the layout at `root`, by way of the folder `scratch`.
+    pub(crate) fn new(root: &Path, scratch: PathBuf) -> Self {
+        Self {
+            blobs: Blobs::new(root),
+            scratch,
+            pending: Vec::new(),
+            folder_changed: false,
+        }
+    }
+
+    /// The blobs that are there.
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// Writes a blob from memory.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<Digest, BlobError> {
+        let digest = Digest::of(bytes);
+        if !self.holds(&digest, bytes.len() as u64)? {
+            let mut scratch = self.scratch()?;
+            let path = scratch.path().to_owned();
+            scratch
+                .file()
+                .write_all(bytes)
+                .map_err(write_error(&path))?;
+            self.place(scratch, &digest)?;
+        }
+        Ok(digest)
+    }
+
+    /// Copies a blob, verified before it gets its name.
+    pub(crate) fn copy(
+        &mut self,
+        descriptor: &Descriptor,
+        from: &mut dyn Read,
+    ) -> Result<(), BlobError> {
+        let digest = digest_of(descriptor)?;
+        let size = descriptor.size();
+        if self.holds(&digest, size)? {
+            return Ok(());
+        }
+        let mut scratch = self.scratch()?;
+        let path = scratch.path().to_owned();
+        // One byte more than stated is read, so that too much is noticed.
+        let mut from = Hashing::new(from.take(size.saturating_add(1)));
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let count = match from.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => return Err(copy_error(digest, source)),
+            };
+            scratch
+                .file()
+                .write_all(&buffer[..count])
+                .map_err(write_error(&path))?;
+        }
+        let (_, actual, count) = from.into_digest();
+        if count != size {
+            return Err(BlobError::Size {
+                digest,
+                stated_bytes: size,
+                actual_bytes: count,
+            });
+        }
+        if actual != digest {
+            return Err(BlobError::Corrupt { digest, actual });
+        }
+        self.place(scratch, &digest)
+    }
+
+    /// A temporary file to be given to [`Sink::place`].
+    pub(crate) fn scratch(&self) -> Result<Scratch, BlobError> {
+        Scratch::new(&self.scratch)
+    }
+
+    /// Gives a finished temporary file its name.
+    pub(crate) fn place(&mut self, scratch: Scratch, digest: &Digest) -> Result<(), BlobError> {
+        let path = self.blobs.path(digest);
+        let file = scratch.rename(&path)?;
+        self.folder_changed = true;
+        self.pend(path, file)
+    }
+
+    /// Whether a blob is there and whole. A corrupt one counts as absent and
+    /// is written anew: adding an image again mends it.
+    pub(crate) fn holds(&mut self, digest: &Digest, size: u64) -> Result<bool, BlobError> {
+        let path = self.blobs.path(digest);
+        let Ok(file) = open_plain(&path) else {
+            return Ok(false);
+        };
+        if file.metadata().map_or(true, |data| data.len() != size) {
+            return Ok(false);
+        }
+        let mut hashing = Hashing::new(&file);
+        if io::copy(&mut hashing, &mut io::sink()).is_err() {
+            return Ok(false);
+        }
+        let (_, actual, count) = hashing.into_digest();
+        if actual != *digest || count != size {
+            return Ok(false);
+        }
+        // Its writer may not have synced it yet, and may never do so.
+        self.folder_changed = true;
+        self.pend(path, file)?;
+        Ok(true)
+    }
+
+    fn pend(&mut self, path: PathBuf, file: File) -> Result<(), BlobError> {
+        if self.pending.len() < MOST_PENDING {
+            self.pending.push((path, file));
+            Ok(())
+        } else {
+            file.sync_all().map_err(write_error(&path))
+        }
+    }
+
+    /// Puts all that was written onto the disk.
+    pub(crate) fn sync(&mut self) -> Result<(), BlobError> {
+        for (path, file) in self.pending.drain(..) {
+            file.sync_all().map_err(write_error(&path))?;
+        }
+        if std::mem::take(&mut self.folder_changed) {
+            sync_folder(&self.blobs.root().join("blobs/sha256"))?;
+        }
+        Ok(())
+    }
+}
+
+/// An error of the source: a [`BlobError`] inside comes out again.
+fn copy_error(digest: Digest, source: io::Error) -> BlobError {
+    match source.downcast::<BlobError>() {
+        Ok(error) => error,
+        Err(source) => BlobError::Copy { digest, source },
+    }
+}

@@ -1,0 +1,131 @@
+//! tar archives. Here: one header, the smallest that every reader takes; reading is in `read`.
+//!
+//! The format is POSIX ustar (IEEE Std 1003.1, pax, "ustar Interchange
+//! Format"); a pax record stands before it only for what ustar has no room for.
+
+pub mod read;
+
+/// Size of a header and unit of content.
+pub(crate) const BLOCK: usize = 512;
+
+/// Largest number of an 11-digit octal field: size and time.
+const OCTAL_11: u64 = 0o77_777_777_777;
+/// Largest number of a 7-digit octal field: owner and group.
+const OCTAL_7: u64 = 0o7_777_777;
+
+/// What a header says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fields<'a> {
+    /// Ends with a slash for a folder.
+    pub(crate) path: &'a str,
+    pub(crate) kind: u8,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) size: u64,
+    pub(crate) mtime: u64,
+    /// Target of a link.
+    pub(crate) link: &'a str,
+}
+
+/// Appends the header, with a pax record before it where need be.
+pub(crate) fn emit(fields: &Fields<'_>, out: &mut Vec<u8>) {
+    let mut records = Vec::new();
+    let split = split_path(fields.path);
+    if split.is_none() {
+        pax_record(&mut records, "path", fields.path);
+    }
+    if fields.link.len() > 100 {
+        pax_record(&mut records, "linkpath", fields.link);
+    }
+    for (key, value, most) in [
+        ("size", fields.size, OCTAL_11),
+        ("mtime", fields.mtime, OCTAL_11),
+        ("uid", u64::from(fields.uid), OCTAL_7),
+        ("gid", u64::from(fields.gid), OCTAL_7),
+    ] {
+        if value > most {
+            pax_record(&mut records, key, &value.to_string());
+        }
+    }
+    if !records.is_empty() {
+        let size = records.len();
+        let header = Fields {
+            path: "pax",
+            kind: b'x',
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: size as u64,
+            mtime: 0,
+            link: "",
+        };
+        block(&header, ("", "pax"), out);
+        out.append(&mut records);
+        pad(size as u64, out);
+    }
+    block(fields, split.unwrap_or(("", "pax")), out);
+}
+
+/// Appends zeros up to the next block after `size` bytes of content.
+pub(crate) fn pad(size: u64, out: &mut Vec<u8>) {
+    out.resize(out.len() + padding(size), 0);
+}
+
+/// Bytes of zeros that follow `size` bytes of content.
+pub(crate) fn padding(size: u64) -> usize {
+    let over = usize::try_from(size % BLOCK as u64).unwrap_or(0);
+    (BLOCK - over) % BLOCK
+}
+
+/// Parts a path into ustar's prefix of 155 bytes and name of 100 at a slash.
+fn split_path(path: &str) -> Option<(&str, &str)> {
+    if path.len() <= 100 {
+        return Some(("", path));
+    }
+    let inner = &path.as_bytes()[..path.len() - 1];
+    inner
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'/')
+        .map(|(at, _)| (&path[..at], &path[at + 1..]))
+        .find(|(prefix, name)| !prefix.is_empty() && prefix.len() <= 155 && name.len() <= 100)
+}
+
+/// `LENGTH KEY=VALUE\n`, where the length counts itself.
+fn pax_record(out: &mut Vec<u8>, key: &str, value: &str) {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while rest + length.to_string().len() != length {
+        length = rest + length.to_string().len();
+    }
+    out.extend_from_slice(format!("{length} {key}={value}\n").as_bytes());
+}
+
+fn block(fields: &Fields<'_>, (prefix, name): (&str, &str), out: &mut Vec<u8>) {
+    let mut block = [0; BLOCK];
+    let mut text = |at: usize, text: &[u8]| block[at..at + text.len()].copy_from_slice(text);
+    let octal = |value: u64, most: u64, width: usize| {
+        // What does not fit stands in the pax record, and readers look there first.
+        format!("{:0width$o}", if value > most { 0 } else { value })
+    };
+    text(0, name.as_bytes());
+    text(
+        100,
+        octal(u64::from(fields.mode & 0o7777), OCTAL_7, 7).as_bytes(),
+    );
+    text(108, octal(u64::from(fields.uid), OCTAL_7, 7).as_bytes());
+    text(116, octal(u64::from(fields.gid), OCTAL_7, 7).as_bytes());
+    text(124, octal(fields.size, OCTAL_11, 11).as_bytes());
+    text(136, octal(fields.mtime, OCTAL_11, 11).as_bytes());
+    text(148, b"        ");
+    text(156, &[fields.kind]);
+    if fields.link.len() <= 100 {
+        text(157, fields.link.as_bytes());
+    }
+    text(257, b"ustar\x0000");
+    text(345, prefix.as_bytes());
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    out.extend_from_slice(&block);
+}

@@ -1,0 +1,3 @@
+//! The crate from outside: the store, archives, hostile input.
+
+mod store;
