@@ -15,11 +15,24 @@ use crate::tool::{command, run};
 pub(crate) fn build(house: &House, target: &str) -> Result<PathBuf> {
     // Both C libraries inside (libdeflate, zstd) need a compiler for the target:
     // musl-gcc for this machine, CC_<target> or <arch>-linux-musl-gcc for another.
-    run(command(&["cargo", "build", "--locked", "--profile", "dist", "--package", "ounce-cli", "--target", target])
-        .current_dir(house.root()))?;
+    run(command(&[
+        "cargo",
+        "build",
+        "--locked",
+        "--profile",
+        "dist",
+        "--package",
+        "ounce-cli",
+        "--target",
+        target,
+    ])
+    .current_dir(house.root()))?;
     let program = house.target().join(target).join("dist/ounce");
     if let Some(interpreter) = interpreter(&program)? {
-        bail!("{} is not static: it asks for {interpreter}", program.display());
+        bail!(
+            "{} is not static: it asks for {interpreter}",
+            program.display()
+        );
     }
     let bytes = fs::metadata(&program)?.len();
     println!("  {}: {bytes} bytes, static", house.name(&program));
@@ -27,15 +40,22 @@ pub(crate) fn build(house: &House, target: &str) -> Result<PathBuf> {
         && bytes > budget.elf_bytes
     {
         let parts = tidy::heaviest(&program)?.join("; ");
-        bail!("ounce is {} bytes over its budget of {}; heaviest: {parts}", bytes - budget.elf_bytes, budget.elf_bytes);
+        bail!(
+            "ounce is {} bytes over its budget of {}; heaviest: {parts}",
+            bytes - budget.elf_bytes,
+            budget.elf_bytes
+        );
     }
     Ok(program)
 }
 
 /// The target of this machine's own processor.
 pub(crate) fn own_target() -> Result<&'static str> {
-    let own = TARGETS.iter().find(|target| target.starts_with(std::env::consts::ARCH));
-    own.copied().with_context(|| format!("no target for {}", std::env::consts::ARCH))
+    let own = TARGETS
+        .iter()
+        .find(|target| target.starts_with(std::env::consts::ARCH));
+    own.copied()
+        .with_context(|| format!("no target for {}", std::env::consts::ARCH))
 }
 
 /// The interpreter a program asks for: a static one asks for none.

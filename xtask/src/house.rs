@@ -16,13 +16,17 @@ impl House {
     pub(crate) fn here() -> Result<Self> {
         let own = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = own.parent().context("xtask stands in no folder")?;
-        Ok(Self { root: root.to_path_buf() })
+        Ok(Self {
+            root: root.to_path_buf(),
+        })
     }
 
     /// A house at `root`; for tests on small made-up trees.
     #[cfg(test)]
     pub(crate) fn at(root: &Path) -> Self {
-        Self { root: root.to_path_buf() }
+        Self {
+            root: root.to_path_buf(),
+        }
     }
 
     /// The top folder.
@@ -76,7 +80,10 @@ impl House {
 
     /// The files beneath `folder` with this extension, sorted.
     pub(crate) fn files_in(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
-        Self { root: folder.to_path_buf() }.files(extension)
+        Self {
+            root: folder.to_path_buf(),
+        }
+        .files(extension)
     }
 }
 
@@ -104,7 +111,10 @@ fn walk(folder: &Path, visit: &mut dyn FnMut(&Path)) -> Result<()> {
             visit(&path);
         } else if kind.is_dir() {
             let name = entry.file_name();
-            if !["target", ".git", "node_modules"].iter().any(|skip| name == *skip) {
+            if !["target", ".git", "node_modules"]
+                .iter()
+                .any(|skip| name == *skip)
+            {
                 walk(&path, visit)?;
             }
         }

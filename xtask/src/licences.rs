@@ -66,7 +66,11 @@ pub(crate) fn check(house: &House) -> Result<()> {
                 .current_dir(&folder),
         )?;
         let metadata: Metadata = serde_json::from_str(&text)?;
-        println!("  {}: {} packages", house.name(&folder), metadata.packages.len());
+        println!(
+            "  {}: {} packages",
+            house.name(&folder),
+            metadata.packages.len()
+        );
         faults.extend(breaches(&deny, &metadata.packages));
     }
     if !faults.is_empty() {
@@ -80,7 +84,10 @@ fn breaches(deny: &Deny, packages: &[Package]) -> Vec<String> {
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in packages {
         let shown = format!("{} {}", package.name, package.version);
-        versions.entry(&package.name).or_default().insert(&package.version);
+        versions
+            .entry(&package.name)
+            .or_default()
+            .insert(&package.version);
         match &package.license {
             None => faults.push(format!("{shown} states no licence")),
             Some(text) if !permits(text, &deny.licenses.allow) => {
@@ -88,17 +95,30 @@ fn breaches(deny: &Deny, packages: &[Package]) -> Vec<String> {
             }
             Some(_) => {}
         }
-        if package.source.as_ref().is_some_and(|source| !source.starts_with("registry+")) {
+        if package
+            .source
+            .as_ref()
+            .is_some_and(|source| !source.starts_with("registry+"))
+        {
             faults.push(format!("{shown} does not come from the registry"));
         }
-        if deny.bans.deny.iter().any(|banned| banned.name == package.name) {
+        if deny
+            .bans
+            .deny
+            .iter()
+            .any(|banned| banned.name == package.name)
+        {
             faults.push(format!("{shown} is banned"));
         }
     }
     for (name, list) in versions {
         if list.len() > 1 && !deny.bans.skip.iter().any(|skip| skip.name == name) {
             let list: Vec<_> = list.into_iter().collect();
-            faults.push(format!("{name} comes in {} versions: {}", list.len(), list.join(", ")));
+            faults.push(format!(
+                "{name} comes in {} versions: {}",
+                list.len(),
+                list.join(", ")
+            ));
         }
     }
     faults
@@ -107,7 +127,10 @@ fn breaches(deny: &Deny, packages: &[Package]) -> Vec<String> {
 /// Whether an SPDX expression can be met by allowed licences; `AND` binds tighter than `OR`.
 fn permits(expression: &str, allowed: &BTreeSet<String>) -> bool {
     // `A/B` is the old way to write `A OR B`.
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let spaced = expression
+        .replace('/', " OR ")
+        .replace('(', " ( ")
+        .replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut at = 0;
     let value = either(&words, &mut at, allowed);
@@ -133,7 +156,9 @@ fn both(words: &[&str], at: &mut usize, allowed: &BTreeSet<String>) -> bool {
 }
 
 fn single(words: &[&str], at: &mut usize, allowed: &BTreeSet<String>) -> bool {
-    let Some(word) = words.get(*at) else { return false };
+    let Some(word) = words.get(*at) else {
+        return false;
+    };
     *at += 1;
     if *word == "(" {
         let value = either(words, at, allowed);
@@ -163,39 +188,60 @@ mod tests {
     #[test]
     fn expressions_are_read_with_their_precedence() {
         let allow = deny().licenses.allow;
-        for good in ["MIT", "GPL-3.0 OR MIT", "MIT/Apache-2.0", "(GPL-3.0 OR MIT) AND Zlib", "GPL-3.0 AND X OR MIT", "Apache-2.0 WITH LLVM-exception"] {
+        for good in [
+            "MIT",
+            "GPL-3.0 OR MIT",
+            "MIT/Apache-2.0",
+            "(GPL-3.0 OR MIT) AND Zlib",
+            "GPL-3.0 AND X OR MIT",
+            "Apache-2.0 WITH LLVM-exception",
+        ] {
             assert!(permits(good, &allow), "{good}");
         }
-        for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "Apache-2.0", "MIT AND (GPL-3.0 OR X)", "MIT )"] {
+        for bad in [
+            "",
+            "GPL-3.0",
+            "MIT AND GPL-3.0",
+            "Apache-2.0",
+            "MIT AND (GPL-3.0 OR X)",
+            "MIT )",
+        ] {
             assert!(!permits(bad, &allow), "{bad}");
         }
     }
 
     #[test]
     fn each_law_can_be_broken() {
-        let package = |name: &str, version: &str, license: Option<&str>, source: Option<&str>| Package {
-            name: name.into(),
-            version: version.into(),
-            license: license.map(String::from),
-            source: source.map(String::from),
-        };
-        let found = breaches(&deny(), &[
-            package("own", "1", Some("MIT"), None),
-            package("bad", "1", Some("MIT"), Some("registry+x")),
-            package("git", "1", Some("MIT"), Some("git+x")),
-            package("gpl", "1", Some("GPL-3.0"), None),
-            package("none", "1", None, None),
-            package("dup", "1", Some("MIT"), None),
-            package("dup", "2", Some("MIT"), None),
-            package("twice", "1", Some("MIT"), None),
-            package("twice", "2", Some("MIT"), None),
-        ]);
-        assert_eq!(found, [
-            "bad 1 is banned",
-            "git 1 does not come from the registry",
-            "gpl 1 is under GPL-3.0, which is not allowed",
-            "none 1 states no licence",
-            "dup comes in 2 versions: 1, 2",
-        ]);
+        let package =
+            |name: &str, version: &str, license: Option<&str>, source: Option<&str>| Package {
+                name: name.into(),
+                version: version.into(),
+                license: license.map(String::from),
+                source: source.map(String::from),
+            };
+        let found = breaches(
+            &deny(),
+            &[
+                package("own", "1", Some("MIT"), None),
+                package("bad", "1", Some("MIT"), Some("registry+x")),
+                package("git", "1", Some("MIT"), Some("git+x")),
+                package("gpl", "1", Some("GPL-3.0"), None),
+                package("none", "1", None, None),
+                package("dup", "1", Some("MIT"), None),
+                package("dup", "2", Some("MIT"), None),
+                package("twice", "1", Some("MIT"), None),
+                package("twice", "2", Some("MIT"), None),
+            ],
+        );
+        assert_eq!(
+            found,
+            [
+                "bad 1 is banned",
+                "git 1 does not come from the registry",
+                "gpl 1 is under GPL-3.0, which is not allowed",
+                "none 1 states no licence",
+                "dup comes in 2 versions: 1, 2",
+            ]
+        );
     }
 }

@@ -24,11 +24,6 @@ impl Scratch {
         Ok(Self { path })
     }
 
-    /// The folder.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// A path beneath the folder.
     pub(crate) fn join(&self, below: &str) -> PathBuf {
         self.path.join(below)
@@ -49,7 +44,10 @@ impl Drop for Scratch {
 /// What is mounted beneath `folder`, the latest first.
 pub(crate) fn mounts_below(folder: &Path) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    let points = table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(PathBuf::from);
     let mut found: Vec<PathBuf> = points.filter(|point| point.starts_with(folder)).collect();
     found.reverse();
     found

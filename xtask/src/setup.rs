@@ -50,8 +50,16 @@ impl Missing {
     fn look() -> Self {
         let installed = installed_targets();
         Self {
-            targets: TARGETS.iter().copied().filter(|t| !installed.iter().any(|own| own == t)).collect(),
-            packages: NEEDS.iter().filter(|n| find(n.program).is_none()).map(|n| n.package).collect(),
+            targets: TARGETS
+                .iter()
+                .copied()
+                .filter(|t| !installed.iter().any(|own| own == t))
+                .collect(),
+            packages: NEEDS
+                .iter()
+                .filter(|n| find(n.program).is_none())
+                .map(|n| n.package)
+                .collect(),
         }
     }
 
@@ -74,9 +82,15 @@ impl Missing {
 
 /// The targets whose standard library stands in the toolchain.
 fn installed_targets() -> Vec<String> {
-    let Ok(sysroot) = read(&mut command(&["rustc", "--print", "sysroot"])) else { return Vec::new() };
+    let Ok(sysroot) = read(&mut command(&["rustc", "--print", "sysroot"])) else {
+        return Vec::new();
+    };
     let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
-    TARGETS.iter().filter(|t| libraries.join(t).join("lib").is_dir()).map(|t| (*t).to_owned()).collect()
+    TARGETS
+        .iter()
+        .filter(|t| libraries.join(t).join("lib").is_dir())
+        .map(|t| (*t).to_owned())
+        .collect()
 }
 
 /// Installs what is missing, or with `check` only tells.
@@ -91,7 +105,10 @@ pub(crate) fn setup(check: bool) -> Result<()> {
     }
     if !missing.targets.is_empty() {
         if find("rustup").is_none() {
-            bail!("rustup is missing, and with it: {}", missing.targets.join(" "));
+            bail!(
+                "rustup is missing, and with it: {}",
+                missing.targets.join(" ")
+            );
         }
         run(command(&["rustup", "target", "add"]).args(&missing.targets))?;
     }
@@ -102,9 +119,11 @@ pub(crate) fn setup(check: bool) -> Result<()> {
         }
         let quiet = "-qq";
         run(&mut command(&["apt-get", quiet, "update"]))?;
-        run(command(&["apt-get", quiet, "install", "-y", "--no-install-recommends"])
-            .args(&missing.packages)
-            .env("DEBIAN_FRONTEND", "noninteractive"))?;
+        run(
+            command(&["apt-get", quiet, "install", "-y", "--no-install-recommends"])
+                .args(&missing.packages)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        )?;
     }
     let still = Missing::look();
     if !still.is_nothing() {
@@ -119,7 +138,13 @@ mod tests {
 
     #[test]
     fn the_remedy_names_what_is_missing_in_one_line() {
-        let missing = Missing { targets: vec!["t1", "t2"], packages: vec!["p"] };
-        assert_eq!(missing.remedy(), "rustup target add t1 t2 && apt-get install p");
+        let missing = Missing {
+            targets: vec!["t1", "t2"],
+            packages: vec!["p"],
+        };
+        assert_eq!(
+            missing.remedy(),
+            "rustup target add t1 t2 && apt-get install p"
+        );
     }
 }

@@ -20,10 +20,13 @@ impl Tally {
             self.skipped += 1;
             self.passed = self.passed.saturating_sub(1);
         }
-        let Some(counts) = line.strip_prefix("test result: ") else { return };
+        let Some(counts) = line.strip_prefix("test result: ") else {
+            return;
+        };
         for part in counts.split([';', '.']) {
             let mut words = part.split_whitespace();
-            let (Some(Ok(count)), Some(what)) = (words.next().map(str::parse::<u64>), words.next()) else {
+            let (Some(Ok(count)), Some(what)) = (words.next().map(str::parse::<u64>), words.next())
+            else {
                 continue;
             };
             match what {
@@ -38,7 +41,11 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+        write!(
+            out,
+            "{} passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        )
     }
 }
 
@@ -57,7 +64,10 @@ mod tests {
 
     #[test]
     fn a_test_that_says_it_skips_is_not_counted_as_passed() {
-        let mut tally = Tally { passed: 5, ..Tally::default() };
+        let mut tally = Tally {
+            passed: 5,
+            ..Tally::default()
+        };
         tally.see("skipped: no cgroup to write");
         assert_eq!(tally.to_string(), "4 passed, 0 failed, 1 skipped");
     }

@@ -27,7 +27,10 @@ pub(crate) fn test(house: &House) -> Result<()> {
     note("tidy", stage("tidy", || tidy::run(house, false)));
     let program = stage("dist", || dist::build(house, dist::own_target()?));
     match program {
-        Ok(program) => note("judges", stage("judges", || judges::run(house, &program, &mut tally))),
+        Ok(program) => note(
+            "judges",
+            stage("judges", || judges::run(house, &program, &mut tally)),
+        ),
         Err(error) => note("dist", Err(error)),
     }
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
@@ -53,25 +56,57 @@ fn format(house: &House) -> Result<()> {
 }
 
 fn clippy(house: &House) -> Result<()> {
-    run(command(&["cargo", "clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])
-        .current_dir(house.root()))?;
+    run(command(&[
+        "cargo",
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])
+    .current_dir(house.root()))?;
     for folder in house.own_workspaces()? {
         // Without --all-targets: a program without the standard library has no test harness.
-        run(command(&["cargo", "clippy", "--quiet", "--locked", "--release", "--target", dist::own_target()?, "--", "-D", "warnings"])
-            .current_dir(folder))?;
+        run(command(&[
+            "cargo",
+            "clippy",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--target",
+            dist::own_target()?,
+            "--",
+            "-D",
+            "warnings",
+        ])
+        .current_dir(folder))?;
     }
     Ok(())
 }
 
 fn documents(house: &House) -> Result<()> {
-    run(command(&["cargo", "doc", "--quiet", "--locked", "--workspace", "--no-deps", "--document-private-items"])
-        .env("RUSTDOCFLAGS", "-D warnings")
-        .current_dir(house.root()))
+    run(command(&[
+        "cargo",
+        "doc",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ])
+    .env("RUSTDOCFLAGS", "-D warnings")
+    .current_dir(house.root()))
 }
 
 fn licences_or_deny(house: &House) -> Result<()> {
     if find("cargo-deny").is_some() {
-        run(command(&["cargo", "deny", "check", "licenses", "bans", "sources"]).current_dir(house.root()))?;
+        run(
+            command(&["cargo", "deny", "check", "licenses", "bans", "sources"])
+                .current_dir(house.root()),
+        )?;
     }
     licences::check(house)
 }

@@ -45,7 +45,11 @@ impl Placed {
 /// Cuts `text` into tokens; text that is not Rust gives tokens all the same.
 pub(crate) fn tokens(text: &str) -> Vec<Placed> {
     let chars: Vec<char> = text.chars().collect();
-    let mut scan = Scan { chars: &chars, at: 0, line: 1 };
+    let mut scan = Scan {
+        chars: &chars,
+        at: 0,
+        line: 1,
+    };
     let mut found = Vec::new();
     while let Some(next) = scan.peek(0) {
         let line = scan.line;
@@ -66,7 +70,10 @@ pub(crate) fn tokens(text: &str) -> Vec<Placed> {
                 None => continue,
             }
         } else if next.is_ascii_digit() {
-            while scan.peek(0).is_some_and(|c| c.is_alphanumeric() || c == '_') {
+            while scan
+                .peek(0)
+                .is_some_and(|c| c.is_alphanumeric() || c == '_')
+            {
                 scan.step();
             }
             Token::Literal
@@ -250,7 +257,10 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
-        tokens(text).iter().filter_map(|t| t.word().map(String::from)).collect()
+        tokens(text)
+            .iter()
+            .filter_map(|t| t.word().map(String::from))
+            .collect()
     }
 
     #[test]
@@ -262,9 +272,10 @@ mod tests {
 
     #[test]
     fn a_lifetime_does_not_swallow_what_follows() {
-        assert_eq!(words("fn f<'a>(x: &'a str) -> &'a str"), [
-            "fn", "f", "a", "x", "a", "str", "a", "str"
-        ]);
+        assert_eq!(
+            words("fn f<'a>(x: &'a str) -> &'a str"),
+            ["fn", "f", "a", "x", "a", "str", "a", "str"]
+        );
     }
 
     #[test]

@@ -20,11 +20,14 @@ use crate::tool::{command, find, read};
 /// Untimed rounds before the first that counts.
 const WARM_ROUNDS: usize = 2;
 
+/// From the folder that holds `app` and a tag, the commands that build.
+type Make<'a> = Box<dyn Fn(&Path, &str) -> Vec<Command> + 'a>;
+
 /// One builder: all commands that turn the folder's `app` into an image of that tag.
 struct Builder<'a> {
     name: &'static str,
     note: &'static str,
-    commands: Box<dyn Fn(&Path, &str) -> Vec<Command> + 'a>,
+    commands: Make<'a>,
 }
 
 /// One table for a tiny program and one for a large one.
@@ -36,11 +39,22 @@ pub(super) fn suite(house: &House, ounce: &Path, runs: usize) -> Result<Vec<Tabl
     ])
 }
 
-fn table(house: &House, ounce: &Path, elf: &Path, what: &str, with_bar: bool, runs: usize) -> Result<Table> {
+fn table(
+    house: &House,
+    ounce: &Path,
+    elf: &Path,
+    what: &str,
+    with_bar: bool,
+    runs: usize,
+) -> Result<Table> {
     let scratch = Scratch::new("build")?;
     let mut missing = Vec::new();
-    let storage = Storage::new().map_err(|error| missing.push(format!("podman, buildah: {error:#}"))).ok();
-    let daemon = Daemon::start().map_err(|error| missing.push(format!("docker: {error:#}"))).ok();
+    let storage = Storage::new()
+        .map_err(|error| missing.push(format!("podman, buildah: {error:#}")))
+        .ok();
+    let daemon = Daemon::start()
+        .map_err(|error| missing.push(format!("docker: {error:#}")))
+        .ok();
     let mut builders = vec![own(ounce, &scratch)];
     if find("umoci").is_some() {
         read(command(&["umoci", "init", "--layout"]).arg(scratch.join("umoci")))?;
@@ -57,14 +71,33 @@ fn table(house: &House, ounce: &Path, elf: &Path, what: &str, with_bar: bool, ru
         builders.push(podman(storage));
     }
     if let Some(daemon) = &daemon {
-        builders.push(docker(daemon, "docker build", "classic builder, daemon up", "0"));
-        builders.push(docker(daemon, "docker build, BuildKit", "BuildKit, daemon up", "1"));
+        builders.push(docker(
+            daemon,
+            "docker build",
+            "classic builder, daemon up",
+            "0",
+        ));
+        builders.push(docker(
+            daemon,
+            "docker build, BuildKit",
+            "BuildKit, daemon up",
+            "1",
+        ));
     }
     let rows = rounds(house, &scratch, elf, &builders, runs, &mut missing)?;
     let bytes = fs::metadata(elf)?.len();
-    let peers = builders[1..].iter().map(|builder| builder.name.to_owned()).collect();
+    let peers = builders[1..]
+        .iter()
+        .map(|builder| builder.name.to_owned())
+        .collect();
     let bars = if with_bar {
-        vec![Bar { promise: format!("image build from a ready program of {bytes} bytes: faster than the fastest peer"), against: peers, at_least: 8.0 }]
+        vec![Bar {
+            promise: format!(
+                "image build from a ready program of {bytes} bytes: faster than the fastest peer"
+            ),
+            against: peers,
+            at_least: 8.0,
+        }]
     } else {
         Vec::new()
     };
@@ -85,7 +118,12 @@ fn own<'a>(ounce: &'a Path, scratch: &'a Scratch) -> Builder<'a> {
         note: "gzip at libdeflate's best level, digest verified, written to the store",
         commands: Box::new(move |folder, tag| {
             let mut build = command(&[ounce]);
-            build.arg("--store").arg(scratch.join("store")).arg("build").arg(folder.join("app")).args(["-t", &format!("bench:{tag}")]);
+            build
+                .arg("--store")
+                .arg(scratch.join("store"))
+                .arg("build")
+                .arg(folder.join("app"))
+                .args(["-t", &format!("bench:{tag}")]);
             vec![build]
         }),
     }
@@ -102,7 +140,16 @@ fn umoci(scratch: &Scratch) -> Builder<'_> {
             vec![
                 command(&["umoci", "new", "--image", &image]),
                 insert,
-                command(&["umoci", "config", "--image", &image, "--config.entrypoint", "/app", "--config.user", "65532:65532"]),
+                command(&[
+                    "umoci",
+                    "config",
+                    "--image",
+                    &image,
+                    "--config.entrypoint",
+                    "/app",
+                    "--config.user",
+                    "65532:65532",
+                ]),
             ]
         }),
     }
@@ -118,7 +165,14 @@ fn buildah(storage: &Storage) -> Builder<'_> {
             vec![
                 storage.buildah(&["from", "--quiet", "--name", &work, "scratch"]),
                 storage.buildah(&["copy", "--quiet", &work, &app, "/app"]),
-                storage.buildah(&["config", "--entrypoint", "[\"/app\"]", "--user", "65532:65532", &work]),
+                storage.buildah(&[
+                    "config",
+                    "--entrypoint",
+                    "[\"/app\"]",
+                    "--user",
+                    "65532:65532",
+                    &work,
+                ]),
                 storage.buildah(&["commit", "--quiet", "--rm", &work, &format!("bench:{tag}")]),
             ]
         }),
@@ -130,43 +184,81 @@ fn podman(storage: &Storage) -> Builder<'_> {
         name: "podman build",
         note: "Dockerfile, one layer; not compressed",
         commands: Box::new(move |folder, tag| {
-            vec![storage.podman(&["build", "--quiet", "--layers=false", "--tag", &format!("podman:{tag}"), &folder.display().to_string()])]
+            vec![storage.podman(&[
+                "build",
+                "--quiet",
+                "--layers=false",
+                "--tag",
+                &format!("podman:{tag}"),
+                &folder.display().to_string(),
+            ])]
         }),
     }
 }
 
-fn docker<'a>(daemon: &'a Daemon, name: &'static str, note: &'static str, buildkit: &'static str) -> Builder<'a> {
+fn docker<'a>(
+    daemon: &'a Daemon,
+    name: &'static str,
+    note: &'static str,
+    buildkit: &'static str,
+) -> Builder<'a> {
     Builder {
         name,
         note,
         commands: Box::new(move |folder, tag| {
-            let mut build = daemon.client(&["build", "--quiet", "--tag", &format!("bench{buildkit}:{tag}"), &folder.display().to_string()]);
+            let mut build = daemon.client(&[
+                "build",
+                "--quiet",
+                "--tag",
+                &format!("bench{buildkit}:{tag}"),
+                &folder.display().to_string(),
+            ]);
             build.env("DOCKER_BUILDKIT", buildkit);
             vec![build]
         }),
     }
 }
 
-fn rounds(house: &House, scratch: &Scratch, elf: &Path, builders: &[Builder<'_>], runs: usize, missing: &mut Vec<String>) -> Result<Vec<Row>> {
+fn rounds(
+    house: &House,
+    scratch: &Scratch,
+    elf: &Path,
+    builders: &[Builder<'_>],
+    runs: usize,
+    missing: &mut Vec<String>,
+) -> Result<Vec<Row>> {
     let folder = scratch.join("context");
     fs::create_dir(&folder)?;
-    fs::copy(house.path("bench/build/Dockerfile"), folder.join("Dockerfile"))?;
+    fs::copy(
+        house.path("bench/build/Dockerfile"),
+        folder.join("Dockerfile"),
+    )?;
     let mut rows: Vec<Row> = builders
         .iter()
-        .map(|b| Row { name: b.name.to_owned(), note: b.note.to_owned(), samples_ms: Vec::new(), failures: 0 })
+        .map(|b| Row {
+            name: b.name.to_owned(),
+            note: b.note.to_owned(),
+            samples_ms: Vec::new(),
+            failures: 0,
+        })
         .collect();
     let mut out = vec![false; builders.len()];
     for round in 0..WARM_ROUNDS + runs {
         let app = folder.join("app");
         fs::copy(elf, &app)?;
-        OpenOptions::new().append(true).open(&app)?.write_all(&(round as u64).to_le_bytes())?;
+        OpenOptions::new()
+            .append(true)
+            .open(&app)?
+            .write_all(&(round as u64).to_le_bytes())?;
         for step in 0..builders.len() {
             let index = (round + step) % builders.len();
             if out[index] {
                 continue;
             }
             match measure((builders[index].commands)(&folder, &round.to_string())) {
-                Ok(time) if round >= WARM_ROUNDS => rows[index].samples_ms.push(time.as_secs_f64() * 1e3),
+                Ok(time) if round >= WARM_ROUNDS => {
+                    rows[index].samples_ms.push(time.as_secs_f64() * 1e3);
+                }
                 Ok(_) => {}
                 Err(error) if round == 0 => {
                     missing.push(format!("{}: {error:#}", builders[index].name));

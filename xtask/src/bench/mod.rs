@@ -33,7 +33,11 @@ const LEAST_RUNS: usize = 3;
 impl Wish {
     /// Reads `[start|build|all] [--runs N]`.
     pub(crate) fn read(words: &[&str]) -> Result<Self> {
-        let mut wish = Self { start: true, build: true, runs: 40 };
+        let mut wish = Self {
+            start: true,
+            build: true,
+            runs: 40,
+        };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match *word {
@@ -42,7 +46,9 @@ impl Wish {
                 "build" => wish.start = false,
                 "--runs" => {
                     let count = words.next().context("--runs wants a number")?;
-                    wish.runs = count.parse().with_context(|| format!("{count} is no number of runs"))?;
+                    wish.runs = count
+                        .parse()
+                        .with_context(|| format!("{count} is no number of runs"))?;
                 }
                 other => bail!("bench knows start, build, all and --runs N, not {other}"),
             }
@@ -101,7 +107,10 @@ impl Table {
     fn ratio(&self, against: &[String]) -> Option<f64> {
         let own = Summary::of(&self.rows.first()?.samples_ms)?;
         let others = self.rows.iter().filter(|row| against.contains(&row.name));
-        let fastest = others.filter_map(|row| Summary::of(&row.samples_ms)).map(|s| s.p50).min_by(f64::total_cmp)?;
+        let fastest = others
+            .filter_map(|row| Summary::of(&row.samples_ms))
+            .map(|s| s.p50)
+            .min_by(f64::total_cmp)?;
         Some(fastest / own.p50)
     }
 }
@@ -146,11 +155,21 @@ mod tests {
 
     #[test]
     fn the_fastest_of_the_named_counts_for_a_bar() {
-        let row = |name: &str, ms: f64| Row { name: name.into(), note: String::new(), samples_ms: vec![ms; 3], failures: 0 };
+        let row = |name: &str, ms: f64| Row {
+            name: name.into(),
+            note: String::new(),
+            samples_ms: vec![ms; 3],
+            failures: 0,
+        };
         let table = Table {
             title: String::new(),
             method: String::new(),
-            rows: vec![row("ounce", 2.0), row("a", 20.0), row("b", 10.0), row("bare", 1.0)],
+            rows: vec![
+                row("ounce", 2.0),
+                row("a", 20.0),
+                row("b", 10.0),
+                row("bare", 1.0),
+            ],
             missing: Vec::new(),
             bars: Vec::new(),
         };

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Untimed rounds before the first that counts: caches warm for all.
 const WARM_ROUNDS: usize = 3;
 
-/// The port that servers in bundles bind: bundles are written once, before the rounds.
+/// From a port and a name for the container, the command that starts it.
 type Make<'a> = Box<dyn Fn(u16, &str) -> Command + 'a>;
 
 /// One way to start the same program.
@@ -63,32 +63,81 @@ pub(super) fn suite(house: &House, ounce: &Path, runs: usize) -> Result<Vec<Tabl
 /// A static program that prints one line, from `bench/start/line.rs`.
 fn compile_line(house: &House, scratch: &Scratch) -> Result<PathBuf> {
     let program = scratch.join("line");
-    run(command(&["rustc", "-O", "-Cpanic=abort", "-Cstrip=symbols", "--edition=2024", "--target", dist::own_target()?, "-o"])
-        .arg(&program)
-        .arg(house.path("bench/start/line.rs")))?;
+    run(command(&[
+        "rustc",
+        "-O",
+        "-Cpanic=abort",
+        "-Cstrip=symbols",
+        "--edition=2024",
+        "--target",
+        dist::own_target()?,
+        "-o",
+    ])
+    .arg(&program)
+    .arg(house.path("bench/start/line.rs")))?;
     Ok(program)
 }
 
-fn table(house: &House, ounce: &Path, scratch: &Scratch, elf: &Path, until: Until, runs: usize) -> Result<Table> {
-    let word = if until == Until::Answer { "server" } else { "line" };
+fn table(
+    house: &House,
+    ounce: &Path,
+    scratch: &Scratch,
+    elf: &Path,
+    until: Until,
+    runs: usize,
+) -> Result<Table> {
+    let word = if until == Until::Answer {
+        "server"
+    } else {
+        "line"
+    };
     let store = scratch.join("store");
     let image = format!("{word}:bench");
-    read(command(&[ounce]).arg("--store").arg(&store).arg("build").arg(elf).args(["-t", &image]))?;
+    read(
+        command(&[ounce])
+            .arg("--store")
+            .arg(&store)
+            .arg("build")
+            .arg(elf)
+            .args(["-t", &image]),
+    )?;
     let archive = scratch.join(&format!("{word}.tar"));
-    read(command(&[ounce]).arg("--store").arg(&store).args(["copy", &image, &format!("docker-archive:{}", archive.display())]))?;
+    read(command(&[ounce]).arg("--store").arg(&store).args([
+        "copy",
+        &image,
+        &format!("docker-archive:{}", archive.display()),
+    ]))?;
 
     let mut missing = Vec::new();
-    let storage = Storage::new().map_err(|error| missing.push(format!("podman run: {error:#}"))).ok();
-    let daemon = Daemon::start().map_err(|error| missing.push(format!("docker run: {error:#}"))).ok();
+    let storage = Storage::new()
+        .map_err(|error| missing.push(format!("podman run: {error:#}")))
+        .ok();
+    let daemon = Daemon::start()
+        .map_err(|error| missing.push(format!("docker run: {error:#}")))
+        .ok();
     let mut contenders = vec![ounce_contender(ounce, &store, &image, until), bare(elf)];
     contenders.extend(bundles(house, scratch, elf, until, &mut missing)?);
     if let Some(storage) = &storage {
-        let id = read(&mut storage.podman(&["pull", "--quiet", &format!("docker-archive:{}", archive.display())]))?;
+        let id = read(&mut storage.podman(&[
+            "pull",
+            "--quiet",
+            &format!("docker-archive:{}", archive.display()),
+        ]))?;
         contenders.push(podman(storage, id.trim().to_owned()));
     }
     if let Some(daemon) = &daemon {
-        let text = read(&mut daemon.client(&["load", "--quiet", "--input", &archive.display().to_string()]))?;
-        let id = text.trim().rsplit(": ").next().unwrap_or_default().to_owned();
+        let text = read(&mut daemon.client(&[
+            "load",
+            "--quiet",
+            "--input",
+            &archive.display().to_string(),
+        ]))?;
+        let id = text
+            .trim()
+            .rsplit(": ")
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         contenders.push(docker(daemon, id));
     }
     let rows = rounds(&contenders, until, runs, &mut missing);
@@ -120,17 +169,38 @@ fn bars(until: Until) -> Vec<Bar> {
     };
     match until {
         Until::Answer => vec![
-            bar("first answer: faster than crun's `run`, its fastest form", &["crun run", "crun run, socket handed in"], 3.0),
-            bar("first answer: faster than `docker run`", &["docker run"], 50.0),
+            bar(
+                "first answer: faster than crun's `run`, its fastest form",
+                &["crun run", "crun run, socket handed in"],
+                3.0,
+            ),
+            bar(
+                "first answer: faster than `docker run`",
+                &["docker run"],
+                50.0,
+            ),
         ],
         Until::Line => vec![
-            bar("first line: faster than crun's `run`", &["crun run", "crun run, socket handed in"], 3.0),
-            bar("first line: faster than `docker run`", &["docker run"], 50.0),
+            bar(
+                "first line: faster than crun's `run`",
+                &["crun run", "crun run, socket handed in"],
+                3.0,
+            ),
+            bar(
+                "first line: faster than `docker run`",
+                &["docker run"],
+                50.0,
+            ),
         ],
     }
 }
 
-fn ounce_contender<'a>(ounce: &'a Path, store: &'a Path, image: &'a str, until: Until) -> Contender<'a> {
+fn ounce_contender<'a>(
+    ounce: &'a Path,
+    store: &'a Path,
+    image: &'a str,
+    until: Until,
+) -> Contender<'a> {
     Contender {
         name: "ounce run",
         note: "namespaces of its own (network too), read-only root, no capabilities, seccomp list; from the store".into(),
@@ -192,7 +262,11 @@ fn bundles<'a>(
                 Network::Handed => vec!["LISTEN_FDS=1".to_owned(), "LISTEN_PID=1".to_owned()],
             };
             let folder = scratch.join(&format!("{runtime}-{until:?}-{network:?}"));
-            let written = if network_of_own { Network::Handed } else { Network::Host };
+            let written = if network_of_own {
+                Network::Handed
+            } else {
+                Network::Host
+            };
             bundle::write(house, &folder, elf, written, &environment)?;
             let state = scratch.join(&format!("state-{runtime}"));
             let clear_state = state.clone();
@@ -217,9 +291,22 @@ fn bundles<'a>(
 fn podman(storage: &Storage, image: String) -> Contender<'_> {
     Contender {
         name: "podman run",
-        note: format!("by {}; host network, its default seccomp list", storage.runtime()),
+        note: format!(
+            "by {}; host network, its default seccomp list",
+            storage.runtime()
+        ),
         make: Box::new(move |port, id| {
-            storage.podman(&["run", "--rm", "--name", id, "--network", "host", "--env", &format!("PORT={port}"), &image])
+            storage.podman(&[
+                "run",
+                "--rm",
+                "--name",
+                id,
+                "--network",
+                "host",
+                "--env",
+                &format!("PORT={port}"),
+                &image,
+            ])
         }),
         clear: Box::new(move |id| {
             let _ = read(&mut storage.podman(&["rm", "--force", "--ignore", "--time", "0", id]));
@@ -234,7 +321,16 @@ fn docker(daemon: &Daemon, image: String) -> Contender<'_> {
         name: "docker run",
         note: "by runc; daemon up, host network, its default seccomp list".into(),
         make: Box::new(move |port, id| {
-            daemon.client(&["run", "--name", id, "--network", "host", "--env", &format!("PORT={port}"), &image])
+            daemon.client(&[
+                "run",
+                "--name",
+                id,
+                "--network",
+                "host",
+                "--env",
+                &format!("PORT={port}"),
+                &image,
+            ])
         }),
         clear: Box::new(move |id| {
             let _ = read(&mut daemon.client(&["rm", "--force", id]));
@@ -245,10 +341,20 @@ fn docker(daemon: &Daemon, image: String) -> Contender<'_> {
 }
 
 /// All contenders in turn, each round beginning with the next of them.
-fn rounds(contenders: &[Contender<'_>], until: Until, runs: usize, missing: &mut Vec<String>) -> Vec<Row> {
+fn rounds(
+    contenders: &[Contender<'_>],
+    until: Until,
+    runs: usize,
+    missing: &mut Vec<String>,
+) -> Vec<Row> {
     let mut rows: Vec<Row> = contenders
         .iter()
-        .map(|c| Row { name: c.name.to_owned(), note: c.note.clone(), samples_ms: Vec::new(), failures: 0 })
+        .map(|c| Row {
+            name: c.name.to_owned(),
+            note: c.note.clone(),
+            samples_ms: Vec::new(),
+            failures: 0,
+        })
         .collect();
     let mut out = vec![false; contenders.len()];
     for round in 0..WARM_ROUNDS + runs {
@@ -262,7 +368,9 @@ fn rounds(contenders: &[Contender<'_>], until: Until, runs: usize, missing: &mut
             let result = measure(contender, until, &id);
             (contender.clear)(&id);
             match result {
-                Ok(time) if round >= WARM_ROUNDS => rows[index].samples_ms.push(time.as_secs_f64() * 1e3),
+                Ok(time) if round >= WARM_ROUNDS => {
+                    rows[index].samples_ms.push(time.as_secs_f64() * 1e3);
+                }
                 Ok(_) => {}
                 Err(error) if round == 0 => {
                     missing.push(format!("{}: {error:#}", contender.name));
@@ -282,9 +390,17 @@ fn measure(contender: &Contender<'_>, until: Until, id: &str) -> Result<Duration
         None => free_port()?,
     };
     let mut start = (contender.make)(port, id);
-    let slot = if contender.handed { Some(Slot::filled(port)?) } else { None };
+    let slot = if contender.handed {
+        Some(Slot::filled(port)?)
+    } else {
+        None
+    };
     start.stderr(Stdio::piped());
-    start.stdout(if until == Until::Line { Stdio::piped() } else { Stdio::null() });
+    start.stdout(if until == Until::Line {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    });
     let begun = Instant::now();
     let mut running = Started::new(&mut start)?;
     drop(slot);
@@ -326,7 +442,10 @@ impl Slot {
         // The lowest free descriptor is given out: the listener comes to stand
         // at three itself, or above it once three is held.
         let mut three: OwnedFd = File::open("/dev/null")?.into();
-        ensure!(three.as_raw_fd() == 3, "descriptor 3 is taken by whoever started this task");
+        ensure!(
+            three.as_raw_fd() == 3,
+            "descriptor 3 is taken by whoever started this task"
+        );
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         rustix::io::dup2(&listener, &mut three)?;
         Ok(Self { _three: three })

@@ -18,7 +18,11 @@ impl Summary {
         let last = count.checked_sub(1)?;
         let middle = (sorted[last / 2] + sorted[count / 2]) / 2.0;
         let rank = (count * 99).div_ceil(100) - 1;
-        Some(Self { min: sorted[0], p50: middle, p99: sorted[rank] })
+        Some(Self {
+            min: sorted[0],
+            p50: middle,
+            p99: sorted[rank],
+        })
     }
 }
 
@@ -30,8 +34,29 @@ mod tests {
     fn the_middle_and_the_ends_are_found() {
         let one_to = |n: u32| (1..=n).rev().map(f64::from).collect::<Vec<_>>();
         assert_eq!(Summary::of(&[]), None);
-        assert_eq!(Summary::of(&[4.0]), Some(Summary { min: 4.0, p50: 4.0, p99: 4.0 }));
-        assert_eq!(Summary::of(&one_to(4)), Some(Summary { min: 1.0, p50: 2.5, p99: 4.0 }));
-        assert_eq!(Summary::of(&one_to(200)), Some(Summary { min: 1.0, p50: 100.5, p99: 198.0 }));
+        assert_eq!(
+            Summary::of(&[4.0]),
+            Some(Summary {
+                min: 4.0,
+                p50: 4.0,
+                p99: 4.0
+            })
+        );
+        assert_eq!(
+            Summary::of(&one_to(4)),
+            Some(Summary {
+                min: 1.0,
+                p50: 2.5,
+                p99: 4.0
+            })
+        );
+        assert_eq!(
+            Summary::of(&one_to(200)),
+            Some(Summary {
+                min: 1.0,
+                p50: 100.5,
+                p99: 198.0
+            })
+        );
     }
 }

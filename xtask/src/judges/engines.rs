@@ -18,16 +18,32 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     for form in ["oci.tar", "docker.tar"] {
-        bench.check(&format!("podman loads {form} and serves from it"), &["podman", "runc"], || podman(case, form));
+        bench.check(
+            &format!("podman loads {form} and serves from it"),
+            &["podman", "runc"],
+            || podman(case, form),
+        );
     }
     bench.check("buildah takes the layout", &["buildah", "podman"], || {
         let storage = Storage::new()?;
-        read(&mut storage.buildah(&["pull", "--quiet", &format!("oci:{}:judged", case.path("layout"))]))?;
+        read(&mut storage.buildah(&[
+            "pull",
+            "--quiet",
+            &format!("oci:{}:judged", case.path("layout")),
+        ]))?;
         Ok(())
     });
-    bench.check("docker loads the docker archive and serves from it", &["dockerd", "docker"], || docker(case));
+    bench.check(
+        "docker loads the docker archive and serves from it",
+        &["dockerd", "docker"],
+        || docker(case),
+    );
     for runtime in ["runc", "crun"] {
-        bench.check(&format!("{runtime} serves from the program in a bundle"), &[runtime], || runtime_serves(case, runtime));
+        bench.check(
+            &format!("{runtime} serves from the program in a bundle"),
+            &[runtime],
+            || runtime_serves(case, runtime),
+        );
     }
     bench.check("ounce runs its own image and serves from it", &[], || {
         let port = free_port()?;
@@ -35,17 +51,29 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         let mut run = case.ounce(&["run", NAME, "-p", &publish]);
         serves(&mut run, port)
     });
-    bench.check("the aarch64 program answers under QEMU", &["qemu-aarch64-static"], || {
-        let elf = case.program("aarch64-unknown-linux-musl")?;
-        let port = free_port()?;
-        serves(command(&["qemu-aarch64-static"]).arg(elf).env("PORT", port.to_string()), port)
-    });
+    bench.check(
+        "the aarch64 program answers under QEMU",
+        &["qemu-aarch64-static"],
+        || {
+            let elf = case.program("aarch64-unknown-linux-musl")?;
+            let port = free_port()?;
+            serves(
+                command(&["qemu-aarch64-static"])
+                    .arg(elf)
+                    .env("PORT", port.to_string()),
+                port,
+            )
+        },
+    );
 }
 
 /// Starts a command and wants a good answer on `port`; ends it again.
 fn serves(start: &mut std::process::Command, port: u16) -> Result<()> {
     let mut running = Started::new(start.stdout(Stdio::null()).stderr(Stdio::piped()))?;
-    let answer = first_answer(port, PATIENCE.min(Duration::from_secs(if running.runs() { 30 } else { 1 })));
+    let answer = first_answer(
+        port,
+        PATIENCE.min(Duration::from_secs(if running.runs() { 30 } else { 1 })),
+    );
     match answer {
         Ok((_, text)) => {
             ensure!(text.starts_with("HTTP/1.1 200"), "the answer is {text:?}");
@@ -66,21 +94,46 @@ fn serves(start: &mut std::process::Command, port: u16) -> Result<()> {
 
 fn podman(case: &Case<'_>, form: &str) -> Result<()> {
     let storage = Storage::new()?;
-    let kind = if form == "oci.tar" { "oci-archive" } else { "docker-archive" };
-    let text = read(&mut storage.podman(&["pull", "--quiet", &format!("{kind}:{}", case.path(form))]))?;
+    let kind = if form == "oci.tar" {
+        "oci-archive"
+    } else {
+        "docker-archive"
+    };
+    let text =
+        read(&mut storage.podman(&["pull", "--quiet", &format!("{kind}:{}", case.path(form))]))?;
     let id = text.trim();
     let port = free_port()?;
     let variable = format!("PORT={port}");
-    serves(&mut storage.podman(&["run", "--rm", "--network", "host", "--env", &variable, id]), port)
+    serves(
+        &mut storage.podman(&["run", "--rm", "--network", "host", "--env", &variable, id]),
+        port,
+    )
 }
 
 fn docker(case: &Case<'_>) -> Result<()> {
     let daemon = Daemon::start()?;
     let text = read(&mut daemon.client(&["load", "--quiet", "--input", &case.path("docker.tar")]))?;
-    let image = text.trim().rsplit(": ").next().unwrap_or_default().to_owned();
+    let image = text
+        .trim()
+        .rsplit(": ")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let port = free_port()?;
     let variable = format!("PORT={port}");
-    let result = serves(&mut daemon.client(&["run", "--name", "judged", "--network", "host", "--env", &variable, &image]), port);
+    let result = serves(
+        &mut daemon.client(&[
+            "run",
+            "--name",
+            "judged",
+            "--network",
+            "host",
+            "--env",
+            &variable,
+            &image,
+        ]),
+        port,
+    );
     let _ = read(&mut daemon.client(&["rm", "--force", "judged"]));
     result
 }
@@ -89,13 +142,24 @@ fn runtime_serves(case: &Case<'_>, runtime: &str) -> Result<()> {
     let folder = case.scratch.join(&format!("bundle-{runtime}"));
     let port = free_port()?;
     let elf = case.program(crate::dist::own_target()?)?;
-    bundle::write(case.house, &folder, &elf, Network::Host, &[format!("PORT={port}")])?;
+    bundle::write(
+        case.house,
+        &folder,
+        &elf,
+        Network::Host,
+        &[format!("PORT={port}")],
+    )?;
     let id = format!("ounce-judge-{}", std::process::id());
     let state = case.scratch.join(&format!("state-{runtime}"));
     let mut run = bundle::run(runtime, &state, &folder, &id, Network::Host);
     let result = serves(&mut run, port);
     if let Some(runtime) = find(runtime) {
-        let _ = read(command(&[runtime]).arg("--root").arg(&state).args(["delete", "--force", &id]));
+        let _ = read(
+            command(&[runtime])
+                .arg("--root")
+                .arg(&state)
+                .args(["delete", "--force", &id]),
+        );
     }
     result
 }

@@ -33,7 +33,10 @@ impl Case<'_> {
     /// `ounce` on the case's own store.
     fn ounce(&self, arguments: &[&str]) -> Command {
         let mut ounce = command(&[self.ounce]);
-        ounce.arg("--store").arg(self.scratch.join("store")).args(arguments);
+        ounce
+            .arg("--store")
+            .arg(self.scratch.join("store"))
+            .args(arguments);
         ounce
     }
 
@@ -75,10 +78,16 @@ impl Bench<'_> {
 /// Runs every judge with this `ounce`; adds to `tally`.
 pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
     let scratch = Scratch::new("judges")?;
-    let case = Case { house, ounce, scratch: &scratch };
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
     let before = tally.failed;
     let mut bench = Bench { tally };
-    bench.check("ounce builds and exports the judged image", &[], || prepare(&case));
+    bench.check("ounce builds and exports the judged image", &[], || {
+        prepare(&case)
+    });
     archives::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);

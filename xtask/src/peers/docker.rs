@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::started::Started;
 use crate::scratch::Scratch;
-use crate::tool::{command, find, read};
+use crate::tool::{command, find};
 
 /// A running daemon; dropping it stops the daemon and removes its data.
 #[derive(Debug)]
@@ -29,11 +29,21 @@ impl Daemon {
         let log = std::fs::File::create(scratch.join("log"))?;
         let mut start = match find("setpriv") {
             // Ends with us even where we are killed.
-            Some(setpriv) => command(&[setpriv.as_os_str(), "--pdeathsig".as_ref(), "TERM".as_ref(), dockerd.as_os_str()]),
+            Some(setpriv) => command(&[
+                setpriv.as_os_str(),
+                "--pdeathsig".as_ref(),
+                "TERM".as_ref(),
+                dockerd.as_os_str(),
+            ]),
             None => command(&[dockerd.as_os_str()]),
         };
         start
-            .args(["--iptables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false"])
+            .args([
+                "--iptables=false",
+                "--bridge=none",
+                "--ip-forward=false",
+                "--ip-masq=false",
+            ])
             .arg("--data-root")
             .arg(scratch.join("data"))
             .arg("--exec-root")
@@ -47,13 +57,27 @@ impl Daemon {
         let mut daemon = Started::new(&mut start)?;
         // The client of the daemon's own package knows the daemon's builder; others may not.
         let own = PathBuf::from("/usr/bin/docker");
-        let client = if own.is_file() { own } else { find("docker").context("docker is not installed")? };
+        let client = if own.is_file() {
+            own
+        } else {
+            find("docker").context("docker is not installed")?
+        };
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let probe = command(&[&client]).arg("-H").arg(format!("unix://{}", socket.display())).arg("version")
-                .stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+            let probe = command(&[&client])
+                .arg("-H")
+                .arg(format!("unix://{}", socket.display()))
+                .arg("version")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()?;
             if probe.success() {
-                return Ok(Self { client, socket, _daemon: daemon, _scratch: scratch });
+                return Ok(Self {
+                    client,
+                    socket,
+                    _daemon: daemon,
+                    _scratch: scratch,
+                });
             }
             if !daemon.runs() || Instant::now() > deadline {
                 let log = std::fs::read_to_string(scratch.join("log")).unwrap_or_default();
@@ -67,13 +91,10 @@ impl Daemon {
     /// A client command for this daemon.
     pub(crate) fn client(&self, arguments: &[&str]) -> Command {
         let mut client = command(&[&self.client]);
-        client.arg("-H").arg(format!("unix://{}", self.socket.display())).args(arguments);
         client
-    }
-
-    /// The daemon's version.
-    pub(crate) fn version(&self) -> Option<String> {
-        let text = read(&mut self.client(&["version", "--format", "docker {{.Server.Version}}"])).ok()?;
-        Some(text.trim().to_owned())
+            .arg("-H")
+            .arg(format!("unix://{}", self.socket.display()))
+            .args(arguments);
+        client
     }
 }

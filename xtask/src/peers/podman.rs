@@ -18,14 +18,30 @@ impl Storage {
     /// A fresh, empty storage. runc is the runtime: Debian's crun refuses hybrid cgroups.
     pub(crate) fn new() -> Result<Self> {
         find("podman").context("podman is not installed")?;
-        let runtime = if find("runc").is_some() { "runc" } else { "crun" };
-        Ok(Self { scratch: Scratch::new("podman")?, runtime })
+        let runtime = if find("runc").is_some() {
+            "runc"
+        } else {
+            "crun"
+        };
+        Ok(Self {
+            scratch: Scratch::new("podman")?,
+            runtime,
+        })
     }
 
     /// A podman command on this storage.
     pub(crate) fn podman(&self, arguments: &[&str]) -> Command {
         let mut podman = self.with_storage("podman");
-        podman.args(["--runtime", self.runtime, "--cgroup-manager", "cgroupfs", "--events-backend", "file"]).args(arguments);
+        podman
+            .args([
+                "--runtime",
+                self.runtime,
+                "--cgroup-manager",
+                "cgroupfs",
+                "--events-backend",
+                "file",
+            ])
+            .args(arguments);
         podman
     }
 
@@ -43,7 +59,11 @@ impl Storage {
 
     fn with_storage(&self, program: &str) -> Command {
         let mut command = command(&[program]);
-        command.arg("--root").arg(self.scratch.join("root")).arg("--runroot").arg(self.scratch.join("run"));
+        command
+            .arg("--root")
+            .arg(self.scratch.join("root"))
+            .arg("--runroot")
+            .arg(self.scratch.join("run"));
         command
     }
 }

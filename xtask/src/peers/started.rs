@@ -23,7 +23,10 @@ impl Started {
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {}", shown(command)))?;
-        Ok(Self { child, patience: Duration::from_secs(5) })
+        Ok(Self {
+            child,
+            patience: Duration::from_secs(5),
+        })
     }
 
     /// Whether the program still runs.

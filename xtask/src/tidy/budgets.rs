@@ -30,7 +30,9 @@ pub(crate) fn of_program(folder: &Path) -> Result<Option<Budget>> {
         return Ok(None);
     }
     let text = fs::read_to_string(&path)?;
-    toml::from_str(&text).map(Some).with_context(|| format!("parsing {}", path.display()))
+    toml::from_str(&text)
+        .map(Some)
+        .with_context(|| format!("parsing {}", path.display()))
 }
 
 /// The `ounce` that packs.
@@ -43,24 +45,41 @@ pub(crate) struct Packer {
 impl Packer {
     /// A debug build: packing is the same, and it is soon built.
     pub(crate) fn debug(house: &House) -> Result<Self> {
-        run(command(&["cargo", "build", "--quiet", "--package", "ounce-cli"]).current_dir(house.root()))?;
-        Ok(Self { ounce: house.target().join("debug/ounce") })
+        run(
+            command(&["cargo", "build", "--quiet", "--package", "ounce-cli"])
+                .current_dir(house.root()),
+        )?;
+        Ok(Self {
+            ounce: house.target().join("debug/ounce"),
+        })
     }
 
     /// Bytes of the image that holds `elf` alone, counted from the written layout.
     pub(crate) fn image_bytes(&self, elf: &Path) -> Result<u64> {
         let scratch = Scratch::new("pack")?;
         let layout = scratch.join("layout");
-        run_quietly(&self.ounce, &scratch, elf, &format!("oci:{}:weighed", layout.display()))?;
+        run_quietly(
+            &self.ounce,
+            &scratch,
+            elf,
+            &format!("oci:{}:weighed", layout.display()),
+        )?;
         layout_bytes(&layout)
     }
 }
 
 fn run_quietly(ounce: &Path, scratch: &Scratch, elf: &Path, place: &str) -> Result<()> {
     let store = scratch.join("store");
-    read(command(&[ounce.as_os_str(), "--store".as_ref(), store.as_os_str(), "build".as_ref()])
+    read(
+        command(&[
+            ounce.as_os_str(),
+            "--store".as_ref(),
+            store.as_os_str(),
+            "build".as_ref(),
+        ])
         .arg(elf)
-        .args(["--output", place]))?;
+        .args(["--output", place]),
+    )?;
     Ok(())
 }
 
@@ -78,15 +97,23 @@ fn layout_bytes(layout: &Path) -> Result<u64> {
 pub(super) fn kept(house: &House, packer: &Packer) -> Result<Vec<Fault>> {
     let mut faults = Vec::new();
     for folder in house.own_workspaces()? {
-        let Some(budget) = of_program(&folder)? else { continue };
+        let Some(budget) = of_program(&folder)? else {
+            continue;
+        };
         for target in TARGETS {
             let elf = build(&folder, target)?;
             let elf_bytes = fs::metadata(&elf)?.len();
             let image_bytes = packer.image_bytes(&elf)?;
-            println!("       {} {target}: ELF {elf_bytes}, image {image_bytes} bytes", house.name(&folder));
+            println!(
+                "       {} {target}: ELF {elf_bytes}, image {image_bytes} bytes",
+                house.name(&folder)
+            );
             for problem in over(budget, elf_bytes, image_bytes) {
                 let parts = heaviest(&elf).unwrap_or_default().join("; ");
-                faults.push(Fault::new(house.name(&folder), format!("{target}: {problem}; heaviest: {parts}")));
+                faults.push(Fault::new(
+                    house.name(&folder),
+                    format!("{target}: {problem}; heaviest: {parts}"),
+                ));
             }
         }
     }
@@ -95,12 +122,18 @@ pub(super) fn kept(house: &House, packer: &Packer) -> Result<Vec<Fault>> {
 
 /// What is over, in words.
 fn over(budget: Budget, elf_bytes: u64, image_bytes: u64) -> Vec<String> {
-    let bounds = [("ELF", elf_bytes, Some(budget.elf_bytes)), ("image", image_bytes, budget.image_bytes)];
+    let bounds = [
+        ("ELF", elf_bytes, Some(budget.elf_bytes)),
+        ("image", image_bytes, budget.image_bytes),
+    ];
     bounds
         .into_iter()
         .filter_map(|(what, has, bound)| {
             let bound = bound.filter(|bound| has > *bound)?;
-            Some(format!("{what} of {has} bytes is {} over its budget of {bound}", has - bound))
+            Some(format!(
+                "{what} of {has} bytes is {} over its budget of {bound}",
+                has - bound
+            ))
         })
         .collect()
 }
@@ -108,14 +141,24 @@ fn over(budget: Budget, elf_bytes: u64, image_bytes: u64) -> Vec<String> {
 /// Builds a program of its own workspace; the path of its ELF.
 pub(crate) fn build(folder: &Path, target: &str) -> Result<PathBuf> {
     let text = read(
-        command(&["cargo", "build", "--release", "--locked", "--message-format=json", "--target", target])
-            .current_dir(folder),
+        command(&[
+            "cargo",
+            "build",
+            "--release",
+            "--locked",
+            "--message-format=json",
+            "--target",
+            target,
+        ])
+        .current_dir(folder),
     )?;
-    let executables = text.lines().filter_map(|line| {
+    let mut executables = text.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message.get("executable")?.as_str().map(PathBuf::from)
     });
-    let Some(elf) = executables.last() else { bail!("{} builds no program", folder.display()) };
+    let Some(elf) = executables.next_back() else {
+        bail!("{} builds no program", folder.display())
+    };
     Ok(elf)
 }
 
@@ -129,10 +172,17 @@ pub(crate) fn heaviest(elf: &Path) -> Result<Vec<String>> {
         .filter_map(|symbol| Some((symbol.size(), symbol.name().ok()?.to_owned())))
         .collect();
     if parts.is_empty() {
-        parts.extend(file.sections().filter_map(|section| Some((section.size(), section.name().ok()?.to_owned()))));
+        parts.extend(
+            file.sections()
+                .filter_map(|section| Some((section.size(), section.name().ok()?.to_owned()))),
+        );
     }
     parts.sort_by(|a, b| b.cmp(a));
-    Ok(parts.into_iter().take(8).map(|(size, name)| format!("{name} {size}")).collect())
+    Ok(parts
+        .into_iter()
+        .take(8)
+        .map(|(size, name)| format!("{name} {size}"))
+        .collect())
 }
 
 #[cfg(test)]
@@ -141,18 +191,28 @@ mod tests {
 
     #[test]
     fn a_byte_over_is_over_and_the_budget_itself_is_not() {
-        let budget = Budget { elf_bytes: 100, image_bytes: Some(50) };
+        let budget = Budget {
+            elf_bytes: 100,
+            image_bytes: Some(50),
+        };
         assert_eq!(over(budget, 100, 50), Vec::<String>::new());
-        assert_eq!(over(budget, 101, 53), [
-            "ELF of 101 bytes is 1 over its budget of 100",
-            "image of 53 bytes is 3 over its budget of 50",
-        ]);
+        assert_eq!(
+            over(budget, 101, 53),
+            [
+                "ELF of 101 bytes is 1 over its budget of 100",
+                "image of 53 bytes is 3 over its budget of 50",
+            ]
+        );
     }
 
     #[test]
     fn a_budget_with_an_unknown_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("budget.toml"), "elf_bytes = 1\nimage_byte = 2").unwrap();
+        fs::write(
+            folder.path().join("budget.toml"),
+            "elf_bytes = 1\nimage_byte = 2",
+        )
+        .unwrap();
         assert!(of_program(folder.path()).is_err());
     }
 

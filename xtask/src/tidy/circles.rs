@@ -51,9 +51,16 @@ struct Written {
 fn imports(source: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let mut written: BTreeMap<Module, Vec<Written>> = BTreeMap::new();
     for file in House::files_in(source, "rs")? {
+        // Tests in a file of their own see the whole crate, as those in place do.
+        if file.ends_with("tests.rs") {
+            continue;
+        }
         let module = module_of(file.strip_prefix(source)?);
         let code = without_tests(&tokens(&fs::read_to_string(&file)?));
-        written.entry(module.clone()).or_default().extend(paths(&code, &module));
+        written
+            .entry(module.clone())
+            .or_default()
+            .extend(paths(&code, &module));
     }
     let modules: BTreeSet<Module> = written.keys().cloned().collect();
     let mut facades: BTreeMap<Module, Module> = BTreeMap::new();
@@ -101,13 +108,20 @@ fn home(path: &Module, modules: &BTreeSet<Module>, facades: &BTreeMap<Module, Mo
 }
 
 fn shown(module: &Module) -> String {
-    if module.is_empty() { "crate".to_owned() } else { module.join("::") }
+    if module.is_empty() {
+        "crate".to_owned()
+    } else {
+        module.join("::")
+    }
 }
 
 /// `a/b.rs` and `a/b/mod.rs` are `[a, b]`; `lib.rs` and `main.rs` the root.
 fn module_of(file: &Path) -> Module {
-    let mut parts: Module =
-        file.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    let mut parts: Module = file
+        .with_extension("")
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
     let last = parts.last().map(String::as_str);
     if last == Some("mod") || (parts.len() == 1 && matches!(last, Some("lib" | "main"))) {
         parts.pop();
@@ -127,11 +141,18 @@ fn paths(code: &[Placed], module: &Module) -> Vec<Written> {
     while at < code.len() {
         let public = is_public(code, at);
         if code[at].is_word("use") {
-            let mut tree = Tree { code, at: at + 1, leaves: Vec::new() };
+            let mut tree = Tree {
+                code,
+                at: at + 1,
+                leaves: Vec::new(),
+            };
             tree.read(&mut Vec::new());
             at = tree.at;
             for leaf in tree.leaves {
-                found.extend(absolute(&leaf, module, &children).map(|path| Written { path, facade: public }));
+                found.extend(absolute(&leaf, module, &children).map(|path| Written {
+                    path,
+                    facade: public,
+                }));
             }
             continue;
         }
@@ -142,15 +163,29 @@ fn paths(code: &[Placed], module: &Module) -> Vec<Written> {
         if starts {
             let mut path = vec![code[at].word().unwrap_or_default().to_owned()];
             at += 1;
-            while let Some([Placed { token: Token::Mark(':'), .. }, Placed { token: Token::Mark(':'), .. }, next]) =
-                code.get(at..at + 3)
+            while let Some(
+                [
+                    Placed {
+                        token: Token::Mark(':'),
+                        ..
+                    },
+                    Placed {
+                        token: Token::Mark(':'),
+                        ..
+                    },
+                    next,
+                ],
+            ) = code.get(at..at + 3)
             {
                 let Some(word) = next.word() else { break };
                 path.push(word.to_owned());
                 at += 3;
             }
             if path.len() > 1 {
-                found.extend(absolute(&path, module, &children).map(|path| Written { path, facade: false }));
+                found.extend(absolute(&path, module, &children).map(|path| Written {
+                    path,
+                    facade: false,
+                }));
             }
             continue;
         }
@@ -238,7 +273,11 @@ impl Tree<'_> {
             }
             if next.is_mark(',') {
                 self.at += 1;
-            } else if next.word().is_some() || next.is_mark('{') || next.is_mark('*') || next.is_mark(':') {
+            } else if next.word().is_some()
+                || next.is_mark('{')
+                || next.is_mark('*')
+                || next.is_mark(':')
+            {
                 self.read(prefix);
             } else {
                 return;
@@ -253,12 +292,18 @@ mod tests {
     use crate::tidy::modules::tests::tree;
 
     fn found(files: &[(&str, &str)]) -> Vec<String> {
-        let files: Vec<_> =
-            files.iter().map(|(path, text)| (format!("crates/x/src/{path}"), *text)).collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text)| (format!("crates/x/src/{path}"), *text))
+            .collect();
         let mut all = vec![("crates/x/Cargo.toml", "")];
         all.extend(files.iter().map(|(path, text)| (path.as_str(), *text)));
         let (_folder, house) = tree(&all);
-        modules_form_no_circle(&house).unwrap().into_iter().map(|fault| fault.problem).collect()
+        modules_form_no_circle(&house)
+            .unwrap()
+            .into_iter()
+            .map(|fault| fault.problem)
+            .collect()
     }
 
     #[test]
@@ -305,9 +350,15 @@ mod tests {
     #[test]
     fn a_facade_and_tests_alone_are_no_circle() {
         let faults = found(&[
-            ("lib.rs", "mod a; pub(crate) mod b; pub use a::A; pub(crate) use b::{B, C as D};"),
+            (
+                "lib.rs",
+                "mod a; pub(crate) mod b; pub use a::A; pub(crate) use b::{B, C as D};",
+            ),
             ("a.rs", "use crate::b::B; pub struct A;"),
-            ("b.rs", "use super::Nothing; #[cfg(test)] mod tests { use crate::a::A; use super::*; }"),
+            (
+                "b.rs",
+                "use super::Nothing; #[cfg(test)] mod tests { use crate::a::A; use super::*; }",
+            ),
         ]);
         assert_eq!(faults, Vec::<String>::new());
     }

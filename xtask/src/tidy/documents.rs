@@ -22,7 +22,10 @@ const PROMISED: &[&str] = &[
 ];
 
 /// The two commands that the README promises.
-const COMMANDS: &[&str] = &["cargo run --release -- up examples/hello", "cargo xtask test"];
+const COMMANDS: &[&str] = &[
+    "cargo run --release -- up examples/hello",
+    "cargo xtask test",
+];
 
 /// The promised files stand there, and the README shows its two commands.
 pub(super) fn promised_files(house: &House) -> Result<Vec<Fault>> {
@@ -34,7 +37,10 @@ pub(super) fn promised_files(house: &House) -> Result<Vec<Fault>> {
     let readme = fs::read_to_string(house.path("README.md")).unwrap_or_default();
     for command in COMMANDS {
         if !readme.contains(command) {
-            faults.push(Fault::new("README.md", format!("does not show `{command}`")));
+            faults.push(Fault::new(
+                "README.md",
+                format!("does not show `{command}`"),
+            ));
         }
     }
     Ok(faults)
@@ -78,7 +84,13 @@ fn links(text: &str) -> Vec<(usize, String)> {
 fn targets(piece: &str) -> impl Iterator<Item = String> + '_ {
     piece.split("](").skip(1).filter_map(|rest| {
         let target = rest.split(')').next()?;
-        Some(target.split_whitespace().next().unwrap_or_default().to_owned())
+        Some(
+            target
+                .split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        )
     })
 }
 
@@ -94,8 +106,15 @@ fn broken(page: &Path, text: &str, link: &str) -> Option<String> {
     if heading.is_empty() {
         return None;
     }
-    let there = if path.is_empty() { text.to_owned() } else { fs::read_to_string(target).ok()? };
-    let known = there.lines().filter(|line| line.starts_with('#')).any(|line| anchor(line) == heading);
+    let there = if path.is_empty() {
+        text.to_owned()
+    } else {
+        fs::read_to_string(target).ok()?
+    };
+    let known = there
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .any(|line| anchor(line) == heading);
     (!known).then(|| format!("the link to {link} names no heading"))
 }
 
@@ -122,19 +141,34 @@ mod tests {
     fn a_link_to_nowhere_is_a_fault_with_its_line() {
         let page = "# A b!\n[ok](#a-b) [no](#c)\n[`x`](gone.md) ``` \n\n`[code](nothing)` [web](https://x)\n[there](d/e.md#f)";
         let (_folder, house) = tree(&[("p.md", page), ("d/e.md", "## F\n[up](../p.md)")]);
-        let found: Vec<_> = links_resolve(&house).unwrap().iter().map(Fault::to_string).collect();
-        assert_eq!(found, [
-            "p.md:2: the link to #c names no heading",
-            "p.md:3: the link to gone.md leads nowhere",
-        ]);
+        let found: Vec<_> = links_resolve(&house)
+            .unwrap()
+            .iter()
+            .map(Fault::to_string)
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "p.md:2: the link to #c names no heading",
+                "p.md:3: the link to gone.md leads nowhere",
+            ]
+        );
     }
 
     #[test]
     fn what_is_promised_must_exist() {
         let (_folder, house) = tree(&[("README.md", "cargo xtask test")]);
-        let found: Vec<_> = promised_files(&house).unwrap().iter().map(Fault::to_string).collect();
+        let found: Vec<_> = promised_files(&house)
+            .unwrap()
+            .iter()
+            .map(Fault::to_string)
+            .collect();
         assert_eq!(found.len(), PROMISED.len());
         assert!(found.contains(&"LICENSE-MIT: is missing".to_owned()));
-        assert!(found.iter().any(|fault| fault.starts_with("README.md: does not show")));
+        assert!(
+            found
+                .iter()
+                .any(|fault| fault.starts_with("README.md: does not show"))
+        );
     }
 }

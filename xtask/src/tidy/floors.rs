@@ -37,7 +37,10 @@ const ALLOWED: &[(&str, &str)] = &[
 const GROUND_FLOOR: u8 = 1;
 
 fn floor(name: &str) -> Option<u8> {
-    FLOORS.iter().find(|(own, _)| *own == name).map(|(_, floor)| *floor)
+    FLOORS
+        .iter()
+        .find(|(own, _)| *own == name)
+        .map(|(_, floor)| *floor)
 }
 
 /// No crate imports upward, none a sibling, and programs beside the house
@@ -92,14 +95,19 @@ pub(super) fn crates_form_no_circle(house: &House) -> Result<Vec<Fault>> {
     }
     Ok(circles(&graph)
         .into_iter()
-        .map(|circle| Fault::new("crates", format!("imports in a circle: {}", circle.join(" → "))))
+        .map(|circle| {
+            Fault::new(
+                "crates",
+                format!("imports in a circle: {}", circle.join(" → ")),
+            )
+        })
         .collect())
 }
 
 /// The package's name and which of our own crates it imports, in any table.
 fn imports(manifest: &Path) -> Result<(String, BTreeSet<String>)> {
-    let text = fs::read_to_string(manifest)
-        .with_context(|| format!("reading {}", manifest.display()))?;
+    let text =
+        fs::read_to_string(manifest).with_context(|| format!("reading {}", manifest.display()))?;
     let table: toml::Table =
         toml::from_str(&text).with_context(|| format!("parsing {}", manifest.display()))?;
     let name = table
@@ -116,10 +124,15 @@ fn imports(manifest: &Path) -> Result<(String, BTreeSet<String>)> {
 /// Gathers `ounce-*` keys (or `package = "ounce-*"`) of every dependency table.
 fn collect(table: &toml::Table, found: &mut BTreeSet<String>) {
     for (key, value) in table {
-        let Some(inner) = value.as_table() else { continue };
+        let Some(inner) = value.as_table() else {
+            continue;
+        };
         if key.ends_with("dependencies") {
             for (import, how) in inner {
-                let real = how.get("package").and_then(toml::Value::as_str).unwrap_or(import);
+                let real = how
+                    .get("package")
+                    .and_then(toml::Value::as_str)
+                    .unwrap_or(import);
                 if real.starts_with("ounce-") {
                     found.insert(real.to_owned());
                 }
@@ -173,7 +186,10 @@ mod tests {
     }
 
     fn problems(files: &[(&str, String)]) -> String {
-        let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text)| (*path, text.as_str()))
+            .collect();
         let (_folder, house) = tree(&files);
         let mut faults = imports_go_down(&house).unwrap();
         faults.extend(crates_form_no_circle(&house).unwrap());
@@ -184,7 +200,10 @@ mod tests {
     fn imports_down_are_fine() {
         let found = problems(&[
             ("crates/oci/Cargo.toml", manifest("ounce-oci", "")),
-            ("crates/run/Cargo.toml", manifest("ounce-run", "[dependencies]\nounce-oci.workspace = true\n")),
+            (
+                "crates/run/Cargo.toml",
+                manifest("ounce-run", "[dependencies]\nounce-oci.workspace = true\n"),
+            ),
         ]);
         assert_eq!(found, "");
     }
@@ -197,21 +216,33 @@ mod tests {
             "[build-dependencies]",
             "[target.'cfg(unix)'.dependencies]",
         ] {
-            let text = manifest("ounce-oci", &format!("{table}\nounce-rootfs = {{ path = \"x\" }}\n"));
+            let text = manifest(
+                "ounce-oci",
+                &format!("{table}\nounce-rootfs = {{ path = \"x\" }}\n"),
+            );
             let found = problems(&[("crates/oci/Cargo.toml", text)]);
-            assert!(found.contains("imports upward: ounce-rootfs"), "{table}: {found}");
+            assert!(
+                found.contains("imports upward: ounce-rootfs"),
+                "{table}: {found}"
+            );
         }
     }
 
     #[test]
     fn a_renamed_import_is_seen_through() {
-        let text = manifest("ounce-oci", "[dependencies]\nx = { package = \"ounce-cli\", path = \"y\" }\n");
+        let text = manifest(
+            "ounce-oci",
+            "[dependencies]\nx = { package = \"ounce-cli\", path = \"y\" }\n",
+        );
         assert!(problems(&[("crates/oci/Cargo.toml", text)]).contains("imports upward: ounce-cli"));
     }
 
     #[test]
     fn a_sibling_import_is_a_fault() {
-        let text = manifest("ounce-run", "[dependencies]\nounce-build.workspace = true\n");
+        let text = manifest(
+            "ounce-run",
+            "[dependencies]\nounce-build.workspace = true\n",
+        );
         assert!(problems(&[("crates/run/Cargo.toml", text)]).contains("its sibling ounce-build"));
     }
 
@@ -223,17 +254,32 @@ mod tests {
 
     #[test]
     fn an_example_may_not_import_above_the_first_floor() {
-        let text = manifest("hello", "[dependencies]\nounce-http = {}\nounce-rootfs = {}\n");
+        let text = manifest(
+            "hello",
+            "[dependencies]\nounce-http = {}\nounce-rootfs = {}\n",
+        );
         let found = problems(&[("examples/hello/Cargo.toml", text)]);
-        assert!(found.contains("imports ounce-rootfs;") && !found.contains("ounce-http"), "{found}");
+        assert!(
+            found.contains("imports ounce-rootfs;") && !found.contains("ounce-http"),
+            "{found}"
+        );
     }
 
     #[test]
     fn a_circle_between_crates_is_named_whole() {
         let found = problems(&[
-            ("crates/delta/Cargo.toml", manifest("ounce-delta", "[dev-dependencies]\nounce-ota = {}\n")),
-            ("crates/ota/Cargo.toml", manifest("ounce-ota", "[dependencies]\nounce-delta = {}\n")),
+            (
+                "crates/delta/Cargo.toml",
+                manifest("ounce-delta", "[dev-dependencies]\nounce-ota = {}\n"),
+            ),
+            (
+                "crates/ota/Cargo.toml",
+                manifest("ounce-ota", "[dependencies]\nounce-delta = {}\n"),
+            ),
         ]);
-        assert!(found.contains("ounce-delta → ounce-ota → ounce-delta"), "{found}");
+        assert!(
+            found.contains("ounce-delta → ounce-ota → ounce-delta"),
+            "{found}"
+        );
     }
 }

@@ -30,7 +30,10 @@ pub(crate) struct Fault {
 
 impl Fault {
     fn new(place: impl fmt::Display, problem: impl Into<String>) -> Self {
-        Self { place: place.to_string(), problem: problem.into() }
+        Self {
+            place: place.to_string(),
+            problem: problem.into(),
+        }
     }
 }
 
@@ -44,15 +47,33 @@ type Law = fn(&House) -> Result<Vec<Fault>>;
 
 /// The laws that only read.
 const LAWS: &[(&str, Law)] = &[
-    ("no crate imports upward or sideways", floors::imports_go_down),
+    (
+        "no crate imports upward or sideways",
+        floors::imports_go_down,
+    ),
     ("no circle between crates", floors::crates_form_no_circle),
-    ("no circle between the modules of a crate", circles::modules_form_no_circle),
-    ("unsafe code only where it is allowed", unsafety::unsafe_is_fenced),
-    ("modules of a readable size that say what they are", modules::sizes_and_heads),
+    (
+        "no circle between the modules of a crate",
+        circles::modules_form_no_circle,
+    ),
+    (
+        "unsafe code only where it is allowed",
+        unsafety::unsafe_is_fenced,
+    ),
+    (
+        "modules of a readable size that say what they are",
+        modules::sizes_and_heads,
+    ),
     ("names that say something", modules::names_say_something),
     ("nothing left half done", modules::nothing_left_over),
-    ("licences and the documents that are promised", documents::promised_files),
-    ("every relative link leads somewhere", documents::links_resolve),
+    (
+        "licences and the documents that are promised",
+        documents::promised_files,
+    ),
+    (
+        "every relative link leads somewhere",
+        documents::links_resolve,
+    ),
 ];
 
 /// Runs every law; builds and packs what has a budget unless `quick`.
@@ -63,7 +84,10 @@ pub(crate) fn run(house: &House, quick: bool) -> Result<()> {
     }
     if !quick {
         let packer = Packer::debug(house)?;
-        broken += tell("every program and image within its budget", &budgets::kept(house, &packer)?);
+        broken += tell(
+            "every program and image within its budget",
+            &budgets::kept(house, &packer)?,
+        );
     }
     if broken > 0 {
         bail!("{broken} faults against the laws of the house");
@@ -72,7 +96,10 @@ pub(crate) fn run(house: &House, quick: bool) -> Result<()> {
 }
 
 fn tell(law: &str, faults: &[Fault]) -> usize {
-    println!("  {} {law}", if faults.is_empty() { "ok  " } else { "FAIL" });
+    println!(
+        "  {} {law}",
+        if faults.is_empty() { "ok  " } else { "FAIL" }
+    );
     for fault in faults {
         println!("       {fault}");
     }

@@ -16,31 +16,42 @@ const MOST_LINES: usize = 800;
 const REASON: &str = "long because";
 
 /// Names that say nothing about what is inside.
-const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "helper", "helpers", "manager", "core", "misc", "error"];
+const EMPTY_NAMES: &[&str] = &[
+    "util", "utils", "common", "helper", "helpers", "manager", "core", "misc", "error",
+];
 
 /// Every module starts with `//!` and is short, or says in its head why not.
 pub(super) fn sizes_and_heads(house: &House) -> Result<Vec<Fault>> {
     let mut faults = Vec::new();
     for file in house.files("rs")? {
         let text = fs::read_to_string(&file)?;
-        let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        let head: Vec<&str> = text
+            .lines()
+            .take_while(|line| line.starts_with("//!"))
+            .collect();
         if head.is_empty() && is_module(&file) {
-            faults.push(Fault::new(house.name(&file), "the first line is not `//!` and what the module is"));
+            faults.push(Fault::new(
+                house.name(&file),
+                "the first line is not `//!` and what the module is",
+            ));
         }
         let lines = text.lines().count();
         if lines > MOST_LINES && !head.join(" ").to_lowercase().contains(REASON) {
             faults.push(Fault::new(
                 house.name(&file),
-                format!("{lines} lines; past {MOST_LINES} the head must say why (\"Long because …\")"),
+                format!(
+                    "{lines} lines; past {MOST_LINES} the head must say why (\"Long because …\")"
+                ),
             ));
         }
     }
     Ok(faults)
 }
 
-/// Whether a file is source of ours rather than an input of a test.
+/// Whether a file is source of ours: not an input of a test, not the tests of
+/// the module it stands beneath.
 fn is_module(file: &Path) -> bool {
-    !file.iter().any(|part| part == "fixtures" || part == "fuzz_targets")
+    !file.ends_with("tests.rs") && !file.iter().any(|part| part == "fixtures")
 }
 
 /// No module, folder or crate is called by a name that says nothing.
@@ -50,8 +61,14 @@ pub(super) fn names_say_something(house: &House) -> Result<Vec<Fault>> {
         let below = file.strip_prefix(house.root())?;
         for part in below.with_extension("").iter() {
             let part = part.to_string_lossy().to_lowercase();
-            if part.split(['_', '-']).any(|word| EMPTY_NAMES.contains(&word)) {
-                faults.push(Fault::new(below.display(), format!("`{part}` says nothing about what is inside")));
+            if part
+                .split(['_', '-'])
+                .any(|word| EMPTY_NAMES.contains(&word))
+            {
+                faults.push(Fault::new(
+                    below.display(),
+                    format!("`{part}` says nothing about what is inside"),
+                ));
             }
         }
     }
@@ -61,7 +78,11 @@ pub(super) fn names_say_something(house: &House) -> Result<Vec<Fault>> {
 /// No `todo!`, `unimplemented!`, `dbg!`, no ignored test, no note to self.
 pub(super) fn nothing_left_over(house: &House) -> Result<Vec<Fault>> {
     // Put together here, so that this file does not find itself.
-    let notes = [["FIX", "ME"].concat(), ["TO", "DO"].concat(), ["XX", "X:"].concat()];
+    let notes = [
+        ["FIX", "ME"].concat(),
+        ["TO", "DO"].concat(),
+        ["XX", "X:"].concat(),
+    ];
     let mut faults = Vec::new();
     for file in house.files("rs")? {
         let text = fs::read_to_string(&file)?;
@@ -70,7 +91,10 @@ pub(super) fn nothing_left_over(house: &House) -> Result<Vec<Fault>> {
         }
         for (index, line) in text.lines().enumerate() {
             if let Some(note) = notes.iter().find(|note| line.contains(note.as_str())) {
-                faults.push(Fault::new(format!("{}:{}", house.name(&file), index + 1), format!("a {note} left over")));
+                faults.push(Fault::new(
+                    format!("{}:{}", house.name(&file), index + 1),
+                    format!("a {note} left over"),
+                ));
             }
         }
     }
@@ -85,7 +109,10 @@ fn leftovers(code: &[Placed]) -> Vec<(usize, String)> {
             found.push((pair[0].line, format!("{word}! left over")));
         }
         if pair[0].is_mark('[') && pair[1].is_word("ignore") {
-            found.push((pair[1].line, "an ignored test; say aloud at run time what is missing instead".into()));
+            found.push((
+                pair[1].line,
+                "an ignored test; say aloud at run time what is missing instead".into(),
+            ));
         }
     }
     found
@@ -118,24 +145,43 @@ pub(super) mod tests {
     #[test]
     fn a_long_module_says_why_or_is_a_fault() {
         let long = "//! A.\n".to_owned() + &"fn f() {}\n".repeat(MOST_LINES);
-        let excused = "//! B. Long because it is one table.\n".to_owned() + &"// row\n".repeat(MOST_LINES);
+        let excused =
+            "//! B. Long because it is one table.\n".to_owned() + &"// row\n".repeat(MOST_LINES);
         let (_folder, house) = tree(&[("a.rs", &long), ("b.rs", &excused)]);
         let faults = sizes_and_heads(&house).unwrap();
         assert_eq!(faults.len(), 1);
-        assert!(faults[0].to_string().starts_with("a.rs: 801 lines"), "{}", faults[0]);
+        assert!(
+            faults[0].to_string().starts_with("a.rs: 801 lines"),
+            "{}",
+            faults[0]
+        );
     }
 
     #[test]
     fn an_empty_name_is_a_fault_for_files_and_folders() {
-        let (_folder, house) = tree(&[("a/util.rs", ""), ("common/b.rs", ""), ("x/cache_manager.rs", ""), ("utility.rs", "")]);
+        let (_folder, house) = tree(&[
+            ("a/util.rs", ""),
+            ("common/b.rs", ""),
+            ("x/cache_manager.rs", ""),
+            ("utility.rs", ""),
+        ]);
         assert_eq!(names_say_something(&house).unwrap().len(), 3);
     }
 
     #[test]
     fn what_was_left_over_is_found_in_code_and_comments() {
-        let text = ["fn f() { todo", "!() }\n#[ignore]\nfn g() {}\n// FIX", "ME later\n"].concat();
+        let text = [
+            "fn f() { todo",
+            "!() }\n#[ignore]\nfn g() {}\n// FIX",
+            "ME later\n",
+        ]
+        .concat();
         let (_folder, house) = tree(&[("a.rs", &text), ("b.rs", "const A: &str = \"todo!\";")]);
-        let places: Vec<_> = nothing_left_over(&house).unwrap().into_iter().map(|f| f.place).collect();
+        let places: Vec<_> = nothing_left_over(&house)
+            .unwrap()
+            .into_iter()
+            .map(|f| f.place)
+            .collect();
         assert_eq!(places, ["a.rs:1", "a.rs:2", "a.rs:4"]);
     }
 }

@@ -11,14 +11,28 @@ use crate::tokens::{Placed, tokens};
 
 /// Files and folders that may hold unsafe code, each with its reason.
 const ALLOWED: &[(&str, &str)] = &[
-    ("crates/linux", "the only gate to the kernel's calls that rustix does not make safe"),
-    ("apps/httpd/src/main.rs", "entry code: `_start` and what the compiler asks of libc"),
-    ("apps/httpd/src/entry.rs", "entry code: `_start` and what the compiler asks of libc"),
-    ("examples/hello/src/main.rs", "entry code of a program without the standard library"),
+    (
+        "crates/linux",
+        "the only gate to the kernel's calls that rustix does not make safe",
+    ),
+    (
+        "apps/httpd/src/main.rs",
+        "entry code: `_start` and what the compiler asks of libc",
+    ),
+    (
+        "apps/httpd/src/entry.rs",
+        "entry code: `_start` and what the compiler asks of libc",
+    ),
+    (
+        "examples/hello/src/main.rs",
+        "entry code of a program without the standard library",
+    ),
 ];
 
 fn allowed(house: &House, file: &Path) -> bool {
-    ALLOWED.iter().any(|(place, _)| file.starts_with(house.path(place)))
+    ALLOWED
+        .iter()
+        .any(|(place, _)| file.starts_with(house.path(place)))
 }
 
 /// `#![forbid(unsafe_code)]` in every crate root, and no `unsafe` elsewhere than allowed.
@@ -27,7 +41,10 @@ pub(super) fn unsafe_is_fenced(house: &House) -> Result<Vec<Fault>> {
     for root in crate_roots(house)? {
         let code = tokens(&fs::read_to_string(&root)?);
         if !allowed(house, &root) && !holds_forbid(&code) && !needs_an_exception(house, &root) {
-            faults.push(Fault::new(house.name(&root), "lacks #![forbid(unsafe_code)]"));
+            faults.push(Fault::new(
+                house.name(&root),
+                "lacks #![forbid(unsafe_code)]",
+            ));
         }
     }
     for file in house.files("rs")? {
@@ -53,8 +70,7 @@ fn needs_an_exception(house: &House, root: &Path) -> bool {
         let place = house.path(place);
         place.starts_with(folder) && place.is_file() && place != root
     });
-    other_file
-        && fs::read_to_string(root).is_ok_and(|text| text.contains("#![deny(unsafe_code)]"))
+    other_file && fs::read_to_string(root).is_ok_and(|text| text.contains("#![deny(unsafe_code)]"))
 }
 
 fn holds_forbid(code: &[Placed]) -> bool {
@@ -82,7 +98,11 @@ fn crate_roots(house: &House) -> Result<Vec<PathBuf>> {
         }
         let bins = folder.join("src/bin");
         if bins.is_dir() {
-            roots.extend(House::files_in(&bins, "rs")?.into_iter().filter(|file| file.parent() == Some(&bins)));
+            roots.extend(
+                House::files_in(&bins, "rs")?
+                    .into_iter()
+                    .filter(|file| file.parent() == Some(&bins)),
+            );
         }
     }
     Ok(roots)
@@ -95,18 +115,31 @@ mod tests {
 
     fn faults(files: &[(&str, &str)]) -> String {
         let (_folder, house) = tree(files);
-        unsafe_is_fenced(&house).unwrap().iter().map(|fault| format!("{fault}\n")).collect()
+        unsafe_is_fenced(&house)
+            .unwrap()
+            .iter()
+            .map(|fault| format!("{fault}\n"))
+            .collect()
     }
 
     #[test]
     fn a_root_that_does_not_forbid_is_a_fault() {
-        let found = faults(&[("crates/a/Cargo.toml", ""), ("crates/a/src/lib.rs", "// #![forbid(unsafe_code)]")]);
-        assert_eq!(found, "crates/a/src/lib.rs: lacks #![forbid(unsafe_code)]\n");
+        let found = faults(&[
+            ("crates/a/Cargo.toml", ""),
+            ("crates/a/src/lib.rs", "// #![forbid(unsafe_code)]"),
+        ]);
+        assert_eq!(
+            found,
+            "crates/a/src/lib.rs: lacks #![forbid(unsafe_code)]\n"
+        );
     }
 
     #[test]
     fn a_deny_is_not_enough_without_an_exception() {
-        let found = faults(&[("crates/a/Cargo.toml", ""), ("crates/a/src/lib.rs", "#![deny(unsafe_code)]")]);
+        let found = faults(&[
+            ("crates/a/Cargo.toml", ""),
+            ("crates/a/src/lib.rs", "#![deny(unsafe_code)]"),
+        ]);
         assert!(found.contains("lacks"), "{found}");
     }
 
@@ -115,16 +148,25 @@ mod tests {
         let found = faults(&[
             ("crates/a/Cargo.toml", ""),
             ("crates/a/src/lib.rs", "#![forbid(unsafe_code)]\nmod b;"),
-            ("crates/a/src/b.rs", "// unsafe\nconst A: &str = \"unsafe\";\nunsafe fn f() {}"),
+            (
+                "crates/a/src/b.rs",
+                "// unsafe\nconst A: &str = \"unsafe\";\nunsafe fn f() {}",
+            ),
             ("crates/a/tests/all.rs", "fn f() { unsafe {} }"),
         ]);
-        assert!(found.contains("src/b.rs:3: unsafe") && found.contains("tests/all.rs:1"), "{found}");
+        assert!(
+            found.contains("src/b.rs:3: unsafe") && found.contains("tests/all.rs:1"),
+            "{found}"
+        );
         assert_eq!(found.lines().count(), 2, "{found}");
     }
 
     #[test]
     fn the_gate_to_the_kernel_may() {
-        let found = faults(&[("crates/linux/Cargo.toml", ""), ("crates/linux/src/lib.rs", "unsafe fn f() {}")]);
+        let found = faults(&[
+            ("crates/linux/Cargo.toml", ""),
+            ("crates/linux/src/lib.rs", "unsafe fn f() {}"),
+        ]);
         assert_eq!(found, "");
     }
 }
