@@ -57,11 +57,10 @@ impl House {
         folders_with_manifest(&self.root.join("crates"))
     }
 
-    /// The folders of `apps/`, `examples/` and `bench/`: each a workspace of its own.
+    /// The folders of `apps/` and `examples/`: each a workspace of its own.
     pub(crate) fn own_workspaces(&self) -> Result<Vec<PathBuf>> {
         let mut found = folders_with_manifest(&self.root.join("apps"))?;
         found.extend(folders_with_manifest(&self.root.join("examples"))?);
-        found.extend(folders_with_manifest(&self.root.join("bench"))?);
         Ok(found)
     }
 

@@ -3,6 +3,7 @@
 
 mod bench;
 mod dist;
+mod figures;
 mod house;
 mod judges;
 mod licences;
@@ -30,9 +31,9 @@ cargo xtask TASK
   setup [--check]              Rust targets and Debian packages; --check only tells
   licences                     the dependency tree against deny.toml
   judges                       skopeo, umoci, podman, docker, runc on the images we write
-  dist [TARGET]                the static ounce that is shipped
-  bench [start|build|all] [--runs N]
-                               ounce against its peers; writes docs/benchmarks.md";
+  figures                      the README's figures, from sizes and the last bench
+  dist [--help]                the static ounce that is shipped
+  bench [--help]               ounce against its peers; writes docs/benchmarks.md";
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -46,6 +47,12 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> Result<()> {
     let house = House::here()?;
+    match arguments.split_first() {
+        // These two read their own arguments.
+        Some((task, rest)) if task == "bench" => return bench::run(rest),
+        Some((task, rest)) if task == "dist" => return dist::run(rest),
+        _ => {}
+    }
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["test"] => test::test(&house),
@@ -54,17 +61,15 @@ fn run(arguments: &[String]) -> Result<()> {
         ["setup"] => setup::setup(false),
         ["setup", "--check"] => setup::setup(true),
         ["licences"] => licences::check(&house),
+        ["figures"] => figures::fill(&house),
         ["judges"] => {
             setup::setup(false)?;
-            let program = dist::build(&house, dist::own_target()?)?;
+            let program = dist::build(dist::HOST_TARGET)?;
             let mut tally = tally::Tally::default();
             let result = judges::run(&house, &program, &mut tally);
             println!("{tally}");
             result
         }
-        ["dist"] => dist::build(&house, dist::own_target()?).map(drop),
-        ["dist", target] => dist::build(&house, target).map(drop),
-        ["bench", rest @ ..] => bench::run(&house, &bench::Wish::read(rest)?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

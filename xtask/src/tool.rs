@@ -89,12 +89,6 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
         })
 }
 
-/// The first line a tool prints about its version.
-pub(crate) fn version(name: &str) -> Option<String> {
-    let text = read(&mut command(&[name, "--version"])).ok()?;
-    Some(text.lines().next()?.trim().to_owned())
-}
-
 /// Whether this process is root.
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()

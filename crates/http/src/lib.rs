@@ -1,3 +1,23 @@
-//! A sans-I/O HTTP/1.1 server library.
+//! A sans-I/O HTTP/1.1 server library: bytes in, bytes out, no allocation.
+//!
+//! [`connection`] decides from the bytes received so far whether to wait, to
+//! answer a request or to refuse; [`response`] writes the answer into a buffer.
+//! Sockets, files, clocks and timeouts belong to the caller (`ounce-httpd`).
+//!
+//! RFC 9110 and RFC 9112 are kept on the strict side: a message that two
+//! implementations could read in two ways is refused, since that is what
+//! request smuggling is made of.
 #![no_std]
 #![forbid(unsafe_code)]
+
+pub mod chunked;
+pub mod connection;
+pub mod content_type;
+pub mod date;
+pub mod head;
+pub mod json;
+pub mod method;
+pub mod path;
+pub mod response;
+pub mod route;
+pub mod status;

@@ -1,2 +1,27 @@
-//! The Linux kernel, typed.
+//! The Linux kernel's interfaces, typed: what `rustix` does not have, or not
+//! in a form that a child between clone and exec may use.
+//!
+//! This is the only crate with `unsafe`. It never allocates, so all of it may
+//! run in a child that shares its parent's memory, and in programs without
+//! the standard library. What a container is, it leaves to `run`.
 #![no_std]
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("ounce-linux knows the system calls of x86_64 and aarch64 only");
+
+#[cfg(test)]
+extern crate std;
+
+pub mod capability;
+pub mod descriptor;
+pub mod janitor;
+pub mod mask;
+pub mod mount;
+pub mod namespace;
+pub mod process;
+pub mod seccomp;
+pub mod signal;
+pub mod step;
+mod syscall;
+
+pub use rustix::io::Errno;

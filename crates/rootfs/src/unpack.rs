@@ -15,7 +15,7 @@ use ounce_oci::Image;
 use ounce_oci::layer::{LayerError, ReadLimits};
 use serde::Serialize;
 
-pub use cache::{Swept, collect, ensure};
+pub use cache::{Held, Swept, collect, ensure, hold};
 use extract::Extractor;
 
 /// Most parts a path may have. The deepest trees of real images (JavaScript's)

@@ -1,2 +1,21 @@
 //! Isolated start of an image, a folder or a program.
+//!
+//! A [`Spec`] says what is wanted, [`plan()`](plan::plan) turns it into steps without touching
+//! anything, and [`start`] takes them. Unpacking images is `rootfs`' work, the
+//! steps themselves are `linux`'.
 #![forbid(unsafe_code)]
+
+pub mod failure;
+pub mod host;
+pub mod lifecycle;
+pub mod plan;
+pub mod proxy;
+pub mod publish;
+pub mod spec;
+pub mod syscalls;
+
+mod groups;
+
+pub use failure::StartError;
+pub use lifecycle::{Container, Exit, start, start_with};
+pub use spec::Spec;

@@ -1,179 +1,121 @@
-//! `cargo xtask bench`: ounce beside what a user would pick instead, in one run.
+//! `cargo xtask bench`: ounce side by side with its peers, in one run, as ratios.
 //!
-//! A suite is a module that returns [`Table`]s; the page is written from them
-//! and from nothing else. Suites' data stand in `bench/`. Every contender of a
-//! table gets the same input, is run in turn with the others, warm, with its
-//! daemon already up.
-
-mod build;
-mod page;
-mod start;
-mod statistics;
+//! `suites` say what is measured, `peers` how each contender is found, prepared,
+//! run and cleaned, `rounds` and `sampling` who runs when and what the figures
+//! mean, `stage` where it happens, `report` how it reads.
 
 use std::fs;
 
-use anyhow::{Context as _, Result, bail};
-use serde::Serialize;
+use anyhow::{Context, Result};
 
-use crate::house::House;
-use crate::{dist, setup};
-use statistics::Summary;
+mod client;
+mod host;
+mod options;
+mod packages;
+mod peers;
+mod programs;
+mod report;
+mod rounds;
+mod sampling;
+mod stage;
+mod suites;
 
-/// What is asked for on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wish {
-    start: bool,
-    build: bool,
-    runs: usize,
+use host::Host;
+use options::{Options, SuiteName};
+use peers::{Field, Ground};
+use programs::Programs;
+use report::{Report, Suite, Verdict};
+use stage::Stage;
+
+/// Runs the suites asked for and writes the reports.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let Some(options) = Options::parse(arguments)? else {
+        print!("{}", options::HELP);
+        return Ok(());
+    };
+    let mut stage = stage::enter()?;
+    if options.install {
+        let missing = packages::ensure_packages(packages::PEERS);
+        if !missing.is_empty() {
+            eprintln!("not installed, so not measured: {}", missing.join(" "));
+        }
+    }
+    let report = measure(&options, arguments, &mut stage)?;
+    write(&report, options.is_whole())
 }
 
-/// Fewer runs give no p50 worth printing.
-const LEAST_RUNS: usize = 3;
-
-impl Wish {
-    /// Reads `[start|build|all] [--runs N]`.
-    pub(crate) fn read(words: &[&str]) -> Result<Self> {
-        let mut wish = Self {
-            start: true,
-            build: true,
-            runs: 40,
-        };
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            match *word {
-                "all" => {}
-                "start" => wish.build = false,
-                "build" => wish.start = false,
-                "--runs" => {
-                    let count = words.next().context("--runs wants a number")?;
-                    wish.runs = count
-                        .parse()
-                        .with_context(|| format!("{count} is no number of runs"))?;
-                }
-                other => bail!("bench knows start, build, all and --runs N, not {other}"),
+fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result<Report> {
+    let programs = Programs::make(options, stage)?;
+    let load = host::load();
+    let mut field = Field::gather(&Ground {
+        options,
+        stage,
+        programs: &programs,
+    })?;
+    let suites = options
+        .suites
+        .iter()
+        .map(|suite| match suite {
+            SuiteName::Start => Ok(suites::start::run(
+                &mut field,
+                stage,
+                options.runs,
+                &mut progress,
+            )),
+            SuiteName::Build => {
+                suites::build::run(&mut field, &programs, options.runs, &mut progress)
             }
-        }
-        if wish.runs < LEAST_RUNS {
-            bail!("at least {LEAST_RUNS} runs");
-        }
-        Ok(wish)
-    }
+        })
+        .collect::<Result<Vec<Suite>>>()?;
+    Ok(Report {
+        schema: "ounce-bench/1",
+        command: command_line(arguments),
+        host: Host::read(load, field.versions),
+        suites,
+    })
+}
 
-    fn words(self) -> String {
-        let suite = match (self.start, self.build) {
-            (true, false) => "start",
-            (false, true) => "build",
-            _ => "all",
-        };
-        format!("{suite} --runs {}", self.runs)
+/// The command as typed, without folders: paths of one machine say nothing to another.
+fn command_line(arguments: &[String]) -> String {
+    let names = arguments
+        .iter()
+        .map(|argument| argument.rsplit('/').next().unwrap_or(argument));
+    ["cargo xtask bench"]
+        .into_iter()
+        .chain(names)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn progress(what: &str, done: usize, all: usize) {
+    if done.is_multiple_of(10) || done == all {
+        eprintln!("{what}: {done} of {all} rounds");
     }
 }
 
-/// One comparison: the first row is ounce.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Table {
-    /// The heading.
-    title: String,
-    /// What was measured, from when to when.
-    method: String,
-    rows: Vec<Row>,
-    /// Peers that were to be measured and why they were not.
-    missing: Vec<String>,
-    bars: Vec<Bar>,
-}
-
-/// One contender.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Row {
-    name: String,
-    /// What it does in this table, where contenders differ.
-    note: String,
-    samples_ms: Vec<f64>,
-    /// Runs that gave no figure.
-    failures: usize,
-}
-
-/// A ratio that was promised: so many times the first row's median.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Bar {
-    promise: String,
-    /// Rows, of which the fastest counts.
-    against: Vec<String>,
-    at_least: f64,
-}
-
-impl Table {
-    /// The fastest named row's median over the first row's.
-    fn ratio(&self, against: &[String]) -> Option<f64> {
-        let own = Summary::of(&self.rows.first()?.samples_ms)?;
-        let others = self.rows.iter().filter(|row| against.contains(&row.name));
-        let fastest = others
-            .filter_map(|row| Summary::of(&row.samples_ms))
-            .map(|s| s.p50)
-            .min_by(f64::total_cmp)?;
-        Some(fastest / own.p50)
+fn write(report: &Report, whole: bool) -> Result<()> {
+    let page = report::markdown(report);
+    let root = programs::root();
+    let folder = root.join("target/bench");
+    fs::create_dir_all(&folder)?;
+    fs::write(
+        folder.join("report.json"),
+        serde_json::to_vec_pretty(report)?,
+    )?;
+    fs::write(folder.join("report.md"), &page)?;
+    print!("{page}");
+    if whole {
+        let docs = root.join("docs/benchmarks.md");
+        fs::create_dir_all(root.join("docs"))?;
+        fs::write(&docs, &page).with_context(|| format!("writing {}", docs.display()))?;
+        eprintln!("written: docs/benchmarks.md");
+    } else {
+        eprintln!("a part only, so docs/benchmarks.md stays as it is; see target/bench/report.md");
     }
-}
-
-/// Runs the suites and writes `docs/benchmarks.md`, the README's figures and the raw samples.
-pub(crate) fn run(house: &House, wish: &Wish) -> Result<()> {
-    setup::setup(false)?;
-    let ounce = dist::build(house, dist::own_target()?)?;
-    let mut tables = Vec::new();
-    if wish.start {
-        tables.extend(start::suite(house, &ounce, wish.runs)?);
+    let bars = report.suites.iter().flat_map(|suite| &suite.bars);
+    let short = bars.filter(|bar| bar.verdict() != Verdict::Met).count();
+    if short > 0 {
+        eprintln!("{short} bars are not met");
     }
-    if wish.build {
-        tables.extend(build::suite(house, &ounce, wish.runs)?);
-    }
-    let raw = house.target().join("benchmarks.json");
-    fs::write(&raw, serde_json::to_vec_pretty(&tables)?)?;
-    let page = house.path("docs/benchmarks.md");
-    fs::create_dir_all(house.path("docs"))?;
-    fs::write(&page, page::page(&tables, &wish.words())?)?;
-    if wish.start && wish.build {
-        page::fill_readme(house, &tables, &ounce)?;
-    }
-    println!("wrote {} and {}", house.name(&page), house.name(&raw));
-    print!("{}", page::bars(&tables));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wish_is_read_and_written_back() {
-        let wish = Wish::read(&["start", "--runs", "7"]).unwrap();
-        assert_eq!(wish.words(), "start --runs 7");
-        assert_eq!(Wish::read(&[]).unwrap().words(), "all --runs 40");
-        for bad in [&["x"][..], &["--runs"], &["--runs", "no"], &["--runs", "1"]] {
-            assert!(Wish::read(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn the_fastest_of_the_named_counts_for_a_bar() {
-        let row = |name: &str, ms: f64| Row {
-            name: name.into(),
-            note: String::new(),
-            samples_ms: vec![ms; 3],
-            failures: 0,
-        };
-        let table = Table {
-            title: String::new(),
-            method: String::new(),
-            rows: vec![
-                row("ounce", 2.0),
-                row("a", 20.0),
-                row("b", 10.0),
-                row("bare", 1.0),
-            ],
-            missing: Vec::new(),
-            bars: Vec::new(),
-        };
-        assert_eq!(table.ratio(&["a".into(), "b".into()]), Some(5.0));
-        assert_eq!(table.ratio(&["gone".into()]), None);
-    }
 }

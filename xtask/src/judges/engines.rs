@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use super::{Bench, Case, NAME};
 use crate::peers::answer::{first_answer, free_port};
-use crate::peers::bundle::{self, Network};
+use crate::peers::bundle;
 use crate::peers::docker::Daemon;
 use crate::peers::podman::Storage;
 use crate::peers::started::Started;
@@ -141,17 +141,11 @@ fn docker(case: &Case<'_>) -> Result<()> {
 fn runtime_serves(case: &Case<'_>, runtime: &str) -> Result<()> {
     let folder = case.scratch.join(&format!("bundle-{runtime}"));
     let port = free_port()?;
-    let elf = case.program(crate::dist::own_target()?)?;
-    bundle::write(
-        case.house,
-        &folder,
-        &elf,
-        Network::Host,
-        &[format!("PORT={port}")],
-    )?;
+    let elf = case.program(crate::dist::HOST_TARGET)?;
+    bundle::write(&folder, &elf, &[format!("PORT={port}")])?;
     let id = format!("ounce-judge-{}", std::process::id());
     let state = case.scratch.join(&format!("state-{runtime}"));
-    let mut run = bundle::run(runtime, &state, &folder, &id, Network::Host);
+    let mut run = bundle::run(runtime, &state, &folder, &id);
     let result = serves(&mut run, port);
     if let Some(runtime) = find(runtime) {
         let _ = read(

@@ -52,11 +52,6 @@ impl Storage {
         buildah
     }
 
-    /// The runtime that podman starts containers by.
-    pub(crate) fn runtime(&self) -> &'static str {
-        self.runtime
-    }
-
     fn with_storage(&self, program: &str) -> Command {
         let mut command = command(&[program]);
         command

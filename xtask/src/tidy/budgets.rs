@@ -163,7 +163,7 @@ pub(crate) fn build(folder: &Path, target: &str) -> Result<PathBuf> {
 }
 
 /// The heaviest symbols of an ELF, or where it is stripped its sections.
-pub(crate) fn heaviest(elf: &Path) -> Result<Vec<String>> {
+fn heaviest(elf: &Path) -> Result<Vec<String>> {
     let bytes = fs::read(elf)?;
     let file = object::File::parse(&*bytes)?;
     let mut parts: Vec<(u64, String)> = file

@@ -70,6 +70,50 @@ pub fn ensure(cache_dir: &Path, image: &Image) -> Result<PathBuf, UnpackError> {
     })
 }
 
+/// An unpacked image that no [`collect`] takes away while this lives.
+#[derive(Debug)]
+pub struct Held {
+    /// The folder with the image's files, as [`ensure`] gives it.
+    pub root: PathBuf,
+    /// Shared lock on the image's home; the kernel lets go of it with the process.
+    _lock: OwnedFd,
+}
+
+/// As [`ensure`], and held: for as long as a container runs from it.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn hold(cache_dir: &Path, image: &Image) -> Result<Held, UnpackError> {
+    hold_with(cache_dir, &image.digest, || ensure(cache_dir, image))
+}
+
+fn hold_with(
+    cache_dir: &Path,
+    digest: &Digest,
+    ensure: impl Fn() -> Result<PathBuf, UnpackError>,
+) -> Result<Held, UnpackError> {
+    let home = cache_dir.join(digest.hex());
+    loop {
+        let root = ensure()?;
+        // Between the two a `collect` may have taken it: then once more.
+        let lock = match open(&home) {
+            Ok(lock) => lock,
+            Err(UnpackError::Host { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Ok(()) if same_file(&lock, &home) => return Ok(Held { root, _lock: lock }),
+            // Being taken away at this moment.
+            Ok(()) | Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(errno) => return Err(host("holding", &home)(errno)),
+        }
+    }
+}
+
 fn ensure_with(
     cache_dir: &Path,
     digest: &Digest,
@@ -136,8 +180,8 @@ fn make(
     rustix::fs::renameat(CWD, making, cache, &name).map_err(host("renaming", making))
 }
 
-/// Removes all but the unpacked images of `keep`. Running containers use
-/// theirs: name their digests too.
+/// Removes all but the unpacked images of `keep` and those that are held
+/// (counted as busy).
 ///
 /// # Errors
 /// The cache cannot be listed or a folder not be removed.
@@ -176,7 +220,19 @@ pub fn collect(cache_dir: &Path, keep: &[Digest]) -> Result<Swept, UnpackError> 
             continue;
         };
         let hex = digest.hex();
-        let there = cache_dir.join(&hex).exists();
+        let home = cache_dir.join(&hex);
+        let there = home.exists();
+        let _unheld = match there.then(|| open(&home)).transpose()? {
+            None => None,
+            Some(fd) => match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => Some(fd),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                    swept.busy += 1;
+                    continue;
+                }
+                Err(errno) => return Err(host("locking", &home)(errno)),
+            },
+        };
         for name in [&hex, &format!("{hex}.making")] {
             remove(&cache, name, &cache_dir.join(name))?;
         }

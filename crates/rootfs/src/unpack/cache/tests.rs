@@ -151,3 +151,54 @@ fn collecting_keeps_what_is_named_and_what_is_busy() {
         Swept::default()
     );
 }
+
+#[test]
+fn held_image_is_busy_to_collect_and_goes_when_let_go() {
+    let temporary = tempfile::tempdir().unwrap();
+    let cache = temporary.path().join("cache");
+    let count = AtomicUsize::new(0);
+    let hold = || hold_with(&cache, &digest("a"), || Ok(made(&cache, "a", &count))).unwrap();
+    let (one, other) = (hold(), hold());
+    assert_eq!(one.root, other.root);
+    assert_eq!(
+        collect(&cache, &[]).unwrap(),
+        Swept {
+            removed: 0,
+            busy: 1
+        }
+    );
+    drop(one);
+    assert_eq!(
+        collect(&cache, &[]).unwrap(),
+        Swept {
+            removed: 0,
+            busy: 1
+        }
+    );
+    assert!(other.root.join("app").exists());
+    drop(other);
+    assert_eq!(
+        collect(&cache, &[]).unwrap(),
+        Swept {
+            removed: 1,
+            busy: 0
+        }
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn image_collected_between_making_and_holding_is_made_again() {
+    let temporary = tempfile::tempdir().unwrap();
+    let cache = temporary.path().join("cache");
+    let count = AtomicUsize::new(0);
+    let held = hold_with(&cache, &digest("a"), || {
+        let root = made(&cache, "a", &count);
+        if count.load(Ordering::SeqCst) == 1 {
+            assert_eq!(collect(&cache, &[]).unwrap().removed, 1);
+        }
+        Ok(root)
+    });
+    assert!(held.unwrap().root.join("app").exists());
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}

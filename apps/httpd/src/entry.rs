@@ -1,0 +1,125 @@
+//! The way into a program without libc: the first instructions, the memory
+//! functions that the compiler calls, and the way out. The only unsafe code of
+//! this package.
+
+use crate::program::Program;
+use core::arch::global_asm;
+use core::ffi::{CStr, c_char};
+
+// The kernel enters with the stack pointer at argc (System V ABI, "Process
+// Initialization"); a function wants it aligned to 16 bytes.
+#[cfg(target_arch = "x86_64")]
+global_asm!(
+    ".globl _start", "_start:", "xor ebp, ebp", "mov rdi, rsp", "and rsp, -16", "call {start}",
+    "ud2",
+    // The direction flag is clear at every call.
+    ".globl memcpy", "memcpy:", "mov rax, rdi", "mov rcx, rdx", "rep movsb", "ret",
+    ".globl memmove", "memmove:", "mov rax, rdi", "mov rcx, rdx", "mov r8, rdi", "sub r8, rsi",
+    "cmp r8, rdx", "jb 2f", "rep movsb", "ret",
+    // Overlapping with the target behind the source: from the end.
+    "2:", "lea rdi, [rdi + rdx - 1]", "lea rsi, [rsi + rdx - 1]", "std", "rep movsb", "cld", "ret",
+    ".globl memset", "memset:", "mov r8, rdi", "mov eax, esi", "mov rcx, rdx", "rep stosb",
+    "mov rax, r8", "ret",
+    ".globl memcmp", ".globl bcmp", "memcmp:", "bcmp:", "xor eax, eax", "xor ecx, ecx",
+    "3:", "cmp rcx, rdx", "je 4f", "movzx eax, byte ptr [rdi + rcx]",
+    "movzx r8d, byte ptr [rsi + rcx]", "inc rcx", "sub eax, r8d", "je 3b", "4:", "ret",
+    ".globl strlen", "strlen:", "xor eax, eax", "5:", "cmp byte ptr [rdi + rax], 0", "je 6f",
+    "inc rax", "jmp 5b", "6:", "ret",
+    ".globl ounce_exit", "ounce_exit:", "mov eax, 231", "syscall", "ud2",
+    start = sym start,
+);
+
+#[cfg(target_arch = "aarch64")]
+global_asm!(
+    ".globl _start", "_start:", "mov x29, xzr", "mov x30, xzr", "mov x0, sp",
+    "and x1, x0, #-16", "mov sp, x1", "bl {start}", "brk #1",
+    ".globl memmove", "memmove:", "sub x3, x0, x1", "cmp x3, x2", "b.lo 3f",
+    ".globl memcpy", "memcpy:", "mov x3, x0",
+    // Eight bytes at a time, then one.
+    "1:", "subs x2, x2, #8", "b.lo 2f", "ldr x4, [x1], #8", "str x4, [x3], #8", "b 1b",
+    "2:", "adds x2, x2, #8", "b.eq 9f",
+    "8:", "ldrb w4, [x1], #1", "strb w4, [x3], #1", "subs x2, x2, #1", "b.ne 8b", "9:", "ret",
+    "3:", "cbz x2, 9b", "sub x2, x2, #1", "ldrb w4, [x1, x2]", "strb w4, [x0, x2]", "b 3b",
+    ".globl memset", "memset:", "mov x3, x0", "4:", "cbz x2, 9b", "strb w1, [x3], #1",
+    "sub x2, x2, #1", "b 4b",
+    ".globl memcmp", ".globl bcmp", "memcmp:", "bcmp:", "mov x3, x0", "mov w0, wzr",
+    "5:", "cbz x2, 9b", "ldrb w0, [x3], #1", "ldrb w4, [x1], #1", "sub x2, x2, #1",
+    "subs w0, w0, w4", "b.eq 5b", "ret",
+    ".globl strlen", "strlen:", "mov x1, x0", "6:", "ldrb w2, [x1], #1", "cbnz w2, 6b",
+    "sub x0, x1, x0", "sub x0, x0, #1", "ret",
+    ".globl ounce_exit", "ounce_exit:", "mov x8, #94", "svc 0", "brk #1",
+    start = sym start,
+);
+
+unsafe extern "C" {
+    /// exit_group(2); defined above.
+    safe fn ounce_exit(status: i32) -> !;
+    /// What `entry!` defines in the program, with this very signature.
+    safe fn ounce_main(program: &Program) -> u8;
+}
+
+extern "C" fn start(stack: *const usize) -> ! {
+    // SAFETY: the kernel puts the count of arguments at the stack pointer.
+    let count = unsafe { *stack };
+    // SAFETY: so many pointers follow it, then a null, then the environment.
+    let arguments = unsafe { stack.add(1) };
+    // SAFETY: as above.
+    let environment = unsafe { stack.add(count + 2) };
+    let program = Program::new(Strings(arguments.cast()), Strings(environment.cast()));
+    ounce_exit(ounce_main(&program).into())
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Nothing to unwind and nowhere to format to; 70 is "our bug".
+    ounce_exit(70)
+}
+
+/// A list of C strings that ends with a null, as the kernel puts it on the stack.
+#[derive(Clone, Copy)]
+pub(crate) struct Strings(*const *const c_char);
+
+impl Iterator for Strings {
+    type Item = &'static CStr;
+
+    fn next(&mut self) -> Option<&'static CStr> {
+        // SAFETY: only `start` makes one, from a list that ends with a null; the
+        // pointer never moves past that.
+        let string = unsafe { *self.0 };
+        if string.is_null() {
+            return None;
+        }
+        // SAFETY: the null is still ahead.
+        self.0 = unsafe { self.0.add(1) };
+        // SAFETY: the kernel's strings end with NUL and live as long as the
+        // process, and nothing here writes to them.
+        Some(unsafe { CStr::from_ptr(string) })
+    }
+}
+
+/// Standard output (1) or standard error (2).
+pub(crate) fn standard(number: i32) -> rustix::fd::BorrowedFd<'static> {
+    // SAFETY: nothing in this package closes the standard streams; where the
+    // parent has not opened one, writing to it fails with EBADF.
+    unsafe { rustix::fd::BorrowedFd::borrow_raw(number) }
+}
+
+/// The server's memory, in .bss so that unused parts of it cost nothing.
+struct Memory(core::cell::UnsafeCell<crate::server::Memory>);
+
+// SAFETY: the program has one thread, and `memory` hands the contents out once.
+unsafe impl Sync for Memory {}
+
+static MEMORY: Memory = Memory(core::cell::UnsafeCell::new(crate::server::Memory::ZERO));
+static IS_TAKEN: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
+
+/// The server's memory, to the first who asks.
+pub(crate) fn memory() -> Option<&'static mut crate::server::Memory> {
+    // A plain load and store do: the program has one thread.
+    if IS_TAKEN.load(core::sync::atomic::Ordering::Relaxed) {
+        return None;
+    }
+    IS_TAKEN.store(true, core::sync::atomic::Ordering::Relaxed);
+    // SAFETY: the flag lets only one caller ever come here.
+    Some(unsafe { &mut *MEMORY.0.get() })
+}

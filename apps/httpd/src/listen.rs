@@ -1,0 +1,76 @@
+//! The listening sockets: handed in (`LISTEN_FDS`), or bound here.
+
+use crate::program::Program;
+use ounce_linux::descriptor;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::{Errno, FdFlags};
+use rustix::net::{
+    AddressFamily, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6, SocketFlags, SocketType, bind,
+    listen, socket_with, sockopt,
+};
+
+/// The most sockets that can be handed in.
+pub(crate) const MAX_LISTENERS: usize = 4;
+/// The first descriptor handed in (sd_listen_fds(3)).
+const FIRST: u32 = 3;
+
+pub(crate) type Listeners = [Option<OwnedFd>; MAX_LISTENERS];
+
+/// Sockets handed in, where the environment says so for this process; else one
+/// on this port, on all addresses.
+pub(crate) fn open(program: &Program, port: u16) -> Result<Listeners, Errno> {
+    let mut listeners = inherited(program)?;
+    if let [first @ None, ..] = &mut listeners {
+        *first = Some(bound(port)?);
+    }
+    for listener in listeners.iter().flatten() {
+        // Accepted sockets inherit it. Sockets that are not TCP refuse: fine.
+        let _ = sockopt::set_tcp_nodelay(listener, true);
+    }
+    Ok(listeners)
+}
+
+fn inherited(program: &Program) -> Result<Listeners, Errno> {
+    let mut listeners = Listeners::default();
+    // The environment may be meant for a parent (sd_listen_fds(3)); in a PID
+    // namespace of its own this process is number 1.
+    let own = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+    if program.number("LISTEN_PID") != Some(own) {
+        return Ok(listeners);
+    }
+    let count = program.number("LISTEN_FDS").unwrap_or(0);
+    for (number, place) in (FIRST..FIRST.saturating_add(count)).zip(&mut listeners) {
+        let listener = descriptor::inherited(number).ok_or(Errno::BADF)?;
+        if !sockopt::socket_acceptconn(&listener)? {
+            return Err(Errno::INVAL);
+        }
+        rustix::io::ioctl_fionbio(&listener, true)?;
+        rustix::io::fcntl_setfd(&listener, FdFlags::CLOEXEC)?;
+        *place = Some(listener);
+    }
+    Ok(listeners)
+}
+
+/// `[::]` takes IPv4 as well; a kernel without IPv6 gets `0.0.0.0`.
+fn bound(port: u16) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let six = socket_with(AddressFamily::INET6, SocketType::STREAM, flags, None);
+    let six = six.and_then(|socket| {
+        sockopt::set_ipv6_v6only(&socket, false)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        bind(&socket, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0))?;
+        Ok(socket)
+    });
+    let socket = match six {
+        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
+            let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+            bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))?;
+            socket
+        }
+        other => other?,
+    };
+    // The kernel lowers it to net.core.somaxconn.
+    listen(socket.as_fd(), 4_096)?;
+    Ok(socket)
+}

@@ -1,0 +1,65 @@
+//! What a program is told at its start: arguments and environment.
+
+use crate::entry::{self, Strings};
+use core::ffi::CStr;
+use rustix::fd::BorrowedFd;
+
+/// Arguments, environment and the standard streams.
+pub struct Program {
+    arguments: Strings,
+    environment: Strings,
+}
+
+impl Program {
+    pub(crate) fn new(arguments: Strings, environment: Strings) -> Self {
+        Self { arguments, environment }
+    }
+
+    /// The arguments, without the program's name.
+    pub fn arguments(&self) -> impl Iterator<Item = &'static CStr> + use<> {
+        self.arguments.skip(1)
+    }
+
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<&'static CStr> {
+        self.environment.into_iter().find_map(|entry| {
+            let value = entry.to_bytes_with_nul().strip_prefix(name.as_bytes())?;
+            CStr::from_bytes_with_nul(value.strip_prefix(b"=")?).ok()
+        })
+    }
+
+    /// A variable that is a number.
+    pub fn number(&self, name: &str) -> Option<u32> {
+        number(self.variable(name)?.to_bytes())
+    }
+
+    /// Writes to standard output.
+    pub fn print(&self, text: &[u8]) {
+        write_all(entry::standard(1), text);
+    }
+
+    /// Writes to standard error.
+    pub fn complain(&self, text: &[u8]) {
+        write_all(entry::standard(2), text);
+    }
+}
+
+fn write_all(stream: BorrowedFd<'_>, mut text: &[u8]) {
+    while !text.is_empty() {
+        match rustix::io::write(stream, text) {
+            // Nobody is left to tell if even this fails.
+            Ok(0) | Err(_) => return,
+            Ok(count) => text = text.get(count..).unwrap_or_default(),
+        }
+    }
+}
+
+/// A decimal number of up to nine digits.
+pub fn number(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || text.len() > 9 {
+        return None;
+    }
+    text.iter().try_fold(0, |number, byte| {
+        byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0'))
+    })
+}

@@ -1,0 +1,570 @@
+//! `ounce.toml`: read, checked key by key, and turned into [`Settings`].
+//!
+//! The walk is by hand, not by serde, so that a fault is told with its line,
+//! its column, what is wanted there, and the nearest key that exists.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use ounce_oci::layer::Compression;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::settings::{
+    Certificates, ExtraFile, ImageSettings, Measure, RustSettings, Settings, Zones, parse_mode,
+};
+
+/// Most bytes of an `ounce.toml`: it is written by hand.
+pub const CONFIG_LIMIT_BYTES: u64 = 1 << 20;
+
+/// `ounce.toml` is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}:{line}:{column}: {fault}", path.display())]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub fault: ConfigFault,
+}
+
+/// What is wrong in an `ounce.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigFault {
+    /// Not TOML.
+    #[error("not TOML: {0}")]
+    Syntax(String),
+    /// A key that does not exist.
+    #[error("unknown key `{key}`{}", .nearest.as_ref().map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
+    UnknownKey {
+        /// As written, with its table.
+        key: String,
+        /// The key most like it, if one is.
+        nearest: Option<String>,
+        /// All that may stand there.
+        known: Vec<&'static str>,
+    },
+    /// A value of another type.
+    #[error("`{key}` wants {wanted}, not {found}")]
+    WrongType {
+        /// With its table.
+        key: String,
+        /// In words.
+        wanted: &'static str,
+        /// In words.
+        found: &'static str,
+    },
+    /// A value that its type does not take.
+    #[error("`{key}`: {why}")]
+    Value {
+        /// With its table.
+        key: String,
+        /// Why.
+        why: String,
+    },
+    /// A key that must be there.
+    #[error("`{0}` is missing")]
+    Missing(String),
+}
+
+impl ConfigError {
+    /// What to do about it.
+    pub fn hints(&self) -> Vec<String> {
+        match &self.fault {
+            ConfigFault::UnknownKey { known, .. } => {
+                vec![format!("what may stand here: {}", known.join(", "))]
+            }
+            _ => vec!["docs/ounce-toml.md lists every key".to_owned()],
+        }
+    }
+}
+
+/// Reads the text of an `ounce.toml`; `path` is for messages and relative files.
+///
+/// # Errors
+/// Not TOML, an unknown key, a wrong type or a value out of its range.
+pub fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
+    let located = |fault: Fault| fault.at(path, text);
+    let document = DeTable::parse(text).map_err(|error| {
+        located(Fault {
+            span: error.span().unwrap_or(0..0),
+            fault: ConfigFault::Syntax(error.message().to_owned()),
+        })
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    root(document.get_ref(), folder).map_err(located)
+}
+
+/// A fault and where it stands, in bytes.
+struct Fault {
+    span: Range<usize>,
+    fault: ConfigFault,
+}
+
+impl Fault {
+    fn at(self, path: &Path, text: &str) -> ConfigError {
+        let before = text.get(..self.span.start).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        ConfigError {
+            path: path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            fault: self.fault,
+        }
+    }
+}
+
+type Value<'a> = Spanned<DeValue<'a>>;
+type Read<T> = Result<T, Fault>;
+
+/// A table being read; its keys are checked before anything is taken.
+struct Table<'t, 'a> {
+    table: &'t DeTable<'a>,
+    prefix: Cow<'static, str>,
+}
+
+impl<'t, 'a> Table<'t, 'a> {
+    fn new(
+        table: &'t DeTable<'a>,
+        prefix: impl Into<Cow<'static, str>>,
+        known: &[&'static str],
+    ) -> Read<Self> {
+        let prefix = prefix.into();
+        // The first in the file, not the first by name, is the one to show.
+        let unknown = table
+            .keys()
+            .filter(|key| !known.contains(&key.get_ref().as_ref()))
+            .min_by_key(|key| key.span().start);
+        if let Some(key) = unknown {
+            let name = key.get_ref().as_ref();
+            return Err(Fault {
+                span: key.span(),
+                fault: ConfigFault::UnknownKey {
+                    key: format!("{prefix}{name}"),
+                    nearest: nearest(name, known).map(|near| format!("{prefix}{near}")),
+                    known: known.to_vec(),
+                },
+            });
+        }
+        Ok(Self { table, prefix })
+    }
+
+    fn get<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&str, &'t Value<'a>) -> Read<T>,
+    ) -> Read<Option<T>> {
+        let name = format!("{}{key}", self.prefix);
+        self.table
+            .get(key)
+            .map(|value| read(&name, value))
+            .transpose()
+    }
+
+    fn string(&self, key: &'static str) -> Read<Option<String>> {
+        self.get(key, string)
+    }
+
+    fn boolean(&self, key: &'static str) -> Read<Option<bool>> {
+        self.get(key, |name, value| match value.get_ref() {
+            DeValue::Boolean(flag) => Ok(*flag),
+            _ => wrong_type(name, value, "true or false"),
+        })
+    }
+
+    fn strings(&self, key: &'static str) -> Read<Option<Vec<String>>> {
+        self.get(key, strings)
+    }
+
+    fn map(&self, key: &'static str) -> Read<BTreeMap<String, String>> {
+        let wanted = "a table of strings";
+        let map = self.get(key, |name, value| match value.get_ref() {
+            DeValue::Table(table) => table
+                .iter()
+                .map(|(key, value)| {
+                    let inner = format!("{name}.{}", key.get_ref());
+                    Ok((key.get_ref().to_string(), string(&inner, value)?))
+                })
+                .collect::<Read<BTreeMap<_, _>>>(),
+            _ => wrong_type(name, value, wanted),
+        })?;
+        Ok(map.unwrap_or_default())
+    }
+}
+
+fn string(name: &str, value: &Value<'_>) -> Read<String> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(text.to_string()),
+        _ => wrong_type(name, value, "a string"),
+    }
+}
+
+fn strings(name: &str, value: &Value<'_>) -> Read<Vec<String>> {
+    let wanted = "a list of strings";
+    match value.get_ref() {
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| match item.get_ref() {
+                DeValue::String(text) => Ok(text.to_string()),
+                _ => wrong_type(name, item, wanted),
+            })
+            .collect(),
+        _ => wrong_type(name, value, wanted),
+    }
+}
+
+fn wrong_type<T>(name: &str, value: &Value<'_>, wanted: &'static str) -> Read<T> {
+    let found = match value.get_ref() {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a number with a point",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    Err(Fault {
+        span: value.span(),
+        fault: ConfigFault::WrongType {
+            key: name.to_owned(),
+            wanted,
+            found,
+        },
+    })
+}
+
+/// Reads a string further; what it is not is told at its place.
+fn parsed<T, E: ToString>(
+    name: &str,
+    value: &Value<'_>,
+    read: impl FnOnce(&str) -> Result<T, E>,
+) -> Read<T> {
+    read(&string(name, value)?).map_err(|error| invalid(name, value.span(), error))
+}
+
+fn invalid(name: &str, span: Range<usize>, why: impl ToString) -> Fault {
+    Fault {
+        span,
+        fault: ConfigFault::Value {
+            key: name.to_owned(),
+            why: why.to_string(),
+        },
+    }
+}
+
+/// The known key most like `name`, if it is like enough to be meant.
+fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    let plain = name.to_ascii_lowercase().replace('_', "-");
+    known
+        .iter()
+        .map(|key| (strsim::jaro_winkler(&plain, key), *key))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, key)| key)
+}
+
+const ROOT: &[&str] = &[
+    "name",
+    "platforms",
+    "budget",
+    "compression",
+    "measure",
+    "site",
+    "rust",
+    "image",
+    "file",
+];
+
+fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
+    let table = Table::new(table, "", ROOT)?;
+    let settings = Settings {
+        name: table.string("name")?,
+        platforms: table
+            .get("platforms", |name, value| {
+                strings(name, value)?
+                    .iter()
+                    .map(|text| text.parse().map_err(|error| invalid(name, value.span(), error)))
+                    .collect::<Read<Vec<_>>>()
+            })?
+            .unwrap_or_default(),
+        budget_bytes: table.get("budget", budget)?,
+        compression: table.get("compression", |name, value| {
+            parsed(name, value, |text| match text {
+                "gzip" => Ok(Compression::Gzip),
+                "zstd" => Ok(Compression::Zstd),
+                "none" => Ok(Compression::None),
+                _ => Err(format!("{text:?} is none of gzip, zstd, none")),
+            })
+        })?,
+        measure: table.get("measure", |name, value| {
+            parsed(name, value, |text| match text {
+                "auto" => Ok(Measure::Auto),
+                "total" => Ok(Measure::Total),
+                "each-flag" => Ok(Measure::EachFlag),
+                "no" => Ok(Measure::No),
+                _ => Err(format!("{text:?} is none of auto, total, each-flag, no")),
+            })
+        })?,
+        site: table.boolean("site")?,
+        rust: table.get("rust", rust)?.unwrap_or_default(),
+        image: table
+            .get("image", |name, value| image(name, value, folder))?
+            .unwrap_or_default(),
+        files: table
+            .get("file", |name, value| files(name, value, folder))?
+            .unwrap_or_default(),
+    };
+    // What flags and file have in common is checked once more after the
+    // merge; here the fault can still be told with the file's name.
+    settings.check().map_err(|error| invalid("ounce.toml", 0..0, error))?;
+    Ok(settings)
+}
+
+fn budget(name: &str, value: &Value<'_>) -> Read<u64> {
+    match value.get_ref() {
+        DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
+            .map_err(|_| invalid(name, value.span(), "a number of bytes from 0 up is wanted")),
+        DeValue::String(_) => parsed(name, value, |text| {
+            text.parse::<ounce_oci::bytes::ByteSize>().map(|size| size.0)
+        }),
+        _ => wrong_type(name, value, "a size, as \"100KB\" or 20480"),
+    }
+}
+
+fn table_of<'t, 'a>(name: &str, value: &'t Value<'a>) -> Read<&'t DeTable<'a>> {
+    match value.get_ref() {
+        DeValue::Table(table) => Ok(table),
+        _ => wrong_type(name, value, "a table"),
+    }
+}
+
+fn rust(name: &str, value: &Value<'_>) -> Read<RustSettings> {
+    let known = &[
+        "package",
+        "bin",
+        "features",
+        "all-features",
+        "no-default-features",
+        "profile",
+        "target",
+    ];
+    let table = Table::new(table_of(name, value)?, "rust.", known)?;
+    Ok(RustSettings {
+        package: table.string("package")?,
+        bin: table.string("bin")?,
+        features: table.strings("features")?.unwrap_or_default(),
+        all_features: table.boolean("all-features")?,
+        no_default_features: table.boolean("no-default-features")?,
+        profile: table.string("profile")?,
+        target: table.string("target")?,
+    })
+}
+
+fn image(name: &str, value: &Value<'_>, folder: &Path) -> Read<ImageSettings> {
+    let known = &[
+        "args",
+        "env",
+        "user",
+        "ports",
+        "workdir",
+        "labels",
+        "title",
+        "version",
+        "source",
+        "revision",
+        "ca-certificates",
+        "timezones",
+        "passwd",
+        "tmp",
+    ];
+    let table = Table::new(table_of(name, value)?, "image.", known)?;
+    Ok(ImageSettings {
+        args: table.strings("args")?,
+        env: table.map("env")?,
+        user: table.string("user")?,
+        ports: table.get("ports", ports)?,
+        workdir: table.string("workdir")?,
+        labels: table.map("labels")?,
+        title: table.string("title")?,
+        version: table.string("version")?,
+        source: table.string("source")?,
+        revision: table.string("revision")?,
+        ca_certificates: table.get("ca-certificates", |name, value| match value.get_ref() {
+            DeValue::Boolean(true) => Ok(Certificates::Host),
+            DeValue::Boolean(false) => Ok(Certificates::None),
+            DeValue::String(path) => Ok(Certificates::File(folder.join(path.as_ref()))),
+            _ => wrong_type(name, value, "true, false or the path of a PEM file"),
+        })?,
+        timezones: table.get("timezones", |name, value| match value.get_ref() {
+            DeValue::Boolean(true) => Ok(Zones::All),
+            DeValue::Boolean(false) => Ok(Zones::None),
+            DeValue::Array(_) => strings(name, value).map(Zones::Named),
+            _ => wrong_type(name, value, "true, false or a list of names"),
+        })?,
+        passwd: table.boolean("passwd")?,
+        tmp: table.boolean("tmp")?,
+    })
+}
+
+fn ports(name: &str, value: &Value<'_>) -> Read<Vec<crate::settings::Port>> {
+    let wanted = "a list of ports, as [8080, \"53/udp\"]";
+    let DeValue::Array(items) = value.get_ref() else {
+        return wrong_type(name, value, wanted);
+    };
+    items
+        .iter()
+        .map(|item| {
+            let text = match item.get_ref() {
+                DeValue::Integer(number) => Cow::Borrowed(number.as_str()),
+                DeValue::String(text) => Cow::Borrowed(text.as_ref()),
+                _ => return wrong_type(name, item, wanted),
+            };
+            text.parse()
+                .map_err(|error| invalid(name, item.span(), error))
+        })
+        .collect()
+}
+
+fn files(name: &str, value: &Value<'_>, folder: &Path) -> Read<Vec<ExtraFile>> {
+    let DeValue::Array(items) = value.get_ref() else {
+        return wrong_type(name, value, "tables under [[file]]");
+    };
+    items
+        .iter()
+        .map(|item| {
+            let table = Table::new(table_of(name, item)?, "file.", &["from", "to", "mode"])?;
+            let missing = |key: &str| Fault {
+                span: item.span(),
+                fault: ConfigFault::Missing(format!("file.{key}")),
+            };
+            let from = table.string("from")?.ok_or_else(|| missing("from"))?;
+            Ok(ExtraFile {
+                from: folder.join(from),
+                to: table.string("to")?.ok_or_else(|| missing("to"))?,
+                mode: table.get("mode", |name, value| parsed(name, value, parse_mode))?,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> String {
+        parse(Path::new("ounce.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_key_is_understood() {
+        let settings = parse(
+            Path::new("project/ounce.toml"),
+            r#"
+                name = "hello"
+                platforms = ["linux/amd64", "linux/arm64"]
+                budget = 20480
+                compression = "zstd"
+                measure = "each-flag"
+                site = false
+                [rust]
+                package = "a"
+                bin = "b"
+                features = ["x", "y"]
+                all-features = false
+                no-default-features = true
+                profile = "release"
+                target = "x86_64-unknown-linux-musl"
+                [image]
+                args = ["--port", "80"]
+                env = { KEY = "value" }
+                user = "1000:1000"
+                ports = [8080, "53/udp"]
+                workdir = "/srv"
+                labels = { "org.example.team" = "one" }
+                title = "Hello"
+                version = "1"
+                source = "https://example.org"
+                revision = "abc"
+                ca-certificates = "roots.pem"
+                timezones = ["Europe/Berlin"]
+                passwd = true
+                tmp = true
+                [[file]]
+                from = "hosts"
+                to = "/etc/hosts"
+                mode = "0600"
+            "#,
+        )
+        .unwrap();
+        insta::assert_debug_snapshot!(settings);
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_its_place_and_the_nearest_one() {
+        assert_eq!(
+            fault("name = \"a\"\n[image]\n  prots = [80]\n"),
+            "ounce.toml:3:3: unknown key `image.prots`: did you mean `image.ports`?"
+        );
+        assert_eq!(
+            fault("[[file]]\nfrom='a'\nto='/b'\nmod='1'"),
+            "ounce.toml:4:1: unknown key `file.mod`: did you mean `file.mode`?"
+        );
+        assert_eq!(fault("zzz = 1"), "ounce.toml:1:1: unknown key `zzz`");
+    }
+
+    #[test]
+    fn a_wrong_type_says_what_is_wanted() {
+        assert_eq!(
+            fault("[image]\nports = 8080"),
+            "ounce.toml:2:9: `image.ports` wants a list of ports, as [8080, \"53/udp\"], not a number"
+        );
+        assert_eq!(
+            fault("[image]\nenv = { A = 1 }"),
+            "ounce.toml:2:13: `image.env.A` wants a string, not a number"
+        );
+        assert_eq!(
+            fault("rust = 3"),
+            "ounce.toml:1:8: `rust` wants a table, not a number"
+        );
+        assert_eq!(
+            fault("[file]\nfrom='a'"),
+            "ounce.toml:1:1: `file` wants tables under [[file]], not a table"
+        );
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_at_their_place() {
+        for text in [
+            "budget = -1",
+            "budget = \"many\"",
+            "compression = \"lzma\"",
+            "measure = \"maybe\"",
+            "platforms = [\"\"]",
+            "[image]\nports = [0]",
+            "[image]\nports = [65536]",
+            "[image]\nuser = \"root\"",
+            "[image]\nworkdir = \"../up\"",
+            "[image]\ntimezones = [\"../../etc\"]",
+            "[[file]]\nfrom = 'a'\nto = 'relative'",
+            "[[file]]\nfrom = 'a'\nto = '/a'\nmode = '9'",
+            "[[file]]\nto = '/a'",
+            "name = \"../up\"",
+        ] {
+            assert!(parse(Path::new("ounce.toml"), text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_toml_is_told_with_line_and_column() {
+        let error = fault("name = \"a\"\nbudget = = 3");
+        assert!(error.starts_with("ounce.toml:2:"), "{error}");
+        for text in ["\u{0}", "[", "a = ", "[[[[", "\u{feff}\u{feff}x"] {
+            assert!(parse(Path::new("ounce.toml"), text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! What a person may choose, by flags or in `ounce.toml`: one type for both,
+//! so that they cannot drift apart, and one merge that says who wins.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use ounce_oci::Platform;
+use ounce_oci::layer::Compression;
+use serde::Serialize;
+
+/// Everything that can be chosen; what is `None` or empty is left to detection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The image's name in the store, and the program's name in the image.
+    pub name: Option<String>,
+    /// For which platforms; more than one gives an image index.
+    pub platforms: Vec<Platform>,
+    /// Most bytes that one platform's image may make a puller fetch.
+    pub budget_bytes: Option<u64>,
+    /// How the layer is compressed.
+    pub compression: Option<Compression>,
+    /// How much is measured about the size flags.
+    pub measure: Option<Measure>,
+    /// Take a folder without `index.html` for a web site all the same.
+    pub site: Option<bool>,
+    /// What to compile of a Rust project.
+    pub rust: RustSettings,
+    /// What stands in the image beside the program.
+    pub image: ImageSettings,
+    /// Files to add.
+    pub files: Vec<ExtraFile>,
+}
+
+/// What to compile of a Rust project: cargo's flags of the same names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RustSettings {
+    /// `--package`.
+    pub package: Option<String>,
+    /// `--bin`.
+    pub bin: Option<String>,
+    /// `--features`.
+    pub features: Vec<String>,
+    /// `--all-features`.
+    pub all_features: Option<bool>,
+    /// `--no-default-features`.
+    pub no_default_features: Option<bool>,
+    /// `--profile`; `release` unless told.
+    pub profile: Option<String>,
+    /// The target triple, instead of the best one that is installed.
+    pub target: Option<String>,
+}
+
+/// What stands in the image's configuration and beside the program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageSettings {
+    /// Arguments the program gets unless others are given (`Cmd`).
+    pub args: Option<Vec<String>>,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// `UID[:GID]`; 65532:65532 unless told.
+    pub user: Option<String>,
+    /// Ports that it listens on.
+    pub ports: Option<Vec<Port>>,
+    /// Folder that it starts in.
+    pub workdir: Option<String>,
+    /// Labels, by their whole names.
+    pub labels: BTreeMap<String, String>,
+    /// `org.opencontainers.image.title`.
+    pub title: Option<String>,
+    /// `org.opencontainers.image.version`.
+    pub version: Option<String>,
+    /// `org.opencontainers.image.source`.
+    pub source: Option<String>,
+    /// `org.opencontainers.image.revision`.
+    pub revision: Option<String>,
+    /// Certificates of authorities at `/etc/ssl/certs/ca-certificates.crt`.
+    pub ca_certificates: Option<Certificates>,
+    /// Time zones beneath `/usr/share/zoneinfo`.
+    pub timezones: Option<Zones>,
+    /// `/etc/passwd` and `/etc/group` with root and the image's user.
+    pub passwd: Option<bool>,
+    /// `/tmp`, writable by all.
+    pub tmp: Option<bool>,
+}
+
+/// A file of the host to be put into the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExtraFile {
+    /// On the host; relative to the project.
+    pub from: PathBuf,
+    /// In the image, absolute.
+    pub to: String,
+    /// Permission bits; else 0755 if the owner may execute it, 0644 if not.
+    pub mode: Option<u32>,
+}
+
+/// Which certificates are added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certificates {
+    /// None.
+    None,
+    /// The host's bundle.
+    Host,
+    /// This PEM file.
+    File(PathBuf),
+}
+
+/// Which time zones are added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Zones {
+    /// None.
+    None,
+    /// All the host has, without the copies under `posix/` and `right/`.
+    All,
+    /// These, as `Europe/Berlin`.
+    Named(Vec<String>),
+}
+
+/// A port of `ExposedPorts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Port {
+    /// Its number.
+    pub number: u16,
+    /// UDP instead of TCP.
+    pub udp: bool,
+}
+
+/// How much is measured about the size flags that ounce adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measure {
+    /// Each flag for projects with few dependencies, else nothing.
+    #[default]
+    Auto,
+    /// Before and after all of them: compiles twice.
+    Total,
+    /// Before and after each: compiles once per flag and once more.
+    EachFlag,
+    /// Nothing: compiles once.
+    No,
+}
+
+impl Settings {
+    /// These settings, and `lower` where they say nothing. Maps are joined
+    /// key by key and files by their place; lists are taken whole.
+    #[must_use]
+    pub fn or(self, lower: Settings) -> Settings {
+        Settings {
+            name: self.name.or(lower.name),
+            platforms: first_filled(self.platforms, lower.platforms),
+            budget_bytes: self.budget_bytes.or(lower.budget_bytes),
+            compression: self.compression.or(lower.compression),
+            measure: self.measure.or(lower.measure),
+            site: self.site.or(lower.site),
+            rust: self.rust.or(lower.rust),
+            image: self.image.or(lower.image),
+            files: {
+                let mut files = self.files;
+                for file in lower.files {
+                    if files.iter().all(|higher| higher.to != file.to) {
+                        files.push(file);
+                    }
+                }
+                files
+            },
+        }
+    }
+}
+
+impl RustSettings {
+    fn or(self, lower: Self) -> Self {
+        Self {
+            package: self.package.or(lower.package),
+            bin: self.bin.or(lower.bin),
+            features: first_filled(self.features, lower.features),
+            all_features: self.all_features.or(lower.all_features),
+            no_default_features: self.no_default_features.or(lower.no_default_features),
+            profile: self.profile.or(lower.profile),
+            target: self.target.or(lower.target),
+        }
+    }
+}
+
+impl ImageSettings {
+    fn or(self, lower: Self) -> Self {
+        let joined = |mut low: BTreeMap<String, String>, high: BTreeMap<String, String>| {
+            low.extend(high);
+            low
+        };
+        Self {
+            args: self.args.or(lower.args),
+            env: joined(lower.env, self.env),
+            user: self.user.or(lower.user),
+            ports: self.ports.or(lower.ports),
+            workdir: self.workdir.or(lower.workdir),
+            labels: joined(lower.labels, self.labels),
+            title: self.title.or(lower.title),
+            version: self.version.or(lower.version),
+            source: self.source.or(lower.source),
+            revision: self.revision.or(lower.revision),
+            ca_certificates: self.ca_certificates.or(lower.ca_certificates),
+            timezones: self.timezones.or(lower.timezones),
+            passwd: self.passwd.or(lower.passwd),
+            tmp: self.tmp.or(lower.tmp),
+        }
+    }
+}
+
+fn first_filled<T>(high: Vec<T>, low: Vec<T>) -> Vec<T> {
+    if high.is_empty() { low } else { high }
+}
+
+/// Why a text is no setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// Not a port.
+    #[error("{0:?} is not a port: write it as 8080 or 5353/udp")]
+    Port(String),
+    /// Not a user.
+    #[error("{0:?} is not a user: write it as UID or UID:GID, in numbers")]
+    User(String),
+    /// Not an absolute, plain path.
+    #[error("{0:?} is not a path in an image: it must start with / and have no `.`, `..` or empty part")]
+    Path(String),
+    /// Not a name of an environment variable.
+    #[error("{0:?} is not a name of an environment variable")]
+    EnvName(String),
+    /// Not a time zone's name.
+    #[error("{0:?} is not the name of a time zone: write it as Europe/Berlin")]
+    Zone(String),
+    /// Not a mode.
+    #[error("{0:?} is not a file mode: write it in octal, as \"0644\"")]
+    Mode(String),
+    /// Not a name for image and program.
+    #[error("{0:?} is not a name: letters, digits, `.`, `_` and `-`, and no `/`")]
+    Name(String),
+    /// A text with a NUL byte.
+    #[error("{0:?} holds a NUL byte, which no argument or variable can")]
+    Nul(String),
+}
+
+impl FromStr for Port {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        let wrong = || SettingError::Port(text.to_owned());
+        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let udp = match protocol {
+            "tcp" => false,
+            "udp" => true,
+            _ => return Err(wrong()),
+        };
+        match number.parse() {
+            Ok(number) if number > 0 && !text.starts_with('+') => Ok(Self { number, udp }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl std::fmt::Display for Port {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.number, if self.udp { "udp" } else { "tcp" })
+    }
+}
+
+/// Checks `UID[:GID]` and gives both numbers; the group is the user's unless told.
+///
+/// # Errors
+/// Anything but numbers: names need a `/etc/passwd` that is not there.
+pub fn parse_user(text: &str) -> Result<(u32, u32), SettingError> {
+    let wrong = || SettingError::User(text.to_owned());
+    let number = |digits: &str| {
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(wrong());
+        }
+        digits.parse::<u32>().map_err(|_| wrong())
+    };
+    match text.split_once(':') {
+        Some((uid, gid)) => Ok((number(uid)?, number(gid)?)),
+        None => number(text).map(|uid| (uid, uid)),
+    }
+}
+
+/// Checks an absolute path in the image and gives it without its first `/`.
+///
+/// # Errors
+/// Relative, or with an empty, `.` or `..` part, or with a NUL byte.
+pub fn parse_path(text: &str) -> Result<String, SettingError> {
+    let plain = text.strip_prefix('/').filter(|rest| {
+        !rest.contains('\0')
+            && rest
+                .split('/')
+                .all(|part| !matches!(part, "" | "." | ".."))
+    });
+    plain
+        .map(str::to_owned)
+        .ok_or_else(|| SettingError::Path(text.to_owned()))
+}
+
+/// Checks an octal mode such as `0644`.
+///
+/// # Errors
+/// Not octal digits, or more than 07777.
+pub fn parse_mode(text: &str) -> Result<u32, SettingError> {
+    u32::from_str_radix(text.strip_prefix("0o").unwrap_or(text), 8)
+        .ok()
+        .filter(|mode| *mode <= 0o7777 && !text.starts_with('+'))
+        .ok_or_else(|| SettingError::Mode(text.to_owned()))
+}
+
+/// Checks a program's name: it becomes one path component.
+///
+/// # Errors
+/// Empty, `.`, `..`, or with other than letters, digits, `.`, `_`, `-`.
+pub fn parse_name(text: &str) -> Result<String, SettingError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
+    if text.is_empty() || matches!(text, "." | "..") || text.len() > 100 || !text.chars().all(plain)
+    {
+        return Err(SettingError::Name(text.to_owned()));
+    }
+    Ok(text.to_owned())
+}
+
+impl Settings {
+    /// Checks what flags and `ounce.toml` have in common: users, paths, names.
+    ///
+    /// # Errors
+    /// The first that is not well-formed.
+    pub fn check(&self) -> Result<(), SettingError> {
+        if let Some(name) = &self.name {
+            parse_name(name)?;
+        }
+        if let Some(user) = &self.image.user {
+            parse_user(user)?;
+        }
+        if let Some(workdir) = self.image.workdir.as_deref().filter(|dir| *dir != "/") {
+            parse_path(workdir)?;
+        }
+        for file in &self.files {
+            parse_path(&file.to)?;
+        }
+        for (name, value) in &self.image.env {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Err(SettingError::EnvName(name.clone()));
+            }
+            no_nul(value)?;
+        }
+        for argument in self.image.args.iter().flatten() {
+            no_nul(argument)?;
+        }
+        if let Some(Zones::Named(zones)) = &self.image.timezones {
+            for zone in zones {
+                let known = |c: char| c.is_ascii_alphanumeric() || "_+-/".contains(c);
+                if parse_path(&format!("/{zone}")).is_err() || !zone.chars().all(known) {
+                    return Err(SettingError::Zone(zone.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn no_nul(text: &str) -> Result<(), SettingError> {
+    if text.contains('\0') {
+        return Err(SettingError::Nul(text.to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file_and_maps_are_joined() {
+        let env = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let mut flags = Settings::default();
+        flags.name = Some("flag".to_owned());
+        flags.image.env = env(&[("A", "flag"), ("B", "flag")]);
+        let mut file = Settings::default();
+        file.name = Some("file".to_owned());
+        file.budget_bytes = Some(7);
+        file.image.env = env(&[("A", "file"), ("C", "file")]);
+        let both = flags.or(file);
+        assert_eq!(both.name.as_deref(), Some("flag"));
+        assert_eq!(both.budget_bytes, Some(7));
+        assert_eq!(
+            both.image.env,
+            env(&[("A", "flag"), ("B", "flag"), ("C", "file")])
+        );
+    }
+
+    #[test]
+    fn ports_are_numbers_with_a_protocol_or_nothing() {
+        let port = |text: &str| text.parse::<Port>();
+        assert_eq!(port("8080").unwrap().to_string(), "8080/tcp");
+        assert_eq!(port("53/udp").unwrap().to_string(), "53/udp");
+        for wrong in ["", "0", "70000", "80/sctp", "+80", "http"] {
+            assert!(port(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn users_are_numbers_only() {
+        assert_eq!(parse_user("0").unwrap(), (0, 0));
+        assert_eq!(parse_user("1:2").unwrap(), (1, 2));
+        for wrong in ["root", "", ":", "1:", "-1", "4294967296", "1:2:3"] {
+            assert!(parse_user(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn paths_that_could_climb_out_are_refused() {
+        assert_eq!(parse_path("/etc/hosts").unwrap(), "etc/hosts");
+        for wrong in ["etc", "/", "/a/../b", "//a", "/a/", "/./a", "/a\0"] {
+            assert!(parse_path(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_zone_cannot_climb_out_of_the_zone_folder() {
+        for zone in ["../../etc/shadow", "/etc/shadow", "Europe/..", ""] {
+            let mut settings = Settings::default();
+            settings.image.timezones = Some(Zones::Named(vec![zone.to_owned()]));
+            assert!(settings.check().is_err(), "{zone}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! One connection's decisions: what to read, when to answer, and whether to go
+//! on after it. Reading, writing and timing are the caller's.
+//!
+//! The caller shows all bytes that are received and not yet consumed; [`next`]
+//! says what they are. After an answer it consumes [`Message::length`] bytes
+//! and asks again, which is all that pipelining takes. After a refusal nobody
+//! knows where the next request begins: the caller answers, then closes.
+
+use crate::chunked;
+use crate::head::{self, Framing, Head, Limits, Parsed};
+use crate::status::Status;
+
+/// What the received bytes amount to.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// No byte of a request: the connection is idle.
+    Idle,
+    /// A request that is not whole; read on.
+    More {
+        /// The client awaits `100 Continue` before it sends the body
+        /// (RFC 9110 section 10.1.1): send that once.
+        send_continue: bool,
+    },
+    /// A whole request.
+    Request(Message<'a>),
+    /// Answer with this status and close.
+    Refuse(Status),
+}
+
+/// A whole request, head and body.
+#[derive(Debug)]
+pub struct Message<'a> {
+    /// The head.
+    pub head: Head<'a>,
+    /// The content, decoded.
+    pub body: &'a [u8],
+    /// How many bytes to consume once it is answered.
+    pub length: usize,
+}
+
+/// Judges the bytes received and not yet consumed. `is_full` says that the
+/// caller's buffer has no room for more.
+///
+/// A chunked body is decoded in place, so that on [`Next::Request`] the bytes
+/// within [`Message::length`] may have changed; on any other result they have
+/// not.
+pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a> {
+    if bytes.is_empty() {
+        return Next::Idle;
+    }
+    // The head is split from the body first: one is borrowed, the other moved.
+    let head_end = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .map_or(bytes.len(), |at| at + 4);
+    let (head_bytes, rest) = bytes.split_at_mut(head_end);
+    let head = match head::parse(head_bytes, limits) {
+        Ok(Parsed::Complete(head)) => head,
+        Ok(Parsed::Partial) if is_full => return Next::Refuse(Status::RequestHeaderFieldsTooLarge),
+        Ok(Parsed::Partial) => {
+            return Next::More {
+                send_continue: false,
+            };
+        }
+        Err(status) => return Next::Refuse(status),
+    };
+    let found = match head.framing {
+        Framing::Length(length) if length > limits.body_bytes as u64 => {
+            Err(Status::ContentTooLarge)
+        }
+        // No truncation: the limit is a usize.
+        Framing::Length(length) => {
+            let length = length as usize;
+            Ok((rest.len() >= length).then_some((length, length)))
+        }
+        Framing::Chunked => chunked::decode(rest, limits.body_bytes)
+            .map(|body| body.map(|body| (body.length, body.wire_length))),
+    };
+    match found {
+        Ok(Some((length, wire_length))) => Next::Request(Message {
+            body: rest.get(..length).unwrap_or_default(),
+            length: head.length + wire_length,
+            head,
+        }),
+        Ok(None) if is_full => Next::Refuse(Status::ContentTooLarge),
+        Ok(None) => Next::More {
+            // RFC 9110 section 10.1.1: not needed once the body has begun.
+            send_continue: head.expects_continue && rest.is_empty(),
+        },
+        Err(status) => Next::Refuse(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    fn limits() -> Limits {
+        Limits {
+            body_bytes: 16,
+            ..Limits::DEFAULT
+        }
+    }
+
+    #[test]
+    fn pipelined_requests_come_out_one_by_one() {
+        let mut bytes = Vec::from(
+            "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n\
+             POST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nde\
+             GET /c HTTP/1.1\r\nHost: h\r\n\r\n",
+        );
+        let mut seen = Vec::new();
+        loop {
+            match next(&mut bytes, false, &limits()) {
+                Next::Request(message) => {
+                    seen.push((message.head.path.to_vec(), message.body.to_vec()));
+                    let length = message.length;
+                    bytes.drain(..length);
+                }
+                Next::Idle => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let expected = [("/a", "abc"), ("/b", "de"), ("/c", "")];
+        assert_eq!(
+            seen,
+            expected.map(|(path, body)| (path.into(), body.into()))
+        );
+    }
+
+    #[test]
+    fn rfc9110_10_1_1_continue_is_asked_for_only_before_the_body() {
+        let head =
+            "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+        let mut bytes = Vec::from(head);
+        let asks = |bytes: &mut Vec<u8>| match next(bytes, false, &limits()) {
+            Next::More { send_continue } => send_continue,
+            other => panic!("{other:?}"),
+        };
+        assert!(asks(&mut bytes));
+        bytes.push(b'a');
+        assert!(!asks(&mut bytes));
+    }
+
+    #[test]
+    fn rfc9110_15_5_14_a_body_past_the_limit_is_refused_at_its_head() {
+        let mut bytes = Vec::from("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 17\r\n\r\n");
+        let next = next(&mut bytes, false, &limits());
+        assert!(matches!(next, Next::Refuse(Status::ContentTooLarge)));
+    }
+
+    #[test]
+    fn a_full_buffer_without_a_whole_request_is_refused() {
+        let mut bytes = Vec::from("GET / HT");
+        let found = next(&mut bytes, true, &limits());
+        assert!(matches!(
+            found,
+            Next::Refuse(Status::RequestHeaderFieldsTooLarge)
+        ));
+    }
+}

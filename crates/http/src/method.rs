@@ -1,0 +1,94 @@
+//! Request methods (RFC 9110 section 9): those that a server can be written for.
+
+/// A method this library knows. All others, CONNECT and TRACE among them, are
+/// answered with 501 before a handler is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// RFC 9110 section 9.3.1.
+    Get,
+    /// RFC 9110 section 9.3.2: as GET, without the body.
+    Head,
+    /// RFC 9110 section 9.3.3.
+    Post,
+    /// RFC 9110 section 9.3.4.
+    Put,
+    /// RFC 9110 section 9.3.5.
+    Delete,
+    /// RFC 9110 section 9.3.7.
+    Options,
+    /// RFC 5789.
+    Patch,
+}
+
+const NAMES: [(&str, Method); 7] = [
+    ("GET", Method::Get),
+    ("HEAD", Method::Head),
+    ("POST", Method::Post),
+    ("PUT", Method::Put),
+    ("DELETE", Method::Delete),
+    ("OPTIONS", Method::Options),
+    ("PATCH", Method::Patch),
+];
+
+impl Method {
+    /// The method of this exact name; names are case-sensitive.
+    pub fn from_bytes(name: &[u8]) -> Option<Self> {
+        NAMES
+            .iter()
+            .find(|(text, _)| text.as_bytes() == name)
+            .map(|&(_, method)| method)
+    }
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        NAMES.get(self as usize).map_or("", |(text, _)| text)
+    }
+}
+
+/// A set of methods, for the `Allow` field of a 405 answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Methods(u8);
+
+impl Methods {
+    /// No method at all.
+    pub const NONE: Self = Self(0);
+    /// What a static file answers to.
+    pub const GET_HEAD: Self = Self::NONE.with(Method::Get).with(Method::Head);
+
+    /// The set with one method more.
+    #[must_use]
+    pub const fn with(self, method: Method) -> Self {
+        Self(self.0 | 1 << method as u8)
+    }
+
+    /// Whether the set holds nothing.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names in the set, in a fixed order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        NAMES
+            .iter()
+            .filter(move |(_, method)| self.0 & 1 << *method as u8 != 0)
+            .map(|&(name, _)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_reads_back_as_its_method() {
+        for (name, method) in NAMES {
+            assert_eq!(Method::from_bytes(name.as_bytes()), Some(method));
+            assert_eq!(method.name(), name);
+        }
+    }
+
+    #[test]
+    fn method_names_are_case_sensitive() {
+        assert_eq!(Method::from_bytes(b"get"), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! A place for a descriptor that is all zeros while empty, so that a table of
+//! many costs nothing in the program file and no memory until it is used.
+//! (`Option<OwnedFd>` is empty at -1.)
+
+use core::mem::take;
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+
+/// Owns a descriptor or nothing; closes it when dropped.
+#[derive(Debug, Default)]
+pub struct DescriptorSlot(
+    /// The descriptor plus one.
+    u32,
+);
+
+impl DescriptorSlot {
+    /// The empty slot.
+    pub const EMPTY: Self = Self(0);
+
+    /// Puts a descriptor in; one that was there is closed.
+    pub fn put(&mut self, descriptor: OwnedFd) {
+        drop(self.take());
+        // A descriptor is never negative, so that one more is never 0 again.
+        self.0 = descriptor.into_raw_fd() as u32 + 1;
+    }
+
+    /// Takes the descriptor out.
+    pub fn take(&mut self) -> Option<OwnedFd> {
+        let descriptor = take(&mut self.0).checked_sub(1)?;
+        // SAFETY: `put` gave up its ownership of this descriptor to the slot,
+        // and zeroing the slot above ends the slot's.
+        Some(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
+    }
+
+    /// The descriptor, while it is in the slot.
+    pub fn get(&self) -> Option<BorrowedFd<'_>> {
+        let descriptor = self.0.checked_sub(1)?;
+        // SAFETY: the slot owns the descriptor, so that it stays open at least
+        // as long as the slot is borrowed.
+        Some(unsafe { BorrowedFd::borrow_raw(descriptor as i32) })
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Drop for DescriptorSlot {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+/// Takes ownership of a descriptor that was handed to this process at its start,
+/// such as those from 3 on with `LISTEN_FDS` (sd_listen_fds(3)).
+///
+/// `None` where no such descriptor is open or it is one of the standard three.
+/// The caller takes each number only once; a second owner would close a
+/// descriptor under the first.
+pub fn inherited(number: u32) -> Option<OwnedFd> {
+    let raw = i32::try_from(number).ok().filter(|&raw| raw > 2)?;
+    // SAFETY: the descriptor is only looked at by fcntl, which reports one that
+    // is not open as EBADF.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(raw) };
+    rustix::io::fcntl_getfd(borrowed).ok()?;
+    // SAFETY: it is open (just checked), and by sd_listen_fds(3) the parent
+    // handed it over for this process to own.
+    let owned = unsafe { OwnedFd::from_raw_fd(borrowed.as_raw_fd()) };
+    Some(owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_gives_back_what_was_put_and_closes_what_is_left() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let mut slot = DescriptorSlot::EMPTY;
+        assert!(slot.is_empty() && slot.get().is_none() && slot.take().is_none());
+        slot.put(writer);
+        rustix::io::write(slot.get().unwrap(), b"a").unwrap();
+        drop(slot);
+        let mut bytes = [0; 2];
+        assert_eq!(rustix::io::read(&reader, &mut bytes), Ok(1));
+        assert_eq!(rustix::io::read(&reader, &mut bytes), Ok(0));
+    }
+
+    #[test]
+    fn what_is_not_open_is_not_inherited() {
+        assert!(inherited(2).is_none());
+        assert!(inherited(1_000_000).is_none());
+        assert!(inherited(u32::MAX).is_none());
+    }
+}

@@ -1,0 +1,378 @@
+//! Seccomp filters: from a table of system calls to a BPF program.
+//!
+//! Own builder instead of `seccompiler`: that one tests the calls one after
+//! the other. At installation the kernel runs the filter once for each call
+//! number to learn which are always allowed (`seccomp_cache_prepare_bitmap`),
+//! so a list of 300 costs ten times a balanced search, which is built here.
+//! Which calls a container may make is data of the `run` crate.
+
+use linux_raw_sys::general::__NR_seccomp;
+use rustix::io::Errno;
+
+use crate::syscall::call;
+
+/// One instruction of classic BPF, as `struct sock_filter` (linux/filter.h).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Instruction {
+    /// Operation.
+    pub code: u16,
+    /// Instructions to skip when the test holds.
+    pub jump_true: u8,
+    /// Instructions to skip when it does not.
+    pub jump_false: u8,
+    /// Operand.
+    pub operand: u32,
+}
+
+/// What happens to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is made.
+    Allow,
+    /// It fails with this error.
+    Fail(Errno),
+    /// It is made when `argument & mask == 0`, else it fails with EPERM. Only
+    /// the low 32 bits are looked at.
+    AllowUnlessBits {
+        /// Counted from 0.
+        argument: u8,
+        /// Bits that may not be set.
+        mask: u32,
+    },
+    /// It fails with EPERM when the low 32 bits of an argument are one of these.
+    AllowUnless {
+        /// Counted from 0.
+        argument: u8,
+        /// The refused values.
+        values: &'static [u32],
+    },
+    /// It fails with EPERM unless the low 32 bits of an argument are one of these.
+    AllowOnly {
+        /// Counted from 0.
+        argument: u8,
+        /// The allowed values.
+        values: &'static [u32],
+    },
+}
+
+/// All calls from `first` up to the next segment's `first` have this verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// The lowest call number.
+    pub first: u32,
+    /// What happens.
+    pub verdict: Verdict,
+}
+
+/// Why a table gives no program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompileError {
+    /// The table is empty, does not begin at 0 or is not sorted.
+    Unsorted,
+    /// A jump would be longer than 255 instructions, or the program longer than the buffer.
+    TooLong,
+}
+
+impl core::fmt::Display for CompileError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Unsorted => "the table of system calls is not sorted from 0",
+            Self::TooLong => "the table of system calls is too long for one filter",
+        })
+    }
+}
+
+impl core::error::Error for CompileError {}
+
+// linux/bpf_common.h
+const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const JUMP_ANY_BIT: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
+const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+
+// linux/seccomp.h
+const KILL_PROCESS: u32 = 0x8000_0000;
+const ALLOW: u32 = 0x7fff_0000;
+const ERRNO: u32 = 0x0005_0000;
+
+// struct seccomp_data: nr, arch, instruction_pointer, args[6]
+const OFFSET_NUMBER: u32 = 0;
+const OFFSET_ARCHITECTURE: u32 = 4;
+const OFFSET_ARGUMENTS: u32 = 16;
+
+// linux/audit.h; both are little-endian, so an argument's low word comes first.
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// The longest program the kernel takes (BPF_MAXINSNS).
+pub const LONGEST: usize = 4096;
+
+/// Builds the program into `program` and gives its length. Another
+/// architecture's calls (32-bit ones on x86-64) kill the process; x32 calls
+/// have numbers past every table and meet the last segment.
+///
+/// # Errors
+/// See [`CompileError`].
+pub fn compile(table: &[Segment], program: &mut [Instruction]) -> Result<usize, CompileError> {
+    let sorted = table.windows(2).all(|pair| pair[0].first < pair[1].first);
+    if !sorted || table.first().is_none_or(|segment| segment.first != 0) {
+        return Err(CompileError::Unsorted);
+    }
+    let mut writer = Writer { program, length: 0 };
+    writer.put(LOAD_WORD, 0, 0, OFFSET_ARCHITECTURE)?;
+    writer.put(JUMP_EQUAL, 1, 0, ARCHITECTURE)?;
+    writer.put(RETURN, 0, 0, KILL_PROCESS)?;
+    writer.put(LOAD_WORD, 0, 0, OFFSET_NUMBER)?;
+    writer.search(table)?;
+    Ok(writer.length)
+}
+
+struct Writer<'a> {
+    program: &'a mut [Instruction],
+    length: usize,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, code: u16, yes: u8, no: u8, operand: u32) -> Result<(), CompileError> {
+        let slot = self
+            .program
+            .get_mut(self.length)
+            .ok_or(CompileError::TooLong)?;
+        *slot = Instruction {
+            code,
+            jump_true: yes,
+            jump_false: no,
+            operand,
+        };
+        self.length += 1;
+        Ok(())
+    }
+
+    fn search(&mut self, table: &[Segment]) -> Result<(), CompileError> {
+        if let [only] = table {
+            return self.verdict(only.verdict);
+        }
+        let (low, high) = table.split_at(table.len() / 2);
+        let jump = self.length;
+        self.put(JUMP_AT_LEAST, 0, 0, high[0].first)?;
+        self.search(low)?;
+        let distance = self.length - jump - 1;
+        self.program[jump].jump_true = u8::try_from(distance).map_err(|_| CompileError::TooLong)?;
+        self.search(high)
+    }
+
+    fn verdict(&mut self, verdict: Verdict) -> Result<(), CompileError> {
+        let refuse = ERRNO | Errno::PERM.raw_os_error() as u32;
+        match verdict {
+            Verdict::Allow => self.put(RETURN, 0, 0, ALLOW),
+            Verdict::Fail(errno) => {
+                self.put(RETURN, 0, 0, ERRNO | (errno.raw_os_error() as u32 & 0xffff))
+            }
+            Verdict::AllowUnlessBits { argument, mask } => {
+                self.load(argument)?;
+                self.put(JUMP_ANY_BIT, 0, 1, mask)?;
+                self.put(RETURN, 0, 0, refuse)?;
+                self.put(RETURN, 0, 0, ALLOW)
+            }
+            Verdict::AllowUnless { argument, values } => {
+                self.any_of(argument, values, refuse, ALLOW)
+            }
+            Verdict::AllowOnly { argument, values } => self.any_of(argument, values, ALLOW, refuse),
+        }
+    }
+
+    fn load(&mut self, argument: u8) -> Result<(), CompileError> {
+        self.put(
+            LOAD_WORD,
+            0,
+            0,
+            OFFSET_ARGUMENTS + 8 * u32::from(argument.min(5)),
+        )
+    }
+
+    fn any_of(
+        &mut self,
+        argument: u8,
+        values: &[u32],
+        found: u32,
+        absent: u32,
+    ) -> Result<(), CompileError> {
+        self.load(argument)?;
+        for (index, value) in values.iter().enumerate() {
+            let distance = u8::try_from(values.len() - index).map_err(|_| CompileError::TooLong)?;
+            self.put(JUMP_EQUAL, distance, 0, *value)?;
+        }
+        self.put(RETURN, 0, 0, absent)?;
+        self.put(RETURN, 0, 0, found)
+    }
+}
+
+/// Installs a program on the calling thread, for good; `no_new_privs` has to
+/// be set. From here on even the caller's own calls pass through it.
+///
+/// # Errors
+/// EACCES without `no_new_privs`, EINVAL for a program the kernel refuses.
+pub fn install(program: &[Instruction]) -> Result<(), Errno> {
+    #[repr(C)]
+    struct Program {
+        length: u16,
+        instructions: *const Instruction,
+    }
+    let program = Program {
+        length: u16::try_from(program.len()).map_err(|_| Errno::INVAL)?,
+        instructions: program.as_ptr(),
+    };
+    const SET_MODE_FILTER: usize = 1;
+    // SAFETY: `program` is laid out as struct sock_fprog, and its pointer and
+    // length come from one slice that outlives the call; the kernel copies it.
+    unsafe {
+        call(
+            __NR_seccomp,
+            [SET_MODE_FILTER, 0, &raw const program as usize, 0, 0, 0],
+        )
+    }
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    /// Runs a program as the kernel would.
+    fn run(program: &[Instruction], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
+        let (mut at, mut word) = (0, 0);
+        loop {
+            let Instruction {
+                code,
+                jump_true,
+                jump_false,
+                operand,
+            } = program[at];
+            at += 1;
+            let holds = match code {
+                RETURN => return operand,
+                LOAD_WORD => {
+                    word = match operand {
+                        OFFSET_NUMBER => number,
+                        OFFSET_ARCHITECTURE => architecture,
+                        offset => arguments[(offset as usize - 16) / 8] as u32,
+                    };
+                    continue;
+                }
+                JUMP_EQUAL => word == operand,
+                JUMP_AT_LEAST => word >= operand,
+                JUMP_ANY_BIT => word & operand != 0,
+                other => panic!("unknown operation {other:#x}"),
+            };
+            at += usize::from(if holds { jump_true } else { jump_false });
+        }
+    }
+
+    fn compiled(table: &[Segment]) -> Vec<Instruction> {
+        let mut program = vec![Instruction::default(); LONGEST];
+        let length = compile(table, &mut program).unwrap();
+        program.truncate(length);
+        program
+    }
+
+    #[test]
+    fn every_call_number_meets_the_verdict_of_its_segment() {
+        let fail = |errno| Verdict::Fail(errno);
+        let table: Vec<Segment> = (0..120)
+            .map(|index| Segment {
+                first: index * 3 + u32::from(index > 0),
+                verdict: if index % 2 == 0 {
+                    Verdict::Allow
+                } else {
+                    fail(Errno::PERM)
+                },
+            })
+            .collect();
+        let program = compiled(&table);
+        for number in (0..500).chain([0x4000_0000, u32::MAX]) {
+            let segment = table.iter().rev().find(|s| s.first <= number).unwrap();
+            let expected = match segment.verdict {
+                Verdict::Allow => ALLOW,
+                _ => ERRNO | 1,
+            };
+            assert_eq!(
+                run(&program, ARCHITECTURE, number, [0; 6]),
+                expected,
+                "call {number}"
+            );
+        }
+        assert_eq!(run(&program, 0x4000_0003, 1, [0; 6]), KILL_PROCESS);
+    }
+
+    #[test]
+    fn verdicts_on_arguments_look_at_the_low_word_only() {
+        let table = [
+            Segment {
+                first: 0,
+                verdict: Verdict::AllowUnlessBits {
+                    argument: 0,
+                    mask: 0x10,
+                },
+            },
+            Segment {
+                first: 1,
+                verdict: Verdict::AllowUnless {
+                    argument: 1,
+                    values: &[7, 9],
+                },
+            },
+            Segment {
+                first: 2,
+                verdict: Verdict::AllowOnly {
+                    argument: 5,
+                    values: &[3, 4],
+                },
+            },
+            Segment {
+                first: 3,
+                verdict: Verdict::Fail(Errno::NOSYS),
+            },
+        ];
+        let program = compiled(&table);
+        let verdict = |number, argument: usize, value| {
+            let mut arguments = [0; 6];
+            arguments[argument] = value;
+            run(&program, ARCHITECTURE, number, arguments)
+        };
+        let (yes, no) = (ALLOW, ERRNO | 1);
+        assert_eq!((verdict(0, 0, 0x0f), verdict(0, 0, 0x11)), (yes, no));
+        assert_eq!((verdict(1, 1, 8), verdict(1, 1, 9 | 1 << 32)), (yes, no));
+        assert_eq!((verdict(2, 5, 4), verdict(2, 5, 5)), (yes, no));
+        assert_eq!(verdict(3, 0, 0), ERRNO | 38);
+    }
+
+    #[test]
+    fn tables_without_order_or_of_excessive_length_are_refused() {
+        let allow = |first| Segment {
+            first,
+            verdict: Verdict::Allow,
+        };
+        let mut buffer = [Instruction::default(); 2048];
+        assert_eq!(compile(&[], &mut buffer), Err(CompileError::Unsorted));
+        assert_eq!(
+            compile(&[allow(1)], &mut buffer),
+            Err(CompileError::Unsorted)
+        );
+        assert_eq!(
+            compile(&[allow(0), allow(5), allow(5)], &mut buffer),
+            Err(CompileError::Unsorted)
+        );
+        let long: Vec<Segment> = (0..800).map(allow).collect();
+        assert_eq!(compile(&long, &mut buffer), Err(CompileError::TooLong));
+        assert_eq!(
+            compile(&[allow(0)], &mut buffer[..3]),
+            Err(CompileError::TooLong)
+        );
+    }
+}

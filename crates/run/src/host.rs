@@ -1,0 +1,132 @@
+//! What the host offers: who we are, and which control groups we may write.
+
+use std::path::{Path, PathBuf};
+
+/// What a plan has to know of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Effective user.
+    pub uid: u32,
+    /// Effective group.
+    pub gid: u32,
+    /// Where control groups can be made.
+    pub groups: Groups,
+}
+
+/// Where control groups can be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Groups {
+    /// Nowhere.
+    None,
+    /// Version 2: one folder for all controllers.
+    Unified {
+        /// Existing folder that ours are made in.
+        parent: PathBuf,
+        /// `cgroup.controllers`: what can be limited there.
+        controllers: Vec<String>,
+    },
+    /// Version 1, or both: a folder for each controller that is there.
+    Separate {
+        /// `pids`, `memory` and `cpu`, each with the folder that ours are made in.
+        controllers: Vec<(String, PathBuf)>,
+    },
+}
+
+/// Where distributions mount the control groups.
+const MOUNT: &str = "/sys/fs/cgroup";
+
+impl Host {
+    /// Looks at the host.
+    pub fn probe() -> Self {
+        let uid = rustix::process::geteuid().as_raw();
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mount = Path::new(MOUNT);
+        let unified = mount.join("cgroup.controllers").exists();
+        let groups = if unified {
+            unified_groups(mount, &own, uid == 0)
+        } else {
+            separate_groups(mount, &own)
+        };
+        Self {
+            uid,
+            gid: rustix::process::getegid().as_raw(),
+            groups,
+        }
+    }
+}
+
+/// Our path in each hierarchy: (controllers, path) of `/proc/self/cgroup`.
+fn hierarchies(own: &str) -> impl Iterator<Item = (&str, &str)> {
+    own.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        Some((fields.next()?, fields.next()?))
+    })
+}
+
+fn writable(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+/// As root, `/ounce` beside the system's slices, as docker does with its own;
+/// else beside our own group, which a user's systemd owns and lets its user write.
+fn unified_groups(mount: &Path, own: &str, root: bool) -> Groups {
+    let controllers_of = |folder: &Path, file: &str| -> Vec<String> {
+        std::fs::read_to_string(folder.join(file))
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect()
+    };
+    let (parent, above) = if root {
+        let parent = mount.join("ounce");
+        if !writable(mount) {
+            return Groups::None;
+        }
+        (parent, mount.to_owned())
+    } else {
+        let path = hierarchies(own)
+            .find(|(names, _)| names.is_empty())
+            .map_or("/", |(_, path)| path);
+        let folder = mount.join(path.trim_start_matches('/'));
+        let Some(parent) = folder.parent().filter(|parent| parent.starts_with(mount)) else {
+            return Groups::None;
+        };
+        if !writable(parent) || !writable(&parent.join("cgroup.procs")) {
+            return Groups::None;
+        }
+        (parent.to_owned(), parent.to_owned())
+    };
+    let controllers = if root {
+        controllers_of(&above, "cgroup.controllers")
+    } else {
+        // Only what the parent passes on can be limited in a child of it.
+        controllers_of(&above, "cgroup.subtree_control")
+    };
+    Groups::Unified {
+        parent,
+        controllers,
+    }
+}
+
+fn separate_groups(mount: &Path, own: &str) -> Groups {
+    let mut controllers = Vec::new();
+    for wanted in ["pids", "memory", "cpu"] {
+        let Some((names, path)) =
+            hierarchies(own).find(|(names, _)| names.split(',').any(|name| name == wanted))
+        else {
+            continue;
+        };
+        let base = mount.join(names);
+        let inner = base.join(path.trim_start_matches('/'));
+        // In a container our path may be one of the host's, not of this mount.
+        let folder = [inner, base].into_iter().find(|folder| writable(folder));
+        if let Some(folder) = folder {
+            controllers.push((wanted.to_owned(), folder));
+        }
+    }
+    if controllers.is_empty() {
+        Groups::None
+    } else {
+        Groups::Separate { controllers }
+    }
+}

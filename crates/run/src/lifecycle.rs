@@ -1,0 +1,423 @@
+//! Starting a container, waiting for it, and ending it.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ounce_linux::Errno;
+use ounce_linux::mount::{self, Attributes};
+use ounce_linux::process::{self, Launch, Process, StartFailure, Text};
+use ounce_linux::step::{Step, StepFailure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::CWD;
+use rustix::process::{
+    DumpableBehavior, Signal, WaitId, WaitIdOptions, pidfd_send_signal, set_dumpable_behavior,
+    waitid,
+};
+
+use crate::failure::StartError;
+use crate::groups::{GroupFault, Groups};
+use crate::host::Host;
+use crate::plan::{HostTree, Plan, UserMap, plan};
+use crate::spec::Spec;
+use crate::syscalls;
+
+/// A running container. Dropping it kills it and removes what it had.
+#[derive(Debug)]
+pub struct Container {
+    process: Process,
+    groups: Groups,
+    exit: Option<Exit>,
+    killed_for: Option<i32>,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Its program returned this.
+    Code(u8),
+    /// A signal ended it.
+    Signal(i32),
+}
+
+impl Exit {
+    /// What `run` exits with: the program's own code, or 128 and the signal.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128u8.saturating_add(signal.clamp(0, 127) as u8),
+        }
+    }
+}
+
+/// What a container uses of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// Bytes of its first process that no other has and that were written.
+    pub private_dirty_bytes: u64,
+    /// Its proportional share of bytes that are mapped.
+    pub pss_bytes: u64,
+    /// Bytes that are mapped and in memory.
+    pub rss_bytes: u64,
+    /// What its control group counts, kernel memory included, if there is one.
+    pub group_bytes: Option<u64>,
+}
+
+/// Starts a container with our own standard streams.
+///
+/// It dies with the calling thread, so that has to outlive it.
+///
+/// # Errors
+/// See [`StartError`]; nothing is left then.
+pub fn start(spec: &Spec) -> Result<Container, StartError> {
+    let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
+    start_with(spec, [input.as_fd(), output.as_fd(), error.as_fd()])
+}
+
+/// As [`start`], with these as standard input, output and error.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, StartError> {
+    let host = Host::probe();
+    let plan = plan(spec, &host)?;
+    let lists = Lists::of(spec)?;
+    let filter = syscalls::filter().map_err(|_| StartError::Internal("system call filter"))?;
+    let trees = plan.trees.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
+    let passed: Vec<_> = spec.sockets.iter().map(|one| one.file.as_fd()).collect();
+    // A unified group has to be there before the clone; others are made and
+    // filled while the child makes its namespaces.
+    let before: Vec<_> = plan
+        .groups
+        .iter()
+        .filter(|one| one.unified)
+        .cloned()
+        .collect();
+    let after: Vec<_> = plan
+        .groups
+        .iter()
+        .filter(|one| !one.unified)
+        .cloned()
+        .collect();
+    let mut groups = Groups::make(&before)?;
+    let birthplace = groups.birthplace()?;
+    let launch = Launch {
+        namespaces: plan.namespaces,
+        steps: &plan.steps,
+        trees: &trees,
+        stdio,
+        passed: &passed,
+        programs: &plan.programs,
+        arguments: &lists.arguments(),
+        environment: &lists.environment(),
+        filter: &filter,
+        cgroup: birthplace.as_ref().map(AsFd::as_fd),
+    };
+    let started = process::start(&launch, |pid| {
+        let pid = pid.as_raw_nonzero().get();
+        if !after.is_empty() {
+            groups = Groups::make(&after)?;
+            groups.attach(pid)?;
+        }
+        map_users(pid, &plan.users)
+    });
+    if host.uid == 0 {
+        // Becoming another user, the child has made our common memory
+        // undumpable, and with it our /proc files another's.
+        let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
+    }
+    let process = started.map_err(|failure| explain(failure, &plan, spec))?;
+    groups.guard();
+    Ok(Container {
+        process,
+        groups,
+        exit: None,
+        killed_for: None,
+    })
+}
+
+impl From<GroupFault> for StartError {
+    fn from(fault: GroupFault) -> Self {
+        Self::Group {
+            path: fault.path,
+            source: fault.source,
+        }
+    }
+}
+
+fn copy(tree: &HostTree) -> Result<OwnedFd, StartError> {
+    let copy = || {
+        let copy = mount::copy(CWD, &tree.path, true)?;
+        let attributes = Attributes {
+            read_only: tree.read_only,
+            ..Attributes::default()
+        };
+        mount::restrict(copy.as_fd(), attributes, true)?;
+        Ok(copy)
+    };
+    copy().map_err(|source| StartError::Host {
+        path: Path::new(OsStr::from_bytes(tree.path.as_bytes())).to_owned(),
+        source,
+    })
+}
+
+fn map_users(pid: i32, users: &UserMap) -> Result<(), StartError> {
+    let write = |file: &'static str, text: &str| {
+        fs::write(format!("/proc/{pid}/{file}"), text)
+            .map_err(|source| StartError::Users { file, source })
+    };
+    if users.deny_groups {
+        write("setgroups", "deny")?;
+    }
+    write("uid_map", &users.uids)?;
+    write("gid_map", &users.gids)
+}
+
+/// Arguments and environment as the kernel reads them.
+struct Lists {
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+impl Lists {
+    fn of(spec: &Spec) -> Result<Self, StartError> {
+        let text = |text: &OsStr| {
+            CString::new(text.as_bytes())
+                .map_err(|_| crate::plan::PlanError::Zero(text.to_string_lossy().into_owned()))
+        };
+        let arguments = spec.arguments.iter().map(|one| text(one));
+        let mut environment = spec
+            .environment
+            .iter()
+            .map(|one| text(one))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !spec.sockets.is_empty() {
+            let names: Vec<_> = spec.sockets.iter().map(|one| one.name.as_str()).collect();
+            let count = format!("LISTEN_FDS={}", spec.sockets.len());
+            let names = format!("LISTEN_FDNAMES={}", names.join(":"));
+            for variable in [count.as_str(), "LISTEN_PID=1", names.as_str()] {
+                environment.push(text(variable.as_ref())?);
+            }
+        }
+        Ok(Self {
+            arguments: arguments.collect::<Result<_, _>>()?,
+            environment,
+        })
+    }
+
+    fn arguments(&self) -> Vec<Text<'_>> {
+        list(&self.arguments)
+    }
+
+    fn environment(&self) -> Vec<Text<'_>> {
+        list(&self.environment)
+    }
+}
+
+fn list(texts: &[CString]) -> Vec<Text<'_>> {
+    let texts = texts.iter().map(|text| Text::new(text));
+    texts.chain([Text::END]).collect()
+}
+
+fn explain(failure: StartFailure<StartError>, plan: &Plan, spec: &Spec) -> StartError {
+    let StepFailure { step, errno } = match failure {
+        StartFailure::Launch => return StartError::Internal("more than 64 sockets to hand in"),
+        StartFailure::Clone(source) => return StartError::Clone { source },
+        StartFailure::Caller(error) => return error,
+        StartFailure::Step(failure) => failure,
+    };
+    match plan.steps.get(step as usize) {
+        None => StartError::Internal("a step that was not in the plan"),
+        Some(Step::Execute) => StartError::Execute {
+            program: spec.arguments.first().map_or_else(String::new, |program| {
+                program.to_string_lossy().into_owned()
+            }),
+            source: errno,
+        },
+        Some(step) => StartError::Step {
+            hint: hint(step, errno),
+            step: step.to_string(),
+            source: errno,
+        },
+    }
+}
+
+fn hint(step: &Step<CString>, errno: Errno) -> Option<String> {
+    let target = |target: &CStr| target.to_string_lossy().into_owned();
+    match (step, errno) {
+        (Step::Proc, Errno::PERM) => Some(
+            "the host's /proc is partly hidden, as in a container: run that one with \
+             --security-opt systempaths=unconfined"
+                .into(),
+        ),
+        (Step::Proc, Errno::NOENT) => Some("the root has no folder /proc".into()),
+        (Step::Tmpfs { target: at, .. } | Step::Bind { target: at, .. }, Errno::NOENT) => Some(
+            format!("/{} has to be in the root, which is read-only", target(at)),
+        ),
+        (Step::Unshare(_), Errno::NOSPC | Errno::USERS) => {
+            Some("the host's limit of namespaces is reached: sysctl -a | grep user.max_".into())
+        }
+        (Step::Enter(_), Errno::NOENT) => {
+            Some("the image has no such folder: see --workdir".into())
+        }
+        (Step::Filter, _) => Some("the kernel lacks CONFIG_SECCOMP_FILTER".into()),
+        (_, Errno::PERM | Errno::ACCESS) => Some(
+            "a security module or an outer container may forbid it: try as another user, or \
+             outside of it"
+                .into(),
+        ),
+        _ => None,
+    }
+}
+
+impl Container {
+    /// Its first process, as the host numbers it.
+    pub fn pid(&self) -> i32 {
+        self.process.pid.as_raw_nonzero().get()
+    }
+
+    /// Readable when it has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.process.pidfd.as_fd()
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// None that the kernel documents for our own child.
+    pub fn wait(&mut self) -> io::Result<Exit> {
+        loop {
+            if let Some(exit) = self.reap(WaitIdOptions::EXITED)? {
+                return Ok(exit);
+            }
+        }
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// As [`Container::wait`].
+    pub fn try_wait(&mut self) -> io::Result<Option<Exit>> {
+        self.reap(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+    }
+
+    fn reap(&mut self, options: WaitIdOptions) -> io::Result<Option<Exit>> {
+        if self.exit.is_none() {
+            let status = match waitid(WaitId::PidFd(self.process.pidfd.as_fd()), options) {
+                Ok(Some(status)) => status,
+                Ok(None) | Err(Errno::INTR) => return Ok(None),
+                Err(errno) => return Err(errno.into()),
+            };
+            let signal = status.terminating_signal();
+            self.exit = Some(match (status.exit_status(), signal, self.killed_for) {
+                (_, Some(9), Some(signal)) => Exit::Signal(signal),
+                (_, Some(signal), _) => Exit::Signal(signal),
+                (code, None, _) => Exit::Code(code.unwrap_or_default() as u8),
+            });
+        }
+        Ok(self.exit)
+    }
+
+    /// Sends a signal to its first process.
+    ///
+    /// The kernel shields the first process of a namespace from signals that it
+    /// has no handler for. So that SIGTERM and Ctrl-C end a program without
+    /// handlers here as they do everywhere else, it is then killed, and
+    /// [`Exit::Signal`] tells the signal that was meant.
+    ///
+    /// # Errors
+    /// It has ended (ESRCH).
+    pub fn kill(&mut self, signal: Signal) -> io::Result<()> {
+        let number = signal.as_raw();
+        if self.exit.is_some() {
+            return Err(Errno::SRCH.into());
+        }
+        if ends_by_default(number) && !self.looks_after(number) {
+            self.killed_for = Some(number);
+            pidfd_send_signal(&self.process.pidfd, Signal::KILL)?;
+            return Ok(());
+        }
+        Ok(pidfd_send_signal(&self.process.pidfd, signal)?)
+    }
+
+    /// Whether its first process catches, blocks or ignores a signal.
+    fn looks_after(&self, signal: i32) -> bool {
+        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid())) else {
+            return true;
+        };
+        let bit = 1u64 << (signal - 1);
+        ["SigCgt:", "SigIgn:", "SigBlk:"].iter().any(|name| {
+            status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+                .is_none_or(|mask| mask & bit != 0)
+        })
+    }
+
+    /// Asks it to end by SIGTERM, and after `grace` kills it.
+    ///
+    /// # Errors
+    /// As [`Container::wait`].
+    pub fn stop(&mut self, grace: Duration) -> io::Result<Exit> {
+        if let Some(exit) = self.try_wait()? {
+            return Ok(exit);
+        }
+        // It may end at this very moment, which is what is wanted.
+        let _ = self.kill(Signal::TERM);
+        let end = Instant::now() + grace;
+        loop {
+            if let Some(exit) = self.try_wait()? {
+                return Ok(exit);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let _ = pidfd_send_signal(&self.process.pidfd, Signal::KILL);
+                return self.wait();
+            }
+            let mut files = [PollFd::new(&self.process.pidfd, PollFlags::IN)];
+            let _ = poll(&mut files, Timespec::try_from(left).ok().as_ref());
+        }
+    }
+
+    /// What it uses of memory now.
+    ///
+    /// # Errors
+    /// It has ended, or its first process cannot be looked at.
+    pub fn memory(&self) -> io::Result<Memory> {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()))?;
+        let kibibytes = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .and_then(|rest| rest.split_whitespace().next())
+                .and_then(|number| number.parse::<u64>().ok())
+                .unwrap_or_default()
+        };
+        Ok(Memory {
+            private_dirty_bytes: kibibytes("Private_Dirty:") << 10,
+            pss_bytes: kibibytes("Pss:") << 10,
+            rss_bytes: kibibytes("Rss:") << 10,
+            group_bytes: self.groups.memory_bytes(),
+        })
+    }
+}
+
+/// Whether a signal ends a process that does nothing about it (man 7 signal).
+fn ends_by_default(signal: i32) -> bool {
+    // SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH
+    !matches!(signal, 9 | 17..=23 | 28)
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if self.exit.is_none() {
+            let _ = pidfd_send_signal(&self.process.pidfd, Signal::KILL);
+            let _ = self.wait();
+        }
+        // `groups` removes itself, now that nothing is in it.
+    }
+}

@@ -1,0 +1,484 @@
+//! From what is wanted to the steps that make it. Nothing is touched here, so
+//! a plan can be shown, and compared with one that was written down.
+
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use ounce_linux::namespace::Namespaces;
+use ounce_linux::step::{Step, Tree};
+use rustix::process::Resource;
+
+use crate::host::{Groups, Host};
+use crate::spec::{Limits, Network, Part, Root, Spec, SystemCalls};
+
+/// The host's user that user 0 of a container is, when ounce runs as root: the
+/// last 65,536 of the range that systemd keeps for containers ("Users, Groups,
+/// UIDs and GIDs on systemd Systems"), which nobody is.
+pub const FIRST_HOST_ID: u32 = 0x6fff_0000;
+/// How many users and groups a container has then.
+pub const HOST_IDS: u32 = 65536;
+
+/// All that is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Namespaces of the clone.
+    pub namespaces: Namespaces,
+    /// Trees that the parent copies, in the order of their index.
+    pub trees: Vec<HostTree>,
+    /// What the parent writes while the child is on its first steps.
+    pub users: UserMap,
+    /// Control groups that the parent makes and fills.
+    pub groups: Vec<Group>,
+    /// What the child does.
+    pub steps: Vec<Step<CString>>,
+    /// Paths to be executed, the first that exists.
+    pub programs: Vec<CString>,
+}
+
+/// A tree of the host that the parent copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostTree {
+    /// On the host.
+    pub path: CString,
+    /// Whether nothing can be written.
+    pub read_only: bool,
+}
+
+/// The lines of `uid_map` and `gid_map` (man 7 user_namespaces).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserMap {
+    /// Users.
+    pub uids: String,
+    /// Groups.
+    pub gids: String,
+    /// Whether `setgroups` has to be forbidden before, as it is without root.
+    pub deny_groups: bool,
+}
+
+/// A control group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Folder that it is made in.
+    pub parent: PathBuf,
+    /// Whether it is of version 2, that a child can be born into.
+    pub unified: bool,
+    /// Controllers that the parents have to pass on (version 2, root).
+    pub enable: Vec<String>,
+    /// Files and what is written to them. One that starts with `?` may fail.
+    pub settings: Vec<(String, String)>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// No program was named.
+    #[error("no program to run was named")]
+    NoProgram,
+    /// A text holds a zero byte.
+    #[error("{0:?} has a zero byte in it")]
+    Zero(String),
+    /// The user is past those that a container has.
+    #[error("user {0} is past 65535, the last that a container has")]
+    User(u32),
+    /// A limit that was asked for cannot be enforced here.
+    #[error("the limit on {0} cannot be enforced here")]
+    Limit(&'static str),
+    /// A path in the container is not absolute and plain.
+    #[error("{0:?} is not an absolute path without `..`")]
+    Path(PathBuf),
+}
+
+fn text(text: &OsStr) -> Result<CString, PlanError> {
+    CString::new(text.as_bytes()).map_err(|_| PlanError::Zero(text.to_string_lossy().into_owned()))
+}
+
+/// Relative to the root, as steps want it.
+fn inside(path: &Path) -> Result<CString, PlanError> {
+    let plain = path
+        .components()
+        .all(|part| !matches!(part, std::path::Component::ParentDir));
+    let relative = path.strip_prefix("/").ok().filter(|_| plain);
+    text(
+        relative
+            .ok_or_else(|| PlanError::Path(path.to_owned()))?
+            .as_os_str(),
+    )
+}
+
+/// Nodes that every program may expect (OCI runtime spec, config-linux.md, "Default Devices").
+const DEVICES: [&std::ffi::CStr; 6] = [c"null", c"zero", c"full", c"random", c"urandom", c"tty"];
+
+const DEVICE_LINKS: [(&std::ffi::CStr, &std::ffi::CStr); 4] = [
+    (c"dev/fd", c"/proc/self/fd"),
+    (c"dev/stdin", c"/proc/self/fd/0"),
+    (c"dev/stdout", c"/proc/self/fd/1"),
+    (c"dev/stderr", c"/proc/self/fd/2"),
+];
+
+/// What of /proc and /sys tells about the host, to users without any
+/// privilege. /proc is read-only as a whole, and what only the host's root may
+/// read is closed to us anyway, since no user of a container is the host's root.
+const MASKED: [&std::ffi::CStr; 8] = [
+    c"proc/keys",
+    c"proc/key-users",
+    c"proc/interrupts",
+    c"proc/timer_list",
+    c"proc/kcore",
+    c"proc/acpi",
+    c"proc/scsi",
+    c"sys/firmware",
+];
+
+/// Makes the plan.
+///
+/// # Errors
+/// See [`PlanError`].
+pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
+    let root = host.uid == 0;
+    let mut trees = Trees { root, list: vec![] };
+    let private = spec.network != Network::Host;
+    if root && spec.user.uid.max(spec.user.gid) >= HOST_IDS {
+        return Err(PlanError::User(spec.user.uid.max(spec.user.gid)));
+    }
+    let mut steps = vec![Step::DieWithParent];
+    // The slow namespaces are made by the child, while the parent maps users
+    // and makes control groups; clone would make them before it returns.
+    let mut later = Namespaces::IPC | Namespaces::HOSTNAME;
+    if private {
+        later = later | Namespaces::NETWORK;
+    }
+    steps.push(Step::Unshare(later));
+    if spec.network == Network::Private {
+        steps.push(Step::Loopback);
+    }
+    if private {
+        steps.push(Step::OpenPorts);
+    }
+    steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
+    // Paths of the host are walked before another user is taken on.
+    if let Root::Folder(folder) = &spec.root {
+        let tree = trees.of(folder, true)?;
+        steps.push(Step::Root(tree));
+        steps.push(Step::Proc);
+        if private {
+            steps.push(Step::Sys);
+        }
+    }
+    steps.push(Step::AwaitParent);
+    // Only a user that the namespace has can own what is made on a tmpfs. A
+    // rootless caller is one already.
+    if root {
+        steps.push(Step::BecomeRoot);
+    }
+    steps.push(Step::Unshare(Namespaces::CGROUP));
+    if let Root::Assembled(parts) = &spec.root {
+        assemble(parts, spec, private, &mut trees, &mut steps)?;
+    }
+    devices(spec, &mut steps);
+    for tmpfs in &spec.tmpfs {
+        steps.push(Step::Tmpfs {
+            target: inside(&tmpfs.target)?,
+            size: text(tmpfs.size_bytes.to_string().as_ref())?,
+            mode: text(format!("{:o}", tmpfs.mode & 0o7777).as_ref())?,
+            executable: tmpfs.executable,
+        });
+    }
+    for volume in &spec.volumes {
+        steps.push(Step::Bind {
+            tree: trees.of(&volume.host, volume.read_only)?,
+            target: inside(&volume.target)?,
+            read_only: volume.read_only,
+        });
+    }
+    steps.extend(MASKED.map(|path| Step::Mask(path.to_owned())));
+    if matches!(spec.root, Root::Assembled(_)) {
+        steps.push(Step::Seal);
+    }
+    steps.push(Step::EnterRoot);
+    steps.push(Step::Session);
+    steps.push(Step::Limit(Resource::Core, 0));
+    // Needs a capability that becoming the user takes away.
+    steps.push(Step::ForbidCapabilities);
+    steps.push(Step::BecomeUser {
+        uid: spec.user.uid,
+        gid: spec.user.gid,
+        clear_groups: root,
+    });
+    steps.push(Step::DropCapabilities);
+    steps.push(Step::Enter(text(spec.workdir.as_os_str())?));
+    steps.push(Step::Descriptors);
+    if spec.terminal {
+        steps.push(Step::ControllingTerminal);
+    }
+    // Becoming another user has cleared it.
+    steps.push(Step::DieWithParent);
+    steps.push(Step::NoNewPrivileges);
+    if spec.system_calls == SystemCalls::Default {
+        steps.push(Step::Filter);
+    }
+    steps.push(Step::Execute);
+    Ok(Plan {
+        namespaces: Namespaces::USER | Namespaces::MOUNT | Namespaces::PID,
+        trees: trees.list,
+        users: users(spec, host),
+        groups: groups(spec, host)?,
+        steps,
+        programs: programs(spec)?,
+    })
+}
+
+/// Trees of the host: as root they are copied by the parent, which may walk
+/// any path; else by the child, since only a namespace of one's own can copy.
+struct Trees {
+    root: bool,
+    list: Vec<HostTree>,
+}
+
+impl Trees {
+    fn of(&mut self, path: &Path, read_only: bool) -> Result<Tree<CString>, PlanError> {
+        let path = text(path.as_os_str())?;
+        if !self.root {
+            return Ok(Tree::Path(path));
+        }
+        self.list.push(HostTree { path, read_only });
+        Ok(Tree::Ready(self.list.len() - 1))
+    }
+}
+
+fn assemble(
+    parts: &[Part],
+    spec: &Spec,
+    private: bool,
+    trees: &mut Trees,
+    steps: &mut Vec<Step<CString>>,
+) -> Result<(), PlanError> {
+    steps.push(Step::EmptyRoot);
+    let mut made: Vec<CString> = Vec::new();
+    let mut folder = |path: CString, steps: &mut Vec<_>| {
+        if !made.contains(&path) {
+            steps.push(Step::Directory {
+                path: path.clone(),
+                mode: 0o755,
+            });
+            made.push(path);
+        }
+    };
+    for name in [c"proc", c"dev", c"sys"] {
+        folder(name.to_owned(), steps);
+    }
+    for part in parts {
+        let name = text(part.name())?;
+        match part {
+            Part::File { host, .. } => {
+                steps.push(Step::File(name.clone()));
+                steps.push(Step::Bind {
+                    tree: trees.of(host, true)?,
+                    target: name,
+                    read_only: true,
+                });
+            }
+            Part::Folder { host, .. } => {
+                folder(name.clone(), steps);
+                steps.push(Step::Bind {
+                    tree: trees.of(host, true)?,
+                    target: name,
+                    read_only: true,
+                });
+            }
+            Part::Link { target, .. } => steps.push(Step::Symlink {
+                path: name,
+                target: text(target.as_os_str())?,
+            }),
+        }
+    }
+    // Mount points directly in the root can be made; deeper ones have to be in
+    // a part, except those in folders that are made here.
+    for tmpfs in &spec.tmpfs {
+        mount_point(&tmpfs.target, parts, &mut folder, steps)?;
+    }
+    for volume in &spec.volumes {
+        if volume.host.is_file() {
+            steps.push(Step::File(inside(&volume.target)?));
+        } else {
+            mount_point(&volume.target, parts, &mut folder, steps)?;
+        }
+    }
+    steps.push(Step::Proc);
+    if private {
+        steps.push(Step::Sys);
+    }
+    Ok(())
+}
+
+/// Makes the folders down to `target`, unless a part provides the first.
+fn mount_point(
+    target: &Path,
+    parts: &[Part],
+    folder: &mut impl FnMut(CString, &mut Vec<Step<CString>>),
+    steps: &mut Vec<Step<CString>>,
+) -> Result<(), PlanError> {
+    let whole = inside(target)?;
+    let whole = Path::new(OsStr::from_bytes(whole.as_bytes()));
+    let first = whole.components().next().map(|part| part.as_os_str());
+    if parts.iter().any(|part| Some(part.name()) == first) {
+        return Ok(());
+    }
+    let mut path = PathBuf::new();
+    for part in whole.components() {
+        path.push(part);
+        folder(text(path.as_os_str())?, steps);
+    }
+    Ok(())
+}
+
+fn devices(spec: &Spec, steps: &mut Vec<Step<CString>>) {
+    steps.push(Step::Tmpfs {
+        target: c"dev".to_owned(),
+        size: c"64m".to_owned(),
+        mode: c"755".to_owned(),
+        executable: false,
+    });
+    steps.extend(DEVICES.map(|name| Step::Device(name.to_owned())));
+    steps.extend(DEVICE_LINKS.map(|(path, target)| Step::Symlink {
+        path: path.to_owned(),
+        target: target.to_owned(),
+    }));
+    steps.push(Step::Directory {
+        path: c"dev/shm".to_owned(),
+        mode: 0o1777,
+    });
+    if spec.terminal {
+        steps.push(Step::Directory {
+            path: c"dev/pts".to_owned(),
+            mode: 0o755,
+        });
+        steps.push(Step::Terminals);
+        steps.push(Step::Symlink {
+            path: c"dev/ptmx".to_owned(),
+            target: c"pts/ptmx".to_owned(),
+        });
+    }
+}
+
+fn users(spec: &Spec, host: &Host) -> UserMap {
+    if host.uid == 0 {
+        let line = format!("0 {FIRST_HOST_ID} {HOST_IDS}");
+        return UserMap {
+            uids: line.clone(),
+            gids: line,
+            deny_groups: false,
+        };
+    }
+    UserMap {
+        uids: format!("{} {} 1", spec.user.uid, host.uid),
+        gids: format!("{} {} 1", spec.user.gid, host.gid),
+        deny_groups: true,
+    }
+}
+
+fn groups(spec: &Spec, host: &Host) -> Result<Vec<Group>, PlanError> {
+    let Limits {
+        memory_bytes,
+        cpu_milli,
+        pids,
+    } = spec.limits;
+    // A period of 100 ms is the kernel's default; a quota below 1 ms is refused.
+    let quota = cpu_milli.map(|milli| (u64::from(milli) * 100).max(1000));
+    let tasks = pids.unwrap_or(Limits::PIDS).to_string();
+    let asked = [
+        ("processes", "pids", pids.is_some()),
+        ("memory", "memory", memory_bytes.is_some()),
+        ("processors", "cpu", cpu_milli.is_some()),
+    ];
+    let available = |controller: &str| match &host.groups {
+        Groups::None => false,
+        Groups::Unified { controllers, .. } => controllers.iter().any(|name| name == controller),
+        Groups::Separate { controllers } => controllers.iter().any(|(name, _)| name == controller),
+    };
+    for (what, controller, wanted) in asked {
+        if wanted && !available(controller) {
+            return Err(PlanError::Limit(what));
+        }
+    }
+    let setting = |file: &str, value: String| (file.to_owned(), value);
+    match &host.groups {
+        Groups::None => Ok(vec![]),
+        Groups::Unified {
+            parent,
+            controllers,
+        } => {
+            let mut settings = vec![];
+            if available("pids") {
+                settings.push(setting("pids.max", tasks));
+            }
+            if let Some(bytes) = memory_bytes {
+                settings.push(setting("memory.max", bytes.to_string()));
+                settings.push(setting("?memory.swap.max", "0".into()));
+            }
+            if let Some(quota) = quota {
+                settings.push(setting("cpu.max", format!("{quota} 100000")));
+            }
+            let enable = ["pids", "memory", "cpu"]
+                .into_iter()
+                .filter(|name| host.uid == 0 && controllers.iter().any(|have| have == name));
+            Ok(vec![Group {
+                parent: parent.clone(),
+                unified: true,
+                enable: enable.map(str::to_owned).collect(),
+                settings,
+            }])
+        }
+        Groups::Separate { controllers } => Ok(controllers
+            .iter()
+            .filter_map(|(name, parent)| {
+                let settings = match name.as_str() {
+                    "pids" => vec![setting("pids.max", tasks.clone())],
+                    "memory" => {
+                        let bytes = memory_bytes?.to_string();
+                        vec![
+                            setting("memory.limit_in_bytes", bytes.clone()),
+                            setting("?memory.memsw.limit_in_bytes", bytes),
+                        ]
+                    }
+                    "cpu" => vec![
+                        setting("cpu.cfs_period_us", "100000".into()),
+                        setting("cpu.cfs_quota_us", quota?.to_string()),
+                    ],
+                    _ => return None,
+                };
+                Some(Group {
+                    parent: parent.clone(),
+                    unified: false,
+                    enable: vec![],
+                    settings,
+                })
+            })
+            .collect()),
+    }
+}
+
+/// Where to look for the program: at its path, or along the container's `PATH`.
+fn programs(spec: &Spec) -> Result<Vec<CString>, PlanError> {
+    let program = spec.arguments.first().ok_or(PlanError::NoProgram)?;
+    if program.is_empty() {
+        return Err(PlanError::NoProgram);
+    }
+    if program.as_bytes().contains(&b'/') {
+        return Ok(vec![text(program)?]);
+    }
+    let path = spec
+        .environment
+        .iter()
+        .find_map(|variable| variable.as_bytes().strip_prefix(b"PATH="))
+        .unwrap_or(&crate::spec::DEFAULT_PATH.as_bytes()[5..]);
+    path.split(|byte| *byte == b':')
+        .map(|folder| {
+            let folder: &[u8] = if folder.is_empty() { b"." } else { folder };
+            let mut file = folder.to_vec();
+            file.push(b'/');
+            file.extend_from_slice(program.as_bytes());
+            text(OsStr::from_bytes(&file))
+        })
+        .collect()
+}

@@ -1,0 +1,301 @@
+//! What is wanted of a container, as a value.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A container that is to be started.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// Its files.
+    pub root: Root,
+    /// Program and arguments; a program without `/` is looked for along `PATH`.
+    pub arguments: Vec<OsString>,
+    /// `NAME=VALUE`, all of it: nothing of the host's is added.
+    pub environment: Vec<OsString>,
+    /// Absolute; where the program starts.
+    pub workdir: PathBuf,
+    /// Who it runs as, within the container.
+    pub user: User,
+    /// Host name.
+    pub hostname: String,
+    /// What it may use at most.
+    pub limits: Limits,
+    /// What of the network it sees.
+    pub network: Network,
+    /// Handed in by the `LISTEN_FDS` protocol (man 3 sd_listen_fds).
+    pub sockets: Vec<Socket>,
+    /// Which system calls it may make.
+    pub system_calls: SystemCalls,
+    /// Writable memory beside the read-only root.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Files and folders of the host.
+    pub volumes: Vec<Volume>,
+    /// Whether standard input is to become its controlling terminal.
+    pub terminal: bool,
+}
+
+/// The files of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// This folder, read-only. It holds the folders `proc`, `dev`, `sys`, and
+    /// one for each tmpfs and volume.
+    Folder(PathBuf),
+    /// An otherwise empty root that these are put into, read-only.
+    Assembled(Vec<Part>),
+}
+
+/// One part of an assembled root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// A file of the host.
+    File {
+        /// On the host.
+        host: PathBuf,
+        /// Name in the root.
+        name: OsString,
+    },
+    /// A folder of the host.
+    Folder {
+        /// On the host.
+        host: PathBuf,
+        /// Name in the root.
+        name: OsString,
+    },
+    /// A symbolic link.
+    Link {
+        /// What it says.
+        target: PathBuf,
+        /// Name in the root.
+        name: OsString,
+    },
+}
+
+/// User and group, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl Default for User {
+    /// 65532, "nonroot", as the distroless images have it.
+    fn default() -> Self {
+        Self {
+            uid: 65532,
+            gid: 65532,
+        }
+    }
+}
+
+/// What a container may use at most. What is set has to be enforced, or the
+/// start fails; a limit on processes that is not set is [`Limits::PIDS`] where
+/// the host lets us set one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Bytes of memory, swap included.
+    pub memory_bytes: Option<u64>,
+    /// Thousandths of a processor.
+    pub cpu_milli: Option<u32>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}
+
+impl Limits {
+    /// Processes and threads unless told: stops a fork bomb, and is far above
+    /// what a server of one program uses.
+    pub const PIDS: u32 = 1024;
+}
+
+/// What of the network a container sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Network {
+    /// Its own, with the loopback interface alone.
+    #[default]
+    Private,
+    /// Its own, with nothing up.
+    None,
+    /// The host's.
+    Host,
+}
+
+/// A socket to be handed in.
+#[derive(Debug, Clone)]
+pub struct Socket {
+    /// For `LISTEN_FDNAMES`; without a colon.
+    pub name: String,
+    /// The socket, bound and listening.
+    pub file: Arc<OwnedFd>,
+}
+
+/// Which system calls a container may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SystemCalls {
+    /// The list of [`crate::syscalls`].
+    #[default]
+    Default,
+    /// All of them.
+    All,
+}
+
+/// A tmpfs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tmpfs {
+    /// Absolute.
+    pub target: PathBuf,
+    /// Most bytes it may hold.
+    pub size_bytes: u64,
+    /// Permission bits of its root.
+    pub mode: u32,
+    /// Whether programs in it can be executed.
+    pub executable: bool,
+}
+
+/// A file or folder of the host within the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Absolute, on the host.
+    pub host: PathBuf,
+    /// Absolute, in the container.
+    pub target: PathBuf,
+    /// Whether nothing can be written.
+    pub read_only: bool,
+}
+
+/// Why a text is no volume.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VolumeError {
+    /// Not of the form `HOST:PATH[:ro]`.
+    #[error("volume {0:?} is not HOST:PATH or HOST:PATH:ro")]
+    Form(String),
+    /// The path in the container is not absolute and plain.
+    #[error("volume {0:?}: the path in the container is not absolute, or has `..` in it")]
+    Target(String),
+}
+
+impl std::str::FromStr for Volume {
+    type Err = VolumeError;
+
+    fn from_str(text: &str) -> Result<Self, VolumeError> {
+        let form = || VolumeError::Form(text.to_owned());
+        let mut parts = text.split(':');
+        let host = parts
+            .next()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(form)?;
+        let target = parts
+            .next()
+            .filter(|target| !target.is_empty())
+            .ok_or_else(form)?;
+        let read_only = match parts.next() {
+            None | Some("rw") => false,
+            Some("ro") => true,
+            Some(_) => return Err(form()),
+        };
+        if parts.next().is_some() {
+            return Err(form());
+        }
+        let target = PathBuf::from(target);
+        let plain = target
+            .components()
+            .all(|part| !matches!(part, std::path::Component::ParentDir));
+        if !target.is_absolute() || !plain || target == std::path::Path::new("/") {
+            return Err(VolumeError::Target(text.to_owned()));
+        }
+        Ok(Self {
+            host: host.into(),
+            target,
+            read_only,
+        })
+    }
+}
+
+/// `PATH` of a container whose image sets none.
+pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl Spec {
+    /// A container of `root` that runs `arguments`, all else as by default:
+    /// user 65532, private network, a 64 MiB `/tmp`.
+    pub fn new(root: Root, arguments: Vec<OsString>) -> Self {
+        Self {
+            root,
+            arguments,
+            environment: vec![DEFAULT_PATH.into()],
+            workdir: "/".into(),
+            user: User::default(),
+            hostname: "ounce".into(),
+            limits: Limits::default(),
+            network: Network::default(),
+            sockets: Vec::new(),
+            system_calls: SystemCalls::default(),
+            tmpfs: vec![Tmpfs {
+                target: "/tmp".into(),
+                size_bytes: 64 << 20,
+                mode: 0o1777,
+                executable: false,
+            }],
+            volumes: Vec::new(),
+            terminal: false,
+        }
+    }
+
+    /// A container that holds one program of the host and nothing else.
+    pub fn of_program(program: PathBuf, arguments: impl IntoIterator<Item = OsString>) -> Self {
+        let name = program.file_name().unwrap_or("app".as_ref()).to_owned();
+        let mut path = OsString::from("/");
+        path.push(&name);
+        let root = Root::Assembled(vec![Part::File {
+            host: program,
+            name,
+        }]);
+        Self::new(root, std::iter::once(path).chain(arguments).collect())
+    }
+
+    /// A container of a folder of the host that holds a root file system,
+    /// which need not have the mount points.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn of_folder(
+        folder: PathBuf,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> std::io::Result<Self> {
+        let arguments = arguments.into_iter().collect();
+        let complete = ["proc", "dev", "sys", "tmp"].iter().all(|name| {
+            std::fs::symlink_metadata(folder.join(name)).is_ok_and(|data| data.is_dir())
+        });
+        if complete {
+            return Ok(Self::new(Root::Folder(folder), arguments));
+        }
+        let mut parts = Vec::new();
+        for entry in std::fs::read_dir(&folder)? {
+            let entry = entry?;
+            let (host, name, kind) = (entry.path(), entry.file_name(), entry.file_type()?);
+            if ["proc", "dev", "sys", "tmp"].iter().any(|own| name == *own) {
+                continue;
+            }
+            if kind.is_dir() {
+                parts.push(Part::Folder { host, name });
+            } else if kind.is_symlink() {
+                let target = std::fs::read_link(&host)?;
+                parts.push(Part::Link { target, name });
+            } else if kind.is_file() {
+                parts.push(Part::File { host, name });
+            }
+        }
+        parts.sort_by(|one, other| one.name().cmp(other.name()));
+        Ok(Self::new(Root::Assembled(parts), arguments))
+    }
+}
+
+impl Part {
+    /// Name in the root.
+    pub fn name(&self) -> &std::ffi::OsStr {
+        match self {
+            Self::File { name, .. } | Self::Folder { name, .. } | Self::Link { name, .. } => name,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Which system calls a container may make by default.
+//!
+//! About docker's default profile (moby, profiles/seccomp) without what it adds
+//! for capabilities, since ours has none; besides, no `ptrace`, no reading of
+//! other processes' memory and no io_uring. It is kept as what is refused among
+//! the calls known, so that the reason for each stands beside it; a call newer
+//! than this list fails with ENOSYS, as on an older kernel.
+
+use linux_raw_sys::general as nr;
+use ounce_linux::Errno;
+use ounce_linux::seccomp::{CompileError, Instruction, LONGEST, Segment, Verdict, compile};
+
+/// Last call known here.
+const LAST: u32 = nr::__NR_file_setattr;
+/// Last call before the numbers that all architectures share.
+#[cfg(target_arch = "x86_64")]
+const LAST_OF_OLD: u32 = nr::__NR_rseq;
+#[cfg(target_arch = "aarch64")]
+const LAST_OF_OLD: u32 = nr::__NR_kexec_file_load;
+
+/// Calls that are refused, by what they reach.
+const REFUSED: &[&[u32]] = &[
+    // The table of mounts and the root.
+    &[
+        nr::__NR_mount,
+        nr::__NR_umount2,
+        nr::__NR_pivot_root,
+        nr::__NR_chroot,
+        nr::__NR_open_tree,
+        nr::__NR_open_tree_attr,
+        nr::__NR_move_mount,
+        nr::__NR_fsopen,
+        nr::__NR_fsconfig,
+        nr::__NR_fsmount,
+        nr::__NR_fspick,
+        nr::__NR_mount_setattr,
+        nr::__NR_statmount,
+        nr::__NR_listmount,
+        nr::__NR_quotactl,
+        nr::__NR_quotactl_fd,
+        nr::__NR_swapon,
+        nr::__NR_swapoff,
+        nr::__NR_nfsservctl,
+    ],
+    // Namespaces.
+    &[
+        nr::__NR_unshare,
+        nr::__NR_setns,
+        nr::__NR_sethostname,
+        nr::__NR_setdomainname,
+    ],
+    // Files by handle, past the root.
+    &[
+        nr::__NR_open_by_handle_at,
+        nr::__NR_name_to_handle_at,
+        nr::__NR_fanotify_init,
+        nr::__NR_fanotify_mark,
+    ],
+    // Other processes' memory and state.
+    &[
+        nr::__NR_ptrace,
+        nr::__NR_process_vm_readv,
+        nr::__NR_process_vm_writev,
+        nr::__NR_kcmp,
+        nr::__NR_pidfd_getfd,
+        nr::__NR_process_madvise,
+        nr::__NR_move_pages,
+        nr::__NR_migrate_pages,
+        nr::__NR_lookup_dcookie,
+    ],
+    // Keys, which are not in any namespace.
+    &[nr::__NR_add_key, nr::__NR_request_key, nr::__NR_keyctl],
+    // The kernel itself.
+    &[
+        nr::__NR_bpf,
+        nr::__NR_perf_event_open,
+        nr::__NR_init_module,
+        nr::__NR_finit_module,
+        nr::__NR_delete_module,
+        nr::__NR_kexec_load,
+        nr::__NR_kexec_file_load,
+        nr::__NR_reboot,
+        nr::__NR_syslog,
+        nr::__NR_userfaultfd,
+        nr::__NR_vhangup,
+        nr::__NR_acct,
+        nr::__NR_io_uring_setup,
+        nr::__NR_io_uring_enter,
+        nr::__NR_io_uring_register,
+    ],
+    // The clock, and memory policy that slows others.
+    &[
+        nr::__NR_settimeofday,
+        nr::__NR_clock_settime,
+        nr::__NR_clock_adjtime,
+        nr::__NR_adjtimex,
+        nr::__NR_mbind,
+        nr::__NR_set_mempolicy,
+        nr::__NR_get_mempolicy,
+        nr::__NR_set_mempolicy_home_node,
+    ],
+    #[cfg(target_arch = "x86_64")]
+    &[
+        nr::__NR_iopl,
+        nr::__NR_ioperm,
+        nr::__NR_modify_ldt,
+        nr::__NR_uselib,
+        nr::__NR_ustat,
+        nr::__NR_sysfs,
+        nr::__NR__sysctl,
+        nr::__NR_create_module,
+        nr::__NR_get_kernel_syms,
+        nr::__NR_query_module,
+
+        nr::__NR_uretprobe,
+        nr::__NR_vserver,
+    ],
+];
+
+/// The same, one bit a call: a table is built at each start.
+const REFUSED_BITS: [u64; LAST as usize / 64 + 1] = {
+    let mut bits = [0; LAST as usize / 64 + 1];
+    let mut group = 0;
+    while group < REFUSED.len() {
+        let mut index = 0;
+        while index < REFUSED[group].len() {
+            let number = REFUSED[group][index];
+            bits[(number / 64) as usize] |= 1 << (number % 64);
+            index += 1;
+        }
+        group += 1;
+    }
+    bits
+};
+
+// asm-generic/ioctls.h: typing into a terminal, and its selection buffer.
+const TIOCSTI: u32 = 0x5412;
+const TIOCLINUX: u32 = 0x541c;
+// linux/socket.h: the host's hypervisor channel, and kernel crypto.
+const AF_ALG: u32 = 38;
+const AF_VSOCK: u32 = 40;
+// linux/personality.h, as docker's profile: Linux, 32-bit addresses, and asking.
+const PERSONALITIES: &[u32] = &[0, 0x0008, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
+/// Every CLONE_NEW* flag of clone(2).
+const NEW_NAMESPACES: u32 = 0x7e02_0000;
+
+fn verdict(number: u32) -> Verdict {
+    if number > LAST || (number > LAST_OF_OLD && number < nr::__NR_pidfd_send_signal) {
+        return Verdict::Fail(Errno::NOSYS);
+    }
+    if REFUSED_BITS[(number / 64) as usize] >> (number % 64) & 1 == 1 {
+        return Verdict::Fail(Errno::PERM);
+    }
+    match number {
+        // Its flags are in memory, where no filter can look: callers fall back to clone.
+        nr::__NR_clone3 => Verdict::Fail(Errno::NOSYS),
+        nr::__NR_clone => Verdict::AllowUnlessBits {
+            argument: 0,
+            mask: NEW_NAMESPACES,
+        },
+        nr::__NR_ioctl => Verdict::AllowUnless {
+            argument: 1,
+            values: &[TIOCSTI, TIOCLINUX],
+        },
+        nr::__NR_socket => Verdict::AllowUnless {
+            argument: 0,
+            values: &[AF_ALG, AF_VSOCK],
+        },
+        nr::__NR_personality => Verdict::AllowOnly {
+            argument: 0,
+            values: PERSONALITIES,
+        },
+        _ => Verdict::Allow,
+    }
+}
+
+/// The default table, for [`compile`].
+pub fn table() -> Vec<Segment> {
+    let mut table: Vec<Segment> = Vec::with_capacity(128);
+    for first in 0..=LAST + 1 {
+        let verdict = verdict(first);
+        if table.last().is_none_or(|last| last.verdict != verdict) {
+            table.push(Segment { first, verdict });
+        }
+    }
+    table
+}
+
+/// How many calls the default list allows, those with conditions included.
+pub fn allowed() -> usize {
+    (0..=LAST)
+        .filter(|number| !matches!(verdict(*number), Verdict::Fail(_)))
+        .count()
+}
+
+/// The default filter.
+///
+/// # Errors
+/// None for the table here; the builder's, were it too long.
+pub fn filter() -> Result<Vec<Instruction>, CompileError> {
+    let mut program = vec![Instruction::default(); LONGEST];
+    let length = compile(&table(), &mut program)?;
+    program.truncate(length);
+    Ok(program)
+}

@@ -1,0 +1,186 @@
+//! The peers: how each is found, its version, how it is prepared, run and cleaned
+//! up after. What is timed is the suites' affair.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::client::Socket;
+use super::options::Options;
+use super::programs::{Programs, Task};
+use super::rounds::{Absent, Row};
+use super::stage::Stage;
+
+mod bare;
+mod bubblewrap;
+mod docker;
+mod oci_runtime;
+mod ounce;
+mod podman;
+mod umoci;
+
+/// Starts a program, isolated in its own way.
+pub(crate) trait Starter {
+    fn row(&self, task: Task) -> Row;
+
+    /// How the server gets its listening socket.
+    fn socket(&self) -> Socket;
+
+    /// The whole command of one start; `port` is for the server.
+    fn command(&self, task: Task, name: &str, port: u16) -> Command;
+
+    /// Stops and removes whatever the start named `name` may have left; untimed.
+    fn clean(&self, _name: &str) {}
+}
+
+/// Packs one static program into a loadable image.
+pub(crate) trait Packer {
+    fn row(&self) -> Row;
+
+    /// Whatever a user has at hand before: untimed.
+    fn prepare(&self, program: &Path, name: &str) -> Result<()>;
+
+    /// The commands, one after the other: timed from the first start to the last end.
+    fn steps(&self, program: &Path, name: &str) -> Vec<Command>;
+
+    /// Takes the image away again; untimed.
+    fn clean(&self, _name: &str) {}
+}
+
+/// All peers, ready to run.
+pub(crate) struct Field {
+    pub(crate) starters: Vec<Box<dyn Starter>>,
+    pub(crate) packers: Vec<Box<dyn Packer>>,
+    pub(crate) no_starters: Vec<Absent>,
+    pub(crate) no_packers: Vec<Absent>,
+    /// Name and version of everybody who is there.
+    pub(crate) versions: Vec<(String, String)>,
+}
+
+/// What a peer's preparation may look at.
+pub(crate) struct Ground<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) stage: &'a Stage,
+    pub(crate) programs: &'a Programs,
+}
+
+impl Field {
+    /// Finds and prepares everybody; who cannot be had is named with the reason.
+    pub(crate) fn gather(ground: &Ground<'_>) -> Result<Field> {
+        let mut field = Field {
+            starters: vec![Box::new(bare::Bare::new(ground))],
+            packers: Vec::new(),
+            no_starters: Vec::new(),
+            no_packers: Vec::new(),
+            versions: Vec::new(),
+        };
+        match ounce::Ounce::prepare(ground, &mut field.versions) {
+            Ok(ounce) => {
+                field.starters.push(Box::new(ounce.clone()));
+                field.packers.push(Box::new(ounce));
+            }
+            Err(error) => {
+                field
+                    .no_starters
+                    .push(Absent::new("ounce", format!("{error:#}")));
+                field
+                    .no_packers
+                    .push(Absent::new("ounce", format!("{error:#}")));
+            }
+        }
+        bubblewrap::join(ground, &mut field);
+        oci_runtime::join(ground, &mut field);
+        podman::join(ground, &mut field);
+        docker::join(ground, &mut field);
+        umoci::join(ground, &mut field);
+        Ok(field)
+    }
+
+    fn start(&mut self, starter: impl Starter + 'static) {
+        self.starters.push(Box::new(starter));
+    }
+
+    fn pack(&mut self, packer: impl Packer + 'static) {
+        self.packers.push(Box::new(packer));
+    }
+
+    fn version(&mut self, name: &str, version: Option<String>) {
+        self.versions.push((
+            name.to_owned(),
+            version.unwrap_or_else(|| "version unknown".to_owned()),
+        ));
+    }
+}
+
+/// A program on the `PATH`, or where Debian keeps the administrator's.
+fn find(name: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|folder| folder.join(name))
+        .find(|file| is_program(file))
+        .with_context(|| format!("{name} is not installed"))
+}
+
+fn is_program(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+}
+
+/// Runs a preparing or cleaning command to its end; its stdout, or what it said
+/// as the error.
+fn run(command: &mut Command) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("starting {}", command.get_program().display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "{:?} ended with {}: {}",
+        command.get_program(),
+        output.status,
+        said.trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A build context for docker and podman: the program and the three lines a user
+/// would write.
+fn context(folder: &Path, program: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let target = folder.join("app");
+    fs::copy(program, &target).with_context(|| format!("copying {}", program.display()))?;
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o755))?;
+    fs::write(
+        folder.join("Dockerfile"),
+        "FROM scratch\nCOPY app /app\nUSER 65532\nENTRYPOINT [\"/app\"]\n",
+    )?;
+    Ok(())
+}
+
+/// Root file systems with nothing but the program and the folders that mounts need.
+fn root_file_system(ground: &Ground<'_>, task: Task) -> Result<PathBuf> {
+    let root = ground.stage.subfolder(&format!("rootfs/{}", task.name()))?;
+    for folder in ["proc", "dev"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    let app = root.join("app");
+    if !app.exists() {
+        fs::copy(ground.programs.of(task), &app)?;
+        fs::set_permissions(&app, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(root)
+}
+
+/// What the programs are given: the server learns of its socket by its environment,
+/// or of its port by its argument.
+fn arguments(task: Task, socket: Socket, port: u16) -> Vec<String> {
+    match (task, socket) {
+        (Task::Http, Socket::OwnPort) => vec!["--port".to_owned(), port.to_string()],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,103 @@
+//! ounce itself, as shipped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{Ground, Packer, Socket, Starter, Task, run};
+use crate::bench::host;
+use crate::bench::rounds::Row;
+
+/// The shipped binary, with a store of its own.
+#[derive(Debug, Clone)]
+pub(super) struct Ounce {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Ounce {
+    /// Packs the programs to start, once.
+    pub(super) fn prepare(
+        ground: &Ground<'_>,
+        versions: &mut Vec<(String, String)>,
+    ) -> Result<Ounce> {
+        let ounce = Ounce {
+            program: ground.programs.ounce.clone(),
+            folder: ground.stage.subfolder("ounce")?,
+        };
+        let bytes = fs::metadata(&ounce.program)?.len();
+        let version =
+            host::version(&ounce.program, &["--version"]).context("ounce --version failed")?;
+        versions.push(("ounce".to_owned(), format!("{version}, {bytes} bytes")));
+        for task in Task::ALL {
+            run(ounce
+                .command("start")
+                .arg("build")
+                .arg(ground.programs.of(task))
+                .args(["-t", task.name()]))?;
+        }
+        Ok(ounce)
+    }
+
+    fn store(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn command(&self, store: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--store").arg(self.store(store)).arg("--quiet");
+        command
+    }
+}
+
+impl Starter for Ounce {
+    fn row(&self, task: Task) -> Row {
+        let title = match task {
+            Task::Line => "ounce run",
+            Task::Http => "ounce run -p",
+        };
+        let remark = "the image from the store; namespaces, read-only root, no capabilities, seccomp list; \
+                      a private network, the socket is handed in";
+        Row::new("ounce", title, remark)
+    }
+
+    fn socket(&self) -> Socket {
+        Socket::OwnPort
+    }
+
+    fn command(&self, task: Task, _: &str, port: u16) -> Command {
+        let mut command = self.command("start");
+        command.args(["run", task.name()]);
+        if task == Task::Http {
+            command.args(["-p", &format!("127.0.0.1:{port}")]);
+        }
+        command
+    }
+}
+
+impl Packer for Ounce {
+    fn row(&self) -> Row {
+        Row::new(
+            "ounce",
+            "ounce build",
+            "reads the ELF, gzip by libdeflate's best level, into an empty store",
+        )
+    }
+
+    fn prepare(&self, _: &Path, name: &str) -> Result<()> {
+        // An empty store each time: nothing can be found there already.
+        Ok(fs::create_dir_all(self.store(name))?)
+    }
+
+    fn steps(&self, program: &Path, name: &str) -> Vec<Command> {
+        let mut command = self.command(name);
+        command.arg("build").arg(program).args(["-t", "packed"]);
+        vec![command]
+    }
+
+    fn clean(&self, name: &str) {
+        let _ = fs::remove_dir_all(self.store(name));
+    }
+}

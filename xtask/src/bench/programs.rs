@@ -1,0 +1,124 @@
+//! The programs that are started and packed: the same files for everybody.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::options::Options;
+use super::stage::Stage;
+use crate::dist;
+
+/// Static programs for this machine.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    /// Prints one line and exits.
+    pub(crate) line: PathBuf,
+    /// The project's own HTTP server.
+    pub(crate) httpd: PathBuf,
+    /// `ounce` as shipped: a contender, and the large program that is packed.
+    pub(crate) ounce: PathBuf,
+}
+
+impl Programs {
+    /// Compiles what is not given.
+    pub(crate) fn make(options: &Options, stage: &Stage) -> Result<Programs> {
+        let programs = Programs {
+            line: line(stage)?,
+            httpd: match &options.httpd {
+                Some(path) => path.clone(),
+                None => httpd()?,
+            },
+            ounce: match &options.ounce {
+                Some(path) => path.clone(),
+                None => dist::build(dist::HOST_TARGET)?,
+            },
+        };
+        for path in [&programs.line, &programs.httpd, &programs.ounce] {
+            dist::check_static(path)?;
+        }
+        Ok(programs)
+    }
+
+    /// The program of a task.
+    pub(crate) fn of(&self, task: Task) -> &Path {
+        match task {
+            Task::Line => &self.line,
+            Task::Http => &self.httpd,
+        }
+    }
+}
+
+/// What a started program shall do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Print one line and exit.
+    Line,
+    /// Answer one HTTP request.
+    Http,
+}
+
+impl Task {
+    pub(crate) const ALL: [Task; 2] = [Task::Line, Task::Http];
+
+    /// Name of its image, bundle and folder.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Task::Line => "line",
+            Task::Http => "httpd",
+        }
+    }
+}
+
+fn line(stage: &Stage) -> Result<PathBuf> {
+    let source = root().join("bench/programs/line.rs");
+    let program = stage.folder().join("line");
+    let status = Command::new("rustc")
+        .args([
+            "--edition=2024",
+            "-O",
+            "-Cpanic=abort",
+            "-Cstrip=symbols",
+            "--target",
+            dist::HOST_TARGET,
+            "-o",
+        ])
+        .args([&program, &source])
+        .status()
+        .context("starting rustc")?;
+    ensure!(
+        status.success(),
+        "rustc did not compile {}",
+        source.display()
+    );
+    Ok(program)
+}
+
+fn httpd() -> Result<PathBuf> {
+    let folder = root().join("apps/httpd");
+    if !folder.join("Cargo.toml").exists() {
+        bail!("there is no apps/httpd here; give a static server by --httpd FILE");
+    }
+    let status = Command::new("cargo")
+        .args(["build", "--release", "--target", dist::HOST_TARGET])
+        .current_dir(&folder)
+        .env_remove("CARGO_TARGET_DIR")
+        .status()
+        .context("starting cargo")?;
+    ensure!(status.success(), "cargo did not build {}", folder.display());
+    let release = folder
+        .join("target")
+        .join(dist::HOST_TARGET)
+        .join("release");
+    ["ounce-httpd", "httpd"]
+        .iter()
+        .map(|name| release.join(name))
+        .find(|path| path.is_file())
+        .with_context(|| format!("no program in {}", release.display()))
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_owned()
+}

@@ -1,0 +1,4 @@
+//! The suites: what is measured, one module each.
+
+pub(crate) mod build;
+pub(crate) mod start;
