@@ -1,2 +1,32 @@
 //! Source or a ready binary to an image.
+//!
+//! [`plan`] looks at a path and decides everything: the [`Recipe`] is data.
+//! [`execute`] does what it says. Neither reads a clock or the environment,
+//! and every walk is in order: the same input gives the same digest.
+//! What an image weighs, and of what, is `weigh`'s; showing it is `cli`'s.
 #![forbid(unsafe_code)]
+
+mod assemble;
+pub mod base;
+mod cargo;
+mod compile;
+pub mod config;
+mod event;
+mod profile;
+mod program;
+mod recipe;
+pub mod settings;
+pub mod site;
+mod target;
+
+pub use assemble::{Budget, BuildError, Built, BuiltImage, SOCKET_ACTIVATION, execute};
+pub use cargo::{ProjectError, Toolchain};
+pub use compile::{CompileError, Saved};
+pub use event::Event;
+pub use profile::{By, Flag, ProfileError};
+pub use program::ProgramError;
+pub use recipe::{
+    CargoRecipe, Found, ImageRecipe, PlanError, ProgramRecipe, ProgramSource, Recipe, Request, plan,
+};
+pub use settings::{Measure, Settings};
+pub use target::{Linking, TargetError};

@@ -1,0 +1,134 @@
+//! Compiles `apps/httpd`, a workspace of its own, for each architecture whose
+//! target is installed, so that `base` can embed it. One that cannot be built
+//! is left out with its reason: a folder image then fails with that reason,
+//! and everything else works.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// OCI's name of an architecture, and the targets that would do, best first.
+const ARCHITECTURES: [(&str, [&str; 2]); 2] = [
+    (
+        "amd64",
+        ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"],
+    ),
+    (
+        "arm64",
+        ["aarch64-unknown-linux-gnu", "aarch64-unknown-linux-musl"],
+    ),
+];
+
+fn main() {
+    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../..");
+    let out = PathBuf::from(variable("OUT_DIR"));
+    println!("cargo::rerun-if-changed=build.rs");
+    let httpd = root.join("apps/httpd");
+    for path in ["src", "Cargo.toml", "Cargo.lock", "build.rs", ".cargo"] {
+        watch(&httpd.join(path));
+    }
+    for path in ["crates/http/src", "crates/linux/src"] {
+        watch(&root.join(path));
+    }
+    let mut table = String::from("&[\n");
+    for (architecture, targets) in ARCHITECTURES {
+        let built = match targets.into_iter().find(|target| installed(target)) {
+            Some(target) => build(&httpd, &out, target, architecture),
+            None => Err(format!("rustup target add {}", targets[1])),
+        };
+        let _ = match built {
+            Ok(path) => writeln!(
+                table,
+                "    ({architecture:?}, Ok(include_bytes!({:?}))),",
+                path.display().to_string()
+            ),
+            Err(reason) => writeln!(table, "    ({architecture:?}, Err({reason:?})),"),
+        };
+    }
+    table.push_str("]\n");
+    fs::write(out.join("httpd.rs"), table).expect("OUT_DIR can be written");
+}
+
+fn variable(name: &str) -> OsString {
+    env::var_os(name).unwrap_or_else(|| panic!("cargo sets {name} for build scripts"))
+}
+
+/// Only what exists: a path that does not would compile anew every time.
+fn watch(path: &Path) {
+    if path.exists() {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+}
+
+fn installed(target: &str) -> bool {
+    let output = Command::new(variable("RUSTC"))
+        .args(["--print", "target-libdir", "--target", target])
+        .output();
+    output.is_ok_and(|output| {
+        Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+    })
+}
+
+fn build(httpd: &Path, out: &Path, target: &str, architecture: &str) -> Result<PathBuf, String> {
+    if !httpd.join("Cargo.toml").exists() {
+        return Err("compile ounce from a checkout that has apps/httpd".to_owned());
+    }
+    let target_dir = out.join("httpd");
+    let mut cargo = Command::new(variable("CARGO"));
+    cargo
+        .current_dir(httpd)
+        .args(["build", "--release", "--quiet", "--target", target])
+        .arg("--target-dir")
+        .arg(&target_dir);
+    if httpd.join("Cargo.lock").exists() {
+        cargo.arg("--locked");
+    }
+    // What the outer cargo, or clippy through it, sets for this crate is not
+    // meant for a program without standard library.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let foreign = text.starts_with("CARGO_PROFILE_")
+            || text.starts_with("CARGO_CFG_")
+            || text.starts_with("CARGO_FEATURE_")
+            || text.starts_with("CARGO_TARGET_")
+            || text.starts_with("CARGO_BUILD_")
+            || matches!(
+                text.as_ref(),
+                "CARGO_ENCODED_RUSTFLAGS"
+                    | "RUSTFLAGS"
+                    | "RUSTC_WORKSPACE_WRAPPER"
+                    | "RUSTC_WRAPPER"
+                    | "RUSTC_LINKER"
+                    | "CLIPPY_ARGS"
+                    | "TARGET"
+                    | "HOST"
+                    | "PROFILE"
+                    | "OPT_LEVEL"
+                    | "DEBUG"
+            );
+        if foreign {
+            cargo.env_remove(&name);
+        }
+    }
+    let output = cargo
+        .output()
+        .map_err(|error| format!("start cargo: {error}"))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        for line in stderr.lines() {
+            println!("cargo::warning=httpd for {target}: {line}");
+        }
+        let reason = stderr
+            .lines()
+            .find(|line| line.starts_with("error"))
+            .unwrap_or("cargo build failed");
+        return Err(format!("mend apps/httpd, which did not compile: {reason}"));
+    }
+    let from = target_dir.join(target).join("release/httpd");
+    let to = out.join(format!("httpd-{architecture}"));
+    fs::copy(&from, &to).map_err(|error| format!("find {}: {error}", from.display()))?;
+    Ok(to)
+}

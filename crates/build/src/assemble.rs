@@ -1,0 +1,440 @@
+//! Does what a recipe says: programs, layer, configuration, manifest, index.
+//! The name is given last, so that a failure leaves no image behind.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions};
+use ounce_oci::model::{Descriptor, MediaType};
+use ounce_oci::store::{StoreError, StoreWriter};
+use ounce_oci::{Platform, Reference, Store};
+use serde::Serialize;
+
+use crate::Event;
+use crate::base::{self, BaseError};
+use crate::compile::{self, CompileError, Saved};
+use crate::profile::Flag;
+use crate::program::{self, ProgramError};
+use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
+use crate::settings::parse_user;
+
+/// The label of a program that takes a listening socket (`LISTEN_FDS`).
+pub const SOCKET_ACTIVATION: &str = "io.ounce.socket-activation";
+
+/// An image that was built.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// Its name.
+    pub reference: Reference,
+    /// The manifest's descriptor, or the index's if there are several platforms.
+    pub descriptor: Descriptor,
+    /// One per platform, in the order asked.
+    pub images: Vec<BuiltImage>,
+    /// The budget and by how much it is exceeded, if one was set.
+    pub budget: Option<Budget>,
+}
+
+/// One platform's image.
+#[derive(Debug, Clone)]
+pub struct BuiltImage {
+    /// For which platform.
+    pub platform: Platform,
+    /// The manifest's descriptor.
+    pub manifest: Descriptor,
+    /// Bytes of manifest, configuration and layer together.
+    pub pulled_bytes: u64,
+    /// Bytes of the compressed layer.
+    pub layer_bytes: u64,
+    /// Bytes of the configuration.
+    pub config_bytes: u64,
+    /// Bytes of the program, not compressed.
+    pub program_bytes: u64,
+    /// The profile's size flags and who chose each; empty unless compiled.
+    pub flags: Vec<Flag>,
+    /// What the flags that ounce added saved, as far as it was measured.
+    pub saved: Vec<Saved>,
+    /// Files by their bytes, not compressed, heaviest first.
+    pub heaviest: Vec<(String, u64)>,
+}
+
+/// Whether the image keeps within its budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Budget {
+    /// The budget.
+    pub budget_bytes: u64,
+    /// The heaviest platform's bytes to pull.
+    pub pulled_bytes: u64,
+    /// How many too many; 0 if it is kept.
+    pub over_bytes: u64,
+}
+
+/// The image could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Compiling.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// What ounce carries or the host lends.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// A file changed or went since the recipe was made.
+    #[error("reading {}", path.display())]
+    Read {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Two files for one place.
+    #[error("two files are meant for /{0}")]
+    Twice(String),
+    /// The store.
+    #[error("writing the image")]
+    Store(#[from] StoreError),
+}
+
+impl BuildError {
+    /// What to do about it.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Compile(error) => error.hints(),
+            Self::Program(error) => error.hints(),
+            Self::Base(error) => error.hints(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The configuration as it is written: only what is used, keys in one order.
+/// (`oci-spec` keeps labels in a hash map, whose order differs each time.)
+#[derive(Serialize)]
+struct ConfigDocument<'a> {
+    architecture: &'a str,
+    os: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<&'a str>,
+    config: RunConfig<'a>,
+    rootfs: RootFs,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RunConfig<'a> {
+    entrypoint: [&'a str; 1],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    cmd: &'a [String],
+    user: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    env: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    exposed_ports: BTreeMap<&'a str, Empty>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    working_dir: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+struct RootFs {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    diff_ids: [String; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest<'a> {
+    schema_version: u8,
+    media_type: &'static str,
+    config: &'a Descriptor,
+    layers: [&'a Descriptor; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index {
+    schema_version: u8,
+    media_type: &'static str,
+    manifests: Vec<IndexEntry>,
+}
+
+#[derive(Serialize)]
+struct IndexEntry {
+    #[serde(flatten)]
+    manifest: Descriptor,
+    platform: IndexPlatform,
+}
+
+#[derive(Serialize)]
+struct IndexPlatform {
+    architecture: String,
+    os: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<String>,
+}
+
+const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+
+/// A program as it will stand in the image.
+struct Ready {
+    bytes: Vec<u8>,
+    takes_listen_fds: bool,
+    flags: Vec<Flag>,
+    saved: Vec<Saved>,
+}
+
+/// Does what `recipe` says, and names the image in `store`.
+///
+/// # Errors
+/// The first step that fails; the name in the store is as it was then.
+pub fn execute(
+    recipe: &Recipe,
+    store: &Store,
+    on: &mut dyn FnMut(Event),
+) -> Result<Built, BuildError> {
+    let mut programs = Vec::new();
+    for program in &recipe.programs {
+        programs.push((&program.platform, ready(program, recipe, on)?));
+    }
+    let shared = shared_entries(&recipe.image)?;
+    let mut writer = store.write()?;
+    let mut images = Vec::new();
+    for (platform, program) in programs {
+        on(Event::Packing {
+            platform: platform.clone(),
+        });
+        images.push(image(recipe, platform, program, &shared, &mut writer)?);
+    }
+    let descriptor = match &images[..] {
+        [image] => image.manifest.clone(),
+        images => {
+            let index = Index {
+                schema_version: 2,
+                media_type: INDEX_TYPE,
+                manifests: images.iter().map(index_entry).collect(),
+            };
+            writer.json(MediaType::ImageIndex, &index)?
+        }
+    };
+    writer.commit(&recipe.reference, &descriptor)?;
+    let heaviest = images.iter().map(|image| image.pulled_bytes).max().unwrap_or(0);
+    let budget = recipe.budget_bytes.map(|budget_bytes| Budget {
+        budget_bytes,
+        pulled_bytes: heaviest,
+        over_bytes: heaviest.saturating_sub(budget_bytes),
+    });
+    Ok(Built {
+        reference: recipe.reference.clone(),
+        descriptor,
+        images,
+        budget,
+    })
+}
+
+fn ready(
+    program: &ProgramRecipe,
+    recipe: &Recipe,
+    on: &mut dyn FnMut(Event),
+) -> Result<Ready, BuildError> {
+    let wanted = Some(&program.platform);
+    let (path, bytes, flags, saved) = match &program.from {
+        ProgramSource::File(path) => (path.clone(), program::read(path)?, Vec::new(), Vec::new()),
+        ProgramSource::Httpd => {
+            let bytes = base::httpd(&program.platform)?.to_vec();
+            ("httpd".into(), bytes, Vec::new(), Vec::new())
+        }
+        ProgramSource::Cargo(cargo) => {
+            on(Event::Compiling {
+                bin: cargo.bin.clone(),
+                target: cargo.target.clone(),
+            });
+            let empty = crate::cargo::Toolchain::new([]);
+            let toolchain = recipe.toolchain.as_ref().unwrap_or(&empty);
+            let (path, bytes) = compile::compile(cargo, toolchain, on)?;
+            // Refused before anything is measured: that would be time for nothing.
+            program::check(&path, &bytes, wanted)?;
+            let saved = compile::measure(cargo, toolchain, &bytes, on)?;
+            (path, bytes, cargo.flags.clone(), saved)
+        }
+    };
+    let (facts, _) = program::check(&path, &bytes, wanted)?;
+    Ok(Ready {
+        bytes,
+        takes_listen_fds: facts.takes_listen_fds,
+        flags,
+        saved,
+    })
+}
+
+/// What stands beside the program, the same on every platform.
+fn shared_entries(image: &ImageRecipe) -> Result<Vec<Entry>, BuildError> {
+    let mut entries = Vec::new();
+    entries.extend(base::certificates(&image.ca_certificates)?);
+    entries.extend(base::zones(&image.timezones)?);
+    if image.passwd {
+        // The recipe wrote the user itself, so it reads.
+        let (uid, gid) = parse_user(&image.user).unwrap_or((65532, 65532));
+        entries.extend(base::passwd(uid, gid));
+    }
+    if image.tmp {
+        entries.push(base::tmp());
+    }
+    for file in &image.files {
+        let path = file.to.trim_start_matches('/').to_owned();
+        let bytes = std::fs::read(&file.from).map_err(|source| BuildError::Read {
+            path: file.from.clone(),
+            source,
+        })?;
+        entries.push(base::file(path, file.mode.unwrap_or(0o644), bytes));
+    }
+    for file in image.site.iter().flat_map(|site| &site.files) {
+        check_unchanged(&file.from, file.link.is_some(), file.bytes)?;
+        entries.push(Entry {
+            path: format!("{}/{}", base::SITE_ROOT, file.path),
+            kind: match &file.link {
+                Some(target) => EntryKind::Symlink(target.clone()),
+                None => EntryKind::File(Content::Host(file.from.clone())),
+            },
+            mode: match (&file.link, file.executable) {
+                (Some(_), _) => 0o777,
+                (None, true) => 0o755,
+                (None, false) => 0o644,
+            },
+            uid: 0,
+            gid: 0,
+        });
+    }
+    Ok(entries)
+}
+
+/// A file that went, or became something else, since the walk.
+fn check_unchanged(path: &Path, link: bool, bytes: u64) -> Result<(), BuildError> {
+    let failed = |source| BuildError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = std::fs::symlink_metadata(path).map_err(failed)?;
+    let same = match link {
+        true => metadata.is_symlink(),
+        false => metadata.is_file() && metadata.len() == bytes,
+    };
+    match same {
+        true => Ok(()),
+        false => Err(failed(std::io::Error::other("it changed while it was packed"))),
+    }
+}
+
+fn image(
+    recipe: &Recipe,
+    platform: &Platform,
+    program: Ready,
+    shared: &[Entry],
+    writer: &mut StoreWriter<'_>,
+) -> Result<BuiltImage, BuildError> {
+    let name = recipe.image.entrypoint.trim_start_matches('/');
+    let program_bytes = program.bytes.len() as u64;
+    let mut entries = vec![base::file(name, 0o755, program.bytes)];
+    entries.extend_from_slice(shared);
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    if let Some(pair) = entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
+        return Err(BuildError::Twice(pair[0].path.clone()));
+    }
+    let options = LayerOptions {
+        compression: recipe.compression,
+        mtime: recipe.mtime,
+    };
+    let layer = writer.layer(&entries, options)?;
+    let config = config(&recipe.image, platform, program.takes_listen_fds, layer.diff_id.to_string());
+    let config = writer.json(MediaType::ImageConfig, &config)?;
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: MANIFEST_TYPE,
+        config: &config,
+        layers: [&layer.descriptor],
+    };
+    let manifest = writer.json(MediaType::ImageManifest, &manifest)?;
+    Ok(BuiltImage {
+        platform: platform.clone(),
+        pulled_bytes: manifest.size() + config.size() + layer.descriptor.size(),
+        manifest,
+        layer_bytes: layer.descriptor.size(),
+        config_bytes: config.size(),
+        program_bytes,
+        flags: program.flags,
+        saved: program.saved,
+        heaviest: heaviest(&entries),
+    })
+}
+
+fn heaviest(entries: &[Entry]) -> Vec<(String, u64)> {
+    let mut files: Vec<(String, u64)> = entries
+        .iter()
+        .filter_map(|entry| match &entry.kind {
+            EntryKind::File(Content::Bytes(bytes)) => {
+                Some((entry.path.clone(), bytes.len() as u64))
+            }
+            EntryKind::File(Content::Host(path)) => {
+                let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+                Some((entry.path.clone(), bytes))
+            }
+            _ => None,
+        })
+        .collect();
+    files.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    files.truncate(10);
+    files
+}
+
+fn config<'a>(
+    image: &'a ImageRecipe,
+    platform: &'a Platform,
+    takes_listen_fds: bool,
+    diff_id: String,
+) -> ConfigDocument<'a> {
+    let mut labels: BTreeMap<&str, &str> = image
+        .labels
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    if takes_listen_fds {
+        labels.entry(SOCKET_ACTIVATION).or_insert("1");
+    }
+    ConfigDocument {
+        architecture: &platform.architecture,
+        os: &platform.os,
+        variant: platform.variant.as_deref(),
+        config: RunConfig {
+            entrypoint: [&image.entrypoint],
+            cmd: &image.args,
+            user: &image.user,
+            env: image.env.iter().map(|(key, value)| format!("{key}={value}")).collect(),
+            exposed_ports: image.ports.iter().map(|port| (port.as_str(), Empty {})).collect(),
+            working_dir: image.workdir.as_deref(),
+            labels,
+        },
+        rootfs: RootFs {
+            kind: "layers",
+            diff_ids: [diff_id],
+        },
+    }
+}
+
+fn index_entry(image: &BuiltImage) -> IndexEntry {
+    let platform = image.platform.clone();
+    IndexEntry {
+        manifest: image.manifest.clone(),
+        platform: IndexPlatform {
+            architecture: platform.architecture,
+            os: platform.os,
+            variant: platform.variant,
+        },
+    }
+}
