@@ -30,7 +30,8 @@ cargo xtask TASK
   tidy [--quick]               the laws of the house; --quick leaves out size budgets
   setup [--check]              Rust targets and Debian packages; --check only tells
   licences                     the dependency tree against deny.toml
-  judges                       skopeo, umoci, podman, docker, runc on the images we write
+  judges [OUNCE]               skopeo, umoci, podman, docker, runc on the images that
+                               the shipped ounce, or this one, writes
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
   bench [--help]               ounce against its peers; writes docs/benchmarks.md";
@@ -62,18 +63,20 @@ fn run(arguments: &[String]) -> Result<()> {
         ["setup", "--check"] => setup::setup(true),
         ["licences"] => licences::check(&house),
         ["figures"] => figures::fill(&house),
-        ["judges"] => {
-            setup::setup(false)?;
-            let program = dist::build(dist::HOST_TARGET)?;
-            let mut tally = tally::Tally::default();
-            let result = judges::run(&house, &program, &mut tally);
-            println!("{tally}");
-            result
-        }
+        ["judges"] => judged(&house, &dist::build(dist::HOST_TARGET)?),
+        ["judges", ounce] => judged(&house, &std::path::absolute(ounce)?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())
         }
         other => bail!("there is no task `{}`\n\n{USAGE}", other.join(" ")),
     }
+}
+
+fn judged(house: &House, ounce: &std::path::Path) -> Result<()> {
+    setup::setup(false)?;
+    let mut tally = tally::Tally::default();
+    let result = judges::run(house, ounce, &mut tally);
+    println!("{tally}");
+    result
 }
