@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::Path;
 
+use oci_spec::image::ImageManifestBuilder;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{Archive, ArchiveError, ArchiveWriter};
@@ -15,8 +16,8 @@ use crate::layer::read::{Bounded, decompress, sniff};
 use crate::layer::write::LayerWriter;
 use crate::layer::{Compression, LayerError};
 use crate::model::{
-    DOCUMENT_LIMIT, Descriptor, ImageConfiguration, ImageManifest, MediaType, Role, canonical_json,
-    descriptor, from_json, role,
+    DOCUMENT_LIMIT, Descriptor, ImageConfiguration, MediaType, Role, canonical_json, descriptor,
+    from_json, role,
 };
 use crate::sink::Sink;
 use crate::store::StoreError;
@@ -81,8 +82,13 @@ pub(crate) fn read(
     }
     let digest = sink.put(&bytes)?;
     let config = descriptor(MediaType::ImageConfig, &digest, bytes.len() as u64);
-    let mut manifest = ImageManifest::default_with(config, layers);
-    manifest.set_media_type(Some(MediaType::ImageManifest));
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(2_u32)
+        .media_type(MediaType::ImageManifest)
+        .config(config)
+        .layers(layers)
+        .build()
+        .map_err(|error| content(archive, error.to_string()))?;
     let bytes = canonical_json(&manifest).map_err(|source| ArchiveError::Json {
         path: archive.path().to_owned(),
         member: "manifest.json".to_owned(),
@@ -94,22 +100,6 @@ pub(crate) fn read(
         &digest,
         bytes.len() as u64,
     ))
-}
-
-/// `oci-spec` gives manifests no default.
-trait DefaultWith {
-    fn default_with(config: Descriptor, layers: Vec<Descriptor>) -> Self;
-}
-
-impl DefaultWith for ImageManifest {
-    fn default_with(config: Descriptor, layers: Vec<Descriptor>) -> Self {
-        oci_spec::image::ImageManifestBuilder::default()
-            .schema_version(2_u32)
-            .config(config)
-            .layers(layers)
-            .build()
-            .expect("every required field is set")
-    }
 }
 
 fn content(archive: &Archive, why: String) -> StoreError {

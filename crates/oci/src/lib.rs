@@ -1,6 +1,6 @@
 //! OCI images: digests, names, layers, the store and its archives.
 //!
-//! The one noun is [`Image`](image::Image), which can live in many places:
+//! The one noun is [`Image`], which can live in many places:
 //! ounce's own store, an OCI layout folder, an OCI or a docker archive. This
 //! is the only crate that hashes. It leaves the meaning of files to `rootfs`.
 #![forbid(unsafe_code)]

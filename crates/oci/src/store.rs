@@ -103,6 +103,9 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
+    /// A document to be written has no form in JSON.
+    #[error("writing a document as JSON")]
+    Json(#[source] serde_json::Error),
     /// A document contradicts itself.
     #[error("{what} {digest}: {why}")]
     Invalid {
@@ -354,7 +357,7 @@ impl Store {
     /// # Errors
     /// No such name.
     pub fn tag(&self, from: &Reference, to: &Reference) -> Result<(), StoreError> {
-        let name = storable(to)?;
+        let name = storable(to);
         let _held_off = self.lock(Mode::Shared)?;
         self.change_index(|index| {
             let at = find_in(index, from)?;
@@ -596,13 +599,13 @@ pub(crate) fn unnamed(descriptor: &Descriptor) -> Descriptor {
 }
 
 /// The text of a name as the store keeps it: with a tag, without a digest.
-fn storable(reference: &Reference) -> Result<String, StoreError> {
-    Ok(Reference {
+fn storable(reference: &Reference) -> String {
+    Reference {
         name: reference.name.clone(),
         tag: Some(reference.tag.clone().unwrap_or_else(|| "latest".to_owned())),
         digest: None,
     }
-    .to_string())
+    .to_string()
 }
 
 /// The place in the index of what a reference means.
@@ -703,11 +706,7 @@ impl StoreWriter<'_> {
         media_type: MediaType,
         document: &T,
     ) -> Result<Descriptor, StoreError> {
-        let bytes = canonical_json(document).map_err(|source| StoreError::Document {
-            what: "document",
-            digest: Digest::of(b""),
-            source,
-        })?;
+        let bytes = canonical_json(document).map_err(StoreError::Json)?;
         if bytes.len() as u64 > DOCUMENT_LIMIT {
             return Err(BlobError::TooLarge {
                 digest: Digest::of(&bytes),
@@ -744,7 +743,7 @@ impl StoreWriter<'_> {
     /// # Errors
     /// The lock is held past the timeout, or the disk refuses.
     pub fn commit(mut self, reference: &Reference, root: &Descriptor) -> Result<(), StoreError> {
-        let name = storable(reference)?;
+        let name = storable(reference);
         self.sink.sync()?;
         self.store.change_index(|index| {
             layout::set_name(index, &name, &unnamed(root));

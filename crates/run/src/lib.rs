@@ -7,6 +7,7 @@
 
 pub mod failure;
 pub mod host;
+pub mod image;
 pub mod lifecycle;
 pub mod plan;
 pub mod proxy;

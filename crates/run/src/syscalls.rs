@@ -111,7 +111,6 @@ const REFUSED: &[&[u32]] = &[
         nr::__NR_create_module,
         nr::__NR_get_kernel_syms,
         nr::__NR_query_module,
-
         nr::__NR_uretprobe,
         nr::__NR_vserver,
     ],

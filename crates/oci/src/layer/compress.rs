@@ -16,8 +16,11 @@ use super::Compression;
 /// costs 18 bytes of frame and an empty window: nothing at this size.
 const MEMBER: usize = 8 << 20;
 
-/// zstd's level: its best without special windows.
-const ZSTD_LEVEL: i32 = 19;
+/// zstd's best level without special windows.
+const ZSTD_BEST: i32 = 19;
+
+/// zstd's level beyond [`BEST_UP_TO`].
+const ZSTD_FAST: i32 = 6;
 
 /// Compresses what is written to it.
 pub(crate) enum Compress<W: Write> {
@@ -36,7 +39,11 @@ impl<W: Write> Compress<W> {
             Compression::None => Self::None(out),
             Compression::Gzip => Self::Gzip(Members::new(out, size)),
             Compression::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)?;
+                let level = match size {
+                    Some(size) if size <= BEST_UP_TO => ZSTD_BEST,
+                    _ => ZSTD_FAST,
+                };
+                let mut encoder = zstd::stream::write::Encoder::new(out, level)?;
                 encoder.set_pledged_src_size(size)?;
                 encoder.include_contentsize(size.is_some())?;
                 Self::Zstd(encoder)
@@ -77,9 +84,9 @@ pub(crate) struct Members<W> {
     any: bool,
 }
 
-/// Level 12 tries everything and takes 20 times as long as level 6 for some
-/// per cent less; a layer beyond this is compressed for speed.
-const BEST_UP_TO: u64 = 64 << 20;
+/// Measured on a busy machine: libdeflate 12 takes 6.6 s for 42 MB, level 6 1.9 s for 154;
+/// zstd 19 takes 26 s and 90 s. A layer beyond this is compressed for speed.
+const BEST_UP_TO: u64 = 16 << 20;
 
 impl<W: Write> Members<W> {
     fn new(out: W, size: Option<u64>) -> Self {

@@ -28,7 +28,7 @@ pub(crate) fn write(
     options: LayerOptions,
 ) -> Result<WrittenLayer, LayerError> {
     let entries = ordered(entries)?;
-    let size = tar_size(&entries)?;
+    let size = tar_size(&entries, options.mtime)?;
     let scratch = sink.scratch()?;
     let mut layer = LayerWriter::new(scratch, options.compression, Some(size))?;
     let mut head = Vec::with_capacity(2 * BLOCK);
@@ -172,7 +172,7 @@ fn check_path(path: &str, told: &str) -> Result<(), LayerError> {
     })
 }
 
-fn tar_size(entries: &[&Entry]) -> Result<u64, LayerError> {
+fn tar_size(entries: &[&Entry], mtime: u64) -> Result<u64, LayerError> {
     let mut size = 2 * BLOCK as u64;
     for entry in entries {
         let content = match &entry.kind {
@@ -190,7 +190,7 @@ fn tar_size(entries: &[&Entry]) -> Result<u64, LayerError> {
                 size: content,
                 file: None,
             },
-            0,
+            mtime,
             &mut head,
         );
         size += head.len() as u64;
