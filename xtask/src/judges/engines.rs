@@ -119,8 +119,21 @@ fn podman(case: &Case<'_>, form: &str) -> Result<()> {
     let id = text.trim();
     let port = free_port()?;
     let variable = format!("PORT={port}");
+    // Its default raises limits, which not every root may.
     serves(
-        &mut storage.podman(&["run", "--rm", "--network", "host", "--env", &variable, id]),
+        &mut storage.podman(&[
+            "run",
+            "--rm",
+            "--ulimit",
+            "nofile=1024:1024",
+            "--ulimit",
+            "nproc=1024:1024",
+            "--network",
+            "host",
+            "--env",
+            &variable,
+            id,
+        ]),
         port,
     )
 }
