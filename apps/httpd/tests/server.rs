@@ -402,7 +402,7 @@ fn sigterm_under_load_loses_no_answer_and_ends_with_0() {
 }
 
 #[test]
-fn as_pid_1_it_stops_at_sigterm_and_reaps() {
+fn as_pid_1_it_stops_at_sigterm() {
     // Needs the right to make a PID namespace.
     let probe = Command::new("unshare")
         .args(["-p", "--fork", "true"])
