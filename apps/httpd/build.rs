@@ -9,14 +9,14 @@ fn main() {
     // With rust-lld as linker (.cargo/config.toml) options are the linker's own;
     // else a C compiler drives it.
     let arguments: &[&str] = if flags.contains("rust-lld") {
-        &["-static", "--gc-sections", "--no-eh-frame-hdr", "--build-id=none", "-znognustack"]
+        &["-static", "--gc-sections", "--no-eh-frame-hdr", "--build-id=none", "-znosectionheader"]
     } else {
         &[
             "-static",
             "-no-pie",
             "-nostartfiles",
             "-nostdlib",
-            "-Wl,--gc-sections,--no-eh-frame-hdr,--build-id=none,-z,nognustack",
+            "-Wl,--gc-sections,--no-eh-frame-hdr,--build-id=none",
         ]
     };
     for argument in arguments {

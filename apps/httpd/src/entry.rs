@@ -77,6 +77,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 
 /// A list of C strings that ends with a null, as the kernel puts it on the stack.
 #[derive(Clone, Copy)]
+#[repr(transparent)]
 pub(crate) struct Strings(*const *const c_char);
 
 impl Iterator for Strings {

@@ -1,7 +1,7 @@
 //! The listening sockets: handed in (`LISTEN_FDS`), or bound here.
 
 use crate::program::Program;
-use ounce_linux::descriptor;
+use ounce_linux::descriptor::{self, DescriptorSlot};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{
@@ -14,41 +14,42 @@ pub(crate) const MAX_LISTENERS: usize = 4;
 /// The first descriptor handed in (sd_listen_fds(3)).
 const FIRST: u32 = 3;
 
-pub(crate) type Listeners = [Option<OwnedFd>; MAX_LISTENERS];
+pub(crate) type Listeners = [DescriptorSlot; MAX_LISTENERS];
 
 /// Sockets handed in, where the environment says so for this process; else one
 /// on this port, on all addresses.
-pub(crate) fn open(program: &Program, port: u16) -> Result<Listeners, Errno> {
-    let mut listeners = inherited(program)?;
-    if let [first @ None, ..] = &mut listeners {
-        *first = Some(bound(port)?);
+pub(crate) fn open(program: &Program, port: u16, places: &mut Listeners) -> Result<(), Errno> {
+    inherited(program, places)?;
+    if let [first, ..] = places
+        && first.is_empty()
+    {
+        first.put(bound(port)?);
     }
-    for listener in listeners.iter().flatten() {
+    for listener in places.iter().filter_map(DescriptorSlot::get) {
         // Accepted sockets inherit it. Sockets that are not TCP refuse: fine.
         let _ = sockopt::set_tcp_nodelay(listener, true);
     }
-    Ok(listeners)
+    Ok(())
 }
 
-fn inherited(program: &Program) -> Result<Listeners, Errno> {
-    let mut listeners = Listeners::default();
+fn inherited(program: &Program, places: &mut Listeners) -> Result<(), Errno> {
     // The environment may be meant for a parent (sd_listen_fds(3)); in a PID
     // namespace of its own this process is number 1.
     let own = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
     if program.number("LISTEN_PID") != Some(own) {
-        return Ok(listeners);
+        return Ok(());
     }
     let count = program.number("LISTEN_FDS").unwrap_or(0);
-    for (number, place) in (FIRST..FIRST.saturating_add(count)).zip(&mut listeners) {
+    for (number, place) in (FIRST..FIRST.saturating_add(count)).zip(places) {
         let listener = descriptor::inherited(number).ok_or(Errno::BADF)?;
         if !sockopt::socket_acceptconn(&listener)? {
             return Err(Errno::INVAL);
         }
         rustix::io::ioctl_fionbio(&listener, true)?;
         rustix::io::fcntl_setfd(&listener, FdFlags::CLOEXEC)?;
-        *place = Some(listener);
+        place.put(listener);
     }
-    Ok(listeners)
+    Ok(())
 }
 
 /// `[::]` takes IPv4 as well; a kernel without IPv6 gets `0.0.0.0`.

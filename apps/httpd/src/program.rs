@@ -2,9 +2,11 @@
 
 use crate::entry::{self, Strings};
 use core::ffi::CStr;
+use ounce_linux::descriptor::c_str;
 use rustix::fd::BorrowedFd;
 
 /// Arguments, environment and the standard streams.
+#[repr(C)]
 pub struct Program {
     arguments: Strings,
     environment: Strings,
@@ -24,7 +26,7 @@ impl Program {
     pub fn variable(&self, name: &str) -> Option<&'static CStr> {
         self.environment.into_iter().find_map(|entry| {
             let value = entry.to_bytes_with_nul().strip_prefix(name.as_bytes())?;
-            CStr::from_bytes_with_nul(value.strip_prefix(b"=")?).ok()
+            c_str(value.strip_prefix(b"=")?)
         })
     }
 

@@ -17,6 +17,7 @@ use ounce_http::response::{Finish, HEAD_BYTES, Response};
 use ounce_http::route::{self, Route};
 use ounce_http::status::Status;
 use ounce_http::path;
+use ounce_linux::clock::{Clock, seconds};
 use ounce_linux::descriptor::DescriptorSlot;
 use ounce_linux::signal::{self, SIGCHLD, SIGINT, SIGPIPE, SIGTERM, SignalSet};
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -25,7 +26,6 @@ use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, accept_with, recv, send, shutdown};
 use rustix::process::{Resource, Rlimit, WaitOptions, getrlimit, setrlimit, wait};
-use rustix::time::{ClockId, clock_gettime};
 
 /// The table's length: descriptors from here on are turned away with 503.
 const TABLE: usize = 16_384;
@@ -134,6 +134,7 @@ struct Spill {
 
 /// All that a server needs; zero where nothing is used.
 pub(crate) struct Memory {
+    listeners: Listeners,
     slots: [Slot; TABLE],
     spills: [Spill; SPILLS],
     input: [u8; INPUT],
@@ -143,6 +144,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) const ZERO: Self = Self {
+        listeners: [const { DescriptorSlot::EMPTY }; listen::MAX_LISTENERS],
         slots: [const {
             Slot {
                 socket: DescriptorSlot::EMPTY,
@@ -185,15 +187,14 @@ fn run(program: &Program, port: u16, service: &dyn Service) -> Result<(), Errno>
     // sendfile(2) has no MSG_NOSIGNAL: SIGPIPE is blocked and never looked at.
     signal::block(watched.with(SIGPIPE))?;
     let signals = signal::signalfd(watched)?;
-    let listeners = listen::open(program, port)?;
+    let memory = entry::memory().ok_or(Errno::BUSY)?;
+    listen::open(program, port, &mut memory.listeners)?;
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     epoll::add(&epoll, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
-    let memory = entry::memory().ok_or(Errno::BUSY)?;
     let mut server = Server {
         memory,
         service,
         epoll,
-        listeners,
         count: 0,
         max_count: max_connections(),
         highest: 0,
@@ -224,7 +225,6 @@ struct Server<'s> {
     memory: &'static mut Memory,
     service: &'s dyn Service,
     epoll: OwnedFd,
-    listeners: Listeners,
     count: usize,
     max_count: usize,
     /// No slot above it is in use.
@@ -274,10 +274,10 @@ impl Server<'_> {
     }
 
     fn tick(&mut self) {
-        let now = clock_gettime(ClockId::Monotonic).tv_sec as u32;
+        let now = seconds(Clock::Monotonic) as u32;
         if now != self.now || self.swept == 0 {
             self.now = now;
-            self.date = imf_fixdate(clock_gettime(ClockId::Realtime).tv_sec.max(0) as u64);
+            self.date = imf_fixdate(seconds(Clock::Realtime));
         }
     }
 
@@ -298,11 +298,11 @@ impl Server<'_> {
 
     /// Takes no more connections, answers what has come, and closes the rest.
     fn stop(&mut self) {
-        for index in 0..self.listeners.len() {
+        for index in 0..listen::MAX_LISTENERS {
             self.accept(index);
         }
         self.stop_at = Some(self.now + GRACE_SECONDS);
-        self.listeners = Listeners::default();
+        self.memory.listeners.iter_mut().for_each(|slot| drop(slot.take()));
         self.is_paused = false;
         for number in 0..=self.highest {
             // What has arrived but was not looked at yet is still answered.
@@ -321,8 +321,8 @@ impl Server<'_> {
 
     fn resume(&mut self) -> Result<(), Errno> {
         self.is_paused = false;
-        for (index, listener) in self.listeners.iter().enumerate() {
-            if let Some(listener) = listener {
+        for (index, listener) in self.memory.listeners.iter().enumerate() {
+            if let Some(listener) = listener.get() {
                 let data = EventData::new_u64(LISTENER + index as u64);
                 epoll::add(&self.epoll, listener, data, EventFlags::IN)?;
             }
@@ -332,14 +332,14 @@ impl Server<'_> {
 
     fn pause(&mut self) {
         self.is_paused = true;
-        for listener in self.listeners.iter().flatten() {
+        for listener in self.memory.listeners.iter().filter_map(DescriptorSlot::get) {
             let _ = epoll::delete(&self.epoll, listener);
         }
     }
 
     fn accept(&mut self, index: usize) {
         loop {
-            let Some(Some(listener)) = self.listeners.get(index) else {
+            let Some(listener) = self.memory.listeners.get(index).and_then(DescriptorSlot::get) else {
                 return;
             };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -390,6 +390,7 @@ impl Server<'_> {
         let _ = recv(socket, &mut self.memory.input[..], RecvFlags::TRUNC);
     }
 
+    #[inline(never)]
     fn close(&mut self, number: usize) {
         let Some(slot) = self.slot(number) else {
             return;
@@ -439,6 +440,7 @@ impl Server<'_> {
     }
 
     /// Answers with an error and closes.
+    #[inline(never)]
     fn refuse(&mut self, number: usize, status: Status) {
         let mut response = Response::new(&mut self.memory.output);
         response.error(status);
@@ -519,6 +521,7 @@ impl Server<'_> {
             let place = output.get_mut(sent..sent + ANSWER).unwrap_or_default();
             let mut response = Response::new(place);
             let mut is_head = false;
+            let mut is_http11 = true;
             match connection::next(bytes, is_full, &Limits::DEFAULT) {
                 Next::Idle => break,
                 Next::More { send_continue } => {
@@ -539,27 +542,26 @@ impl Server<'_> {
                 }
                 Next::Request(message) => {
                     is_head = message.head.method == Method::Head;
+                    is_http11 = message.head.is_http11;
                     slot.closes = !message.head.keep_alive || self.stop_at.is_some();
                     slot.continued = false;
                     consumed += message.length;
-                    let found = answer(self.service, &message, path, &mut response);
-                    file = found.filter(|_| !is_head);
-                    // RFC 9112 section 9.3: 1.0 clients must be told.
-                    let connection = match (slot.closes, message.head.is_http11) {
-                        (true, _) => Some("close"),
-                        (false, false) => Some("keep-alive"),
-                        (false, true) => None,
-                    };
-                    let finish = Finish { is_head, connection, date: &self.date };
-                    sent += response.finish(&finish);
-                    if file.is_some() {
-                        break;
-                    }
-                    continue;
+                    file = answer(self.service, &message, path, &mut response);
                 }
             }
-            let finish = Finish { is_head, connection: Some("close"), date: &self.date };
-            sent += response.finish(&finish);
+            // RFC 9112 section 9.3: 1.0 clients must be told.
+            let connection = match (slot.closes, is_http11) {
+                (true, _) => Some("close"),
+                (false, false) => Some("keep-alive"),
+                (false, true) => None,
+            };
+            sent += response.finish(&Finish { is_head, connection, date: &self.date });
+            if is_head {
+                file = None;
+            }
+            if file.is_some() {
+                break;
+            }
         }
         // MSG_TRUNC drops bytes of a TCP stream without copying them (tcp(7)).
         let discard = input.get_mut(..consumed).unwrap_or_default();

@@ -9,6 +9,7 @@ use ounce_http::method::{Method, Methods};
 use ounce_http::response::Response;
 use ounce_http::status::Status;
 use ounce_httpd::{File, Service, http as ounce_http};
+use ounce_linux::descriptor::c_str;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2};
 use rustix::io::Errno;
@@ -57,11 +58,11 @@ impl Site {
             let segment = bytes.get(..slash).unwrap_or_default();
             let place = name.get_mut(..slash).ok_or(Errno::NAMETOOLONG)?;
             place.copy_from_slice(segment);
-            let name = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::NAMETOOLONG)?;
+            let name = c_str(&name).ok_or(Errno::NAMETOOLONG)?;
             let way = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             folder = Some(openat(parent, name, way, Mode::empty())?);
             let next = bytes.get(slash + 1..).unwrap_or_default();
-            rest = CStr::from_bytes_with_nul(next).map_err(|_| Errno::INVAL)?;
+            rest = c_str(next).ok_or(Errno::INVAL)?;
         }
     }
 
@@ -77,7 +78,7 @@ impl Site {
         front.copy_from_slice(path);
         back.copy_from_slice(index);
         // One NUL is left behind unless the buffer is full, and none is within.
-        let path = CStr::from_bytes_until_nul(&buffer).map_err(|_| Errno::NAMETOOLONG)?;
+        let path = c_str(&buffer).ok_or(Errno::NAMETOOLONG)?;
         let descriptor = self.lookup(path)?;
         let facts = fstat(&descriptor)?;
         let length_bytes = u64::try_from(facts.st_size).unwrap_or(0);

@@ -1,3 +1,59 @@
-//! ounce: micro-containers.
+//! ounce: makes, measures and runs micro-containers.
+//!
+//! The only crate that prints, reads the environment and picks exit codes.
+//! `main` parses, hands over to one file per verb in `commands`, and lets any
+//! failure out by the one door in `failure`.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod arguments;
+mod causes;
+mod commands;
+mod failure;
+mod first_answer;
+mod output;
+mod render;
+mod start;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+use commands::Context;
+use failure::Kind;
+use output::warn;
+
+fn main() -> ExitCode {
+    // A panic is our bug, and says so by exit code 70, whatever the profile
+    // makes of panics otherwise.
+    std::panic::set_hook(Box::new(|panic| {
+        warn(&format!("error: a bug in ounce: {panic}"));
+        warn("hint: please report it with the command line and the output");
+        std::process::exit(Kind::Bug.code().into());
+    }));
+    let arguments = Arguments::parse();
+    let context = Context::new(arguments.global);
+    let result = match arguments.command {
+        Command::Up(arguments) => commands::up::run(&context, arguments),
+        Command::Build(arguments) => commands::build::run(&context, arguments),
+        Command::Run(arguments) => commands::run::run(&context, arguments),
+        Command::Weigh(arguments) => commands::weigh::run(&context, arguments),
+        Command::Images => commands::images::run(&context),
+        Command::Inspect(arguments) => commands::inspect::run(&context, arguments),
+        Command::Tag(arguments) => commands::tag::run(&context, arguments),
+        Command::Rm(arguments) => commands::rm::run(&context, arguments),
+        Command::Copy(arguments) => commands::copy::run(&context, arguments),
+        Command::Gc => commands::gc::run(&context),
+        Command::Verify => commands::verify::run(&context),
+        Command::Man(arguments) => commands::man::run(&context, arguments),
+        Command::Completions(arguments) => commands::completions::run(&context, arguments),
+        Command::Proxy => commands::proxy::run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            warn(failure.text().trim_end());
+            failure.exit_code()
+        }
+    }
+}

@@ -44,6 +44,7 @@ pub struct Message<'a> {
 /// A chunked body is decoded in place, so that on [`Next::Request`] the bytes
 /// within [`Message::length`] may have changed; on any other result they have
 /// not.
+#[inline(never)]
 pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a> {
     if bytes.is_empty() {
         return Next::Idle;

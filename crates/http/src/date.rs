@@ -12,18 +12,19 @@ const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
 /// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"). Years past
 /// 9999 have no such form and wrap to four digits.
 pub fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_BYTES] {
-    let days = unix_seconds / 86_400;
+    // 32 bits of days are eleven million years.
+    let days = (unix_seconds / 86_400) as u32;
     let second = (unix_seconds % 86_400) as u32;
     let shifted = days + 719_468;
     let era = shifted / 146_097;
-    let day_of_era = (shifted % 146_097) as u32;
+    let day_of_era = shifted % 146_097;
     let year_of_era =
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = (month_from_march + 2) % 12;
-    let year = (era % 25) as u32 * 400 + year_of_era + u32::from(month < 2);
+    let year = era % 25 * 400 + year_of_era + u32::from(month < 2);
 
     let mut text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
     let weekday = (days % 7) as usize * 3;

@@ -78,7 +78,7 @@ impl<'a> Head<'a> {
     /// The value of the first field of this name, without surrounding space.
     pub fn field(&self, name: &str) -> Option<&'a [u8]> {
         self.fields()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))
+            .find(|(known, _)| is_same(known, name.as_bytes()))
             .map(|(_, value)| value)
     }
 
@@ -176,35 +176,35 @@ struct Facts {
 
 impl Facts {
     fn note(&mut self, name: &[u8], value: &[u8], is_http11: bool) -> Result<(), Status> {
-        if name.eq_ignore_ascii_case(b"host") {
+        if is_same(name, b"host") {
             if self.host || !is_host(value) {
                 return Err(Status::BadRequest);
             }
             self.host = true;
-        } else if name.eq_ignore_ascii_case(b"content-length") {
+        } else if is_same(name, b"content-length") {
             // RFC 9112 section 6.3 lets a list of equal values pass; a second
             // reader might not, so it is refused.
             if self.content_length.is_some() {
                 return Err(Status::BadRequest);
             }
             self.content_length = Some(decimal(value).ok_or(Status::BadRequest)?);
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        } else if is_same(name, b"transfer-encoding") {
             // RFC 9112 section 6.1: not defined for HTTP/1.0, and doubled
             // fields are read differently by different servers.
             if !is_http11 || self.chunked {
                 return Err(Status::BadRequest);
             }
-            if !value.eq_ignore_ascii_case(b"chunked") {
+            if !is_same(value, b"chunked") {
                 return Err(refuse_coding(value));
             }
             self.chunked = true;
-        } else if name.eq_ignore_ascii_case(b"connection") {
+        } else if is_same(name, b"connection") {
             for option in list(value) {
-                self.close |= option.eq_ignore_ascii_case(b"close");
-                self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                self.close |= is_same(option, b"close");
+                self.keep_alive |= is_same(option, b"keep-alive");
             }
-        } else if name.eq_ignore_ascii_case(b"expect") && is_http11 {
-            if !value.eq_ignore_ascii_case(b"100-continue") {
+        } else if is_same(name, b"expect") && is_http11 {
+            if !is_same(value, b"100-continue") {
                 return Err(Status::ExpectationFailed);
             }
             self.expects_continue = true;
@@ -216,7 +216,7 @@ impl Facts {
 /// RFC 9112 section 6.3, rule 4: where chunked is not the last coding, or is
 /// applied twice, the body has no end: 400. Section 6.1: other codings: 501.
 fn refuse_coding(value: &[u8]) -> Status {
-    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let is_chunked = |coding: &[u8]| is_same(coding, b"chunked");
     let ends_chunked = list(value).last().is_some_and(is_chunked);
     if ends_chunked && list(value).filter(|coding| is_chunked(coding)).count() == 1 {
         Status::NotImplemented
@@ -342,7 +342,7 @@ fn is_host(value: &[u8]) -> bool {
             value.split_at(colon.unwrap_or(value.len()))
         }
     };
-    let is_name = |&byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
+    let is_name = |&byte: &u8| byte.is_ascii_alphanumeric() || has(b"-._~%!$&'()*+,;=", byte);
     host.iter().all(is_name)
         && match port {
             [] => true,
@@ -382,19 +382,32 @@ fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 fn starts_with_ignore_case(bytes: &[u8], prefix: &[u8]) -> bool {
     bytes
         .get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        .is_some_and(|start| is_same(start, prefix))
 }
 
 /// RFC 9110 section 5.6.2.
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    byte.is_ascii_alphanumeric() || has(b"!#$%&'*+-.^_`|~", byte)
 }
 
 /// Visible ASCII but for what no browser sends raw and RFC 3986 leaves out: the
 /// fragment mark, quotes and angle brackets. `|`, `^`, `{` and the like are out
 /// by the letter, but are sent in queries (WHATWG URL, query percent-encode set).
 fn is_target(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"#\"<>".contains(&byte)
+    byte.is_ascii_graphic() && !has(b"#\"<>", byte)
+}
+
+/// Equal but for case. Of the standard library's own, half a kilobyte is for
+/// long strings; these are short. The same goes for [`has`].
+pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| a.to_ascii_lowercase() == b.to_ascii_lowercase())
+}
+
+pub(crate) fn has(set: &[u8], byte: u8) -> bool {
+    set.iter().any(|&member| member == byte)
 }
 
 #[cfg(test)]

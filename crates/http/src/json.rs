@@ -247,7 +247,7 @@ impl Check<'_> {
                             return None;
                         }
                         self.skip(4);
-                    } else if !b"\"\\/bfnrt".contains(&escape) {
+                    } else if !crate::head::has(b"\"\\/bfnrt", escape) {
                         return None;
                     }
                 }

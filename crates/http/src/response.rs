@@ -37,6 +37,7 @@ pub struct Finish<'d> {
 
 impl<'b> Response<'b> {
     /// An empty 200 in this buffer, which should be longer than [`HEAD_BYTES`].
+    #[inline(never)]
     pub fn new(buffer: &'b mut [u8]) -> Self {
         Self {
             status: Status::Ok,
@@ -82,6 +83,7 @@ impl<'b> Response<'b> {
     }
 
     /// Becomes a short plain error, dropping what was written.
+    #[inline(never)]
     pub fn error(&mut self, status: Status) -> &mut Self {
         self.clear();
         self.status(status).text(status.line()).text("\n")
@@ -101,7 +103,7 @@ impl<'b> Response<'b> {
         self.status = Status::PermanentRedirect;
         self.is_redirect = true;
         for &byte in path {
-            if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            if byte.is_ascii_alphanumeric() || crate::head::has(b"/-._~", byte) {
                 self.write(&[byte]);
             } else {
                 let digit = |value: u8| {
@@ -137,6 +139,7 @@ impl<'b> Response<'b> {
 
     /// Writes the head before the body and returns how many bytes, from the
     /// start of the buffer, are to be sent.
+    #[inline(never)]
     pub fn finish(mut self, finish: &Finish<'_>) -> usize {
         if self.body.is_overrun {
             self.error(if self.is_redirect {

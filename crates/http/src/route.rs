@@ -120,19 +120,31 @@ pub fn dispatch(
 fn matches<'a>(pattern: &'static str, path: &'a str) -> Option<Params<'a>> {
     let mut params: Params<'a> = [("", ""); MAX_PARAMS];
     let mut free = params.iter_mut();
-    let mut segments = path.split('/');
-    for expected in pattern.split('/') {
-        let segment = segments.next()?;
-        let name = expected
-            .strip_prefix('{')
-            .and_then(|rest| rest.strip_suffix('}'));
+    let (mut patterns, mut segments) = (Some(pattern), Some(path));
+    while let Some(pattern) = patterns {
+        let (expected, more) = first_segment(pattern);
+        patterns = more;
+        let (segment, more) = first_segment(segments?);
+        segments = more;
+        let name = match expected.as_bytes() {
+            [b'{', .., b'}'] => expected.get(1..expected.len() - 1),
+            _ => None,
+        };
         match name {
             Some(name) if !segment.is_empty() => *free.next()? = (name, segment),
             None if expected == segment => {}
             _ => return None,
         }
     }
-    segments.next().is_none().then_some(params)
+    segments.is_none().then_some(params)
+}
+
+/// What is before the first slash, and what is behind it.
+fn first_segment(path: &str) -> (&str, Option<&str>) {
+    match path.bytes().position(|byte| byte == b'/') {
+        Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..)),
+        None => (path, None),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! many costs nothing in the program file and no memory until it is used.
 //! (`Option<OwnedFd>` is empty at -1.)
 
+use core::ffi::CStr;
 use core::mem::take;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 
@@ -69,9 +70,26 @@ pub fn inherited(number: u32) -> Option<OwnedFd> {
     Some(owned)
 }
 
+/// The C string at the start of these bytes; `None` where no NUL ends it.
+/// As `CStr::from_bytes_until_nul`, whose search through long texts takes half
+/// a kilobyte; this is for paths.
+pub fn c_str(bytes: &[u8]) -> Option<&CStr> {
+    let end = bytes.iter().position(|&byte| byte == 0)?;
+    let text = bytes.get(..=end)?;
+    // SAFETY: the slice ends with its first NUL, found just above.
+    Some(unsafe { CStr::from_bytes_with_nul_unchecked(text) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_c_string_ends_at_the_first_nul() {
+        assert_eq!(c_str(b"ab\0c\0"), Some(c"ab"));
+        assert_eq!(c_str(b"\0"), Some(c""));
+        assert_eq!(c_str(b"ab"), None);
+    }
 
     #[test]
     fn a_slot_gives_back_what_was_put_and_closes_what_is_left() {

@@ -13,6 +13,7 @@ compile_error!("ounce-linux knows the system calls of x86_64 and aarch64 only");
 extern crate std;
 
 pub mod capability;
+pub mod clock;
 pub mod descriptor;
 pub mod janitor;
 pub mod mask;

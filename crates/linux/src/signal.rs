@@ -133,7 +133,7 @@ mod number {
 /// # Safety
 /// As the call of this number requires.
 #[cfg(target_arch = "x86_64")]
-unsafe fn call4(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
+pub(crate) unsafe fn call4(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
     let result;
     // SAFETY: the syscall instruction clobbers rcx, r11 and rax only, which is
     // declared; the memory it may touch is the caller's promise.
@@ -154,7 +154,7 @@ unsafe fn call4(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize 
 /// # Safety
 /// As the call of this number requires.
 #[cfg(target_arch = "aarch64")]
-unsafe fn call4(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
+pub(crate) unsafe fn call4(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
     let result;
     // SAFETY: svc 0 changes x0 only, which is declared; the memory it may touch
     // is the caller's promise.

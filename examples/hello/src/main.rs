@@ -24,7 +24,10 @@ fn index(_: &Request, response: &mut Response) {
 
 fn hello(request: &Request, response: &mut Response) {
     let mut json = response.json();
-    json.object().key("hello").string(request.param("name")).end_object();
+    json.object()
+        .key("hello")
+        .string(request.param("name"))
+        .end_object();
 }
 
 fn echo(request: &Request, response: &mut Response) {

@@ -16,6 +16,8 @@ pub(crate) struct Programs {
     pub(crate) line: PathBuf,
     /// The project's own HTTP server.
     pub(crate) httpd: PathBuf,
+    /// The folder it serves: one small page.
+    pub(crate) site: PathBuf,
     /// `ounce` as shipped: a contender, and the large program that is packed.
     pub(crate) ounce: PathBuf,
 }
@@ -29,6 +31,7 @@ impl Programs {
                 Some(path) => path.clone(),
                 None => httpd()?,
             },
+            site: site(stage)?,
             ounce: match &options.ounce {
                 Some(path) => path.clone(),
                 None => dist::build(dist::HOST_TARGET)?,
@@ -48,6 +51,11 @@ impl Programs {
         }
     }
 }
+
+/// The one page of the site.
+pub(crate) const PAGE: &str = "index.html";
+/// Where the server looks for its site.
+pub(crate) const SITE: &str = "/public";
 
 /// What a started program shall do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +100,15 @@ fn line(stage: &Stage) -> Result<PathBuf> {
         source.display()
     );
     Ok(program)
+}
+
+fn site(stage: &Stage) -> Result<PathBuf> {
+    let folder = stage.subfolder("site")?;
+    std::fs::write(
+        folder.join(PAGE),
+        "<!doctype html><title>bench</title><p>ready</p>\n",
+    )?;
+    Ok(folder)
 }
 
 fn httpd() -> Result<PathBuf> {

@@ -40,7 +40,12 @@ child=$!
 trap 'kill -KILL $child 2>/dev/null' INT TERM HUP
 wait $child; code=$?
 wait $child 2>/dev/null
-find /sys/fs/cgroup -depth -type d -path '*/ounce-bench*' -exec rmdir {} \; 2>/dev/null
+# A cgroup stays busy until the last of its processes is reaped.
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    find /sys/fs/cgroup -depth -type d -path '*/ounce-bench*' -exec rmdir {} \; 2>/dev/null
+    [ -z "$(find /sys/fs/cgroup -type d -name 'ounce-bench*' 2>/dev/null)" ] && break
+    sleep 0.1
+done
 rm -rf "$folder"
 exit $code
 "#;

@@ -10,6 +10,7 @@ use crate::bench::rounds::Row;
 pub(super) struct Bare {
     line: PathBuf,
     httpd: PathBuf,
+    site: PathBuf,
 }
 
 impl Bare {
@@ -17,6 +18,7 @@ impl Bare {
         Bare {
             line: ground.programs.line.clone(),
             httpd: ground.programs.httpd.clone(),
+            site: ground.programs.site.clone(),
         }
     }
 }
@@ -37,6 +39,7 @@ impl Starter for Bare {
             Task::Line => &self.line,
             Task::Http => &self.httpd,
         });
+        command.env("OUNCE_HTTPD_ROOT", &self.site);
         command.args(arguments(task, self.socket(), port));
         command
     }

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Field, Ground, Packer, Socket, Starter, Task, arguments, context, find, run};
+use super::{
+    Field, Ground, Packer, Socket, Starter, Task, arguments, context, find, run, task_context,
+};
 use crate::bench::host;
 use crate::bench::rounds::{Absent, Row};
 use crate::bench::stage::CGROUP;
@@ -32,7 +34,7 @@ pub(super) fn join(ground: &Ground<'_>, field: &mut Field) {
     let peer = Docker::start(ground).and_then(|(peer, version)| {
         for task in Task::ALL {
             let folder = peer.folder.join(task.name());
-            context(&folder, ground.programs.of(task))?;
+            task_context(&folder, ground, task)?;
             run(peer
                 .command(&["build", "-q", "-t", task.name()])
                 .env("DOCKER_BUILDKIT", "0")
@@ -213,7 +215,7 @@ impl Packer for DockerBuild {
     }
 
     fn prepare(&self, program: &Path, name: &str) -> Result<()> {
-        context(&self.folder(name), program)
+        context(&self.folder(name), program, None)
     }
 
     fn steps(&self, _: &Path, name: &str) -> Vec<Command> {

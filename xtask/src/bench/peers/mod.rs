@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::client::Socket;
 use super::options::Options;
-use super::programs::{Programs, Task};
+use super::programs::{PAGE, Programs, SITE, Task};
 use super::rounds::{Absent, Row};
 use super::stage::Stage;
 
@@ -148,30 +148,43 @@ fn run(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A build context for docker and podman: the program and the three lines a user
-/// would write.
-fn context(folder: &Path, program: &Path) -> Result<()> {
+/// A build context for docker and podman: the program, perhaps a site, and the few
+/// lines a user would write.
+fn context(folder: &Path, program: &Path, site: Option<&Path>) -> Result<()> {
     fs::create_dir_all(folder)?;
-    let target = folder.join("app");
-    fs::copy(program, &target).with_context(|| format!("copying {}", program.display()))?;
-    fs::set_permissions(&target, fs::Permissions::from_mode(0o755))?;
-    fs::write(
-        folder.join("Dockerfile"),
-        "FROM scratch\nCOPY app /app\nUSER 65532\nENTRYPOINT [\"/app\"]\n",
-    )?;
-    Ok(())
+    copy(program, &folder.join("app"), 0o755)?;
+    let mut lines = String::from("FROM scratch\nCOPY app /app\n");
+    if let Some(site) = site {
+        fs::create_dir_all(folder.join("public"))?;
+        copy(&site.join(PAGE), &folder.join("public").join(PAGE), 0o644)?;
+        lines.push_str(&format!("COPY public {SITE}\n"));
+    }
+    lines.push_str("USER 65532\nENTRYPOINT [\"/app\"]\n");
+    Ok(fs::write(folder.join("Dockerfile"), lines)?)
+}
+
+/// The context of a program that is started.
+fn task_context(folder: &Path, ground: &Ground<'_>, task: Task) -> Result<()> {
+    let site = (task == Task::Http).then_some(ground.programs.site.as_path());
+    context(folder, ground.programs.of(task), site)
+}
+
+fn copy(from: &Path, to: &Path, mode: u32) -> Result<()> {
+    fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
+    Ok(fs::set_permissions(to, fs::Permissions::from_mode(mode))?)
 }
 
 /// Root file systems with nothing but the program and the folders that mounts need.
 fn root_file_system(ground: &Ground<'_>, task: Task) -> Result<PathBuf> {
     let root = ground.stage.subfolder(&format!("rootfs/{}", task.name()))?;
-    for folder in ["proc", "dev"] {
+    for folder in ["proc", "dev", "sys"] {
         fs::create_dir_all(root.join(folder))?;
     }
-    let app = root.join("app");
-    if !app.exists() {
-        fs::copy(ground.programs.of(task), &app)?;
-        fs::set_permissions(&app, fs::Permissions::from_mode(0o755))?;
+    copy(ground.programs.of(task), &root.join("app"), 0o755)?;
+    if task == Task::Http {
+        let site = root.join(SITE.trim_start_matches('/'));
+        fs::create_dir_all(&site)?;
+        copy(&ground.programs.site.join(PAGE), &site.join(PAGE), 0o644)?;
     }
     Ok(root)
 }

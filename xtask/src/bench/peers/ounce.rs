@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::{Ground, Packer, Socket, Starter, Task, run};
 use crate::bench::host;
+use crate::bench::programs::{PAGE, SITE};
 use crate::bench::rounds::Row;
 
 /// The shipped binary, with a store of its own.
@@ -32,11 +33,18 @@ impl Ounce {
             host::version(&ounce.program, &["--version"]).context("ounce --version failed")?;
         versions.push(("ounce".to_owned(), format!("{version}, {bytes} bytes")));
         for task in Task::ALL {
-            run(ounce
-                .command("start")
+            let mut command = ounce.command("start");
+            command
                 .arg("build")
                 .arg(ground.programs.of(task))
-                .args(["-t", task.name()]))?;
+                .args(["-t", task.name()]);
+            if task == Task::Http {
+                let page = ground.programs.site.join(PAGE);
+                command
+                    .arg("--file")
+                    .arg(format!("{}:{SITE}/{PAGE}", page.display()));
+            }
+            run(&mut command)?;
         }
         Ok(ounce)
     }

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use super::{Field, Ground, Packer, Socket, Starter, Task, arguments, context, find, run};
+use super::{
+    Field, Ground, Packer, Socket, Starter, Task, arguments, context, find, run, task_context,
+};
 use crate::bench::host;
 use crate::bench::rounds::{Absent, Row};
 use crate::bench::stage::CGROUP;
@@ -102,7 +104,7 @@ pub(super) fn join(ground: &Ground<'_>, field: &mut Field) {
 fn images(ground: &Ground<'_>, engine: &Engine) -> Result<()> {
     for task in Task::ALL {
         let folder = engine.context(task.name());
-        context(&folder, ground.programs.of(task))?;
+        task_context(&folder, ground, task)?;
         run(engine
             .command(&["build", "-q", "-t", task.name()])
             .arg(&folder))?;
@@ -178,7 +180,7 @@ impl Packer for PodmanBuild {
     }
 
     fn prepare(&self, program: &Path, name: &str) -> Result<()> {
-        context(&self.engine.context(name), program)
+        context(&self.engine.context(name), program, None)
     }
 
     fn steps(&self, _: &Path, name: &str) -> Vec<Command> {

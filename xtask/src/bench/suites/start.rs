@@ -16,8 +16,8 @@ const FIRST_BYTE: &str = "first_byte";
 /// To the end of the command; only where the program ends by itself.
 const WHOLE: &str = "whole";
 
-/// What the server is asked for: there is no file in the image but the program.
-const PATH: &str = "/healthz";
+/// What the server is asked for: its one small page.
+const PATH: &str = "/";
 
 /// One peer with one task.
 struct Start<'a> {
@@ -127,11 +127,9 @@ pub(crate) fn run(
     };
     Suite {
         title: "Cold start".to_owned(),
-        method: format!(
-            "The same two static files for everybody: the project's own server, asked for `GET {PATH}` over loopback, \
+        method: "The same two static files for everybody: the project's own server, asked for a small page over loopback, \
              and a program that prints one line. The clock starts before the command is spawned; images are in the \
-             stores, caches and daemons are warm; containers are removed between the trials, untimed."
-        ),
+             stores, caches and daemons are warm; containers are removed between the trials, untimed.".to_owned(),
         tables,
         bars,
         absent,
@@ -146,7 +144,8 @@ pub(crate) fn run(
                 if handed.is_empty() { "nobody".to_owned() } else { handed.join(", ") }
             ),
             "crun and runc start from an unpacked bundle; ounce, podman and docker from an image by its name. crun makes \
-             no cgroup (`--cgroup-manager=disabled`, 2 ms less on cgroup v1); runc has no such switch."
+             no cgroup (`--cgroup-manager=disabled`, 2 ms less on cgroup v1); runc has no such switch, and ounce makes one \
+             that limits the number of processes."
                 .to_owned(),
             "As root the whole benchmark runs in a mount and process namespace of its own, in which an empty second \
              cgroup hierarchy is unmounted, since crun before 1.9 refuses such hybrid hosts; the same for everybody."

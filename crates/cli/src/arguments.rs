@@ -1,0 +1,448 @@
+//! The command line as data: the one clap definition, from which `--help`,
+//! the man pages and the shell completions all come.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use ounce_build::settings::{ExtraFile, Port};
+use ounce_oci::ByteSize;
+use ounce_oci::{Place, Platform, Reference};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER_HELP: &str = "\
+Start here:
+  ounce up examples/hello        build it, run it isolated, show the figures
+  ounce up ./public              the same for a folder of web files
+  ounce build . --budget 100KB   an image, or exit code 1 if it grew too big
+  ounce run hello -p 8080        start it again
+  ounce weigh hello              where its bytes go
+
+A place is written as skopeo writes it: oci:DIR[:TAG], oci-archive:FILE[:TAG],
+docker-archive:FILE[:NAME:TAG]; a bare name is in ounce's own store.
+
+Exit codes: 0 yes; 1 the answer is no (over budget, images differ, trial failed);
+2 usage; 3 bad input; 4 the host refuses; 5 network; 70 a bug of ounce;
+`run` passes on the program's own, with 125 to 127 as docker has them.";
+
+/// Makes, measures and runs micro-containers: OCI images that hold one static program and nothing else
+#[derive(Debug, Parser)]
+#[command(
+    name = "ounce",
+    version,
+    styles = STYLES,
+    after_help = AFTER_HELP,
+    infer_subcommands = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Arguments {
+    /// What all commands take.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// The store: an OCI image layout [default: $XDG_DATA_HOME/ounce]
+    #[arg(long, global = true, value_name = "DIR", env = "OUNCE_STORE", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub store: Option<PathBuf>,
+    /// Seconds to wait for another ounce that holds the store's lock
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub lock_timeout: Duration,
+    /// Print one JSON document on stdout instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing on stderr but errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build, run, ask it something and show the figures: the main job in one command
+    Up(UpArguments),
+    /// Make an image from a Rust project, a ready static program or a folder of web files
+    Build(BuildArguments),
+    /// Start an image, a folder or a program, isolated
+    Run(RunArguments),
+    /// Show what is in an image and where its bytes go
+    Weigh(WeighArguments),
+    /// List the images in the store
+    Images,
+    /// Show an image's manifest and configuration
+    Inspect(InspectArguments),
+    /// Give an image a further name
+    Tag(TagArguments),
+    /// Take names away; `gc` then frees the space
+    Rm(RmArguments),
+    /// Copy an image from one place to another
+    Copy(CopyArguments),
+    /// Free what no name in the store reaches
+    Gc,
+    /// Read and hash everything in the store
+    Verify,
+    /// Print the man page, or write all of them
+    Man(ManArguments),
+    /// Print the completions for a shell
+    Completions(CompletionsArguments),
+    /// Carry a container's connections into its network namespace (started by `run -p`)
+    #[command(hide = true)]
+    Proxy,
+}
+
+/// Where an image comes from and how it is made.
+#[derive(Debug, Clone, Args)]
+pub struct BuildOptions {
+    /// A Rust project, a ready static program, or a folder of web files
+    #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub path: PathBuf,
+    /// Name of the image [default: the program's name]
+    #[arg(long, short, value_name = "NAME[:TAG]")]
+    pub tag: Option<Reference>,
+    /// The settings file [default: ounce.toml beside the project]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Fail with exit code 1 if the image, as pulled, is larger (100KB, 1 MiB)
+    #[arg(long, value_name = "SIZE")]
+    pub budget: Option<ByteSize>,
+    /// How the layer is compressed
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub compression: Option<Compression>,
+    #[command(flatten)]
+    pub rust: RustOptions,
+    #[command(flatten)]
+    pub content: ContentOptions,
+}
+
+/// Which program of a Rust project, and how it is compiled.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Rust projects")]
+pub struct RustOptions {
+    /// The workspace member
+    #[arg(long, value_name = "NAME")]
+    pub package: Option<String>,
+    /// The program, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub bin: Option<String>,
+    /// Features to turn on
+    #[arg(long, short = 'F', value_name = "FEATURES", value_delimiter = ',')]
+    pub features: Vec<String>,
+    /// Leave the default features off
+    #[arg(long)]
+    pub no_default_features: bool,
+    /// Cargo profile [default: release]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Target triple, in place of the best one that is installed
+    #[arg(long, value_name = "TRIPLE")]
+    pub target: Option<String>,
+    /// How much is measured about the size flags [default: auto]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub measure: Option<MeasureChoice>,
+    /// Let cargo use no network
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// What goes into the image beside the program.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What goes into the image")]
+pub struct ContentOptions {
+    /// A port the program listens on
+    #[arg(long, value_name = "PORT")]
+    pub expose: Vec<Port>,
+    /// A file to add
+    #[arg(long, value_name = "HOST:PATH", value_parser = extra_file)]
+    pub file: Vec<ExtraFile>,
+    /// An argument the program gets when none is given to `run`
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    pub arg: Vec<String>,
+    /// User the program runs as [default: 65532:65532]
+    #[arg(long, value_name = "UID[:GID]")]
+    pub user: Option<String>,
+    /// An environment variable
+    #[arg(long, short, value_name = "NAME=VALUE", value_parser = pair)]
+    pub env: Vec<(String, String)>,
+    /// A label
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub label: Vec<(String, String)>,
+    /// CA certificates: the host's, or those of FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, value_hint = ValueHint::FilePath)]
+    pub ca_certificates: Option<Option<PathBuf>>,
+    /// Time-zone data: all, or the zones named
+    #[arg(long, value_name = "ZONE,...", num_args = 0..=1, require_equals = true)]
+    pub time_zones: Option<Option<String>>,
+    /// An /etc/passwd and /etc/group that know the user
+    #[arg(long)]
+    pub passwd: bool,
+    /// A /tmp folder
+    #[arg(long)]
+    pub tmp: bool,
+}
+
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    /// Every engine reads it
+    Gzip,
+    /// Smaller and faster; docker 20.10, umoci and Lambda refuse it
+    Zstd,
+    /// Not at all
+    None,
+}
+
+/// How much is measured about the size flags that ounce adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MeasureChoice {
+    /// Each flag for projects with few dependencies, else nothing
+    Auto,
+    /// Before and after all of them: compiles twice
+    Total,
+    /// Before and after each: compiles once per flag and once more
+    EachFlag,
+    /// Nothing: compiles once
+    No,
+}
+
+/// `ounce build`.
+#[derive(Debug, Args)]
+pub struct BuildArguments {
+    /// Platforms: linux/amd64,linux/arm64; several make an image index [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    pub platform: Vec<Platform>,
+    /// Write it to this place too: oci:DIR, oci-archive:FILE, docker-archive:FILE
+    #[arg(long, short, value_name = "PLACE")]
+    pub output: Option<Place>,
+    /// Show the recipe and make nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub options: BuildOptions,
+}
+
+/// `ounce up`.
+#[derive(Debug, Args)]
+pub struct UpArguments {
+    /// Port of this machine, and of the program if they differ [default: the image's, else any free one]
+    #[arg(long, short, value_name = "[HOST:]PORT[:PORT]")]
+    pub publish: Option<String>,
+    /// Path to ask for
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub get: String,
+    /// Seconds to wait for the first answer
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub wait: Duration,
+    /// Stop after the table
+    #[arg(long)]
+    pub once: bool,
+    #[command(flatten)]
+    pub options: BuildOptions,
+}
+
+/// `ounce run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// A name in the store, a place, a folder or a static program (with a / in it)
+    #[arg(value_name = "IMAGE|DIR|ELF", value_hint = ValueHint::AnyPath)]
+    pub what: String,
+    /// Arguments for the program, in place of the image's
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub arguments: Vec<String>,
+    /// Publish a port; ounce binds it and hands the socket in, or carries connections inside
+    #[arg(long, short, value_name = "[HOST:]PORT[:PORT]")]
+    pub publish: Vec<String>,
+    /// How published connections get in
+    #[arg(long, value_enum, default_value = "auto", value_name = "HOW")]
+    pub socket: SocketChoice,
+    /// An environment variable; NAME alone takes this shell's value
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// Mount a file or folder of this machine
+    #[arg(long, short, value_name = "HOST:PATH[:ro]")]
+    pub volume: Vec<String>,
+    /// A writable folder in memory
+    #[arg(long, value_name = "PATH")]
+    pub tmpfs: Vec<String>,
+    /// Working directory
+    #[arg(long, short, value_name = "PATH")]
+    pub workdir: Option<String>,
+    /// User, by name or number
+    #[arg(long, short, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Program to start in place of the image's
+    #[arg(long, value_name = "PATH")]
+    pub entrypoint: Option<String>,
+    /// Host name inside
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+    /// Most memory (64MB)
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// Most processors, in parts too (0.5)
+    #[arg(long, value_name = "COUNT")]
+    pub cpus: Option<f64>,
+    /// Most processes and threads
+    #[arg(long, value_name = "COUNT")]
+    pub pids: Option<u64>,
+    /// The network it sees
+    #[arg(long, value_enum, default_value = "private", value_name = "KIND")]
+    pub network: NetworkChoice,
+    /// Give it a terminal
+    #[arg(long, short)]
+    pub tty: bool,
+    /// Keep stdin open
+    #[arg(long, short)]
+    pub interactive: bool,
+    /// Platform of the image, where it holds several
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+    /// Show the steps of the start and start nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// How connections to a published port get in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SocketChoice {
+    /// Pass it if the program takes `LISTEN_FDS`, else carry
+    Auto,
+    /// Hand the listening socket in by `LISTEN_FDS`
+    Pass,
+    /// Carry each connection into the container's network
+    Proxy,
+}
+
+/// The network a container sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NetworkChoice {
+    /// Its own, with a loopback and nothing else
+    Private,
+    /// This machine's
+    Host,
+    /// Its own, without even a loopback
+    None,
+}
+
+/// `ounce weigh`.
+#[derive(Debug, Args)]
+pub struct WeighArguments {
+    /// Images to weigh, side by side
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<Place>,
+    /// Platform, where an image holds several
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+    /// Fail with exit code 1 if one is larger as pulled
+    #[arg(long, value_name = "SIZE")]
+    pub budget: Option<ByteSize>,
+    /// Show this many of the largest files
+    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    pub files: usize,
+}
+
+/// `ounce inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The image
+    pub image: Place,
+    /// Platform, where an image holds several
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+}
+
+/// `ounce tag`.
+#[derive(Debug, Args)]
+pub struct TagArguments {
+    /// The image
+    pub from: Reference,
+    /// Its further name
+    pub to: Reference,
+}
+
+/// `ounce rm`.
+#[derive(Debug, Args)]
+pub struct RmArguments {
+    /// Names to take away
+    #[arg(required = true)]
+    pub names: Vec<Reference>,
+}
+
+/// `ounce copy`.
+#[derive(Debug, Args)]
+pub struct CopyArguments {
+    /// Where it is
+    pub from: Place,
+    /// Where it shall be
+    pub to: Place,
+}
+
+/// `ounce man`.
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// Write one page a command into this folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
+}
+
+/// `ounce completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| format!("{text:?} is not a number of seconds"))
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+fn extra_file(text: &str) -> Result<ExtraFile, String> {
+    match text.rsplit_once(':') {
+        Some((from, to)) if !from.is_empty() && to.starts_with('/') => {
+            Ok(ExtraFile { from: from.into(), to: to.to_owned(), mode: None })
+        }
+        _ => Err("write it as HOST:PATH, with PATH starting with /".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definition_has_no_conflict() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_refuse_what_is_no_length_of_time() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["", "-1", "NaN", "inf", "ten"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

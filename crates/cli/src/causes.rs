@@ -1,0 +1,188 @@
+//! From each library's error to a [`Failure`]: whose fault it is, and what to do.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
+use ounce_build::{BuildError, PlanError};
+use ounce_oci::blobs::BlobError;
+use ounce_oci::layer::LayerError;
+use ounce_oci::store::StoreError;
+use ounce_rootfs::unpack::UnpackError;
+use ounce_run::StartError;
+use ounce_run::failure::Errno;
+use ounce_run::image::ImageError;
+use ounce_run::plan::PlanError as RunPlanError;
+use ounce_run::proxy::ProxyError;
+use ounce_run::publish::PublishError;
+use ounce_weigh::sizes::MeasureError;
+
+use crate::failure::{Failure, Kind};
+
+/// A failure whose kind follows from the operating system's error in its
+/// chain, if there is one that accuses the host, and is `kind` otherwise.
+pub fn by_cause(kind: Kind, error: impl Error + Send + Sync + 'static) -> Failure {
+    let accused = io_error(&error).and_then(accuse);
+    match accused {
+        Some(hint) => Failure::new(Kind::Host, error).hint(hint),
+        None => Failure::new(kind, error),
+    }
+}
+
+fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<io::Error>() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// What to do about an error that is the host's, not the input's.
+fn accuse(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Some("free some space, or use another disk: --store DIR, XDG_CACHE_HOME")
+        }
+        ErrorKind::PermissionDenied => Some("look at the owner and the mode of that path"),
+        ErrorKind::ReadOnlyFilesystem => Some("the file system is read-only: use another one by --store DIR"),
+        ErrorKind::OutOfMemory => Some("the machine is out of memory"),
+        _ => None,
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let hints: Vec<String> = match &error {
+            StoreError::NotFound { nearest: Some(nearest), .. } => vec![format!("did you mean {nearest}?")],
+            StoreError::NotFound { .. } => vec!["`ounce images` lists what there is".to_owned()],
+            StoreError::Ambiguous { candidates, .. } => vec![format!("it could be {}", candidates.join(", "))],
+            StoreError::NoPlatform { available, .. } => {
+                let list: Vec<String> = available.iter().map(ToString::to_string).collect();
+                vec![format!("it has {}: choose with --platform", list.join(", "))]
+            }
+            StoreError::Locked { .. } => {
+                vec!["wait for it to end, or wait longer with --lock-timeout SECONDS".to_owned()]
+            }
+            StoreError::NotAStore { .. } => vec!["choose an empty folder with --store DIR".to_owned()],
+            StoreError::Blob(BlobError::Corrupt { .. } | BlobError::Size { .. } | BlobError::Missing { .. }) => {
+                vec!["`ounce verify` lists every fault; build or copy the image again".to_owned()]
+            }
+            _ => Vec::new(),
+        };
+        let kind = match &error {
+            StoreError::Locked { .. } => Kind::Host,
+            _ => Kind::Input,
+        };
+        let failure = by_cause(kind, error);
+        hints.into_iter().fold(failure, Failure::hint)
+    }
+}
+
+impl From<LayerError> for Failure {
+    fn from(error: LayerError) -> Self {
+        by_cause(Kind::Input, error)
+    }
+}
+
+impl From<UnpackError> for Failure {
+    fn from(error: UnpackError) -> Self {
+        match &error {
+            UnpackError::Busy { .. } => Failure::new(Kind::Host, error).hint("wait for it to end and try again"),
+            UnpackError::Host { .. } => by_cause(Kind::Host, error),
+            _ => by_cause(Kind::Input, error),
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        let hints = error.hints();
+        let kind = match &error {
+            PlanError::Setting(_) | PlanError::Reference(_) | PlanError::Meaningless { .. } | PlanError::Twice(_) => {
+                Kind::Usage
+            }
+            _ => Kind::Input,
+        };
+        hints.into_iter().fold(by_cause(kind, error), Failure::hint)
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        let hints = error.hints();
+        let failure = match error {
+            BuildError::Store(error) => return error.into(),
+            error => by_cause(Kind::Input, error),
+        };
+        hints.into_iter().fold(failure, Failure::hint)
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Self {
+        Failure::new(Kind::Input, error).hint("give the user by number: --user UID:GID")
+    }
+}
+
+impl From<RunPlanError> for Failure {
+    fn from(error: RunPlanError) -> Self {
+        StartError::from(error).into()
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let hint = error.hint();
+        let kind = match &error {
+            StartError::Execute { source, .. } if *source == Errno::NOENT => Kind::NotFound,
+            StartError::Execute { .. } => Kind::NotExecutable,
+            StartError::Internal(_) => Kind::Bug,
+            StartError::Plan(_) => Kind::Input,
+            _ => Kind::Host,
+        };
+        hint.into_iter().fold(Failure::new(kind, error), Failure::hint)
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        let hint = error.hint();
+        hint.into_iter().fold(Failure::new(Kind::Host, error), Failure::hint)
+    }
+}
+
+impl From<ProxyError> for Failure {
+    fn from(error: ProxyError) -> Self {
+        let hint = error.hint();
+        hint.into_iter().fold(Failure::new(Kind::Host, error), Failure::hint)
+    }
+}
+
+impl From<MeasureError> for Failure {
+    fn from(error: MeasureError) -> Self {
+        by_cause(Kind::Input, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("writing blob")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn full_disk_deep_in_the_chain_is_the_hosts_fault() {
+        let failure = by_cause(Kind::Input, Outer(ErrorKind::StorageFull.into()));
+        assert_eq!(failure.kind, Kind::Host);
+        assert!(failure.hints[0].contains("free some space"));
+    }
+
+    #[test]
+    fn file_that_is_not_there_is_the_inputs_fault() {
+        assert_eq!(by_cause(Kind::Input, Outer(ErrorKind::NotFound.into())).kind, Kind::Input);
+    }
+}

@@ -1,0 +1,293 @@
+//! `ounce build`: source, a ready program or a folder of web files to an image.
+
+use std::process::ExitCode;
+
+use ounce_build::settings::{Certificates, ImageSettings, Measure, RustSettings, Settings, Zones};
+use ounce_build::{Built, BuiltImage, By, Event, Recipe, Request, Toolchain};
+use ounce_oci::layer::Compression;
+use ounce_oci::{ByteSize, Place, Platform, Store};
+use serde::Serialize;
+
+use super::{Context, weigh};
+use crate::arguments::{self, BuildArguments, BuildOptions, MeasureChoice};
+use crate::failure::{Failure, Kind};
+use crate::output::Output;
+use crate::render::table::{Align, Table};
+
+/// Builds it, or shows the recipe; exit code 1 if it is over its budget.
+pub fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCode, Failure> {
+    let request = request(&arguments.options, &arguments.platform)?;
+    let recipe = ounce_build::plan(&request)?;
+    if arguments.dry_run {
+        context.output.document(&Planned { schema: "ounce.recipe/1", recipe: &recipe })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if matches!(&arguments.output, Some(Place::Store(_))) {
+        return Err(Failure::new(Kind::Usage, "--output wants a place outside the store")
+            .hint("oci:DIR, oci-archive:FILE or docker-archive:FILE; --tag gives the name in the store"));
+    }
+    let store = context.store()?;
+    let built = make(context.output, &recipe, &store)?;
+    over_budget(&built, &store)?;
+    if let Some(place) = &arguments.output {
+        place.export(&store, &built.reference)?;
+    }
+    if context.output.json {
+        context.output.document(&document(&built))?;
+    } else {
+        context.output.text(&text(&built, context.output.color))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Serialize)]
+struct Planned<'a> {
+    schema: &'static str,
+    #[serde(flatten)]
+    recipe: &'a Recipe,
+}
+
+/// What is asked for, from the flags and the environment.
+///
+/// # Errors
+/// `SOURCE_DATE_EPOCH` is not a number.
+pub fn request(options: &BuildOptions, platforms: &[Platform]) -> Result<Request, Failure> {
+    let mut request = Request::new(&options.path, Toolchain::new(std::env::vars_os()));
+    request.settings = settings(options, platforms);
+    request.config = options.config.clone();
+    request.reference = options.tag.clone();
+    request.offline = options.rust.offline;
+    request.source_date_epoch = match std::env::var_os("SOURCE_DATE_EPOCH") {
+        None => None,
+        Some(text) => Some(text.to_str().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
+            Failure::new(Kind::Usage, format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds"))
+                .hint("unset it, or set it to the time of the last commit: git log -1 --format=%ct")
+        })?),
+    };
+    Ok(request)
+}
+
+fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
+    let given = |flag: bool| flag.then_some(true);
+    Settings {
+        platforms: platforms.to_vec(),
+        budget_bytes: options.budget.map(|budget| budget.0),
+        compression: options.compression.map(|kind| match kind {
+            arguments::Compression::Gzip => Compression::Gzip,
+            arguments::Compression::Zstd => Compression::Zstd,
+            arguments::Compression::None => Compression::None,
+        }),
+        measure: options.rust.measure.map(|choice| match choice {
+            MeasureChoice::Auto => Measure::Auto,
+            MeasureChoice::Total => Measure::Total,
+            MeasureChoice::EachFlag => Measure::EachFlag,
+            MeasureChoice::No => Measure::No,
+        }),
+        rust: RustSettings {
+            package: options.rust.package.clone(),
+            bin: options.rust.bin.clone(),
+            features: options.rust.features.clone(),
+            no_default_features: given(options.rust.no_default_features),
+            profile: options.rust.profile.clone(),
+            target: options.rust.target.clone(),
+            ..RustSettings::default()
+        },
+        image: ImageSettings {
+            args: (!options.content.arg.is_empty()).then(|| options.content.arg.clone()),
+            env: options.content.env.iter().cloned().collect(),
+            user: options.content.user.clone(),
+            ports: (!options.content.expose.is_empty()).then(|| options.content.expose.clone()),
+            labels: options.content.label.iter().cloned().collect(),
+            ca_certificates: options.content.ca_certificates.as_ref().map(|file| match file {
+                None => Certificates::Host,
+                Some(file) => Certificates::File(file.clone()),
+            }),
+            timezones: options.content.time_zones.as_ref().map(|zones| match zones {
+                None => Zones::All,
+                Some(zones) => Zones::Named(zones.split(',').map(str::to_owned).collect()),
+            }),
+            passwd: given(options.content.passwd),
+            tmp: given(options.content.tmp),
+            ..ImageSettings::default()
+        },
+        files: options.content.file.clone(),
+        ..Settings::default()
+    }
+}
+
+/// Does what the recipe says, telling progress on stderr.
+///
+/// # Errors
+/// As [`ounce_build::execute`].
+pub fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Built, Failure> {
+    for advice in &recipe.advice {
+        output.note(&format!("note: {advice}"));
+    }
+    let built = ounce_build::execute(recipe, store, &mut |event| match event {
+        Event::Compiling { bin, target } => output.note(&format!("compiling {bin} for {target}")),
+        Event::Measuring { flag } => output.note(&format!("measuring what {flag} saves")),
+        // A person watches the compiler work; a log keeps only its complaint,
+        // which the error carries.
+        Event::CompilerLine(line) if output.stderr_is_terminal => output.note(&format!("  {line}")),
+        Event::CompilerLine(_) | Event::Packing { .. } => {}
+    })?;
+    Ok(built)
+}
+
+/// The answer "no" if the image is over the budget that was set.
+///
+/// # Errors
+/// It is; or the image cannot be read back to say what is heavy.
+pub fn over_budget(built: &Built, store: &Store) -> Result<(), Failure> {
+    let Some(budget) = built.budget.as_ref().filter(|budget| budget.over_bytes > 0) else {
+        return Ok(());
+    };
+    let images = store.images_of(&built.reference)?;
+    let mut heaviest = None;
+    for image in &images {
+        let weight = ounce_weigh::sizes::measure(image)?;
+        let verdict = ounce_weigh::budget::check(&weight, ByteSize(budget.budget_bytes));
+        if heaviest.as_ref().is_none_or(|(_, bytes)| verdict.pulled_bytes.0 > *bytes) {
+            let name = format!("{} for {}", built.reference, image.platform);
+            heaviest = Some((weigh::over_budget(&name, &verdict), verdict.pulled_bytes.0));
+        }
+    }
+    match heaviest {
+        Some((failure, _)) => Err(failure),
+        None => Ok(()),
+    }
+}
+
+#[derive(Serialize)]
+struct Document {
+    schema: &'static str,
+    name: String,
+    digest: String,
+    images: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    platform: String,
+    digest: String,
+    pulled_bytes: u64,
+    layer_bytes: u64,
+    config_bytes: u64,
+    program_bytes: u64,
+    flags: Vec<FlagRow>,
+    saved: Vec<SavedRow>,
+}
+
+#[derive(Serialize)]
+struct FlagRow {
+    key: String,
+    value: String,
+    by: &'static str,
+}
+
+#[derive(Serialize)]
+struct SavedRow {
+    flag: String,
+    before_bytes: u64,
+    after_bytes: u64,
+}
+
+fn document(built: &Built) -> Document {
+    let row = |image: &BuiltImage| Row {
+        platform: image.platform.to_string(),
+        digest: image.manifest.digest().to_string(),
+        pulled_bytes: image.pulled_bytes,
+        layer_bytes: image.layer_bytes,
+        config_bytes: image.config_bytes,
+        program_bytes: image.program_bytes,
+        flags: image
+            .flags
+            .iter()
+            .map(|flag| FlagRow { key: flag.key.clone(), value: flag.value.clone(), by: chooser(flag.by) })
+            .collect(),
+        saved: image
+            .saved
+            .iter()
+            .map(|saved| SavedRow {
+                flag: saved.flag.clone(),
+                before_bytes: saved.before_bytes,
+                after_bytes: saved.after_bytes,
+            })
+            .collect(),
+    };
+    Document {
+        schema: "ounce.build/1",
+        name: built.reference.to_string(),
+        digest: built.descriptor.digest().to_string(),
+        images: built.images.iter().map(row).collect(),
+    }
+}
+
+fn chooser(by: By) -> &'static str {
+    match by {
+        By::Project => "project",
+        By::Ounce => "ounce",
+    }
+}
+
+fn text(built: &Built, color: bool) -> String {
+    let mut text = String::new();
+    for image in &built.images {
+        text.push_str(&flags(image, color));
+    }
+    let mut table = Table::new(&[
+        ("IMAGE", Align::Left),
+        ("PLATFORM", Align::Left),
+        ("PROGRAM", Align::Right),
+        ("LAYER", Align::Right),
+        ("PULLED", Align::Right),
+        ("DIGEST", Align::Left),
+    ]);
+    for image in &built.images {
+        table.row([
+            built.reference.to_string(),
+            image.platform.to_string(),
+            ByteSize(image.program_bytes).to_string(),
+            ByteSize(image.layer_bytes).to_string(),
+            ByteSize(image.pulled_bytes).to_string(),
+            image.manifest.digest().to_string().chars().take("sha256:".len() + 12).collect(),
+        ]);
+    }
+    text.push_str(&table.text(color));
+    text
+}
+
+/// The size flags of a compiled program: who chose each, and before → after where it was measured.
+pub fn flags(image: &BuiltImage, color: bool) -> String {
+    if image.flags.is_empty() && image.saved.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&[
+        ("SIZE FLAG", Align::Left),
+        ("CHOSEN BY", Align::Left),
+        ("BEFORE", Align::Right),
+        ("AFTER", Align::Right),
+    ]);
+    let mut told = Vec::new();
+    for flag in &image.flags {
+        let name = format!("{}={}", flag.key, flag.value);
+        let saved = image.saved.iter().find(|saved| saved.flag == name);
+        told.extend(saved.map(|saved| saved.flag.as_str()));
+        let bytes = |bytes: Option<u64>| bytes.map_or(String::new(), |bytes| ByteSize(bytes).to_string());
+        table.row([
+            name,
+            chooser(flag.by).to_owned(),
+            bytes(saved.map(|saved| saved.before_bytes)),
+            bytes(saved.map(|saved| saved.after_bytes)),
+        ]);
+    }
+    for saved in image.saved.iter().filter(|saved| !told.contains(&saved.flag.as_str())) {
+        table.row([
+            saved.flag.clone(),
+            String::new(),
+            ByteSize(saved.before_bytes).to_string(),
+            ByteSize(saved.after_bytes).to_string(),
+        ]);
+    }
+    format!("{}\n", table.text(color))
+}

@@ -1,0 +1,24 @@
+//! `ounce copy`: an image from one place to another, digests kept.
+
+use std::process::ExitCode;
+
+use ounce_oci::Place;
+
+use super::Context;
+use crate::arguments::CopyArguments;
+use crate::failure::{Failure, Kind};
+
+/// Copies it; one side has to be the store.
+pub fn run(context: &Context, arguments: CopyArguments) -> Result<ExitCode, Failure> {
+    let store = context.store()?;
+    match (&arguments.from, &arguments.to) {
+        (Place::Store(from), Place::Store(to)) => store.tag(from, to)?,
+        (from, Place::Store(name)) => from.import(&store, name)?,
+        (Place::Store(name), to) => to.export(&store, name)?,
+        _ => {
+            return Err(Failure::new(Kind::Usage, "neither of the two places is ounce's store")
+                .hint("copy to a name first: ounce copy oci:DIR NAME, then ounce copy NAME oci-archive:FILE"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,40 @@
+//! `ounce gc`: frees what no name reaches, in the store and in the cache of
+//! unpacked images.
+
+use std::process::ExitCode;
+
+use ounce_oci::ByteSize;
+use serde::Serialize;
+
+use super::Context;
+use crate::failure::Failure;
+
+#[derive(Serialize)]
+struct Document {
+    schema: &'static str,
+    #[serde(flatten)]
+    collected: ounce_oci::store::Collected,
+    /// Unpacked images taken from the cache.
+    unpacked: u64,
+}
+
+/// Collects.
+pub fn run(context: &Context) -> Result<ExitCode, Failure> {
+    let store = context.store()?;
+    let collected = store.gc()?;
+    let mut keep = Vec::new();
+    for named in store.names()? {
+        keep.extend(store.images_of(&named.reference)?.iter().map(|image| image.digest));
+    }
+    let unpacked = ounce_rootfs::unpack::collect(&context.cache()?, &keep)?.removed;
+    if context.output.json {
+        context.output.document(&Document { schema: "ounce.gc/1", collected, unpacked })?;
+    } else {
+        context.output.text(&format!(
+            "freed {} in {} blobs, and {unpacked} unpacked images\n",
+            ByteSize(collected.bytes),
+            collected.blobs
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,178 @@
+//! `ounce run`: an image, a folder or a program, started isolated.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ounce_oci::store::StoreError;
+use ounce_oci::{Image, Place, Platform};
+use ounce_run::host::Host;
+use ounce_run::image::Overrides;
+use ounce_run::publish::Publish;
+use ounce_run::spec::{Limits, Network, Spec, Tmpfs, User, Volume};
+use ounce_run::terminal::Session;
+
+use super::Context;
+use crate::arguments::{NetworkChoice, RunArguments};
+use crate::failure::{Failure, Kind};
+use crate::start::{self, Prepared};
+
+/// Runs it and passes its exit code on. What keeps it from being started is
+/// told by 125, as docker does, or 126 and 127.
+pub fn run(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failure> {
+    attempt(context, arguments).map_err(|failure| Failure {
+        kind: match failure.kind {
+            Kind::NotExecutable | Kind::NotFound | Kind::Bug => failure.kind,
+            _ => Kind::Start,
+        },
+        ..failure
+    })
+}
+
+fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failure> {
+    let ports = parsed::<Publish>(&arguments.publish)?;
+    let (mut prepared, label) = prepare(context, &arguments)?;
+    settle(&mut prepared.spec, &arguments)?;
+    prepared.publish(&ports, arguments.socket, label.as_deref())?;
+    if arguments.dry_run {
+        let plan = ounce_run::plan::plan(&prepared.spec, &Host::probe())?;
+        let steps: String = plan.steps.iter().map(|step| format!("{step}\n")).collect();
+        context.output.text(&steps)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (port, address) in ports.iter().zip(&prepared.addresses) {
+        if port.host_port == 0 {
+            context.output.note(&format!("port {} is at {address}", port.container_port));
+        }
+    }
+    // Blocked before the start, so that no signal is lost between the two.
+    let session = Session::begin(arguments.tty)?;
+    let no_input = start::no_input()?;
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let stdio = match session.streams() {
+        Some(streams) => streams,
+        None if arguments.interactive => [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
+        None => [no_input.as_fd(), stdout.as_fd(), stderr.as_fd()],
+    };
+    let mut started = prepared.start(stdio)?;
+    let exit = session.follow(&mut started.container, &mut |_| None)?;
+    Ok(ExitCode::from(exit.code()))
+}
+
+/// The start of whatever was named, and the image's word on socket activation.
+fn prepare(context: &Context, arguments: &RunArguments) -> Result<(Prepared, Option<String>), Failure> {
+    let path = Path::new(&arguments.what);
+    let is_path = arguments.what.starts_with(['/', '.']);
+    if is_path {
+        return Ok((of_path(path, arguments)?, None));
+    }
+    let place: Place = arguments.what.parse().map_err(|error| Failure::new(Kind::Usage, error))?;
+    let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
+    let image = match place.image(&context.store()?, &platform) {
+        // `ounce run target/release/app` is meant as it looks.
+        Err(StoreError::NotFound { .. }) if path.exists() => return Ok((of_path(path, arguments)?, None)),
+        image => image?,
+    };
+    of_image(context, &image, arguments)
+}
+
+fn of_image(
+    context: &Context,
+    image: &Image,
+    arguments: &RunArguments,
+) -> Result<(Prepared, Option<String>), Failure> {
+    let overrides = Overrides {
+        entrypoint: arguments.entrypoint.as_ref().map(|program| vec![program.into()]),
+        arguments: arguments.arguments.iter().map(OsString::from).collect(),
+        environment: start::environment(&arguments.env),
+        workdir: arguments.workdir.as_ref().map(PathBuf::from),
+        user: arguments.user.clone(),
+    };
+    let label = start::activation_label(&image.config).map(str::to_owned);
+    Ok((start::of_image(context, image, overrides)?, label))
+}
+
+fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
+    let broken = |error: io::Error| Failure::new(Kind::Input, format!("{}: {error}", path.display()));
+    let path = path.canonicalize().map_err(broken)?;
+    let rest = arguments.arguments.iter().map(OsString::from);
+    let mut spec = if path.is_dir() {
+        let entrypoint = arguments.entrypoint.iter().map(OsString::from);
+        let words: Vec<OsString> = entrypoint.chain(rest).collect();
+        if words.is_empty() {
+            return Err(Failure::new(Kind::Usage, format!("{} is a folder: which program of it?", path.display()))
+                .hint("ounce run DIR -- /program, or for web files: ounce up DIR"));
+        }
+        Spec::of_folder(path.clone(), words).map_err(broken)?
+    } else {
+        Spec::of_program(path.clone(), rest)
+    };
+    for variable in start::environment(&arguments.env) {
+        ounce_run::image::set(&mut spec.environment, variable);
+    }
+    if let Some(workdir) = &arguments.workdir {
+        spec.workdir = workdir.into();
+    }
+    if let Some(user) = &arguments.user {
+        spec.user = number_user(user)?;
+    }
+    Ok(Prepared::of_spec(spec))
+}
+
+/// There is no `/etc/passwd` to look a name up in.
+fn number_user(text: &str) -> Result<User, Failure> {
+    let (uid, gid) = text.split_once(':').unwrap_or((text, text));
+    match (uid.parse(), gid.parse()) {
+        (Ok(uid), Ok(gid)) => Ok(User { uid, gid }),
+        _ => Err(Failure::new(Kind::Usage, format!("--user {text:?} is not UID or UID:GID, in numbers"))),
+    }
+}
+
+/// What the flags say beside the image.
+fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
+    spec.limits = Limits {
+        memory_bytes: arguments.memory.map(|memory| memory.0),
+        cpu_milli: arguments.cpus.map(processors).transpose()?,
+        pids: arguments.pids.map(|pids| u32::try_from(pids).unwrap_or(u32::MAX)),
+    };
+    spec.network = match arguments.network {
+        NetworkChoice::Private => Network::Private,
+        NetworkChoice::Host => Network::Host,
+        NetworkChoice::None => Network::None,
+    };
+    if let Some(hostname) = &arguments.hostname {
+        spec.hostname.clone_from(hostname);
+    }
+    for target in &arguments.tmpfs {
+        spec.tmpfs.push(Tmpfs { target: target.into(), size_bytes: 64 << 20, mode: 0o1777, executable: false });
+    }
+    for mut volume in parsed::<Volume>(&arguments.volume)? {
+        volume.host = volume.host.canonicalize().map_err(|error| {
+            Failure::new(Kind::Input, format!("--volume {}: {error}", volume.host.display()))
+        })?;
+        spec.volumes.push(volume);
+    }
+    spec.terminal = arguments.tty;
+    Ok(())
+}
+
+fn processors(count: f64) -> Result<u32, Failure> {
+    let milli = (count * 1000.0).round();
+    match milli {
+        1.0..=4_294_967_295.0 => Ok(milli as u32),
+        _ => Err(Failure::new(Kind::Usage, format!("--cpus {count} is no number of processors"))),
+    }
+}
+
+fn parsed<T>(texts: &[String]) -> Result<Vec<T>, Failure>
+where
+    T: std::str::FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    texts
+        .iter()
+        .map(|text| text.parse().map_err(|error| Failure::new(Kind::Usage, error)))
+        .collect()
+}

@@ -1,0 +1,119 @@
+//! The one door for failures: kind, cause and hints, and the exit code that follows.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+/// What went wrong, as far as a calling script cares. The numbers are a
+/// contract, written in `--help`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The answer is no: over budget, verification found a fault.
+    No,
+    /// The command line is wrong.
+    Usage,
+    /// What was read is wrong: a file, an image, a project.
+    Input,
+    /// The kernel or the file system refuses.
+    Host,
+    /// Could not reach or understand the other side.
+    Network,
+    /// The container could not be started (docker's 125).
+    Start,
+    /// The program in the container cannot be executed (docker's 126).
+    NotExecutable,
+    /// The program is not in the container (docker's 127).
+    NotFound,
+    /// Our own fault.
+    Bug,
+}
+
+impl Kind {
+    /// The process's exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Kind::No => 1,
+            Kind::Usage => 2,
+            Kind::Input => 3,
+            Kind::Host => 4,
+            Kind::Network => 5,
+            Kind::Bug => 70,
+            Kind::Start => 125,
+            Kind::NotExecutable => 126,
+            Kind::NotFound => 127,
+        }
+    }
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub struct Failure {
+    /// Picks the exit code.
+    pub kind: Kind,
+    /// What and where.
+    pub source: Box<dyn Error + Send + Sync>,
+    /// What to do about it, most likely first.
+    pub hints: Vec<String>,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub fn new(kind: Kind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind, source: source.into(), hints: Vec::new() }
+    }
+
+    /// With one more hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// `error:`, `caused by:`, `hint:`, a line each. A cause whose text its
+    /// parent already tells is left out.
+    pub fn text(&self) -> String {
+        let mut text = format!("error: {}\n", self.source);
+        let mut told = self.source.to_string();
+        let mut cause = self.source.source();
+        while let Some(error) = cause {
+            let line = error.to_string();
+            if !told.contains(&line) {
+                text.push_str(&format!("caused by: {line}\n"));
+            }
+            told = line;
+            cause = error.source();
+        }
+        for hint in &self.hints {
+            text.push_str(&format!("hint: {hint}\n"));
+        }
+        text
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("reading layer 3")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn text_tells_error_cause_and_hints_in_that_order() {
+        let failure = Failure::new(Kind::Input, Outer(std::io::Error::other("disk on fire"))).hint("put it out");
+        assert_eq!(failure.text(), "error: reading layer 3\ncaused by: disk on fire\nhint: put it out\n");
+    }
+
+    #[test]
+    fn each_kind_has_an_exit_code_of_its_own() {
+        use Kind::*;
+        let kinds = [No, Usage, Input, Host, Network, Bug, Start, NotExecutable, NotFound];
+        let codes: std::collections::BTreeSet<u8> = kinds.iter().map(|kind| kind.code()).collect();
+        assert_eq!(codes.len(), kinds.len());
+        assert!(!codes.contains(&0));
+    }
+}

@@ -1,0 +1,69 @@
+//! stdout is what was asked for, stderr all else. A reader that went away
+//! (`ounce images | head -1`) ends the program quietly.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::failure::{Failure, Kind};
+
+/// Where a command prints.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// One JSON document instead of text.
+    pub json: bool,
+    /// No notes on stderr.
+    pub quiet: bool,
+    /// stdout may be coloured.
+    pub color: bool,
+    /// stderr is a person's terminal.
+    pub stderr_is_terminal: bool,
+}
+
+impl Output {
+    /// As the flags and the terminal say. `NO_COLOR` (any value but the empty one) turns colour off.
+    pub fn new(json: bool, quiet: bool) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            json,
+            quiet,
+            color: io::stdout().is_terminal() && !no_color,
+            stderr_is_terminal: io::stderr().is_terminal(),
+        }
+    }
+
+    /// Prints what was asked for, as it is.
+    ///
+    /// # Errors
+    /// stdout cannot be written, as on a full disk.
+    pub fn text(&self, text: &str) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(error) => Err(Failure::new(Kind::Host, error).hint("stdout could not be written")),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Prints one JSON document, indented, with a last newline.
+    ///
+    /// # Errors
+    /// As [`Output::text`].
+    pub fn document<T: Serialize>(&self, document: &T) -> Result<(), Failure> {
+        let mut text = serde_json::to_string_pretty(document).map_err(|error| Failure::new(Kind::Bug, error))?;
+        text.push('\n');
+        self.text(&text)
+    }
+
+    /// Tells something on stderr, unless `--quiet`.
+    pub fn note(&self, line: &str) {
+        if !self.quiet {
+            warn(line);
+        }
+    }
+}
+
+/// Tells something on stderr in any case. There is nowhere to report a failure of that.
+pub fn warn(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

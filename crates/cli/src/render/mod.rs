@@ -1,0 +1,3 @@
+//! Values to text for people.
+
+pub mod table;

@@ -1,0 +1,87 @@
+//! Static programs small enough to be written down: an ELF header, one
+//! program header and a few instructions, for the machine the tests run on.
+
+/// Bytes of an ELF header and one program header (System V gABI, figures 4-3 and 5-1).
+const HEADERS: usize = 64 + 56;
+const BASE: u64 = 0x40_0000;
+
+/// A program that prints `text` and exits with `code`.
+pub fn prints(text: &str, code: u8) -> Vec<u8> {
+    let body = |address: u64| machine_code(address, text.len(), code);
+    let size = body(0).len();
+    let mut bytes = body(BASE + (HEADERS + size) as u64);
+    bytes.extend_from_slice(text.as_bytes());
+    elf(&bytes)
+}
+
+#[cfg(target_arch = "x86_64")]
+const MACHINE: u16 = 62;
+#[cfg(target_arch = "aarch64")]
+const MACHINE: u16 = 183;
+
+#[cfg(target_arch = "x86_64")]
+fn machine_code(text: u64, length: usize, code: u8) -> Vec<u8> {
+    let mut bytes = vec![0xbf, 1, 0, 0, 0]; // mov edi, 1
+    bytes.push(0xbe); // mov esi, text
+    bytes.extend_from_slice(&(text as u32).to_le_bytes());
+    bytes.push(0xba); // mov edx, length
+    bytes.extend_from_slice(&(length as u32).to_le_bytes());
+    bytes.extend_from_slice(&[0xb8, 1, 0, 0, 0, 0x0f, 0x05]); // mov eax, write; syscall
+    bytes.extend_from_slice(&[0xbf, code, 0, 0, 0]); // mov edi, code
+    bytes.extend_from_slice(&[0xb8, 231, 0, 0, 0, 0x0f, 0x05]); // mov eax, exit_group; syscall
+    bytes
+}
+
+#[cfg(target_arch = "aarch64")]
+fn machine_code(text: u64, length: usize, code: u8) -> Vec<u8> {
+    let movz = |register: u32, value: u32, shift: u32| 0xd280_0000 | (shift / 16) << 21 | value << 5 | register;
+    let movk = |register: u32, value: u32, shift: u32| 0xf280_0000 | (shift / 16) << 21 | value << 5 | register;
+    let (low, high) = (text as u32 & 0xffff, text as u32 >> 16);
+    let svc = 0xd400_0001;
+    [
+        movz(0, 1, 0),
+        movz(1, low, 0),
+        movk(1, high, 16),
+        movz(2, length as u32, 0),
+        movz(8, 64, 0),
+        svc,
+        movz(0, u32::from(code), 0),
+        movz(8, 94, 0),
+        svc,
+    ]
+    .iter()
+    .flat_map(|word: &u32| word.to_le_bytes())
+    .collect()
+}
+
+fn elf(body: &[u8]) -> Vec<u8> {
+    let entry = BASE + HEADERS as u64;
+    let size = (HEADERS + body.len()) as u64;
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    let mut push = |bytes: &[u8]| file.extend_from_slice(bytes);
+    push(&2u16.to_le_bytes()); // ET_EXEC
+    push(&MACHINE.to_le_bytes());
+    push(&1u32.to_le_bytes());
+    push(&entry.to_le_bytes());
+    push(&64u64.to_le_bytes()); // program headers
+    push(&0u64.to_le_bytes()); // no sections
+    push(&0u32.to_le_bytes());
+    for half in [64u16, 56, 1, 0, 0, 0] {
+        push(&half.to_le_bytes());
+    }
+    push(&1u32.to_le_bytes()); // PT_LOAD
+    push(&5u32.to_le_bytes()); // R+X
+    for word in [0, BASE, BASE, size, size, 0x1000] {
+        push(&word.to_le_bytes());
+    }
+    push(body);
+    file
+}
+
+#[test]
+fn written_down_program_runs_on_this_machine() {
+    let bench = crate::harness::Workbench::new();
+    let program = bench.program("hi", prints("hi\n", 7));
+    let output = std::process::Command::new(program).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), &b"hi\n"[..]));
+}
