@@ -8,6 +8,8 @@ pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) skipped: u64,
+    /// Child-process roles seen since the last closing line; not tests.
+    roles: u64,
 }
 
 impl Tally {
@@ -19,6 +21,14 @@ impl Tally {
         if line.starts_with("skipped: ") {
             self.skipped += 1;
             self.passed = self.passed.saturating_sub(1);
+        }
+        // The other process of a test, not a test: `tidy` allows these reasons alone.
+        if line.starts_with("test ")
+            && [" ... ignored, a process of ", " ... ignored, is run "]
+                .iter()
+                .any(|role| line.contains(role))
+        {
+            self.roles += 1;
         }
         let Some(counts) = line.strip_prefix("test result: ") else {
             return;
@@ -32,7 +42,10 @@ impl Tally {
             match what {
                 "passed" => self.passed += count,
                 "failed" => self.failed += count,
-                "ignored" => self.skipped += count,
+                "ignored" => {
+                    self.skipped += count.saturating_sub(self.roles);
+                    self.roles = 0;
+                }
                 _ => {}
             }
         }
@@ -59,6 +72,8 @@ mod tests {
         tally.see("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.10s");
         tally.see("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s");
         tally.see("test a::b ... ok");
+        tally.see("test role ... ignored, a process of the other tests");
+        tally.see("test result: ok. 0 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
         assert_eq!(tally.to_string(), "15 passed, 2 failed, 1 skipped");
     }
 

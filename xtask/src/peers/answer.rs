@@ -78,10 +78,13 @@ mod tests {
             std::thread::sleep(Duration::from_millis(30));
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
             drop(listener.accept().unwrap());
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let _ = stream.read(&mut request).unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nyes").unwrap();
+            loop {
+                // Whoever asks is answered: another test may try the same port.
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = [0; 512];
+                let _ = stream.read(&mut request);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nyes");
+            }
         });
         let (_, text) = first_answer(port, Duration::from_secs(5)).unwrap();
         assert!(text.ends_with("yes"), "{text}");
@@ -89,7 +92,9 @@ mod tests {
 
     #[test]
     fn silence_is_an_error() {
-        let port = free_port().unwrap();
+        // Bound and never accepted from: no other test is given this port.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
         assert!(first_answer(port, Duration::from_millis(20)).is_err());
     }
 }
