@@ -32,7 +32,7 @@ const USUAL_PORT: u16 = 8080;
 /// Does it all.
 pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode, Failure> {
     let request = build::request(&arguments.options, &[])?;
-    let recipe = ounce_build::plan(&request)?;
+    let recipe = build::plan(context.output, &request)?;
     let store = context.store()?;
     let built = build::make(context.output, &recipe, &store)?;
     build::over_budget(&built, &store)?;
