@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use ounce_run::spec::Root;
-use ounce_run::{Spec, start};
+use ounce_run::{Spec, follow, start};
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -21,7 +21,14 @@ fn main() -> ExitCode {
         let rest = arguments.split_off(1);
         Spec::of_program(arguments.remove(0).into(), rest)
     };
-    match start(&spec).map(|mut container| container.wait()) {
+    let signals = match follow::signals() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(125);
+        }
+    };
+    match start(&spec).map(|mut container| follow::follow(&mut container, &signals, None)) {
         Ok(Ok(exit)) => ExitCode::from(exit.code()),
         Ok(Err(error)) => {
             eprintln!("error: {error}");

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ounce_run::Exit;
+use ounce_run::{Exit, follow};
 use rustix::process::Signal;
 
 use crate::program::{begin, folder, in_folder, probe, read, rootfs, run, spec, words};
@@ -202,4 +202,24 @@ fn killing_ounce_leaves_neither_process_nor_group() {
             sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// In a process of its own: a container on a terminal of its own.
+pub(crate) fn terminal() {
+    let signals = follow::signals().unwrap();
+    let mut terminal = follow::Terminal::new().unwrap();
+    let mut spec = spec(&["terminal"]);
+    spec.terminal = true;
+    let mut container = ounce_run::start_with(&spec, terminal.streams().unwrap()).unwrap();
+    let exit = follow::follow(&mut container, &signals, Some(&mut terminal)).unwrap();
+    drop(terminal);
+    println!("\nCODE {}", exit.code());
+}
+
+#[test]
+fn a_terminal_is_the_programs_own_and_its_last_words_come_through() {
+    let output = role("terminal").stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("terminal: 1 1 1, controlling\r\n"), "{text}");
+    assert!(text.contains("CODE 0"), "{text}");
 }
