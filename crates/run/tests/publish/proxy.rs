@@ -422,3 +422,49 @@ pub(crate) fn all_of_it_holds_without_root() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+/// Prints medians of connect, one byte there and back, and 100 MB, direct and by the proxy.
+pub(crate) fn measure() {
+    let direct = TcpListener::bind("127.0.0.1:0").unwrap();
+    let direct_address = direct.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in direct.incoming() {
+            thread::spawn(|| answer(stream.unwrap()));
+        }
+    });
+    let container = start(true, "127.0.0.1:8080", 0);
+    container.echoes();
+    let exchange = |address: SocketAddr| {
+        let began = Instant::now();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"Ex").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        began.elapsed()
+    };
+    let (mut plain, mut proxied) = (Vec::new(), Vec::new());
+    for _ in 0..2000 {
+        plain.push(exchange(direct_address));
+        proxied.push(exchange(container.address));
+    }
+    plain.sort_unstable();
+    proxied.sort_unstable();
+    println!(
+        "exchange: direct {:?}, proxy {:?}",
+        plain[1000], proxied[1000]
+    );
+    for (name, address) in [("direct", direct_address), ("proxy", container.address)] {
+        let began = Instant::now();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"L").unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+        println!("100 MB {name}: {:?}", began.elapsed());
+    }
+    let file = std::env::current_exe().unwrap();
+    let began = Instant::now();
+    let found = publish::takes_listen_fds(None, &file).unwrap();
+    println!(
+        "LISTEN_FDS in {} bytes: {found}, {:?}",
+        file.metadata().unwrap().len(),
+        began.elapsed()
+    );
+}
