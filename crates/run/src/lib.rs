@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod failure;
-pub mod follow;
 pub mod host;
 pub mod image;
 pub mod lifecycle;
