@@ -9,7 +9,13 @@ fn main() {
     // With rust-lld as linker (.cargo/config.toml) options are the linker's own;
     // else a C compiler drives it.
     let arguments: &[&str] = if flags.contains("rust-lld") {
-        &["-static", "--gc-sections", "--no-eh-frame-hdr", "--build-id=none", "-znosectionheader"]
+        &[
+            "-static",
+            "--gc-sections",
+            "--no-eh-frame-hdr",
+            "--build-id=none",
+            "-znosectionheader",
+        ]
     } else {
         &[
             "-static",

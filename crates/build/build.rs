@@ -10,16 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// OCI's name of an architecture, and the targets that would do, best first.
-const ARCHITECTURES: [(&str, [&str; 2]); 2] = [
-    (
-        "amd64",
-        ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"],
-    ),
-    (
-        "arm64",
-        ["aarch64-unknown-linux-gnu", "aarch64-unknown-linux-musl"],
-    ),
+/// OCI's name of an architecture, and the target that `apps/httpd` configures for it.
+const ARCHITECTURES: [(&str, &str); 2] = [
+    ("amd64", "x86_64-unknown-linux-musl"),
+    ("arm64", "aarch64-unknown-linux-musl"),
 ];
 
 fn main() {
@@ -27,17 +21,24 @@ fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     println!("cargo::rerun-if-changed=build.rs");
     let httpd = root.join("apps/httpd");
-    for path in ["src", "Cargo.toml", "Cargo.lock", "build.rs", ".cargo"] {
+    for path in [
+        "src",
+        "Cargo.toml",
+        "Cargo.lock",
+        "build.rs",
+        "link.ld",
+        ".cargo",
+    ] {
         watch(&httpd.join(path));
     }
     for path in ["crates/http/src", "crates/linux/src"] {
         watch(&root.join(path));
     }
     let mut table = String::from("&[\n");
-    for (architecture, targets) in ARCHITECTURES {
-        let built = match targets.into_iter().find(|target| installed(target)) {
-            Some(target) => build(&httpd, &out, target, architecture),
-            None => Err(format!("rustup target add {}", targets[1])),
+    for (architecture, target) in ARCHITECTURES {
+        let built = match installed(target) {
+            true => build(&httpd, &out, target, architecture),
+            false => Err(format!("rustup target add {target}")),
         };
         let _ = match built {
             Ok(path) => writeln!(
@@ -67,9 +68,7 @@ fn installed(target: &str) -> bool {
     let output = Command::new(variable("RUSTC"))
         .args(["--print", "target-libdir", "--target", target])
         .output();
-    output.is_ok_and(|output| {
-        Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
-    })
+    output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
 }
 
 fn build(httpd: &Path, out: &Path, target: &str, architecture: &str) -> Result<PathBuf, String> {

@@ -1,23 +1,82 @@
-//! The project's own tasks: `cargo xtask bench`, `cargo xtask dist`.
+//! The project's own tasks, one module each; this file only picks.
 #![forbid(unsafe_code)]
-
-use std::process::ExitCode;
 
 mod bench;
 mod dist;
+mod figures;
+mod house;
+mod judges;
+mod licences;
+mod peers;
+mod scratch;
+mod setup;
+mod tally;
+mod test;
+mod tidy;
+mod tokens;
+mod tool;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use house::House;
+
+const USAGE: &str = "\
+cargo xtask TASK
+
+  test                         everything that must hold: format, clippy, documents,
+                               licences, tests, tidy, dist, judges
+  tidy [--quick]               the laws of the house; --quick leaves out size budgets
+  setup [--check]              Rust targets and Debian packages; --check only tells
+  licences                     the dependency tree against deny.toml
+  judges [OUNCE]               skopeo, umoci, podman, docker, runc on the images that
+                               the shipped ounce, or this one, writes
+  figures                      the README's figures, from sizes and the last bench
+  dist [--help]                the static ounce that is shipped
+  bench [--help]               ounce against its peers; writes docs/benchmarks.md";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let result = match arguments.split_first() {
-        Some((task, rest)) if task == "bench" => bench::run(rest),
-        Some((task, rest)) if task == "dist" => dist::run(rest),
-        _ => Err(anyhow::anyhow!("usage: cargo xtask bench|dist [--help]")),
-    };
-    match result {
+    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let house = House::here()?;
+    match arguments.split_first() {
+        // These two read their own arguments.
+        Some((task, rest)) if task == "bench" => return bench::run(rest),
+        Some((task, rest)) if task == "dist" => return dist::run(rest),
+        _ => {}
+    }
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test"] => test::test(&house),
+        ["tidy"] => tidy::run(&house, false),
+        ["tidy", "--quick"] => tidy::run(&house, true),
+        ["setup"] => setup::setup(false),
+        ["setup", "--check"] => setup::setup(true),
+        ["licences"] => licences::check(&house),
+        ["figures"] => figures::fill(&house),
+        ["judges"] => judged(&house, &dist::build(dist::HOST_TARGET)?),
+        ["judges", ounce] => judged(&house, &std::path::absolute(ounce)?),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("there is no task `{}`\n\n{USAGE}", other.join(" ")),
+    }
+}
+
+fn judged(house: &House, ounce: &std::path::Path) -> Result<()> {
+    setup::setup(false)?;
+    let mut tally = tally::Tally::default();
+    let result = judges::run(house, ounce, &mut tally);
+    println!("{tally}");
+    result
 }

@@ -14,8 +14,16 @@ pub(crate) fn check(port: u16) -> Result<(), Errno> {
     set_socket_timeout(&socket, Timeout::Send, timeout)?;
     set_socket_timeout(&socket, Timeout::Recv, timeout)?;
     connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
-    send(&socket, b"GET /healthz HTTP/1.0\r\n\r\n", SendFlags::NOSIGNAL)?;
+    send(
+        &socket,
+        b"GET /healthz HTTP/1.0\r\n\r\n",
+        SendFlags::NOSIGNAL,
+    )?;
     let mut answer = [0; 12];
     recv(&socket, &mut answer[..], RecvFlags::WAITALL)?;
-    if &answer == b"HTTP/1.1 200" { Ok(()) } else { Err(Errno::PROTO) }
+    if &answer == b"HTTP/1.1 200" {
+        Ok(())
+    } else {
+        Err(Errno::PROTO)
+    }
 }

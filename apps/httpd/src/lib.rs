@@ -75,7 +75,9 @@ pub fn serve(program: &Program, routes: &'static [Route]) -> u8 {
 pub fn port(program: &Program) -> Option<u16> {
     match program.variable("PORT") {
         None => Some(DEFAULT_PORT),
-        Some(text) => u16::try_from(number(text.to_bytes())?).ok().filter(|&port| port > 0),
+        Some(text) => u16::try_from(number(text.to_bytes())?)
+            .ok()
+            .filter(|&port| port > 0),
     }
 }
 

@@ -35,7 +35,10 @@ pub(crate) fn open(program: &Program, port: u16, places: &mut Listeners) -> Resu
 fn inherited(program: &Program, places: &mut Listeners) -> Result<(), Errno> {
     // The environment may be meant for a parent (sd_listen_fds(3)); in a PID
     // namespace of its own this process is number 1.
-    let own = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+    let own = rustix::process::getpid()
+        .as_raw_nonzero()
+        .get()
+        .unsigned_abs();
     if program.number("LISTEN_PID") != Some(own) {
         return Ok(());
     }
@@ -59,7 +62,10 @@ fn bound(port: u16) -> Result<OwnedFd, Errno> {
     let six = six.and_then(|socket| {
         sockopt::set_ipv6_v6only(&socket, false)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
-        bind(&socket, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0))?;
+        bind(
+            &socket,
+            &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0),
+        )?;
         Ok(socket)
     });
     let socket = match six {

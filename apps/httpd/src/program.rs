@@ -14,7 +14,10 @@ pub struct Program {
 
 impl Program {
     pub(crate) fn new(arguments: Strings, environment: Strings) -> Self {
-        Self { arguments, environment }
+        Self {
+            arguments,
+            environment,
+        }
     }
 
     /// The arguments, without the program's name.
@@ -62,6 +65,7 @@ pub fn number(text: &[u8]) -> Option<u32> {
         return None;
     }
     text.iter().try_fold(0, |number, byte| {
-        byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0'))
+        byte.is_ascii_digit()
+            .then(|| number * 10 + u32::from(byte - b'0'))
     })
 }

@@ -13,15 +13,15 @@ use ounce_http::connection::{self, Next};
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
 use ounce_http::head::{Head, Limits};
 use ounce_http::method::{Method, Methods};
+use ounce_http::path;
 use ounce_http::response::{Finish, HEAD_BYTES, Response};
 use ounce_http::route::{self, Route};
 use ounce_http::status::Status;
-use ounce_http::path;
 use ounce_linux::clock::{Clock, seconds};
 use ounce_linux::descriptor::DescriptorSlot;
 use ounce_linux::signal::{self, SIGCHLD, SIGINT, SIGPIPE, SIGTERM, SignalSet};
-use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::Timespec;
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, accept_with, recv, send, shutdown};
@@ -158,7 +158,13 @@ impl Memory {
                 continued: false,
             }
         }; TABLE],
-        spills: [const { Spill { start: 0, end: 0, bytes: [0; OUTPUT] } }; SPILLS],
+        spills: [const {
+            Spill {
+                start: 0,
+                end: 0,
+                bytes: [0; OUTPUT],
+            }
+        }; SPILLS],
         input: [0; INPUT],
         output: [0; OUTPUT],
         path: [0; PATH],
@@ -173,8 +179,12 @@ pub fn serve_on(program: &Program, port: u16, service: &dyn Service) -> u8 {
         Err(error) => {
             program.complain(match error {
                 Errno::ADDRINUSE => b"error: the port is taken\nhint: choose another with PORT\n",
-                Errno::ACCESS => b"error: not allowed to listen on this port\nhint: choose PORT above 1023\n",
-                Errno::BADF | Errno::INVAL => b"error: LISTEN_FDS names what is no listening socket\n",
+                Errno::ACCESS => {
+                    b"error: not allowed to listen on this port\nhint: choose PORT above 1023\n"
+                }
+                Errno::BADF | Errno::INVAL => {
+                    b"error: LISTEN_FDS names what is no listening socket\n"
+                }
                 _ => b"error: the kernel refused a socket, epoll or signalfd\n",
             });
             4
@@ -190,7 +200,12 @@ fn run(program: &Program, port: u16, service: &dyn Service) -> Result<(), Errno>
     let memory = entry::memory().ok_or(Errno::BUSY)?;
     listen::open(program, port, &mut memory.listeners)?;
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    epoll::add(&epoll, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
+    epoll::add(
+        &epoll,
+        &signals,
+        EventData::new_u64(SIGNALS),
+        EventFlags::IN,
+    )?;
     let mut server = Server {
         memory,
         service,
@@ -212,7 +227,10 @@ fn run(program: &Program, port: u16, service: &dyn Service) -> Result<(), Errno>
 /// As many as there are descriptors for; the soft limit is raised to the hard.
 fn max_connections() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
@@ -240,7 +258,10 @@ struct Server<'s> {
 
 impl Server<'_> {
     fn serve(&mut self, signals: &OwnedFd) -> Result<(), Errno> {
-        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        let second = Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
         let mut events = [MaybeUninit::uninit(); 64];
         loop {
             let is_waiting = self.count == 0 && !self.is_paused && self.stop_at.is_none();
@@ -302,7 +323,10 @@ impl Server<'_> {
             self.accept(index);
         }
         self.stop_at = Some(self.now + GRACE_SECONDS);
-        self.memory.listeners.iter_mut().for_each(|slot| drop(slot.take()));
+        self.memory
+            .listeners
+            .iter_mut()
+            .for_each(|slot| drop(slot.take()));
         self.is_paused = false;
         for number in 0..=self.highest {
             // What has arrived but was not looked at yet is still answered.
@@ -316,7 +340,10 @@ impl Server<'_> {
     }
 
     fn slot(&mut self, number: usize) -> Option<&mut Slot> {
-        self.memory.slots.get_mut(number).filter(|slot| !slot.socket.is_empty())
+        self.memory
+            .slots
+            .get_mut(number)
+            .filter(|slot| !slot.socket.is_empty())
     }
 
     fn resume(&mut self) -> Result<(), Errno> {
@@ -339,7 +366,12 @@ impl Server<'_> {
 
     fn accept(&mut self, index: usize) {
         loop {
-            let Some(listener) = self.memory.listeners.get(index).and_then(DescriptorSlot::get) else {
+            let Some(listener) = self
+                .memory
+                .listeners
+                .get(index)
+                .and_then(DescriptorSlot::get)
+            else {
                 return;
             };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -382,9 +414,17 @@ impl Server<'_> {
     fn turn_away(&mut self, socket: &OwnedFd) {
         let mut response = Response::new(&mut self.memory.output);
         response.error(Status::ServiceUnavailable);
-        let finish = Finish { is_head: false, connection: Some("close"), date: &self.date };
+        let finish = Finish {
+            is_head: false,
+            connection: Some("close"),
+            date: &self.date,
+        };
         let length = response.finish(&finish);
-        let _ = send(socket, self.memory.output.get(..length).unwrap_or_default(), SendFlags::NOSIGNAL);
+        let _ = send(
+            socket,
+            self.memory.output.get(..length).unwrap_or_default(),
+            SendFlags::NOSIGNAL,
+        );
         let _ = shutdown(socket, Shutdown::Write);
         // Unread bytes would turn the close into a reset that overtakes the 503.
         let _ = recv(socket, &mut self.memory.input[..], RecvFlags::TRUNC);
@@ -407,7 +447,11 @@ impl Server<'_> {
     }
 
     fn free_spill(&mut self, spill: u8) {
-        if let Some(spill) = self.memory.spills.get_mut(usize::from(spill).wrapping_sub(1)) {
+        if let Some(spill) = self
+            .memory
+            .spills
+            .get_mut(usize::from(spill).wrapping_sub(1))
+        {
             (spill.start, spill.end) = (0, 0);
         }
     }
@@ -444,7 +488,11 @@ impl Server<'_> {
     fn refuse(&mut self, number: usize, status: Status) {
         let mut response = Response::new(&mut self.memory.output);
         response.error(status);
-        let finish = Finish { is_head: false, connection: Some("close"), date: &self.date };
+        let finish = Finish {
+            is_head: false,
+            connection: Some("close"),
+            date: &self.date,
+        };
         let length = response.finish(&finish);
         if let Some(slot) = self.slot(number) {
             slot.closes = true;
@@ -492,7 +540,13 @@ impl Server<'_> {
     /// Looks at what has come and answers the whole requests in it. True where
     /// there is more to do.
     fn read(&mut self, number: usize, flags: EventFlags) -> bool {
-        let Memory { slots, input, output, path, .. } = &mut *self.memory;
+        let Memory {
+            slots,
+            input,
+            output,
+            path,
+            ..
+        } = &mut *self.memory;
         let Some(slot) = slots.get_mut(number) else {
             return false;
         };
@@ -555,7 +609,11 @@ impl Server<'_> {
                 (false, false) => Some("keep-alive"),
                 (false, true) => None,
             };
-            sent += response.finish(&Finish { is_head, connection, date: &self.date });
+            sent += response.finish(&Finish {
+                is_head,
+                connection,
+                date: &self.date,
+            });
             if is_head {
                 file = None;
             }
@@ -570,10 +628,18 @@ impl Server<'_> {
             return false;
         }
         if consumed > 0 || slot.phase == Phase::Idle {
-            let seconds = if is_partial { REQUEST_SECONDS } else { IDLE_SECONDS };
+            let seconds = if is_partial {
+                REQUEST_SECONDS
+            } else {
+                IDLE_SECONDS
+            };
             slot.deadline = self.now + seconds;
         }
-        slot.phase = if is_partial { Phase::Reading } else { Phase::Idle };
+        slot.phase = if is_partial {
+            Phase::Reading
+        } else {
+            Phase::Idle
+        };
         let has_file = file.is_some();
         if let Some(file) = file {
             slot.file.put(file.descriptor);
@@ -593,7 +659,12 @@ impl Server<'_> {
 
     /// Sends the output's first bytes; what the kernel does not take is kept.
     fn send(&mut self, number: usize, length: usize, has_more: bool) {
-        let Memory { slots, spills, output, .. } = &mut *self.memory;
+        let Memory {
+            slots,
+            spills,
+            output,
+            ..
+        } = &mut *self.memory;
         let Some(slot) = slots.get_mut(number) else {
             return;
         };
@@ -601,7 +672,11 @@ impl Server<'_> {
             return;
         };
         let bytes = output.get(..length).unwrap_or_default();
-        let more = if has_more { SendFlags::MORE } else { SendFlags::empty() };
+        let more = if has_more {
+            SendFlags::MORE
+        } else {
+            SendFlags::empty()
+        };
         let taken = match send(socket, bytes, SendFlags::NOSIGNAL | more) {
             Ok(taken) => taken,
             Err(Errno::AGAIN | Errno::INTR) => 0,
@@ -611,7 +686,10 @@ impl Server<'_> {
         let mut is_writing = has_more || slot.closes;
         if !rest.is_empty() {
             is_writing = true;
-            let free = spills.iter_mut().enumerate().find(|(_, spill)| spill.end == 0);
+            let free = spills
+                .iter_mut()
+                .enumerate()
+                .find(|(_, spill)| spill.end == 0);
             let Some((index, spill)) = free.filter(|_| slot.spill == 0) else {
                 // All are taken by clients that do not read: so does this one.
                 return self.close(number);

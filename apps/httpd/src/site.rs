@@ -27,7 +27,10 @@ impl Site {
     pub(crate) fn open(root: &CStr) -> Result<Self, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(root, flags, Mode::empty())?;
-        let mut site = Self { root, has_openat2: true };
+        let mut site = Self {
+            root,
+            has_openat2: true,
+        };
         // Kernels before 5.6, some sandboxes and emulators do not have it.
         site.has_openat2 = site.lookup(c".").is_ok();
         Ok(site)
@@ -82,7 +85,11 @@ impl Site {
         let descriptor = self.lookup(path)?;
         let facts = fstat(&descriptor)?;
         let length_bytes = u64::try_from(facts.st_size).unwrap_or(0);
-        Ok((descriptor, FileType::from_raw_mode(facts.st_mode), length_bytes))
+        Ok((
+            descriptor,
+            FileType::from_raw_mode(facts.st_mode),
+            length_bytes,
+        ))
     }
 }
 
@@ -101,8 +108,13 @@ impl Service for Site {
         match self.open_file(path) {
             Ok((descriptor, FileType::RegularFile, length_bytes)) => {
                 let name = if path.ends_with(b"/") { INDEX } else { path };
-                response.content_type(content_type::of(name)).file(length_bytes);
-                return Some(File { descriptor, length_bytes });
+                response
+                    .content_type(content_type::of(name))
+                    .file(length_bytes);
+                return Some(File {
+                    descriptor,
+                    length_bytes,
+                });
             }
             Ok((_, FileType::Directory, _)) if !path.ends_with(b"/") => {
                 response.redirect_to_directory(path, head.query);

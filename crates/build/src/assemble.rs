@@ -225,7 +225,11 @@ pub fn execute(
         }
     };
     writer.commit(&recipe.reference, &descriptor)?;
-    let heaviest = images.iter().map(|image| image.pulled_bytes).max().unwrap_or(0);
+    let heaviest = images
+        .iter()
+        .map(|image| image.pulled_bytes)
+        .max()
+        .unwrap_or(0);
     let budget = recipe.budget_bytes.map(|budget_bytes| Budget {
         budget_bytes,
         pulled_bytes: heaviest,
@@ -328,7 +332,9 @@ fn check_unchanged(path: &Path, link: bool, bytes: u64) -> Result<(), BuildError
     };
     match same {
         true => Ok(()),
-        false => Err(failed(std::io::Error::other("it changed while it was packed"))),
+        false => Err(failed(std::io::Error::other(
+            "it changed while it was packed",
+        ))),
     }
 }
 
@@ -352,7 +358,12 @@ fn image(
         mtime: recipe.mtime,
     };
     let layer = writer.layer(&entries, options)?;
-    let config = config(&recipe.image, platform, program.takes_listen_fds, layer.diff_id.to_string());
+    let config = config(
+        &recipe.image,
+        platform,
+        program.takes_listen_fds,
+        layer.diff_id.to_string(),
+    );
     let config = writer.json(MediaType::ImageConfig, &config)?;
     let manifest = Manifest {
         schema_version: 2,
@@ -415,8 +426,16 @@ fn config<'a>(
             entrypoint: [&image.entrypoint],
             cmd: &image.args,
             user: &image.user,
-            env: image.env.iter().map(|(key, value)| format!("{key}={value}")).collect(),
-            exposed_ports: image.ports.iter().map(|port| (port.as_str(), Empty {})).collect(),
+            env: image
+                .env
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect(),
+            exposed_ports: image
+                .ports
+                .iter()
+                .map(|port| (port.as_str(), Empty {}))
+                .collect(),
             working_dir: image.workdir.as_deref(),
             labels,
         },

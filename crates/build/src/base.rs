@@ -16,7 +16,7 @@ type Embedded = &'static [(&'static str, Result<&'static [u8], &'static str>)];
 const HTTPD: Embedded = include!(concat!(env!("OUT_DIR"), "/httpd.rs"));
 
 /// Where the server looks for its files.
-pub const SITE_ROOT: &str = "srv";
+pub const SITE_ROOT: &str = "public";
 
 /// The port that the server listens on unless told otherwise.
 pub const SITE_PORT: u16 = 8080;
@@ -85,9 +85,9 @@ impl BaseError {
 /// # Errors
 /// It was not there when ounce was compiled.
 pub fn httpd(platform: &Platform) -> Result<&'static [u8], BaseError> {
-    let found = HTTPD.iter().find(|(architecture, _)| {
-        platform.os == "linux" && platform.architecture == *architecture
-    });
+    let found = HTTPD
+        .iter()
+        .find(|(architecture, _)| platform.os == "linux" && platform.architecture == *architecture);
     let remedy = match found {
         Some((_, Ok(bytes))) => return Ok(bytes),
         Some((_, Err(remedy))) => *remedy,

@@ -170,7 +170,6 @@ struct Metadata {
 #[derive(Debug, Deserialize)]
 struct Package {
     name: String,
-    version: String,
     manifest_path: PathBuf,
     default_run: Option<String>,
     targets: Vec<Target>,
@@ -188,7 +187,6 @@ struct Target {
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) package: String,
-    pub(crate) version: String,
     pub(crate) bin: String,
     /// Root source file of the program.
     pub(crate) source: PathBuf,
@@ -206,7 +204,13 @@ pub(crate) fn choose(
 ) -> Result<Program, ProjectError> {
     let output = toolchain
         .command(&toolchain.cargo, folder)
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
         .output()
         .map_err(|source| ProjectError::Start {
             program: toolchain.cargo.clone(),
@@ -251,7 +255,10 @@ fn pick(
     };
     let mut programs: Vec<(&Package, &Target)> = Vec::new();
     for package in &packages {
-        let bins = package.targets.iter().filter(|t| t.kind.iter().any(|k| k == "bin"));
+        let bins = package
+            .targets
+            .iter()
+            .filter(|t| t.kind.iter().any(|k| k == "bin"));
         programs.extend(bins.map(|target| (*package, target)));
     }
     let known: Vec<String> = programs
@@ -286,7 +293,6 @@ fn pick(
     };
     Ok(Program {
         package: package.name.clone(),
-        version: package.version.clone(),
         bin: target.name.clone(),
         source: target.src_path.clone(),
         workspace_root: metadata.workspace_root.clone(),
@@ -348,8 +354,15 @@ mod tests {
 
     #[test]
     fn several_programs_without_a_choice_are_listed() {
-        let packages = [package("b", "null", &["two", "one"]), package("a", "null", &["x"])];
-        let error = pick(metadata(&packages.join(",")), Path::new("/w"), &RustSettings::default());
+        let packages = [
+            package("b", "null", &["two", "one"]),
+            package("a", "null", &["x"]),
+        ];
+        let error = pick(
+            metadata(&packages.join(",")),
+            Path::new("/w"),
+            &RustSettings::default(),
+        );
         assert_eq!(
             error.unwrap_err().to_string(),
             "3 programs here, and an image holds one: a: x, b: two, b: one"
@@ -358,11 +371,18 @@ mod tests {
 
     #[test]
     fn default_run_and_the_package_of_the_folder_choose() {
-        let packages = [package("b", r#""two""#, &["two", "one"]), package("a", "null", &["x"])];
+        let packages = [
+            package("b", r#""two""#, &["two", "one"]),
+            package("a", "null", &["x"]),
+        ];
         let chosen = |folder: &str| {
-            pick(metadata(&packages.join(",")), Path::new(folder), &RustSettings::default())
-                .unwrap()
-                .bin
+            pick(
+                metadata(&packages.join(",")),
+                Path::new(folder),
+                &RustSettings::default(),
+            )
+            .unwrap()
+            .bin
         };
         assert_eq!(chosen("/w/b"), "two");
         assert_eq!(chosen("/w/a"), "x");
@@ -373,7 +393,9 @@ mod tests {
         assert!(is_freestanding("//! Doc.\n#![no_std]\n#![no_main]\n"));
         assert!(is_freestanding("#![cfg_attr(not(test), no_std, no_main)]"));
         assert!(!is_freestanding("#![no_std]\nfn main() {}"));
-        assert!(!is_freestanding("// #![no_std]\n// #![no_main]\nfn main() {}"));
+        assert!(!is_freestanding(
+            "// #![no_std]\n// #![no_main]\nfn main() {}"
+        ));
         assert!(!is_freestanding("#!["));
     }
 }

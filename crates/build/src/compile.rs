@@ -158,7 +158,13 @@ pub(crate) fn measure(
     sizes.push(program.len() as u64);
     let names: Vec<String> = match recipe.measure {
         Measure::EachFlag => flags.iter().map(|flag| text(flag)).collect(),
-        _ => vec![flags.iter().map(|flag| text(flag)).collect::<Vec<_>>().join(", ")],
+        _ => vec![
+            flags
+                .iter()
+                .map(|flag| text(flag))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ],
     };
     let saved: Vec<Saved> = names
         .into_iter()
@@ -232,7 +238,9 @@ fn cargo(
         // RUSTFLAGS in the environment would hide the configured ones.
         let own = toolchain.environment.get(std::ffi::OsStr::new("RUSTFLAGS"));
         match own.map(|flags| flags.to_string_lossy()) {
-            Some(flags) => command.env("RUSTFLAGS", format!("{flags} -Ctarget-feature=+crt-static")),
+            Some(flags) => {
+                command.env("RUSTFLAGS", format!("{flags} -Ctarget-feature=+crt-static"))
+            }
             None => command.arg("--config").arg(format!(
                 "target.{}.rustflags=[\"-Ctarget-feature=+crt-static\"]",
                 recipe.target
@@ -260,7 +268,11 @@ fn cargo(
     let mut line = Vec::new();
     loop {
         line.clear();
-        if stderr.read_until(b'\n', &mut line).map_err(CompileError::Output)? == 0 {
+        if stderr
+            .read_until(b'\n', &mut line)
+            .map_err(CompileError::Output)?
+            == 0
+        {
             break;
         }
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
@@ -305,7 +317,10 @@ mod tests {
     #[test]
     fn a_missing_c_compiler_and_a_foreign_linker_argument_get_their_hints() {
         let target = "aarch64-unknown-linux-musl";
-        let hints = failure_hints("error: failed to find tool \"aarch64-linux-musl-gcc\"", target);
+        let hints = failure_hints(
+            "error: failed to find tool \"aarch64-linux-musl-gcc\"",
+            target,
+        );
         assert!(hints[0].contains("CC_aarch64_unknown_linux_musl"));
         let hints = failure_hints("rust-lld: error: unknown argument '-Wl,-z'", target);
         assert!(hints[0].contains("linker = \"cc\""));

@@ -288,7 +288,10 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
             .get("platforms", |name, value| {
                 strings(name, value)?
                     .iter()
-                    .map(|text| text.parse().map_err(|error| invalid(name, value.span(), error)))
+                    .map(|text| {
+                        text.parse()
+                            .map_err(|error| invalid(name, value.span(), error))
+                    })
                     .collect::<Read<Vec<_>>>()
             })?
             .unwrap_or_default(),
@@ -321,7 +324,9 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
     };
     // What flags and file have in common is checked once more after the
     // merge; here the fault can still be told with the file's name.
-    settings.check().map_err(|error| invalid("ounce.toml", 0..0, error))?;
+    settings
+        .check()
+        .map_err(|error| invalid("ounce.toml", 0..0, error))?;
     Ok(settings)
 }
 
@@ -330,7 +335,8 @@ fn budget(name: &str, value: &Value<'_>) -> Read<u64> {
         DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix())
             .map_err(|_| invalid(name, value.span(), "a number of bytes from 0 up is wanted")),
         DeValue::String(_) => parsed(name, value, |text| {
-            text.parse::<ounce_oci::bytes::ByteSize>().map(|size| size.0)
+            text.parse::<ounce_oci::bytes::ByteSize>()
+                .map(|size| size.0)
         }),
         _ => wrong_type(name, value, "a size, as \"100KB\" or 20480"),
     }
@@ -457,7 +463,9 @@ mod tests {
     use super::*;
 
     fn fault(text: &str) -> String {
-        parse(Path::new("ounce.toml"), text).unwrap_err().to_string()
+        parse(Path::new("ounce.toml"), text)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]

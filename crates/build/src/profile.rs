@@ -122,12 +122,10 @@ impl ProjectFiles {
 
     /// Whether the project chose a linker for the triple.
     pub(crate) fn has_linker(&self, triple: &str) -> bool {
-        self.configurations
-            .iter()
-            .any(|table| {
-                let section = table.get("target").and_then(|target| target.get(triple));
-                section.is_some_and(|section| section.get("linker").is_some())
-            })
+        self.configurations.iter().any(|table| {
+            let section = table.get("target").and_then(|target| target.get(triple));
+            section.is_some_and(|section| section.get("linker").is_some())
+        })
     }
 
     /// The size flags of `profile`, each with who chose it.
@@ -137,9 +135,9 @@ impl ProjectFiles {
         toolchain: &Toolchain,
     ) -> Result<Vec<Flag>, ProfileError> {
         let chain = self.chain(profile)?;
-        let debug_kept = self.chosen(&chain, "debug", toolchain).is_some_and(|value| {
-            !matches!(value.trim_matches('"'), "false" | "0" | "none")
-        });
+        let debug_kept = self
+            .chosen(&chain, "debug", toolchain)
+            .is_some_and(|value| !matches!(value.trim_matches('"'), "false" | "0" | "none"));
         let mut flags = Vec::new();
         for (key, value) in SIZE_FLAGS {
             match self.chosen(&chain, key, toolchain) {
@@ -201,7 +199,9 @@ impl ProjectFiles {
                 .to_ascii_uppercase()
                 .replace('-', "_");
             if toolchain.has(&variable) {
-                let value = toolchain.environment.get(&std::ffi::OsString::from(&variable))?;
+                let value = toolchain
+                    .environment
+                    .get(&std::ffi::OsString::from(&variable))?;
                 return Some(value.to_string_lossy().into_owned());
             }
             self.profile(name)
@@ -273,8 +273,14 @@ mod tests {
 
     #[test]
     fn debug_information_that_was_asked_for_is_not_stripped() {
-        assert_eq!(flags("[profile.release]\ndebug = true", "", "release")[0], "strip=false Project");
-        assert_eq!(flags("[profile.release]\ndebug = false", "", "release")[0], "strip=true Ounce");
+        assert_eq!(
+            flags("[profile.release]\ndebug = true", "", "release")[0],
+            "strip=false Project"
+        );
+        assert_eq!(
+            flags("[profile.release]\ndebug = false", "", "release")[0],
+            "strip=true Ounce"
+        );
     }
 
     #[test]

@@ -55,14 +55,14 @@ pub enum ProgramError {
         needs: Vec<String>,
     },
     /// For another machine.
-    #[error("{} is for {}, and {wanted} was asked for", path.display(), found.as_ref().map_or("another system".to_owned(), ToString::to_string))]
+    #[error("{} is for {}, and {wanted} was asked for", path.display(), found)]
     Platform {
         /// The file.
         path: PathBuf,
         /// What it is for.
-        found: Option<Platform>,
+        found: String,
         /// What was asked.
-        wanted: Platform,
+        wanted: String,
     },
     /// For a machine that OCI has no name for.
     #[error("{} is for a machine or a system that images are not made for", .0.display())]
@@ -132,8 +132,8 @@ pub(crate) fn check(
     match wanted {
         Some(wanted) if !wanted.accepts(&found) => Err(ProgramError::Platform {
             path: path(),
-            found: Some(found),
-            wanted: wanted.clone(),
+            found: found.to_string(),
+            wanted: wanted.to_string(),
         }),
         Some(wanted) => Ok((facts, wanted.clone())),
         None => Ok((facts, found)),

@@ -192,7 +192,7 @@ pub struct ImageRecipe {
     /// Files of the host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<ExtraFile>,
-    /// The web files, beneath `/srv`.
+    /// The web files, beneath `/public`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<Site>,
 }
@@ -305,7 +305,6 @@ struct Detected {
     name: String,
     /// The image's name, where it is another than the program's.
     image_name: Option<String>,
-    version: Option<String>,
     port: Option<Port>,
     programs: Vec<ProgramRecipe>,
     site: Option<Site>,
@@ -325,9 +324,7 @@ fn settings(request: &Request, is_folder: bool) -> Result<Settings, PlanError> {
     };
     let file = match fs::File::open(&path) {
         Ok(file) => file,
-        Err(error)
-            if error.kind() == std::io::ErrorKind::NotFound && request.config.is_none() =>
-        {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && request.config.is_none() => {
             return Ok(request.settings.clone());
         }
         Err(error) => return Err(failed(error)),
@@ -346,11 +343,7 @@ fn settings(request: &Request, is_folder: bool) -> Result<Settings, PlanError> {
     Ok(request.settings.clone().or(written))
 }
 
-fn detect(
-    path: &Path,
-    metadata: &fs::Metadata,
-    settings: &Settings,
-) -> Result<Found, PlanError> {
+fn detect(path: &Path, metadata: &fs::Metadata, settings: &Settings) -> Result<Found, PlanError> {
     let unknown = |found: &str, remedy| PlanError::Unknown {
         path: path.to_owned(),
         found: found.to_owned(),
@@ -375,16 +368,34 @@ fn detect(
         return Ok(Found::Site);
     }
     const OTHERS: [(&str, &str); 6] = [
-        ("go.mod", "CGO_ENABLED=0 go build, then give ounce the program"),
-        ("package.json", "build the pages, then give ounce the folder they are in (dist, build, public)"),
-        ("pyproject.toml", "Python needs an interpreter: build it with another tool, then `ounce trim`"),
-        ("CMakeLists.txt", "link with -static, then give ounce the program"),
+        (
+            "go.mod",
+            "CGO_ENABLED=0 go build, then give ounce the program",
+        ),
+        (
+            "package.json",
+            "build the pages, then give ounce the folder they are in (dist, build, public)",
+        ),
+        (
+            "pyproject.toml",
+            "Python needs an interpreter: build it with another tool, then `ounce trim`",
+        ),
+        (
+            "CMakeLists.txt",
+            "link with -static, then give ounce the program",
+        ),
         ("Makefile", "link with -static, then give ounce the program"),
-        ("Dockerfile", "build the static program as the Dockerfile does, then give it to ounce"),
+        (
+            "Dockerfile",
+            "build the static program as the Dockerfile does, then give it to ounce",
+        ),
     ];
     let other = OTHERS.iter().find(|(file, _)| path.join(file).is_file());
     Err(match other {
-        Some((file, remedy)) => unknown(&format!("it has {file}, but no Cargo.toml and no index.html"), remedy),
+        Some((file, remedy)) => unknown(
+            &format!("it has {file}, but no Cargo.toml and no index.html"),
+            remedy,
+        ),
         None => unknown(
             "it has no Cargo.toml and no index.html, and is no program",
             "give a program, a Rust project or, with --site, any folder of files to serve",
@@ -406,12 +417,13 @@ fn ready_program(path: &Path, settings: &Settings) -> Result<Detected, PlanError
     };
     let bytes = program::read(path)?;
     let (_, platform) = program::check(path, &bytes, wanted)?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     Ok(Detected {
         found: Found::Program,
         name: name.unwrap_or_default(),
         image_name: None,
-        version: None,
         port: None,
         programs: vec![ProgramRecipe {
             platform,
@@ -429,7 +441,10 @@ fn refuse_rust_settings(settings: &Settings, found: &'static str) -> Result<(), 
         ("--bin", rust.bin.is_some()),
         ("--features", !rust.features.is_empty()),
         ("--all-features", rust.all_features == Some(true)),
-        ("--no-default-features", rust.no_default_features == Some(true)),
+        (
+            "--no-default-features",
+            rust.no_default_features == Some(true),
+        ),
         ("--profile", rust.profile.is_some()),
         ("--target", rust.target.is_some()),
     ];
@@ -461,13 +476,17 @@ fn web_site(path: &Path, settings: &Settings) -> Result<Detected, PlanError> {
         });
     }
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = real.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = real
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     Ok(Detected {
         found: Found::Site,
         name: "httpd".to_owned(),
         image_name: name,
-        version: None,
-        port: "8080".parse().ok().filter(|port: &Port| port.number == base::SITE_PORT),
+        port: "8080"
+            .parse()
+            .ok()
+            .filter(|port: &Port| port.number == base::SITE_PORT),
         programs,
         site: Some(site),
         advice: Vec::new(),
@@ -540,13 +559,14 @@ fn rust_project(
         });
     }
     if flags.iter().any(|flag| flag.by == By::Ounce) && measure == Measure::No {
-        advice.push("--explain-size compiles once per size flag and shows what each saves".to_owned());
+        advice.push(
+            "--explain-size compiles once per size flag and shows what each saves".to_owned(),
+        );
     }
     Ok(Detected {
         found: Found::RustProject,
         name: program.bin.clone(),
         image_name: None,
-        version: Some(program.version).filter(|version| version != "0.0.0"),
         port: None,
         programs,
         site: None,
@@ -585,7 +605,10 @@ fn arguments(
     }
     let switches = [
         ("--all-features", rust.all_features == Some(true)),
-        ("--no-default-features", rust.no_default_features == Some(true)),
+        (
+            "--no-default-features",
+            rust.no_default_features == Some(true),
+        ),
         ("--offline", offline),
     ];
     let set = switches.into_iter().filter(|(_, set)| *set);
@@ -609,25 +632,32 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
     let reference = match &request.reference {
         Some(reference) => reference.clone(),
         None => {
-            let image = settings.name.as_ref().or(found.image_name.as_ref()).unwrap_or(&name);
+            let image = settings
+                .name
+                .as_ref()
+                .or(found.image_name.as_ref())
+                .unwrap_or(&name);
             image_name(image).parse()?
         }
     };
     let image = settings.image;
     let (uid, gid) = parse_user(image.user.as_deref().unwrap_or("65532:65532"))?;
     let mut labels = image.labels;
-    let version = image.version.or(found.version);
     for (key, value) in [
         ("title", image.title),
-        ("version", version),
+        ("version", image.version),
         ("source", image.source),
         ("revision", image.revision),
     ] {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
-            labels.entry(format!("org.opencontainers.image.{key}")).or_insert(value);
+            labels
+                .entry(format!("org.opencontainers.image.{key}"))
+                .or_insert(value);
         }
     }
-    let mut ports = image.ports.unwrap_or_else(|| found.port.into_iter().collect());
+    let mut ports = image
+        .ports
+        .unwrap_or_else(|| found.port.into_iter().collect());
     ports.sort();
     ports.dedup();
     let recipe = Recipe {

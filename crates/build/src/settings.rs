@@ -223,7 +223,9 @@ pub enum SettingError {
     #[error("{0:?} is not a user: write it as UID or UID:GID, in numbers")]
     User(String),
     /// Not an absolute, plain path.
-    #[error("{0:?} is not a path in an image: it must start with / and have no `.`, `..` or empty part")]
+    #[error(
+        "{0:?} is not a path in an image: it must start with / and have no `.`, `..` or empty part"
+    )]
     Path(String),
     /// Not a name of an environment variable.
     #[error("{0:?} is not a name of an environment variable")]
@@ -262,7 +264,12 @@ impl FromStr for Port {
 
 impl std::fmt::Display for Port {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.number, if self.udp { "udp" } else { "tcp" })
+        write!(
+            f,
+            "{}/{}",
+            self.number,
+            if self.udp { "udp" } else { "tcp" }
+        )
     }
 }
 
@@ -290,10 +297,7 @@ pub fn parse_user(text: &str) -> Result<(u32, u32), SettingError> {
 /// Relative, or with an empty, `.` or `..` part, or with a NUL byte.
 pub fn parse_path(text: &str) -> Result<String, SettingError> {
     let plain = text.strip_prefix('/').filter(|rest| {
-        !rest.contains('\0')
-            && rest
-                .split('/')
-                .all(|part| !matches!(part, "" | "." | ".."))
+        !rest.contains('\0') && rest.split('/').all(|part| !matches!(part, "" | "." | ".."))
     });
     plain
         .map(str::to_owned)
@@ -382,12 +386,16 @@ mod tests {
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect::<BTreeMap<_, _>>()
         };
-        let mut flags = Settings::default();
-        flags.name = Some("flag".to_owned());
+        let mut flags = Settings {
+            name: Some("flag".to_owned()),
+            ..Settings::default()
+        };
         flags.image.env = env(&[("A", "flag"), ("B", "flag")]);
-        let mut file = Settings::default();
-        file.name = Some("file".to_owned());
-        file.budget_bytes = Some(7);
+        let mut file = Settings {
+            name: Some("file".to_owned()),
+            budget_bytes: Some(7),
+            ..Settings::default()
+        };
         file.image.env = env(&[("A", "file"), ("C", "file")]);
         let both = flags.or(file);
         assert_eq!(both.name.as_deref(), Some("flag"));

@@ -14,7 +14,15 @@ pub const SITE_BYTES: u64 = 4 << 30;
 const SITE_DEPTH: usize = 64;
 
 /// Folders of version control, and files that tools leave.
-const LEFT_OUT: [&str; 7] = [".git", ".hg", ".svn", ".jj", "CVS", ".DS_Store", "ounce.toml"];
+const LEFT_OUT: [&str; 7] = [
+    ".git",
+    ".hg",
+    ".svn",
+    ".jj",
+    "CVS",
+    ".DS_Store",
+    "ounce.toml",
+];
 
 /// The files of a site.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

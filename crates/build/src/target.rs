@@ -172,13 +172,20 @@ mod tests {
         assert_eq!((best.triple.as_str(), best.advice), (MUSL, None));
         let second = chosen("linux/amd64", false, &[GNU], &[]).unwrap();
         assert_eq!(second.linking, Linking::GlibcStatic);
-        assert!(second.advice.unwrap().contains("rustup target add x86_64-unknown-linux-musl"));
+        assert!(
+            second
+                .advice
+                .unwrap()
+                .contains("rustup target add x86_64-unknown-linux-musl")
+        );
     }
 
     #[test]
     fn a_program_that_links_itself_gets_the_target_its_project_configures() {
         let triple = |configured: &[&str]| {
-            chosen("linux/amd64", true, &[GNU, MUSL], configured).unwrap().triple
+            chosen("linux/amd64", true, &[GNU, MUSL], configured)
+                .unwrap()
+                .triple
         };
         assert_eq!(triple(&[GNU]), GNU);
         assert_eq!(triple(&[MUSL]), MUSL);
@@ -188,7 +195,10 @@ mod tests {
     #[test]
     fn glibc_of_another_architecture_is_not_tried() {
         let error = chosen("linux/arm64", false, &["aarch64-unknown-linux-gnu"], &[]).unwrap_err();
-        assert_eq!(error.hints(), ["rustup target add aarch64-unknown-linux-musl"]);
+        assert_eq!(
+            error.hints(),
+            ["rustup target add aarch64-unknown-linux-musl"]
+        );
         assert!(matches!(
             chosen("linux/mips", false, &[], &[]),
             Err(TargetError::Platform(_))

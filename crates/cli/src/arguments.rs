@@ -43,36 +43,36 @@ Exit codes: 0 yes; 1 the answer is no (over budget, images differ, trial failed)
     arg_required_else_help = true,
     max_term_width = 100
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// What all commands take.
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     /// The verb.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Everywhere")]
-pub struct Global {
+pub(crate) struct Global {
     /// The store: an OCI image layout [default: $XDG_DATA_HOME/ounce]
     #[arg(long, global = true, value_name = "DIR", env = "OUNCE_STORE", hide_env_values = true, value_hint = ValueHint::DirPath)]
-    pub store: Option<PathBuf>,
+    pub(crate) store: Option<PathBuf>,
     /// Seconds to wait for another ounce that holds the store's lock
     #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    pub lock_timeout: Duration,
+    pub(crate) lock_timeout: Duration,
     /// Print one JSON document on stdout instead of text
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Print nothing on stderr but errors
     #[arg(long, short, global = true)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Build, run, ask it something and show the figures: the main job in one command
     Up(UpArguments),
     /// Make an image from a Rust project, a ready static program or a folder of web files
@@ -106,97 +106,97 @@ pub enum Command {
 
 /// Where an image comes from and how it is made.
 #[derive(Debug, Clone, Args)]
-pub struct BuildOptions {
+pub(crate) struct BuildOptions {
     /// A Rust project, a ready static program, or a folder of web files
     #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Name of the image [default: the program's name]
     #[arg(long, short, value_name = "NAME[:TAG]")]
-    pub tag: Option<Reference>,
+    pub(crate) tag: Option<Reference>,
     /// The settings file [default: ounce.toml beside the project]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Fail with exit code 1 if the image, as pulled, is larger (100KB, 1 MiB)
     #[arg(long, value_name = "SIZE")]
-    pub budget: Option<ByteSize>,
+    pub(crate) budget: Option<ByteSize>,
     /// How the layer is compressed
     #[arg(long, value_enum, value_name = "KIND")]
-    pub compression: Option<Compression>,
+    pub(crate) compression: Option<Compression>,
     #[command(flatten)]
-    pub rust: RustOptions,
+    pub(crate) rust: RustOptions,
     #[command(flatten)]
-    pub content: ContentOptions,
+    pub(crate) content: ContentOptions,
 }
 
 /// Which program of a Rust project, and how it is compiled.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Rust projects")]
-pub struct RustOptions {
+pub(crate) struct RustOptions {
     /// The workspace member
     #[arg(long, value_name = "NAME")]
-    pub package: Option<String>,
+    pub(crate) package: Option<String>,
     /// The program, where there are several
     #[arg(long, value_name = "NAME")]
-    pub bin: Option<String>,
+    pub(crate) bin: Option<String>,
     /// Features to turn on
     #[arg(long, short = 'F', value_name = "FEATURES", value_delimiter = ',')]
-    pub features: Vec<String>,
+    pub(crate) features: Vec<String>,
     /// Leave the default features off
     #[arg(long)]
-    pub no_default_features: bool,
+    pub(crate) no_default_features: bool,
     /// Cargo profile [default: release]
     #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// Target triple, in place of the best one that is installed
     #[arg(long, value_name = "TRIPLE")]
-    pub target: Option<String>,
+    pub(crate) target: Option<String>,
     /// How much is measured about the size flags [default: auto]
     #[arg(long, value_enum, value_name = "WHAT")]
-    pub measure: Option<MeasureChoice>,
+    pub(crate) measure: Option<MeasureChoice>,
     /// Let cargo use no network
     #[arg(long)]
-    pub offline: bool,
+    pub(crate) offline: bool,
 }
 
 /// What goes into the image beside the program.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "What goes into the image")]
-pub struct ContentOptions {
+pub(crate) struct ContentOptions {
     /// A port the program listens on
     #[arg(long, value_name = "PORT")]
-    pub expose: Vec<Port>,
+    pub(crate) expose: Vec<Port>,
     /// A file to add
     #[arg(long, value_name = "HOST:PATH", value_parser = extra_file)]
-    pub file: Vec<ExtraFile>,
+    pub(crate) file: Vec<ExtraFile>,
     /// An argument the program gets when none is given to `run`
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
-    pub arg: Vec<String>,
+    pub(crate) arg: Vec<String>,
     /// User the program runs as [default: 65532:65532]
     #[arg(long, value_name = "UID[:GID]")]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// An environment variable
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = pair)]
-    pub env: Vec<(String, String)>,
+    pub(crate) env: Vec<(String, String)>,
     /// A label
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    pub label: Vec<(String, String)>,
+    pub(crate) label: Vec<(String, String)>,
     /// CA certificates: the host's, or those of FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, value_hint = ValueHint::FilePath)]
-    pub ca_certificates: Option<Option<PathBuf>>,
+    pub(crate) ca_certificates: Option<Option<PathBuf>>,
     /// Time-zone data: all, or the zones named
     #[arg(long, value_name = "ZONE,...", num_args = 0..=1, require_equals = true)]
-    pub time_zones: Option<Option<String>>,
+    pub(crate) time_zones: Option<Option<String>>,
     /// An /etc/passwd and /etc/group that know the user
     #[arg(long)]
-    pub passwd: bool,
+    pub(crate) passwd: bool,
     /// A /tmp folder
     #[arg(long)]
-    pub tmp: bool,
+    pub(crate) tmp: bool,
 }
 
 /// How layers are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Compression {
+pub(crate) enum Compression {
     /// Every engine reads it
     Gzip,
     /// Smaller and faster; docker 20.10, umoci and Lambda refuse it
@@ -207,7 +207,7 @@ pub enum Compression {
 
 /// How much is measured about the size flags that ounce adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum MeasureChoice {
+pub(crate) enum MeasureChoice {
     /// Each flag for projects with few dependencies, else nothing
     Auto,
     /// Before and after all of them: compiles twice
@@ -220,104 +220,108 @@ pub enum MeasureChoice {
 
 /// `ounce build`.
 #[derive(Debug, Args)]
-pub struct BuildArguments {
+pub(crate) struct BuildArguments {
     /// Platforms: linux/amd64,linux/arm64; several make an image index [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
-    pub platform: Vec<Platform>,
+    pub(crate) platform: Vec<Platform>,
     /// Write it to this place too: oci:DIR, oci-archive:FILE, docker-archive:FILE
     #[arg(long, short, value_name = "PLACE")]
-    pub output: Option<Place>,
+    pub(crate) output: Option<Place>,
     /// Show the recipe and make nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     #[command(flatten)]
-    pub options: BuildOptions,
+    pub(crate) options: BuildOptions,
 }
 
 /// `ounce up`.
 #[derive(Debug, Args)]
-pub struct UpArguments {
+pub(crate) struct UpArguments {
     /// Port of this machine, and of the program if they differ [default: the image's, else any free one]
     #[arg(long, short, value_name = "[HOST:]PORT[:PORT]")]
-    pub publish: Option<String>,
+    pub(crate) publish: Option<String>,
     /// Path to ask for
     #[arg(long, value_name = "PATH", default_value = "/")]
-    pub get: String,
+    pub(crate) get: String,
     /// Seconds to wait for the first answer
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    pub wait: Duration,
+    pub(crate) wait: Duration,
     /// Stop after the table
     #[arg(long)]
-    pub once: bool,
+    pub(crate) once: bool,
     #[command(flatten)]
-    pub options: BuildOptions,
+    pub(crate) options: BuildOptions,
 }
 
 /// `ounce run`.
 #[derive(Debug, Args)]
-pub struct RunArguments {
+pub(crate) struct RunArguments {
     /// A name in the store, a place, a folder or a static program (with a / in it)
     #[arg(value_name = "IMAGE|DIR|ELF", value_hint = ValueHint::AnyPath)]
-    pub what: String,
+    pub(crate) what: String,
     /// Arguments for the program, in place of the image's
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
-    pub arguments: Vec<String>,
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGS"
+    )]
+    pub(crate) arguments: Vec<String>,
     /// Publish a port; ounce binds it and hands the socket in, or carries connections inside
     #[arg(long, short, value_name = "[HOST:]PORT[:PORT]")]
-    pub publish: Vec<String>,
+    pub(crate) publish: Vec<String>,
     /// How published connections get in
     #[arg(long, value_enum, default_value = "auto", value_name = "HOW")]
-    pub socket: SocketChoice,
+    pub(crate) socket: SocketChoice,
     /// An environment variable; NAME alone takes this shell's value
     #[arg(long, short, value_name = "NAME[=VALUE]")]
-    pub env: Vec<String>,
+    pub(crate) env: Vec<String>,
     /// Mount a file or folder of this machine
     #[arg(long, short, value_name = "HOST:PATH[:ro]")]
-    pub volume: Vec<String>,
+    pub(crate) volume: Vec<String>,
     /// A writable folder in memory
     #[arg(long, value_name = "PATH")]
-    pub tmpfs: Vec<String>,
+    pub(crate) tmpfs: Vec<String>,
     /// Working directory
     #[arg(long, short, value_name = "PATH")]
-    pub workdir: Option<String>,
+    pub(crate) workdir: Option<String>,
     /// User, by name or number
     #[arg(long, short, value_name = "USER[:GROUP]")]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Program to start in place of the image's
     #[arg(long, value_name = "PATH")]
-    pub entrypoint: Option<String>,
+    pub(crate) entrypoint: Option<String>,
     /// Host name inside
     #[arg(long, value_name = "NAME")]
-    pub hostname: Option<String>,
+    pub(crate) hostname: Option<String>,
     /// Most memory (64MB)
     #[arg(long, value_name = "SIZE")]
-    pub memory: Option<ByteSize>,
+    pub(crate) memory: Option<ByteSize>,
     /// Most processors, in parts too (0.5)
     #[arg(long, value_name = "COUNT")]
-    pub cpus: Option<f64>,
+    pub(crate) cpus: Option<f64>,
     /// Most processes and threads
     #[arg(long, value_name = "COUNT")]
-    pub pids: Option<u64>,
+    pub(crate) pids: Option<u64>,
     /// The network it sees
     #[arg(long, value_enum, default_value = "private", value_name = "KIND")]
-    pub network: NetworkChoice,
+    pub(crate) network: NetworkChoice,
     /// Give it a terminal
     #[arg(long, short)]
-    pub tty: bool,
+    pub(crate) tty: bool,
     /// Keep stdin open
     #[arg(long, short)]
-    pub interactive: bool,
+    pub(crate) interactive: bool,
     /// Platform of the image, where it holds several
     #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
+    pub(crate) platform: Option<Platform>,
     /// Show the steps of the start and start nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 /// How connections to a published port get in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SocketChoice {
+pub(crate) enum SocketChoice {
     /// Pass it if the program takes `LISTEN_FDS`, else carry
     Auto,
     /// Hand the listening socket in by `LISTEN_FDS`
@@ -328,7 +332,7 @@ pub enum SocketChoice {
 
 /// The network a container sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum NetworkChoice {
+pub(crate) enum NetworkChoice {
     /// Its own, with a loopback and nothing else
     Private,
     /// This machine's
@@ -339,70 +343,70 @@ pub enum NetworkChoice {
 
 /// `ounce weigh`.
 #[derive(Debug, Args)]
-pub struct WeighArguments {
+pub(crate) struct WeighArguments {
     /// Images to weigh, side by side
     #[arg(required = true, value_name = "IMAGE")]
-    pub images: Vec<Place>,
+    pub(crate) images: Vec<Place>,
     /// Platform, where an image holds several
     #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
+    pub(crate) platform: Option<Platform>,
     /// Fail with exit code 1 if one is larger as pulled
     #[arg(long, value_name = "SIZE")]
-    pub budget: Option<ByteSize>,
+    pub(crate) budget: Option<ByteSize>,
     /// Show this many of the largest files
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
-    pub files: usize,
+    pub(crate) files: usize,
 }
 
 /// `ounce inspect`.
 #[derive(Debug, Args)]
-pub struct InspectArguments {
+pub(crate) struct InspectArguments {
     /// The image
-    pub image: Place,
+    pub(crate) image: Place,
     /// Platform, where an image holds several
     #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
+    pub(crate) platform: Option<Platform>,
 }
 
 /// `ounce tag`.
 #[derive(Debug, Args)]
-pub struct TagArguments {
+pub(crate) struct TagArguments {
     /// The image
-    pub from: Reference,
+    pub(crate) from: Reference,
     /// Its further name
-    pub to: Reference,
+    pub(crate) to: Reference,
 }
 
 /// `ounce rm`.
 #[derive(Debug, Args)]
-pub struct RmArguments {
+pub(crate) struct RmArguments {
     /// Names to take away
     #[arg(required = true)]
-    pub names: Vec<Reference>,
+    pub(crate) names: Vec<Reference>,
 }
 
 /// `ounce copy`.
 #[derive(Debug, Args)]
-pub struct CopyArguments {
+pub(crate) struct CopyArguments {
     /// Where it is
-    pub from: Place,
+    pub(crate) from: Place,
     /// Where it shall be
-    pub to: Place,
+    pub(crate) to: Place,
 }
 
 /// `ounce man`.
 #[derive(Debug, Args)]
-pub struct ManArguments {
+pub(crate) struct ManArguments {
     /// Write one page a command into this folder
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `ounce completions`.
 #[derive(Debug, Args)]
-pub struct CompletionsArguments {
+pub(crate) struct CompletionsArguments {
     /// The shell
-    pub shell: clap_complete::Shell,
+    pub(crate) shell: clap_complete::Shell,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -421,9 +425,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 fn extra_file(text: &str) -> Result<ExtraFile, String> {
     match text.rsplit_once(':') {
-        Some((from, to)) if !from.is_empty() && to.starts_with('/') => {
-            Ok(ExtraFile { from: from.into(), to: to.to_owned(), mode: None })
-        }
+        Some((from, to)) if !from.is_empty() && to.starts_with('/') => Ok(ExtraFile {
+            from: from.into(),
+            to: to.to_owned(),
+            mode: None,
+        }),
         _ => Err("write it as HOST:PATH, with PATH starting with /".to_owned()),
     }
 }

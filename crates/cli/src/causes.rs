@@ -8,8 +8,8 @@ use ounce_oci::blobs::BlobError;
 use ounce_oci::layer::LayerError;
 use ounce_oci::store::StoreError;
 use ounce_rootfs::unpack::UnpackError;
+use ounce_run::Errno;
 use ounce_run::StartError;
-use ounce_run::failure::Errno;
 use ounce_run::image::ImageError;
 use ounce_run::plan::PlanError as RunPlanError;
 use ounce_run::proxy::ProxyError;
@@ -20,7 +20,7 @@ use crate::failure::{Failure, Kind};
 
 /// A failure whose kind follows from the operating system's error in its
 /// chain, if there is one that accuses the host, and is `kind` otherwise.
-pub fn by_cause(kind: Kind, error: impl Error + Send + Sync + 'static) -> Failure {
+pub(crate) fn by_cause(kind: Kind, error: impl Error + Send + Sync + 'static) -> Failure {
     let accused = io_error(&error).and_then(accuse);
     match accused {
         Some(hint) => Failure::new(Kind::Host, error).hint(hint),
@@ -46,7 +46,9 @@ fn accuse(error: &io::Error) -> Option<&'static str> {
             Some("free some space, or use another disk: --store DIR, XDG_CACHE_HOME")
         }
         ErrorKind::PermissionDenied => Some("look at the owner and the mode of that path"),
-        ErrorKind::ReadOnlyFilesystem => Some("the file system is read-only: use another one by --store DIR"),
+        ErrorKind::ReadOnlyFilesystem => {
+            Some("the file system is read-only: use another one by --store DIR")
+        }
         ErrorKind::OutOfMemory => Some("the machine is out of memory"),
         _ => None,
     }
@@ -55,18 +57,30 @@ fn accuse(error: &io::Error) -> Option<&'static str> {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hints: Vec<String> = match &error {
-            StoreError::NotFound { nearest: Some(nearest), .. } => vec![format!("did you mean {nearest}?")],
+            StoreError::NotFound {
+                nearest: Some(nearest),
+                ..
+            } => vec![format!("did you mean {nearest}?")],
             StoreError::NotFound { .. } => vec!["`ounce images` lists what there is".to_owned()],
-            StoreError::Ambiguous { candidates, .. } => vec![format!("it could be {}", candidates.join(", "))],
+            StoreError::Ambiguous { candidates, .. } => {
+                vec![format!("it could be {}", candidates.join(", "))]
+            }
             StoreError::NoPlatform { available, .. } => {
                 let list: Vec<String> = available.iter().map(ToString::to_string).collect();
-                vec![format!("it has {}: choose with --platform", list.join(", "))]
+                vec![format!(
+                    "it has {}: choose with --platform",
+                    list.join(", ")
+                )]
             }
             StoreError::Locked { .. } => {
                 vec!["wait for it to end, or wait longer with --lock-timeout SECONDS".to_owned()]
             }
-            StoreError::NotAStore { .. } => vec!["choose an empty folder with --store DIR".to_owned()],
-            StoreError::Blob(BlobError::Corrupt { .. } | BlobError::Size { .. } | BlobError::Missing { .. }) => {
+            StoreError::NotAStore { .. } => {
+                vec!["choose an empty folder with --store DIR".to_owned()]
+            }
+            StoreError::Blob(
+                BlobError::Corrupt { .. } | BlobError::Size { .. } | BlobError::Missing { .. },
+            ) => {
                 vec!["`ounce verify` lists every fault; build or copy the image again".to_owned()]
             }
             _ => Vec::new(),
@@ -89,7 +103,9 @@ impl From<LayerError> for Failure {
 impl From<UnpackError> for Failure {
     fn from(error: UnpackError) -> Self {
         match &error {
-            UnpackError::Busy { .. } => Failure::new(Kind::Host, error).hint("wait for it to end and try again"),
+            UnpackError::Busy { .. } => {
+                Failure::new(Kind::Host, error).hint("wait for it to end and try again")
+            }
             UnpackError::Host { .. } => by_cause(Kind::Host, error),
             _ => by_cause(Kind::Input, error),
         }
@@ -100,9 +116,10 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         let hints = error.hints();
         let kind = match &error {
-            PlanError::Setting(_) | PlanError::Reference(_) | PlanError::Meaningless { .. } | PlanError::Twice(_) => {
-                Kind::Usage
-            }
+            PlanError::Setting(_)
+            | PlanError::Reference(_)
+            | PlanError::Meaningless { .. }
+            | PlanError::Twice(_) => Kind::Usage,
             _ => Kind::Input,
         };
         hints.into_iter().fold(by_cause(kind, error), Failure::hint)
@@ -142,21 +159,30 @@ impl From<StartError> for Failure {
             StartError::Plan(_) => Kind::Input,
             _ => Kind::Host,
         };
-        hint.into_iter().fold(Failure::new(kind, error), Failure::hint)
+        hint.into_iter()
+            .fold(Failure::new(kind, error), Failure::hint)
     }
 }
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         let hint = error.hint();
-        hint.into_iter().fold(Failure::new(Kind::Host, error), Failure::hint)
+        hint.into_iter()
+            .fold(Failure::new(Kind::Host, error), Failure::hint)
     }
 }
 
 impl From<ProxyError> for Failure {
     fn from(error: ProxyError) -> Self {
         let hint = error.hint();
-        hint.into_iter().fold(Failure::new(Kind::Host, error), Failure::hint)
+        hint.into_iter()
+            .fold(Failure::new(Kind::Host, error), Failure::hint)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        by_cause(Kind::Host, error)
     }
 }
 
@@ -183,6 +209,9 @@ mod tests {
 
     #[test]
     fn file_that_is_not_there_is_the_inputs_fault() {
-        assert_eq!(by_cause(Kind::Input, Outer(ErrorKind::NotFound.into())).kind, Kind::Input);
+        assert_eq!(
+            by_cause(Kind::Input, Outer(ErrorKind::NotFound.into())).kind,
+            Kind::Input
+        );
     }
 }

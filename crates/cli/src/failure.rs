@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// What went wrong, as far as a calling script cares. The numbers are a
 /// contract, written in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The answer is no: over budget, verification found a fault.
     No,
     /// The command line is wrong.
@@ -29,7 +29,7 @@ pub enum Kind {
 
 impl Kind {
     /// The process's exit code.
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Kind::No => 1,
             Kind::Usage => 2,
@@ -46,31 +46,35 @@ impl Kind {
 
 /// A failed command.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// Picks the exit code.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// What and where.
-    pub source: Box<dyn Error + Send + Sync>,
+    pub(crate) source: Box<dyn Error + Send + Sync>,
     /// What to do about it, most likely first.
-    pub hints: Vec<String>,
+    pub(crate) hints: Vec<String>,
 }
 
 impl Failure {
     /// A failure of this kind.
-    pub fn new(kind: Kind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind, source: source.into(), hints: Vec::new() }
+    pub(crate) fn new(kind: Kind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            kind,
+            source: source.into(),
+            hints: Vec::new(),
+        }
     }
 
     /// With one more hint.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
     /// `error:`, `caused by:`, `hint:`, a line each. A cause whose text its
     /// parent already tells is left out.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = format!("error: {}\n", self.source);
         let mut told = self.source.to_string();
         let mut cause = self.source.source();
@@ -89,7 +93,7 @@ impl Failure {
     }
 
     /// The exit code.
-    pub fn exit_code(&self) -> ExitCode {
+    pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind.code())
     }
 }
@@ -104,14 +108,28 @@ mod tests {
 
     #[test]
     fn text_tells_error_cause_and_hints_in_that_order() {
-        let failure = Failure::new(Kind::Input, Outer(std::io::Error::other("disk on fire"))).hint("put it out");
-        assert_eq!(failure.text(), "error: reading layer 3\ncaused by: disk on fire\nhint: put it out\n");
+        let failure = Failure::new(Kind::Input, Outer(std::io::Error::other("disk on fire")))
+            .hint("put it out");
+        assert_eq!(
+            failure.text(),
+            "error: reading layer 3\ncaused by: disk on fire\nhint: put it out\n"
+        );
     }
 
     #[test]
     fn each_kind_has_an_exit_code_of_its_own() {
         use Kind::*;
-        let kinds = [No, Usage, Input, Host, Network, Bug, Start, NotExecutable, NotFound];
+        let kinds = [
+            No,
+            Usage,
+            Input,
+            Host,
+            Network,
+            Bug,
+            Start,
+            NotExecutable,
+            NotFound,
+        ];
         let codes: std::collections::BTreeSet<u8> = kinds.iter().map(|kind| kind.code()).collect();
         assert_eq!(codes.len(), kinds.len());
         assert!(!codes.contains(&0));

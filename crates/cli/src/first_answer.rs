@@ -14,16 +14,16 @@ const PAUSE: Duration = Duration::from_micros(200);
 
 /// What came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// From the start given to the first byte of the answer.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// The status code.
-    pub status: u16,
+    pub(crate) status: u16,
 }
 
 /// No answer came.
 #[derive(Debug, thiserror::Error)]
-pub enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// The path cannot stand in a request line.
     #[error("{0:?} is not a path to ask for: it starts with / and has no blanks")]
     Path(String),
@@ -53,7 +53,7 @@ pub enum NoAnswer {
 ///
 /// # Errors
 /// As [`NoAnswer`] has them.
-pub fn first_answer(
+pub(crate) fn first_answer(
     address: SocketAddr,
     path: &str,
     start: Instant,
@@ -77,7 +77,10 @@ pub fn first_answer(
             return Err(NoAnswer::Ended);
         }
         if Instant::now() >= deadline {
-            return Err(NoAnswer::TimedOut { address, waited: wait });
+            return Err(NoAnswer::TimedOut {
+                address,
+                waited: wait,
+            });
         }
         std::thread::sleep(PAUSE);
     }
@@ -116,7 +119,10 @@ fn ask(
                     return Err(NoAnswer::Ended);
                 }
                 if Instant::now() >= deadline {
-                    return Err(NoAnswer::TimedOut { address, waited: deadline - start });
+                    return Err(NoAnswer::TimedOut {
+                        address,
+                        waited: deadline - start,
+                    });
                 }
             }
             Err(_) => return Ok(None),
@@ -133,7 +139,10 @@ fn ask(
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
 }
 
 fn status(head: &[u8]) -> Option<u16> {
@@ -160,12 +169,23 @@ mod tests {
     }
 
     fn ask_once(address: SocketAddr, path: &str) -> Result<Answer, NoAnswer> {
-        first_answer(address, path, Instant::now(), Duration::from_secs(5), &mut || true)
+        first_answer(
+            address,
+            path,
+            Instant::now(),
+            Duration::from_secs(5),
+            &mut || true,
+        )
     }
 
     #[test]
     fn status_of_the_first_answer_is_told() {
-        assert_eq!(ask_once(serve(b"HTTP/1.1 404 Not Found\r\n\r\n"), "/").unwrap().status, 404);
+        assert_eq!(
+            ask_once(serve(b"HTTP/1.1 404 Not Found\r\n\r\n"), "/")
+                .unwrap()
+                .status,
+            404
+        );
     }
 
     #[test]
@@ -178,7 +198,13 @@ mod tests {
     fn program_that_ended_is_not_waited_for() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let result = first_answer(address, "/", Instant::now(), Duration::from_secs(60), &mut || false);
+        let result = first_answer(
+            address,
+            "/",
+            Instant::now(),
+            Duration::from_secs(60),
+            &mut || false,
+        );
         assert!(matches!(result, Err(NoAnswer::Ended)));
     }
 
@@ -186,13 +212,22 @@ mod tests {
     fn silence_ends_at_the_deadline() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let result = first_answer(address, "/", Instant::now(), Duration::from_millis(60), &mut || true);
+        let result = first_answer(
+            address,
+            "/",
+            Instant::now(),
+            Duration::from_millis(60),
+            &mut || true,
+        );
         assert!(matches!(result, Err(NoAnswer::TimedOut { .. })));
     }
 
     #[test]
     fn path_with_a_line_break_is_not_sent() {
         let address = "127.0.0.1:1".parse().unwrap();
-        assert!(matches!(ask_once(address, "/ HTTP/1.1\r\nX: y"), Err(NoAnswer::Path(_))));
+        assert!(matches!(
+            ask_once(address, "/ HTTP/1.1\r\nX: y"),
+            Err(NoAnswer::Path(_))
+        ));
     }
 }

@@ -9,20 +9,20 @@ use crate::failure::{Failure, Kind};
 
 /// Where a command prints.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
+pub(crate) struct Output {
     /// One JSON document instead of text.
-    pub json: bool,
+    pub(crate) json: bool,
     /// No notes on stderr.
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// stdout may be coloured.
-    pub color: bool,
+    pub(crate) color: bool,
     /// stderr is a person's terminal.
-    pub stderr_is_terminal: bool,
+    pub(crate) stderr_is_terminal: bool,
 }
 
 impl Output {
     /// As the flags and the terminal say. `NO_COLOR` (any value but the empty one) turns colour off.
-    pub fn new(json: bool, quiet: bool) -> Self {
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             json,
@@ -36,9 +36,12 @@ impl Output {
     ///
     /// # Errors
     /// stdout cannot be written, as on a full disk.
-    pub fn text(&self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => Err(Failure::new(Kind::Host, error).hint("stdout could not be written")),
             Ok(()) => Ok(()),
@@ -49,14 +52,15 @@ impl Output {
     ///
     /// # Errors
     /// As [`Output::text`].
-    pub fn document<T: Serialize>(&self, document: &T) -> Result<(), Failure> {
-        let mut text = serde_json::to_string_pretty(document).map_err(|error| Failure::new(Kind::Bug, error))?;
+    pub(crate) fn document<T: Serialize>(&self, document: &T) -> Result<(), Failure> {
+        let mut text = serde_json::to_string_pretty(document)
+            .map_err(|error| Failure::new(Kind::Bug, error))?;
         text.push('\n');
         self.text(&text)
     }
 
     /// Tells something on stderr, unless `--quiet`.
-    pub fn note(&self, line: &str) {
+    pub(crate) fn note(&self, line: &str) {
         if !self.quiet {
             warn(line);
         }
@@ -64,6 +68,6 @@ impl Output {
 }
 
 /// Tells something on stderr in any case. There is nowhere to report a failure of that.
-pub fn warn(line: &str) {
+pub(crate) fn warn(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

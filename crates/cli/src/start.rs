@@ -10,35 +10,35 @@ use std::sync::Arc;
 
 use ounce_oci::model::ImageConfiguration;
 use ounce_oci::{Image, Platform};
+use ounce_rootfs::unpack::{self, Held};
 use ounce_run::image::Overrides;
 use ounce_run::proxy::{self, Lifetime, Proxy};
 use ounce_run::publish::{self, Bound, Publish};
 use ounce_run::spec::{Network, Root, Socket, Spec};
 use ounce_run::{Container, start_with};
-use ounce_rootfs::unpack::{self, Held};
 
 use crate::arguments::SocketChoice;
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
 
 /// All that a start needs, bound and unpacked, nothing running yet.
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// What is started.
-    pub spec: Spec,
+    pub(crate) spec: Spec,
     /// Published ports whose sockets are handed in, or carried.
     carried: Vec<Bound>,
     /// Where the published ports are.
-    pub addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<SocketAddr>,
     /// Keeps the unpacked image from being collected.
     held: Option<Held>,
 }
 
 /// A container and what goes with it.
-pub struct Started {
+pub(crate) struct Started {
     /// The container.
-    pub container: Container,
+    pub(crate) container: Container,
     /// Carries connections inside, where sockets are not handed in.
-    pub proxy: Option<Proxy>,
+    pub(crate) proxy: Option<Proxy>,
     _held: Option<Held>,
 }
 
@@ -46,30 +46,47 @@ pub struct Started {
 ///
 /// # Errors
 /// A layer is not valid, the cache cannot be written, or the user is unknown.
-pub fn of_image(context: &Context, image: &Image, overrides: Overrides) -> Result<Prepared, Failure> {
+pub(crate) fn of_image(
+    context: &Context,
+    image: &Image,
+    overrides: Overrides,
+) -> Result<Prepared, Failure> {
     let host = Platform::host();
     if !host.accepts(&image.platform) {
         return Err(Failure::new(
             Kind::Input,
-            format!("the image is for {}, this machine is {host}", image.platform),
+            format!(
+                "the image is for {}, this machine is {host}",
+                image.platform
+            ),
         ));
     }
     let held = unpack::hold(&context.cache()?.join("rootfs"), image)?;
     let spec = Spec::from_image(image, held.root.clone(), overrides)?;
-    Ok(Prepared { spec, carried: Vec::new(), addresses: Vec::new(), held: Some(held) })
+    Ok(Prepared {
+        spec,
+        carried: Vec::new(),
+        addresses: Vec::new(),
+        held: Some(held),
+    })
 }
 
 impl Prepared {
     /// A start of something that is no image.
-    pub fn of_spec(spec: Spec) -> Self {
-        Self { spec, carried: Vec::new(), addresses: Vec::new(), held: None }
+    pub(crate) fn of_spec(spec: Spec) -> Self {
+        Self {
+            spec,
+            carried: Vec::new(),
+            addresses: Vec::new(),
+            held: None,
+        }
     }
 
     /// Binds ports and decides for each how its connections get in.
     ///
     /// # Errors
     /// A port cannot be bound.
-    pub fn publish(
+    pub(crate) fn publish(
         &mut self,
         ports: &[Publish],
         choice: SocketChoice,
@@ -114,7 +131,11 @@ impl Prepared {
         let inside = Path::new(program);
         let path = match &self.spec.root {
             Root::Folder(folder) => folder.join(inside.strip_prefix("/").unwrap_or(inside)),
-            Root::Assembled(parts) => match parts.iter().find(|part| inside.strip_prefix("/").is_ok_and(|rest| rest == Path::new(part.name()))) {
+            Root::Assembled(parts) => match parts.iter().find(|part| {
+                inside
+                    .strip_prefix("/")
+                    .is_ok_and(|rest| rest == Path::new(part.name()))
+            }) {
                 Some(ounce_run::spec::Part::File { host, .. }) => host.clone(),
                 _ => return false,
             },
@@ -126,7 +147,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The step that failed; nothing is left then.
-    pub fn start(self, stdio: [std::os::fd::BorrowedFd<'_>; 3]) -> Result<Started, Failure> {
+    pub(crate) fn start(self, stdio: [std::os::fd::BorrowedFd<'_>; 3]) -> Result<Started, Failure> {
         let waiting = if self.carried.is_empty() {
             None
         } else {
@@ -137,33 +158,43 @@ impl Prepared {
         let proxy = match waiting {
             None => None,
             Some(mut proxy) => {
-                let routes: Vec<_> =
-                    self.carried.iter().map(|bound| (bound.listener.as_fd(), bound.container_port)).collect();
+                let routes: Vec<_> = self
+                    .carried
+                    .iter()
+                    .map(|bound| (bound.listener.as_fd(), bound.container_port))
+                    .collect();
                 proxy.serve(&routes, container.pidfd(), Lifetime::Starter)?;
                 Some(proxy)
             }
         };
-        Ok(Started { container, proxy, _held: self.held })
+        Ok(Started {
+            container,
+            proxy,
+            _held: self.held,
+        })
     }
 }
 
 /// The label that says whether the program takes its sockets.
-pub fn activation_label(config: &ImageConfiguration) -> Option<&str> {
+pub(crate) fn activation_label(config: &ImageConfiguration) -> Option<&str> {
     let labels = config.config().as_ref()?.labels().as_ref()?;
-    labels.get(publish::SOCKET_ACTIVATION_LABEL).map(String::as_str)
+    labels
+        .get(publish::SOCKET_ACTIVATION_LABEL)
+        .map(String::as_str)
 }
 
 /// `/dev/null`, for a program whose input is not ours.
 ///
 /// # Errors
 /// There is none.
-pub fn no_input() -> Result<OwnedFd, Failure> {
-    let file = std::fs::File::open("/dev/null").map_err(|error: io::Error| Failure::new(Kind::Host, error))?;
+pub(crate) fn no_input() -> Result<OwnedFd, Failure> {
+    let file = std::fs::File::open("/dev/null")
+        .map_err(|error: io::Error| Failure::new(Kind::Host, error))?;
     Ok(file.into())
 }
 
 /// `NAME=VALUE`, or `NAME` with the value it has here; a name that has none is left out, as docker does.
-pub fn environment(variables: &[String]) -> Vec<OsString> {
+pub(crate) fn environment(variables: &[String]) -> Vec<OsString> {
     variables
         .iter()
         .filter_map(|variable| match variable.contains('=') {

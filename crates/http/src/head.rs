@@ -400,12 +400,10 @@ fn is_target(byte: u8) -> bool {
 /// Equal but for case. Of the standard library's own, half a kilobyte is for
 /// long strings; these are short. The same goes for [`has`].
 pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len()
-        && a.iter()
-            .zip(b)
-            .all(|(a, b)| a.to_ascii_lowercase() == b.to_ascii_lowercase())
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.eq_ignore_ascii_case(b))
 }
 
+#[allow(clippy::manual_contains)]
 pub(crate) fn has(set: &[u8], byte: u8) -> bool {
     set.iter().any(|&member| member == byte)
 }

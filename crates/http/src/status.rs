@@ -113,6 +113,9 @@ mod tests {
         assert_eq!(Status::ContentTooLarge.code(), 413);
         assert_eq!(Status::RequestHeaderFieldsTooLarge.code(), 431);
         assert_eq!(Status::HttpVersionNotSupported.code(), 505);
-        assert_eq!(Status::HttpVersionNotSupported as usize + 1, LINES.lines().count());
+        assert_eq!(
+            Status::HttpVersionNotSupported as usize + 1,
+            LINES.lines().count()
+        );
     }
 }

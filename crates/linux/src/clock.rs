@@ -17,10 +17,13 @@ pub fn seconds(clock: Clock) -> u64 {
     let mut time = [0_i64; 2];
     // SAFETY: the kernel writes a timespec of two 64-bit numbers (x86-64 and
     // AArch64) at the second argument, which is as large and live.
-    let result = unsafe {
-        crate::signal::call4(NUMBER, clock as usize, &raw mut time as usize, 0, 0)
-    };
-    if result == 0 { u64::try_from(time[0]).unwrap_or(0) } else { 0 }
+    let result =
+        unsafe { crate::signal::call4(NUMBER, clock as usize, &raw mut time as usize, 0, 0) };
+    if result == 0 {
+        u64::try_from(time[0]).unwrap_or(0)
+    } else {
+        0
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -279,10 +279,10 @@ fn spawn<P: AsRef<CStr>>(
     let mut pidfd: i32 = -1;
     let mut flags = u64::from(raw::CLONE_VM)
         | u64::from(raw::CLONE_PIDFD)
-        | raw::CLONE_CLEAR_SIGHAND as u64
+        | raw::CLONE_CLEAR_SIGHAND
         | u64::from(launch.namespaces.bits());
     if launch.cgroup.is_some() {
-        flags |= raw::CLONE_INTO_CGROUP as u64;
+        flags |= raw::CLONE_INTO_CGROUP;
     }
     let arguments = raw::clone_args {
         flags,

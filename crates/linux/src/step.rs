@@ -254,6 +254,14 @@ const MOUNT_READ_ONLY: Attributes = Attributes {
     devices: false,
 };
 
+/// Read-only keeps mode and times of the host's node; the device itself can be
+/// written all the same.
+const DEVICE: Attributes = Attributes {
+    read_only: true,
+    no_exec: true,
+    devices: true,
+};
+
 impl<P: AsRef<CStr>> State<'_, P> {
     fn take(&mut self, step: &Step<P>) -> Result<(), Errno> {
         match step {
@@ -472,6 +480,7 @@ impl<P: AsRef<CStr>> State<'_, P> {
             Mode::empty(),
         )?;
         let node = mount::copy(host.as_fd(), name, false)?;
+        mount::restrict(node.as_fd(), DEVICE, false)?;
         let folder = mount::inside(self.root()?, c"dev", OFlags::DIRECTORY)?;
         mknodat(
             folder.as_fd(),
@@ -493,6 +502,7 @@ impl<P: AsRef<CStr>> State<'_, P> {
         let kind = FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode);
         if kind != FileType::Directory {
             let null = mount::copy(CWD, c"/dev/null", false)?;
+            mount::restrict(null.as_fd(), DEVICE, false)?;
             return mount::attach(null.as_fd(), place.as_fd());
         }
         // A folder that is removed while it is bound elsewhere stays there,

@@ -130,3 +130,62 @@ fn separate_groups(mount: &Path, own: &str) -> Groups {
         Groups::Separate { controllers }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree of folders as the kernel would show it.
+    fn tree(folders: &[&str], files: &[(&str, &str)]) -> tempfile::TempDir {
+        let mount = tempfile::tempdir().unwrap();
+        for folder in folders {
+            std::fs::create_dir_all(mount.path().join(folder)).unwrap();
+        }
+        for (file, text) in files {
+            std::fs::write(mount.path().join(file), text).unwrap();
+        }
+        mount
+    }
+
+    #[test]
+    fn version_1_is_used_at_our_own_path_or_at_the_mount() {
+        let mount = tree(&["pids/a", "cpu,cpuacct", "unified"], &[]);
+        let own = "4:pids:/a\n3:cpu,cpuacct:/elsewhere\n2:memory:/a\n0::/\n";
+        let expected = Groups::Separate {
+            controllers: vec![
+                ("pids".into(), mount.path().join("pids/a")),
+                ("cpu".into(), mount.path().join("cpu,cpuacct/")),
+            ],
+        };
+        assert_eq!(separate_groups(mount.path(), own), expected);
+        assert_eq!(separate_groups(mount.path(), "0::/\n"), Groups::None);
+    }
+
+    #[test]
+    fn version_2_is_used_beside_the_slices_as_root_and_beside_us_without() {
+        let mount = tree(
+            &["user/app/us"],
+            &[
+                ("cgroup.controllers", "cpu memory pids\n"),
+                ("user/app/cgroup.subtree_control", "memory pids\n"),
+                ("user/app/cgroup.procs", ""),
+            ],
+        );
+        let own = "0::/user/app/us\n";
+        let expected = Groups::Unified {
+            parent: mount.path().join("ounce"),
+            controllers: ["cpu", "memory", "pids"].map(str::to_owned).to_vec(),
+        };
+        assert_eq!(unified_groups(mount.path(), own, true), expected);
+        let expected = Groups::Unified {
+            parent: mount.path().join("user/app"),
+            controllers: ["memory", "pids"].map(str::to_owned).to_vec(),
+        };
+        assert_eq!(unified_groups(mount.path(), own, false), expected);
+        assert_eq!(unified_groups(mount.path(), "0::/\n", false), Groups::None);
+        assert_eq!(
+            unified_groups(mount.path(), "0::/../../x/y\n", false),
+            Groups::None
+        );
+    }
+}

@@ -14,9 +14,11 @@ pub mod proxy;
 pub mod publish;
 pub mod spec;
 pub mod syscalls;
+pub mod terminal;
 
 mod groups;
 
 pub use failure::StartError;
 pub use lifecycle::{Container, Exit, start, start_with};
+pub use ounce_linux::Errno;
 pub use spec::Spec;

@@ -482,3 +482,131 @@ fn programs(spec: &Spec) -> Result<Vec<CString>, PlanError> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write;
+
+    fn host(uid: u32, groups: Groups) -> Host {
+        Host {
+            uid,
+            gid: uid,
+            groups,
+        }
+    }
+
+    fn unified() -> Groups {
+        Groups::Unified {
+            parent: "/sys/fs/cgroup/ounce".into(),
+            controllers: ["cpu", "memory", "pids"].map(str::to_owned).to_vec(),
+        }
+    }
+
+    fn separate() -> Groups {
+        let controllers = ["pids", "memory", "cpu"].map(|name| {
+            let folder = Path::new("/sys/fs/cgroup").join(name);
+            (name.to_owned(), folder)
+        });
+        Groups::Separate {
+            controllers: controllers.to_vec(),
+        }
+    }
+
+    fn image() -> Spec {
+        Spec::new(Root::Folder("/images/hello".into()), vec!["hello".into()])
+    }
+
+    /// A plan as a person reads it.
+    fn shown(plan: &Plan) -> String {
+        let mut text = String::new();
+        for tree in &plan.trees {
+            let _ = writeln!(
+                text,
+                "before: copy {:?} read-only={}",
+                tree.path, tree.read_only
+            );
+        }
+        let _ = writeln!(text, "users: {:?}", plan.users);
+        for group in &plan.groups {
+            let _ = writeln!(text, "group: {group:?}");
+        }
+        for step in &plan.steps {
+            let _ = writeln!(text, "{step}  <- {step:?}");
+        }
+        let _ = writeln!(text, "programs: {:?}", plan.programs);
+        text
+    }
+
+    #[test]
+    fn an_image_as_root_with_version_2() {
+        let mut spec = image();
+        spec.limits = Limits {
+            memory_bytes: Some(64 << 20),
+            cpu_milli: Some(1500),
+            pids: Some(32),
+        };
+        insta::assert_snapshot!(shown(&plan(&spec, &host(0, unified())).unwrap()));
+    }
+
+    #[test]
+    fn an_image_without_root_and_without_groups() {
+        insta::assert_snapshot!(shown(&plan(&image(), &host(1000, Groups::None)).unwrap()));
+    }
+
+    #[test]
+    fn a_program_on_the_hosts_network_with_version_1() {
+        let mut spec = Spec::of_program("/bin/hello".into(), ["--port".into()]);
+        spec.network = Network::Host;
+        spec.limits.memory_bytes = Some(1 << 20);
+        spec.limits.cpu_milli = Some(1);
+        insta::assert_snapshot!(shown(&plan(&spec, &host(0, separate())).unwrap()));
+    }
+
+    #[test]
+    fn the_program_is_executed_only_after_every_privilege_is_gone() {
+        for (uid, groups) in [(0, separate()), (1000, Groups::None)] {
+            let steps = plan(&image(), &host(uid, groups)).unwrap().steps;
+            let at = |wanted: &Step<CString>| steps.iter().rposition(|step| step == wanted);
+            let order = [
+                at(&Step::AwaitParent),
+                at(&Step::EnterRoot),
+                at(&Step::ForbidCapabilities),
+                at(&Step::DropCapabilities),
+                at(&Step::DieWithParent),
+                at(&Step::NoNewPrivileges),
+                at(&Step::Filter),
+                at(&Step::Execute),
+            ];
+            assert!(
+                order.iter().all(Option::is_some) && order.is_sorted(),
+                "{order:?}"
+            );
+            assert_eq!(order[7], Some(steps.len() - 1));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_before_anything_is_touched() {
+        let refuse = |change: &dyn Fn(&mut Spec), uid| {
+            let mut spec = image();
+            change(&mut spec);
+            plan(&spec, &host(uid, Groups::None))
+                .unwrap_err()
+                .to_string()
+        };
+        let memory = refuse(&|spec| spec.limits.memory_bytes = Some(1), 1000);
+        assert_eq!(memory, "the limit on memory cannot be enforced here");
+        let user = refuse(&|spec| spec.user.uid = 70000, 0);
+        assert_eq!(
+            user,
+            "user 70000 is past 65535, the last that a container has"
+        );
+        let program = refuse(&|spec| spec.arguments.clear(), 0);
+        assert_eq!(program, "no program to run was named");
+        let zero = refuse(&|spec| spec.hostname = "a\0b".into(), 0);
+        assert_eq!(zero, "\"a\\0b\" has a zero byte in it");
+        let path = refuse(&|spec| spec.tmpfs[0].target = "/a/../../b".into(), 0);
+        assert_eq!(path, "\"/a/../../b\" is not an absolute path without `..`");
+    }
+}

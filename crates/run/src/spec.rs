@@ -299,3 +299,60 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_are_read_and_hostile_ones_refused() {
+        let volume: Volume = "/srv/data:/data:ro".parse().unwrap();
+        assert_eq!(
+            (volume.target.as_path(), volume.read_only),
+            ("/data".as_ref(), true)
+        );
+        assert!(!"./x:/y:rw".parse::<Volume>().unwrap().read_only);
+        for form in ["", "/a", ":/b", "/a:", "/a:/b:rx", "/a:/b:ro:z"] {
+            assert!(
+                matches!(form.parse::<Volume>(), Err(VolumeError::Form(_))),
+                "{form}"
+            );
+        }
+        for target in ["/a:b", "/a:/b/../..", "/a:/"] {
+            assert!(
+                matches!(target.parse::<Volume>(), Err(VolumeError::Target(_))),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_without_mount_points_is_assembled_from_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        std::fs::create_dir(path.join("usr")).unwrap();
+        std::fs::create_dir(path.join("proc")).unwrap();
+        std::fs::write(path.join("app"), "").unwrap();
+        std::os::unix::fs::symlink("usr/bin", path.join("bin")).unwrap();
+        let root = |path: PathBuf| Spec::of_folder(path, ["/app".into()]).unwrap().root;
+        let expected = vec![
+            Part::File {
+                host: path.join("app"),
+                name: "app".into(),
+            },
+            Part::Link {
+                target: "usr/bin".into(),
+                name: "bin".into(),
+            },
+            Part::Folder {
+                host: path.join("usr"),
+                name: "usr".into(),
+            },
+        ];
+        assert_eq!(root(path.to_owned()), Root::Assembled(expected));
+        for name in ["dev", "sys", "tmp"] {
+            std::fs::create_dir(path.join(name)).unwrap();
+        }
+        assert_eq!(root(path.to_owned()), Root::Folder(path.to_owned()));
+    }
+}

@@ -15,11 +15,14 @@ use crate::output::Output;
 use crate::render::table::{Align, Table};
 
 /// Builds it, or shows the recipe; exit code 1 if it is over its budget.
-pub fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCode, Failure> {
     let request = request(&arguments.options, &arguments.platform)?;
     let recipe = ounce_build::plan(&request)?;
     if arguments.dry_run {
-        context.output.document(&Planned { schema: "ounce.recipe/1", recipe: &recipe })?;
+        context.output.document(&Planned {
+            schema: "ounce.recipe/1",
+            recipe: &recipe,
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     if matches!(&arguments.output, Some(Place::Store(_))) {
@@ -51,7 +54,7 @@ struct Planned<'a> {
 ///
 /// # Errors
 /// `SOURCE_DATE_EPOCH` is not a number.
-pub fn request(options: &BuildOptions, platforms: &[Platform]) -> Result<Request, Failure> {
+pub(crate) fn request(options: &BuildOptions, platforms: &[Platform]) -> Result<Request, Failure> {
     let mut request = Request::new(&options.path, Toolchain::new(std::env::vars_os()));
     request.settings = settings(options, platforms);
     request.config = options.config.clone();
@@ -98,14 +101,22 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
             user: options.content.user.clone(),
             ports: (!options.content.expose.is_empty()).then(|| options.content.expose.clone()),
             labels: options.content.label.iter().cloned().collect(),
-            ca_certificates: options.content.ca_certificates.as_ref().map(|file| match file {
-                None => Certificates::Host,
-                Some(file) => Certificates::File(file.clone()),
-            }),
-            timezones: options.content.time_zones.as_ref().map(|zones| match zones {
-                None => Zones::All,
-                Some(zones) => Zones::Named(zones.split(',').map(str::to_owned).collect()),
-            }),
+            ca_certificates: options
+                .content
+                .ca_certificates
+                .as_ref()
+                .map(|file| match file {
+                    None => Certificates::Host,
+                    Some(file) => Certificates::File(file.clone()),
+                }),
+            timezones: options
+                .content
+                .time_zones
+                .as_ref()
+                .map(|zones| match zones {
+                    None => Zones::All,
+                    Some(zones) => Zones::Named(zones.split(',').map(str::to_owned).collect()),
+                }),
             passwd: given(options.content.passwd),
             tmp: given(options.content.tmp),
             ..ImageSettings::default()
@@ -119,7 +130,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
 ///
 /// # Errors
 /// As [`ounce_build::execute`].
-pub fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Built, Failure> {
+pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Built, Failure> {
     for advice in &recipe.advice {
         output.note(&format!("note: {advice}"));
     }
@@ -138,7 +149,7 @@ pub fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Built, Fai
 ///
 /// # Errors
 /// It is; or the image cannot be read back to say what is heavy.
-pub fn over_budget(built: &Built, store: &Store) -> Result<(), Failure> {
+pub(crate) fn over_budget(built: &Built, store: &Store) -> Result<(), Failure> {
     let Some(budget) = built.budget.as_ref().filter(|budget| budget.over_bytes > 0) else {
         return Ok(());
     };
@@ -147,7 +158,10 @@ pub fn over_budget(built: &Built, store: &Store) -> Result<(), Failure> {
     for image in &images {
         let weight = ounce_weigh::sizes::measure(image)?;
         let verdict = ounce_weigh::budget::check(&weight, ByteSize(budget.budget_bytes));
-        if heaviest.as_ref().is_none_or(|(_, bytes)| verdict.pulled_bytes.0 > *bytes) {
+        if heaviest
+            .as_ref()
+            .is_none_or(|(_, bytes)| verdict.pulled_bytes.0 > *bytes)
+        {
             let name = format!("{} for {}", built.reference, image.platform);
             heaviest = Some((weigh::over_budget(&name, &verdict), verdict.pulled_bytes.0));
         }
@@ -203,7 +217,11 @@ fn document(built: &Built) -> Document {
         flags: image
             .flags
             .iter()
-            .map(|flag| FlagRow { key: flag.key.clone(), value: flag.value.clone(), by: chooser(flag.by) })
+            .map(|flag| FlagRow {
+                key: flag.key.clone(),
+                value: flag.value.clone(),
+                by: chooser(flag.by),
+            })
             .collect(),
         saved: image
             .saved
@@ -250,7 +268,13 @@ fn text(built: &Built, color: bool) -> String {
             ByteSize(image.program_bytes).to_string(),
             ByteSize(image.layer_bytes).to_string(),
             ByteSize(image.pulled_bytes).to_string(),
-            image.manifest.digest().to_string().chars().take("sha256:".len() + 12).collect(),
+            image
+                .manifest
+                .digest()
+                .to_string()
+                .chars()
+                .take("sha256:".len() + 12)
+                .collect(),
         ]);
     }
     text.push_str(&table.text(color));
@@ -258,7 +282,7 @@ fn text(built: &Built, color: bool) -> String {
 }
 
 /// The size flags of a compiled program: who chose each, and before → after where it was measured.
-pub fn flags(image: &BuiltImage, color: bool) -> String {
+pub(crate) fn flags(image: &BuiltImage, color: bool) -> String {
     if image.flags.is_empty() && image.saved.is_empty() {
         return String::new();
     }
@@ -273,7 +297,8 @@ pub fn flags(image: &BuiltImage, color: bool) -> String {
         let name = format!("{}={}", flag.key, flag.value);
         let saved = image.saved.iter().find(|saved| saved.flag == name);
         told.extend(saved.map(|saved| saved.flag.as_str()));
-        let bytes = |bytes: Option<u64>| bytes.map_or(String::new(), |bytes| ByteSize(bytes).to_string());
+        let bytes =
+            |bytes: Option<u64>| bytes.map_or(String::new(), |bytes| ByteSize(bytes).to_string());
         table.row([
             name,
             chooser(flag.by).to_owned(),
@@ -281,7 +306,11 @@ pub fn flags(image: &BuiltImage, color: bool) -> String {
             bytes(saved.map(|saved| saved.after_bytes)),
         ]);
     }
-    for saved in image.saved.iter().filter(|saved| !told.contains(&saved.flag.as_str())) {
+    for saved in image
+        .saved
+        .iter()
+        .filter(|saved| !told.contains(&saved.flag.as_str()))
+    {
         table.row([
             saved.flag.clone(),
             String::new(),

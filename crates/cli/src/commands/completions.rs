@@ -9,9 +9,14 @@ use crate::arguments::{Arguments, CompletionsArguments};
 use crate::failure::Failure;
 
 /// Prints the script.
-pub fn run(context: &Context, arguments: CompletionsArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context, arguments: CompletionsArguments) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Arguments::command(), "ounce", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut Arguments::command(),
+        "ounce",
+        &mut script,
+    );
     context.output.text(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use crate::arguments::CopyArguments;
 use crate::failure::{Failure, Kind};
 
 /// Copies it; one side has to be the store.
-pub fn run(context: &Context, arguments: CopyArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context, arguments: CopyArguments) -> Result<ExitCode, Failure> {
     let store = context.store()?;
     match (&arguments.from, &arguments.to) {
         (Place::Store(from), Place::Store(to)) => store.tag(from, to)?,

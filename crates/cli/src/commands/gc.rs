@@ -19,16 +19,25 @@ struct Document {
 }
 
 /// Collects.
-pub fn run(context: &Context) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context) -> Result<ExitCode, Failure> {
     let store = context.store()?;
     let collected = store.gc()?;
     let mut keep = Vec::new();
     for named in store.names()? {
-        keep.extend(store.images_of(&named.reference)?.iter().map(|image| image.digest));
+        keep.extend(
+            store
+                .images_of(&named.reference)?
+                .iter()
+                .map(|image| image.digest),
+        );
     }
     let unpacked = ounce_rootfs::unpack::collect(&context.cache()?, &keep)?.removed;
     if context.output.json {
-        context.output.document(&Document { schema: "ounce.gc/1", collected, unpacked })?;
+        context.output.document(&Document {
+            schema: "ounce.gc/1",
+            collected,
+            unpacked,
+        })?;
     } else {
         context.output.text(&format!(
             "freed {} in {} blobs, and {unpacked} unpacked images\n",

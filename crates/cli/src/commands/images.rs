@@ -26,7 +26,7 @@ struct Row {
 }
 
 /// Lists them.
-pub fn run(context: &Context) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context) -> Result<ExitCode, Failure> {
     let store = context.store()?;
     let mut rows = Vec::new();
     for named in store.names()? {
@@ -34,17 +34,29 @@ pub fn run(context: &Context) -> Result<ExitCode, Failure> {
         rows.push(Row {
             name: named.reference.to_string(),
             digest: named.descriptor.digest().to_string(),
-            platforms: images.iter().map(|image| image.platform.to_string()).collect(),
+            platforms: images
+                .iter()
+                .map(|image| image.platform.to_string())
+                .collect(),
             pulled_bytes: images.iter().map(|image| image.pulled_bytes()).sum(),
-            layers: images.iter().map(|image| image.layers.len()).max().unwrap_or(0),
+            layers: images
+                .iter()
+                .map(|image| image.layers.len())
+                .max()
+                .unwrap_or(0),
         });
     }
     if context.output.json {
-        context.output.document(&Document { schema: "ounce.images/1", images: rows })?;
+        context.output.document(&Document {
+            schema: "ounce.images/1",
+            images: rows,
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     if rows.is_empty() {
-        context.output.note("no images yet: `ounce up PATH` or `ounce build PATH` makes one");
+        context
+            .output
+            .note("no images yet: `ounce up PATH` or `ounce build PATH` makes one");
     }
     let mut table = Table::new(&[
         ("NAME", Align::Left),

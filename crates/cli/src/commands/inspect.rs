@@ -21,7 +21,7 @@ struct Document<'a> {
 }
 
 /// Prints it; the document is JSON with or without `--json`.
-pub fn run(context: &Context, arguments: InspectArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context, arguments: InspectArguments) -> Result<ExitCode, Failure> {
     let platform = arguments.platform.unwrap_or_else(Platform::host);
     let image = arguments.image.image(&context.store()?, &platform)?;
     context.output.document(&Document {

@@ -1,19 +1,19 @@
 //! One file a verb. Each takes the [`Context`] and its own arguments.
 
-pub mod build;
-pub mod completions;
-pub mod copy;
-pub mod gc;
-pub mod images;
-pub mod inspect;
-pub mod man;
-pub mod proxy;
-pub mod rm;
-pub mod run;
-pub mod tag;
-pub mod up;
-pub mod verify;
-pub mod weigh;
+pub(crate) mod build;
+pub(crate) mod completions;
+pub(crate) mod copy;
+pub(crate) mod gc;
+pub(crate) mod images;
+pub(crate) mod inspect;
+pub(crate) mod man;
+pub(crate) mod proxy;
+pub(crate) mod rm;
+pub(crate) mod run;
+pub(crate) mod tag;
+pub(crate) mod up;
+pub(crate) mod verify;
+pub(crate) mod weigh;
 
 use std::env;
 use std::path::PathBuf;
@@ -26,15 +26,15 @@ use crate::output::Output;
 
 /// What every command needs: where the store is and how to print.
 #[derive(Debug)]
-pub struct Context {
+pub(crate) struct Context {
     global: Global,
     /// Where to print.
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
 impl Context {
     /// From the global options and the environment.
-    pub fn new(global: Global) -> Self {
+    pub(crate) fn new(global: Global) -> Self {
         let output = Output::new(global.json, global.quiet);
         Self { global, output }
     }
@@ -43,7 +43,7 @@ impl Context {
     ///
     /// # Errors
     /// There is no home folder to put it in, or the store cannot be opened.
-    pub fn store(&self) -> Result<Store, Failure> {
+    pub(crate) fn store(&self) -> Result<Store, Failure> {
         let root = match &self.global.store {
             Some(root) => root.clone(),
             None => home("XDG_DATA_HOME", ".local/share")?,
@@ -55,7 +55,7 @@ impl Context {
     ///
     /// # Errors
     /// There is no home folder to put it in.
-    pub fn cache(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn cache(&self) -> Result<PathBuf, Failure> {
         home("XDG_CACHE_HOME", ".cache")
     }
 }
@@ -63,12 +63,19 @@ impl Context {
 /// `$variable/ounce`, else `$HOME/fallback/ounce` (XDG base directory
 /// specification: a relative path in the variable is to be ignored).
 fn home(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name: &str| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     absolute(variable)
         .or_else(|| absolute("HOME").map(|home| home.join(fallback)))
         .map(|base| base.join("ounce"))
         .ok_or_else(|| {
-            Failure::new(Kind::Usage, format!("neither ${variable} nor $HOME is set to an absolute path"))
-                .hint("say where with --store DIR, and set HOME or XDG_CACHE_HOME for the cache")
+            Failure::new(
+                Kind::Usage,
+                format!("neither ${variable} nor $HOME is set to an absolute path"),
+            )
+            .hint("say where with --store DIR, and set HOME or XDG_CACHE_HOME for the cache")
         })
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::failure::{Failure, Kind};
 
 /// Serves until the container ends.
-pub fn run() -> Result<ExitCode, Failure> {
+pub(crate) fn run() -> Result<ExitCode, Failure> {
     ounce_run::proxy::main().map_err(|error| Failure::new(Kind::Start, error))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@ use crate::arguments::RmArguments;
 use crate::failure::Failure;
 
 /// Takes each away; the first that is not there ends it, with those before it gone.
-pub fn run(context: &Context, arguments: RmArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context, arguments: RmArguments) -> Result<ExitCode, Failure> {
     let store = context.store()?;
     for name in &arguments.names {
         store.remove(name)?;

@@ -21,7 +21,7 @@ use crate::start::{self, Prepared};
 
 /// Runs it and passes its exit code on. What keeps it from being started is
 /// told by 125, as docker does, or 126 and 127.
-pub fn run(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failure> {
     attempt(context, arguments).map_err(|failure| Failure {
         kind: match failure.kind {
             Kind::NotExecutable | Kind::NotFound | Kind::Bug => failure.kind,
@@ -44,7 +44,9 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
     }
     for (port, address) in ports.iter().zip(&prepared.addresses) {
         if port.host_port == 0 {
-            context.output.note(&format!("port {} is at {address}", port.container_port));
+            context
+                .output
+                .note(&format!("port {} is at {address}", port.container_port));
         }
     }
     // Blocked before the start, so that no signal is lost between the two.
@@ -62,17 +64,25 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
 }
 
 /// The start of whatever was named, and the image's word on socket activation.
-fn prepare(context: &Context, arguments: &RunArguments) -> Result<(Prepared, Option<String>), Failure> {
+fn prepare(
+    context: &Context,
+    arguments: &RunArguments,
+) -> Result<(Prepared, Option<String>), Failure> {
     let path = Path::new(&arguments.what);
     let is_path = arguments.what.starts_with(['/', '.']);
     if is_path {
         return Ok((of_path(path, arguments)?, None));
     }
-    let place: Place = arguments.what.parse().map_err(|error| Failure::new(Kind::Usage, error))?;
+    let place: Place = arguments
+        .what
+        .parse()
+        .map_err(|error| Failure::new(Kind::Usage, error))?;
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
     let image = match place.image(&context.store()?, &platform) {
         // `ounce run target/release/app` is meant as it looks.
-        Err(StoreError::NotFound { .. }) if path.exists() => return Ok((of_path(path, arguments)?, None)),
+        Err(StoreError::NotFound { .. }) if path.exists() => {
+            return Ok((of_path(path, arguments)?, None));
+        }
         image => image?,
     };
     of_image(context, &image, arguments)
@@ -84,7 +94,10 @@ fn of_image(
     arguments: &RunArguments,
 ) -> Result<(Prepared, Option<String>), Failure> {
     let overrides = Overrides {
-        entrypoint: arguments.entrypoint.as_ref().map(|program| vec![program.into()]),
+        entrypoint: arguments
+            .entrypoint
+            .as_ref()
+            .map(|program| vec![program.into()]),
         arguments: arguments.arguments.iter().map(OsString::from).collect(),
         environment: start::environment(&arguments.env),
         workdir: arguments.workdir.as_ref().map(PathBuf::from),
@@ -95,15 +108,19 @@ fn of_image(
 }
 
 fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
-    let broken = |error: io::Error| Failure::new(Kind::Input, format!("{}: {error}", path.display()));
+    let broken =
+        |error: io::Error| Failure::new(Kind::Input, format!("{}: {error}", path.display()));
     let path = path.canonicalize().map_err(broken)?;
     let rest = arguments.arguments.iter().map(OsString::from);
     let mut spec = if path.is_dir() {
         let entrypoint = arguments.entrypoint.iter().map(OsString::from);
         let words: Vec<OsString> = entrypoint.chain(rest).collect();
         if words.is_empty() {
-            return Err(Failure::new(Kind::Usage, format!("{} is a folder: which program of it?", path.display()))
-                .hint("ounce run DIR -- /program, or for web files: ounce up DIR"));
+            return Err(Failure::new(
+                Kind::Usage,
+                format!("{} is a folder: which program of it?", path.display()),
+            )
+            .hint("ounce run DIR -- /program, or for web files: ounce up DIR"));
         }
         Spec::of_folder(path.clone(), words).map_err(broken)?
     } else {
@@ -126,7 +143,10 @@ fn number_user(text: &str) -> Result<User, Failure> {
     let (uid, gid) = text.split_once(':').unwrap_or((text, text));
     match (uid.parse(), gid.parse()) {
         (Ok(uid), Ok(gid)) => Ok(User { uid, gid }),
-        _ => Err(Failure::new(Kind::Usage, format!("--user {text:?} is not UID or UID:GID, in numbers"))),
+        _ => Err(Failure::new(
+            Kind::Usage,
+            format!("--user {text:?} is not UID or UID:GID, in numbers"),
+        )),
     }
 }
 
@@ -135,7 +155,9 @@ fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
     spec.limits = Limits {
         memory_bytes: arguments.memory.map(|memory| memory.0),
         cpu_milli: arguments.cpus.map(processors).transpose()?,
-        pids: arguments.pids.map(|pids| u32::try_from(pids).unwrap_or(u32::MAX)),
+        pids: arguments
+            .pids
+            .map(|pids| u32::try_from(pids).unwrap_or(u32::MAX)),
     };
     spec.network = match arguments.network {
         NetworkChoice::Private => Network::Private,
@@ -146,11 +168,19 @@ fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
         spec.hostname.clone_from(hostname);
     }
     for target in &arguments.tmpfs {
-        spec.tmpfs.push(Tmpfs { target: target.into(), size_bytes: 64 << 20, mode: 0o1777, executable: false });
+        spec.tmpfs.push(Tmpfs {
+            target: target.into(),
+            size_bytes: 64 << 20,
+            mode: 0o1777,
+            executable: false,
+        });
     }
     for mut volume in parsed::<Volume>(&arguments.volume)? {
         volume.host = volume.host.canonicalize().map_err(|error| {
-            Failure::new(Kind::Input, format!("--volume {}: {error}", volume.host.display()))
+            Failure::new(
+                Kind::Input,
+                format!("--volume {}: {error}", volume.host.display()),
+            )
         })?;
         spec.volumes.push(volume);
     }
@@ -162,7 +192,10 @@ fn processors(count: f64) -> Result<u32, Failure> {
     let milli = (count * 1000.0).round();
     match milli {
         1.0..=4_294_967_295.0 => Ok(milli as u32),
-        _ => Err(Failure::new(Kind::Usage, format!("--cpus {count} is no number of processors"))),
+        _ => Err(Failure::new(
+            Kind::Usage,
+            format!("--cpus {count} is no number of processors"),
+        )),
     }
 }
 
@@ -173,6 +206,9 @@ where
 {
     texts
         .iter()
-        .map(|text| text.parse().map_err(|error| Failure::new(Kind::Usage, error)))
+        .map(|text| {
+            text.parse()
+                .map_err(|error| Failure::new(Kind::Usage, error))
+        })
         .collect()
 }

@@ -7,8 +7,10 @@ use crate::arguments::TagArguments;
 use crate::failure::Failure;
 
 /// Names it.
-pub fn run(context: &Context, arguments: TagArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context, arguments: TagArguments) -> Result<ExitCode, Failure> {
     context.store()?.tag(&arguments.from, &arguments.to)?;
-    context.output.note(&format!("{} is now also {}", arguments.from, arguments.to));
+    context
+        .output
+        .note(&format!("{} is now also {}", arguments.from, arguments.to));
     Ok(ExitCode::SUCCESS)
 }

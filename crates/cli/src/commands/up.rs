@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const USUAL_PORT: u16 = 8080;
 
 /// Does it all.
-pub fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode, Failure> {
     let request = build::request(&arguments.options, &[])?;
     let recipe = ounce_build::plan(&request)?;
     let store = context.store()?;
@@ -47,14 +47,21 @@ pub fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode, Failur
     let no_input = start::no_input()?;
     let (stdout, stderr) = (io::stdout(), io::stderr());
     // The document is alone on stdout: what the program prints goes beside it.
-    let program_output = if context.output.json { stderr.as_fd() } else { stdout.as_fd() };
+    let program_output = if context.output.json {
+        stderr.as_fd()
+    } else {
+        stdout.as_fd()
+    };
     let began = Instant::now();
     let mut started = prepared.start([no_input.as_fd(), program_output, stderr.as_fd()])?;
     let answer = first_answer(address, &arguments.get, began, arguments.wait, &mut || {
         matches!(started.container.try_wait(), Ok(None))
     })
     .map_err(|error| unanswered(error, &mut started))?;
-    let memory = started.container.memory().map_err(|error| Failure::new(Kind::Host, error))?;
+    let memory = started
+        .container
+        .memory()
+        .map_err(|error| Failure::new(Kind::Host, error))?;
 
     let figures = Figures {
         schema: "ounce.up/1",
@@ -74,14 +81,27 @@ pub fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode, Failur
     if context.output.json {
         context.output.document(&figures)?;
     } else {
-        let flags = built.images.iter().map(|image| build::flags(image, context.output.color)).collect::<String>();
-        context.output.text(&format!("{flags}{}", text(&figures, &weight, &answer, &memory, context.output.color)))?;
+        let flags = built
+            .images
+            .iter()
+            .map(|image| build::flags(image, context.output.color))
+            .collect::<String>();
+        context.output.text(&format!(
+            "{flags}{}",
+            text(&figures, &weight, &answer, &memory, context.output.color)
+        ))?;
     }
     if arguments.once {
-        started.container.stop(GRACE).map_err(|error| Failure::new(Kind::Host, error))?;
+        started
+            .container
+            .stop(GRACE)
+            .map_err(|error| Failure::new(Kind::Host, error))?;
         return Ok(ExitCode::SUCCESS);
     }
-    context.output.note(&format!("{} is up at {}; Ctrl-C stops it", figures.name, figures.url));
+    context.output.note(&format!(
+        "{} is up at {}; Ctrl-C stops it",
+        figures.name, figures.url
+    ));
     let exit = session.follow(&mut started.container, &mut |_| None)?;
     Ok(match exit {
         // Stopped as it was asked to.
@@ -92,9 +112,15 @@ pub fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode, Failur
 
 /// The first TCP port that the image says it listens on.
 fn exposed(config: &ounce_oci::model::ImageConfiguration) -> u16 {
-    let ports = config.config().as_ref().and_then(|config| config.exposed_ports().clone()).unwrap_or_default();
-    let mut numbers: Vec<u16> =
-        ports.iter().filter_map(|port| port.strip_suffix("/tcp").unwrap_or(port).parse().ok()).collect();
+    let ports = config
+        .config()
+        .as_ref()
+        .and_then(|config| config.exposed_ports().clone())
+        .unwrap_or_default();
+    let mut numbers: Vec<u16> = ports
+        .iter()
+        .filter_map(|port| port.strip_suffix("/tcp").unwrap_or(port).parse().ok())
+        .collect();
     numbers.sort_unstable();
     numbers.first().copied().unwrap_or(USUAL_PORT)
 }
@@ -107,14 +133,26 @@ fn publish(
     label: Option<&str>,
 ) -> Result<(), Failure> {
     let asked = match &arguments.publish {
-        Some(text) => Some(text.parse::<Publish>().map_err(|error| Failure::new(Kind::Usage, error))?),
+        Some(text) => Some(
+            text.parse::<Publish>()
+                .map_err(|error| Failure::new(Kind::Usage, error))?,
+        ),
         None => None,
     };
-    let own = Publish { host: None, host_port: port, container_port: port };
-    let wanted = asked.clone().unwrap_or_else(|| match ounce_run::publish::bind(&own) {
-        Err(PublishError::InUse { .. } | PublishError::Reserved { .. }) => Publish { host_port: 0, ..own },
-        _ => own,
-    });
+    let own = Publish {
+        host: None,
+        host_port: port,
+        container_port: port,
+    };
+    let wanted = asked
+        .clone()
+        .unwrap_or_else(|| match ounce_run::publish::bind(&own) {
+            Err(PublishError::InUse { .. } | PublishError::Privileged { .. }) => Publish {
+                host_port: 0,
+                ..own
+            },
+            _ => own,
+        });
     prepared.publish(&[wanted], SocketChoice::Auto, label)
 }
 
@@ -137,7 +175,8 @@ fn unanswered(error: NoAnswer, started: &mut Started) -> Failure {
             };
             Failure::new(Kind::No, error).hint(how)
         }
-        _ => Failure::new(Kind::No, error).hint("give it longer with --wait, or its port with --publish"),
+        _ => Failure::new(Kind::No, error)
+            .hint("give it longer with --wait, or its port with --publish"),
     }
 }
 
@@ -158,24 +197,46 @@ struct Figures {
     bases: Vec<Beside>,
 }
 
-fn text(figures: &Figures, weight: &Weight, answer: &Answer, memory: &Memory, color: bool) -> String {
-    let mut own = Table::new(&[(figures.name.as_str(), Align::Left), ("", Align::Right), ("", Align::Left)]);
-    let mut row = |name: &str, value: String, note: &str| own.row([name.to_owned(), value, note.to_owned()]);
-    row("image, as pulled", weight.pulled_bytes.to_string(), "manifest, configuration and layers, compressed");
+fn text(
+    figures: &Figures,
+    weight: &Weight,
+    answer: &Answer,
+    memory: &Memory,
+    color: bool,
+) -> String {
+    let mut own = Table::new(&[
+        (figures.name.as_str(), Align::Left),
+        ("", Align::Right),
+        ("", Align::Left),
+    ]);
+    let mut row =
+        |name: &str, value: String, note: &str| own.row([name.to_owned(), value, note.to_owned()]);
+    row(
+        "image, as pulled",
+        weight.pulled_bytes.to_string(),
+        "manifest, configuration and layers, compressed",
+    );
     row("unpacked", weight.unpacked_bytes.to_string(), "");
     row("files", weight.files.to_string(), "");
     let millis = answer.elapsed.as_secs_f64() * 1000.0;
     row(
         "start to first byte",
         format!("{millis:.2} ms"),
-        &format!("from starting the container to its first answer, status {}", answer.status),
+        &format!(
+            "from starting the container to its first answer, status {}",
+            answer.status
+        ),
     );
     row(
         "memory of its own",
         ByteSize(memory.private_dirty_bytes).to_string(),
         "written to and shared with nobody; the kernel's own is beside it",
     );
-    row("system calls allowed", figures.system_calls_allowed.to_string(), "by the default list");
+    row(
+        "system calls allowed",
+        figures.system_calls_allowed.to_string(),
+        "by the default list",
+    );
     let mut beside = Table::new(&[
         ("BESIDE A BASE ALONE", Align::Left),
         ("UNPACKED", Align::Right),

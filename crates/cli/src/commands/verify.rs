@@ -16,18 +16,31 @@ struct Document<'a> {
 }
 
 /// Verifies; exit code 1 if anything is not what its digest says.
-pub fn run(context: &Context) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context) -> Result<ExitCode, Failure> {
     let verified = context.store()?.verify()?;
     if context.output.json {
-        context.output.document(&Document { schema: "ounce.verify/1", verified: &verified })?;
+        context.output.document(&Document {
+            schema: "ounce.verify/1",
+            verified: &verified,
+        })?;
     } else {
-        let faults: String = verified.faults.iter().map(|fault| format!("{fault}\n")).collect();
-        let whole = format!("{} blobs, {} verified\n", verified.blobs, ByteSize(verified.bytes));
+        let faults: String = verified
+            .faults
+            .iter()
+            .map(|fault| format!("{fault}\n"))
+            .collect();
+        let whole = format!(
+            "{} blobs, {} verified\n",
+            verified.blobs,
+            ByteSize(verified.bytes)
+        );
         context.output.text(&(faults + &whole))?;
     }
     match verified.faults.len() {
         0 => Ok(ExitCode::SUCCESS),
-        count => Err(Failure::new(Kind::No, format!("{count} faults in the store"))
-            .hint("build or copy the image again: a blob that is not whole is replaced")),
+        count => Err(
+            Failure::new(Kind::No, format!("{count} faults in the store"))
+                .hint("build or copy the image again: a blob that is not whole is replaced"),
+        ),
     }
 }

@@ -14,7 +14,7 @@ use crate::failure::{self, Failure};
 use crate::render::table::{Align, Table};
 
 /// Weighs them; exit code 1 if one is over the budget.
-pub fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCode, Failure> {
     let store = context.store()?;
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
     let weights = arguments
@@ -26,7 +26,9 @@ pub fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCode, Fai
     if context.output.json {
         context.output.document(&document)?;
     } else {
-        context.output.text(&text(&document, arguments.files, context.output.color))?;
+        context
+            .output
+            .text(&text(&document, arguments.files, context.output.color))?;
     }
     let over: Vec<(&str, &Verdict)> = document
         .images
@@ -47,7 +49,7 @@ fn weigh(place: &Place, store: &Store, platform: &Platform) -> Result<Weight, Fa
 }
 
 /// The answer "no" to a budget, with what is heavy.
-pub fn over_budget(name: &str, verdict: &Verdict) -> Failure {
+pub(crate) fn over_budget(name: &str, verdict: &Verdict) -> Failure {
     let heavy: Vec<String> = verdict.heaviest.iter().take(5).map(contributor).collect();
     let failure = Failure::new(
         failure::Kind::No,
@@ -59,7 +61,10 @@ pub fn over_budget(name: &str, verdict: &Verdict) -> Failure {
     .hint(format!("the heaviest: {}", heavy.join(", ")));
     match verdict.strippable_bytes.0 {
         0 => failure,
-        _ => failure.hint(format!("{} of it is symbols and debug information: strip it", verdict.strippable_bytes)),
+        _ => failure.hint(format!(
+            "{} of it is symbols and debug information: strip it",
+            verdict.strippable_bytes
+        )),
     }
 }
 
@@ -73,7 +78,12 @@ fn contributor(one: &Contributor) -> String {
 
 fn text(document: &Document, files: usize, color: bool) -> String {
     let mut columns = vec![("", Align::Left)];
-    columns.extend(document.images.iter().map(|image| (image.name.as_str(), Align::Right)));
+    columns.extend(
+        document
+            .images
+            .iter()
+            .map(|image| (image.name.as_str(), Align::Right)),
+    );
     let mut table = Table::new(&columns);
     let weights = || document.images.iter().map(|image| &image.weight);
     let mut row = |name: &str, value: &dyn Fn(&Weight) -> String| {
@@ -82,7 +92,14 @@ fn text(document: &Document, files: usize, color: bool) -> String {
     row("platform", &|weight| weight.platform.clone());
     row("pulled", &|weight| weight.pulled_bytes.to_string());
     row("  layers, compressed", &|weight| {
-        ByteSize(weight.layers.iter().map(|layer| layer.compressed_bytes.0).sum()).to_string()
+        ByteSize(
+            weight
+                .layers
+                .iter()
+                .map(|layer| layer.compressed_bytes.0)
+                .sum(),
+        )
+        .to_string()
     });
     row("  manifest and config", &|weight| {
         ByteSize(weight.manifest_bytes.0 + weight.config_bytes.0).to_string()
@@ -91,9 +108,14 @@ fn text(document: &Document, files: usize, color: bool) -> String {
     row("layers", &|weight| weight.layers.len().to_string());
     row("files", &|weight| weight.files.to_string());
     row("set-id files", &|weight| weight.set_id_files.to_string());
-    row("hidden by upper layers", &|weight| weight.waste.bytes.to_string());
+    row("hidden by upper layers", &|weight| {
+        weight.waste.bytes.to_string()
+    });
     if let Some(comparison) = document.comparison.as_ref() {
-        let times = comparison.rows.iter().find(|row| row.measure == "pulled_bytes");
+        let times = comparison
+            .rows
+            .iter()
+            .find(|row| row.measure == "pulled_bytes");
         if let Some(times) = times {
             let cells = times.ratios.iter().map(|ratio| match ratio {
                 Some(ratio) => format!("{ratio:.2} x"),
@@ -111,9 +133,17 @@ fn text(document: &Document, files: usize, color: bool) -> String {
 }
 
 fn details(name: &str, weight: &Weight, files: usize, color: bool) -> String {
-    let mut table = Table::new(&[("LARGEST FILES", Align::Left), ("BYTES", Align::Right), ("PULLED", Align::Right)]);
+    let mut table = Table::new(&[
+        ("LARGEST FILES", Align::Left),
+        ("BYTES", Align::Right),
+        ("PULLED", Align::Right),
+    ]);
     for file in weight.largest.iter().take(files) {
-        table.row([file.path.clone(), file.bytes.to_string(), file.compressed_bytes.to_string()]);
+        table.row([
+            file.path.clone(),
+            file.bytes.to_string(),
+            file.compressed_bytes.to_string(),
+        ]);
     }
     let mut text = format!("\n{name}\n");
     if let Some(program) = &weight.program {
@@ -121,7 +151,11 @@ fn details(name: &str, weight: &Weight, files: usize, color: bool) -> String {
             (Some(elf), ..) => format!(
                 "{}, {}{}",
                 kind(elf.kind),
-                if elf.stripped { "stripped" } else { "not stripped" },
+                if elf.stripped {
+                    "stripped"
+                } else {
+                    "not stripped"
+                },
                 match elf.symbol_bytes + elf.debug_bytes {
                     0 => String::new(),
                     bytes => format!(": {} of symbols and debug information", ByteSize(bytes)),
@@ -131,7 +165,10 @@ fn details(name: &str, weight: &Weight, files: usize, color: bool) -> String {
             (None, None, Some(fault)) => fault.clone(),
             (None, None, None) => "not an ELF file".to_owned(),
         };
-        text.push_str(&format!("program {}: {}, {what}\n", program.command, program.bytes));
+        text.push_str(&format!(
+            "program {}: {}, {what}\n",
+            program.command, program.bytes
+        ));
     }
     if !table.is_empty() {
         text.push_str(&table.text(color));
@@ -169,7 +206,7 @@ fn bases(image: &ounce_weigh::report::Named, color: bool) -> String {
 }
 
 /// `12 x smaller`, from how many times the base's pulled bytes are this image's.
-pub fn smaller(times: f64) -> String {
+pub(crate) fn smaller(times: f64) -> String {
     match times {
         0.0 => String::new(),
         times if times >= 9.95 => format!("{times:.0} x smaller"),

@@ -1,3 +1,3 @@
 //! Values to text for people.
 
-pub mod table;
+pub(crate) mod table;

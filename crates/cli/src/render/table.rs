@@ -2,7 +2,7 @@
 
 /// How a column stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Align {
+pub(crate) enum Align {
     /// Text.
     Left,
     /// Numbers.
@@ -11,34 +11,40 @@ pub enum Align {
 
 /// Rows under a header.
 #[derive(Debug)]
-pub struct Table {
+pub(crate) struct Table {
     columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// An empty table with these columns.
-    pub fn new(columns: &[(&str, Align)]) -> Self {
+    pub(crate) fn new(columns: &[(&str, Align)]) -> Self {
         Self {
-            columns: columns.iter().map(|(name, align)| ((*name).to_owned(), *align)).collect(),
+            columns: columns
+                .iter()
+                .map(|(name, align)| ((*name).to_owned(), *align))
+                .collect(),
             rows: Vec::new(),
         }
     }
 
     /// Adds a row; cells that are missing are empty.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
-        let mut row: Vec<String> = cells.into_iter().map(|cell| printable(&cell.into())).collect();
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
+        let mut row: Vec<String> = cells
+            .into_iter()
+            .map(|cell| printable(&cell.into()))
+            .collect();
         row.resize(self.columns.len(), String::new());
         self.rows.push(row);
     }
 
     /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// The lines, each ended; the header in bold if `color`.
-    pub fn text(&self, color: bool) -> String {
+    pub(crate) fn text(&self, color: bool) -> String {
         let widths: Vec<usize> = self
             .columns
             .iter()
@@ -100,7 +106,10 @@ mod tests {
         let mut table = Table::new(&[("NAME", Align::Left), ("SIZE", Align::Right)]);
         table.row(["a", "1 B"]);
         table.row(["longer", "10 KB"]);
-        assert_eq!(table.text(false), "NAME     SIZE\na         1 B\nlonger  10 KB\n");
+        assert_eq!(
+            table.text(false),
+            "NAME     SIZE\na         1 B\nlonger  10 KB\n"
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ pub struct Workbench {
 
 impl Workbench {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -58,13 +60,25 @@ impl Workbench {
     /// Runs what has to succeed and gives its stdout.
     pub fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
-        assert!(output.status.success(), "ounce {arguments:?}\n{}", picture(&output, self.folder.path()));
+        assert!(
+            output.status.success(),
+            "ounce {arguments:?}\n{}",
+            picture(&output, self.folder.path())
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 }
 
 fn picture(output: &Output, folder: &Path) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(folder.to_str().unwrap(), "[DIR]");
-    let status = output.status.code().map_or("killed".to_owned(), |code| code.to_string());
-    format!("status: {status}\n-- stdout\n{}-- stderr\n{}", text(&output.stdout), text(&output.stderr))
+    let text =
+        |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(folder.to_str().unwrap(), "[DIR]");
+    let status = output
+        .status
+        .code()
+        .map_or("killed".to_owned(), |code| code.to_string());
+    format!(
+        "status: {status}\n-- stdout\n{}-- stderr\n{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    )
 }

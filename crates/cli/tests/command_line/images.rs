@@ -19,9 +19,15 @@ fn empty_store_lists_nothing_and_says_how_to_begin() {
 fn built_image_is_listed_tagged_and_removed() {
     let bench = with_hi();
     bench.succeed(&["tag", "hi", "hi:v1"]);
-    let json: serde_json::Value = serde_json::from_str(&bench.succeed(&["--json", "images"])).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&bench.succeed(&["--json", "images"])).unwrap();
     assert_eq!(json["schema"], "ounce.images/1");
-    let names: Vec<&str> = json["images"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = json["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["hi:latest", "hi:v1"]);
     assert_eq!(json["images"][0]["digest"], json["images"][1]["digest"]);
     bench.succeed(&["rm", "hi"]);
@@ -38,7 +44,8 @@ fn name_that_is_not_there_is_answered_with_the_nearest() {
 fn digest_survives_every_way_out_and_in() {
     let bench = with_hi();
     let digest = |name: &str| {
-        let json: serde_json::Value = serde_json::from_str(&bench.succeed(&["inspect", name])).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&bench.succeed(&["inspect", name])).unwrap();
         json["digest"].as_str().unwrap().to_owned()
     };
     let original = digest("hi");
@@ -53,7 +60,8 @@ fn digest_survives_every_way_out_and_in() {
     bench.succeed(&["copy", "hi", "docker-archive:hi-docker.tar:hi:latest"]);
     bench.succeed(&["copy", "docker-archive:hi-docker.tar", "back"]);
     let layers = |name: &str| {
-        let json: serde_json::Value = serde_json::from_str(&bench.succeed(&["inspect", name])).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&bench.succeed(&["inspect", name])).unwrap();
         json["config"]["rootfs"]["diff_ids"].clone()
     };
     assert_eq!(layers("back"), layers("hi"));
@@ -62,7 +70,11 @@ fn digest_survives_every_way_out_and_in() {
 #[test]
 fn collection_frees_what_no_name_reaches_and_nothing_else() {
     let bench = with_hi();
-    let blobs = || std::fs::read_dir(bench.path("store/blobs/sha256")).unwrap().count();
+    let blobs = || {
+        std::fs::read_dir(bench.path("store/blobs/sha256"))
+            .unwrap()
+            .count()
+    };
     assert_eq!(blobs(), 3);
     bench.succeed(&["gc"]);
     assert_eq!(blobs(), 3);
@@ -88,7 +100,10 @@ fn flipped_byte_in_a_blob_is_found_and_never_served() {
     std::fs::write(&blob, bytes).unwrap();
     assert_eq!(bench.output(&["verify"]).status.code(), Some(1));
     assert_eq!(bench.output(&["weigh", "hi"]).status.code(), Some(3));
-    assert_eq!(bench.output(&["copy", "hi", "oci:out"]).status.code(), Some(3));
+    assert_eq!(
+        bench.output(&["copy", "hi", "oci:out"]).status.code(),
+        Some(3)
+    );
     assert!(!bench.path("out/index.json").exists());
 }
 
@@ -97,7 +112,11 @@ fn hostile_archive_is_refused_and_leaves_the_store_as_it_was() {
     let bench = with_hi();
     let before = bench.succeed(&["--json", "images"]);
     bench.file("cut.tar", &b"not a tar"[..]);
-    for place in ["oci-archive:cut.tar", "docker-archive:cut.tar", "oci:nowhere"] {
+    for place in [
+        "oci-archive:cut.tar",
+        "docker-archive:cut.tar",
+        "oci:nowhere",
+    ] {
         let output = bench.output(&["copy", place, "evil"]);
         assert_eq!(output.status.code(), Some(3), "{place}");
         let stderr = String::from_utf8(output.stderr).unwrap();

@@ -34,8 +34,12 @@ fn machine_code(text: u64, length: usize, code: u8) -> Vec<u8> {
 
 #[cfg(target_arch = "aarch64")]
 fn machine_code(text: u64, length: usize, code: u8) -> Vec<u8> {
-    let movz = |register: u32, value: u32, shift: u32| 0xd280_0000 | (shift / 16) << 21 | value << 5 | register;
-    let movk = |register: u32, value: u32, shift: u32| 0xf280_0000 | (shift / 16) << 21 | value << 5 | register;
+    let movz = |register: u32, value: u32, shift: u32| {
+        0xd280_0000 | (shift / 16) << 21 | value << 5 | register
+    };
+    let movk = |register: u32, value: u32, shift: u32| {
+        0xf280_0000 | (shift / 16) << 21 | value << 5 | register
+    };
     let (low, high) = (text as u32 & 0xffff, text as u32 >> 16);
     let svc = 0xd400_0001;
     [
@@ -83,5 +87,8 @@ fn written_down_program_runs_on_this_machine() {
     let bench = crate::harness::Workbench::new();
     let program = bench.program("hi", prints("hi\n", 7));
     let output = std::process::Command::new(program).output().unwrap();
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), &b"hi\n"[..]));
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(7), &b"hi\n"[..])
+    );
 }

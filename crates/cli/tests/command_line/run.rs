@@ -12,13 +12,21 @@ fn program_image_and_folder_all_run_and_pass_their_code_on() {
     let bench = Workbench::new();
     bench.program("hi", prints("hi\n", 42));
     bench.succeed(&["build", "hi"]);
-    for what in ["hi", "./hi", &format!("oci-archive:{}", bench.path("hi.tar").display())] {
+    for what in [
+        "hi",
+        "./hi",
+        &format!("oci-archive:{}", bench.path("hi.tar").display()),
+    ] {
         if what.starts_with("oci-archive:") {
             bench.succeed(&["copy", "hi", what]);
         }
         let output = bench.output(&["run", what]);
         assert_eq!(
-            (output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (
+                output.status.code(),
+                String::from_utf8_lossy(&output.stdout).as_ref(),
+                String::from_utf8_lossy(&output.stderr).as_ref()
+            ),
             (Some(42), "hi\n", ""),
             "{what}"
         );
@@ -31,7 +39,9 @@ fn image_adds_at_most_800_bytes_to_the_compressed_program() {
     // Bytes that no compressor makes smaller, so that what is more is ours.
     let mut state = 1u64;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (state >> 56) as u8
     })
     .take(9000)
@@ -53,9 +63,13 @@ fn same_program_gives_the_same_digest_in_another_folder_at_another_time() {
         let path = bench.program("hi", prints("hi\n", 0));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
-        std::fs::File::open(&path).unwrap().set_modified(hour_ago).unwrap();
+        std::fs::File::open(&path)
+            .unwrap()
+            .set_modified(hour_ago)
+            .unwrap();
         bench.succeed(&["build", "hi"]);
-        let json: serde_json::Value = serde_json::from_str(&bench.succeed(&["inspect", "hi"])).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&bench.succeed(&["inspect", "hi"])).unwrap();
         json["digest"].as_str().unwrap().to_owned()
     };
     assert_eq!(digest(0o755), digest(0o700));
@@ -68,7 +82,10 @@ fn image_over_its_budget_is_the_answer_no_and_names_what_is_heavy() {
     let output = bench.output(&["build", "hi", "--budget", "100B"]);
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("over the budget of 100 B") && stderr.contains("heaviest"), "{stderr}");
+    assert!(
+        stderr.contains("over the budget of 100 B") && stderr.contains("heaviest"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -84,8 +101,20 @@ fn program_that_is_not_in_the_image_is_127_and_one_that_cannot_be_executed_126()
     bench.program("hi", prints("hi\n", 0));
     bench.file("notes", "not a program");
     bench.succeed(&["build", "hi", "--file", "notes:/notes"]);
-    assert_eq!(bench.output(&["run", "--entrypoint", "/nosuch", "hi"]).status.code(), Some(127));
-    assert_eq!(bench.output(&["run", "--entrypoint", "/notes", "hi"]).status.code(), Some(126));
+    assert_eq!(
+        bench
+            .output(&["run", "--entrypoint", "/nosuch", "hi"])
+            .status
+            .code(),
+        Some(127)
+    );
+    assert_eq!(
+        bench
+            .output(&["run", "--entrypoint", "/notes", "hi"])
+            .status
+            .code(),
+        Some(126)
+    );
 }
 
 #[test]
@@ -107,7 +136,10 @@ fn dynamic_program_is_refused_with_what_it_needs_and_the_ways_out() {
     let output = bench.output(&["build", "dynamic"]);
     assert_eq!(output.status.code(), Some(3));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("libc.so.6") && stderr.contains("hint: "), "{stderr}");
+    assert!(
+        stderr.contains("libc.so.6") && stderr.contains("hint: "),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -123,11 +155,19 @@ fn sigterm_to_ounce_ends_a_program_that_waits() {
         .unwrap();
     std::thread::sleep(Duration::from_millis(300));
     let started = Instant::now();
-    let killed = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    let killed = std::process::Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
     assert!(killed.success());
     let status = child.wait().unwrap();
     let mut stderr = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
     assert!(started.elapsed() < Duration::from_secs(8), "{stderr}");
     assert_eq!(status.code(), Some(0), "{stderr}");
 }

@@ -22,16 +22,29 @@ fn folder_of_web_files_is_served_and_its_figures_printed() {
     assert_eq!(json["schema"], "ounce.up/1");
     assert_eq!(json["status"], 200);
     assert!(json["pulled_bytes"].as_u64().unwrap() < 20_480, "{json}");
-    assert!(json["start_to_first_byte_us"].as_u64().unwrap() > 0, "{json}");
+    assert!(
+        json["start_to_first_byte_us"].as_u64().unwrap() > 0,
+        "{json}"
+    );
     assert!(json["private_dirty_bytes"].as_u64().unwrap() > 0, "{json}");
-    assert!(json["system_calls_allowed"].as_u64().unwrap() > 20, "{json}");
+    assert!(
+        json["system_calls_allowed"].as_u64().unwrap() > 20,
+        "{json}"
+    );
 }
 
 #[test]
 fn hello_example_goes_from_source_to_an_answer() {
     let bench = Workbench::new();
-    let json: serde_json::Value =
-        serde_json::from_str(&bench.succeed(&["--json", "up", &hello(), "--once", "--measure", "no"])).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&bench.succeed(&[
+        "--json",
+        "up",
+        &hello(),
+        "--once",
+        "--measure",
+        "no",
+    ]))
+    .unwrap();
     assert_eq!(json["status"], 200);
     assert_eq!(json["files"], 1);
     assert!(json["pulled_bytes"].as_u64().unwrap() <= 16_384, "{json}");
@@ -54,11 +67,18 @@ fn server_follows_until_it_is_told_to_stop() {
         .find_map(|line| Some(line.split_once("http://")?.1.split('/').next()?.to_owned()))
         .expect("the address in the output");
     let mut stream = TcpStream::connect(&address).unwrap();
-    write!(stream, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("<h1>ounce</h1>"), "{answer}");
-    let interrupted = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let interrupted = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(interrupted.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
@@ -70,5 +90,8 @@ fn program_that_ends_before_it_answers_is_told_with_its_code() {
     let output = bench.output(&["up", "hi", "--once"]);
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("ended before it answered") && stderr.contains("code 3"), "{stderr}");
+    assert!(
+        stderr.contains("ended before it answered") && stderr.contains("code 3"),
+        "{stderr}"
+    );
 }

@@ -7,13 +7,22 @@ use crate::harness::Workbench;
 #[test]
 fn help_names_every_command_and_the_exit_codes() {
     let help = Workbench::new().succeed(&["--help"]);
-    for word in ["up", "build", "run", "weigh", "images", "inspect", "tag", "rm", "copy", "gc", "verify"] {
-        assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{word} "))
-            || line.trim() == word), "{word} is not in\n{help}");
+    for word in [
+        "up", "build", "run", "weigh", "images", "inspect", "tag", "rm", "copy", "gc", "verify",
+    ] {
+        assert!(
+            help.lines()
+                .any(|line| line.trim_start().starts_with(&format!("{word} "))
+                    || line.trim() == word),
+            "{word} is not in\n{help}"
+        );
     }
     assert!(help.contains("Exit codes:"), "{help}");
     assert!(!help.contains("proxy"), "a hidden command shows in\n{help}");
-    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    assert!(
+        help.lines().all(|line| line.chars().count() <= 100),
+        "{help}"
+    );
 }
 
 #[test]
@@ -35,7 +44,10 @@ fn unknown_transport_of_a_place_is_refused_with_those_there_are() {
 fn without_a_home_the_error_says_what_to_set() {
     let bench = Workbench::new();
     let mut command = bench.ounce(&["images"]);
-    command.env_remove("OUNCE_STORE").env_remove("XDG_DATA_HOME").env_remove("HOME");
+    command
+        .env_remove("OUNCE_STORE")
+        .env_remove("XDG_DATA_HOME")
+        .env_remove("HOME");
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -59,9 +71,16 @@ fn reader_that_goes_away_ends_the_program_quietly() {
 
 #[test]
 fn full_disk_under_stdout_is_an_error_of_the_host() {
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
     let bench = Workbench::new();
-    let output = bench.ounce(&["completions", "bash"]).stdout(full).output().unwrap();
+    let output = bench
+        .ounce(&["completions", "bash"])
+        .stdout(full)
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(4));
 }
 
@@ -69,7 +88,13 @@ fn full_disk_under_stdout_is_an_error_of_the_host() {
 fn every_command_has_a_man_page_and_bash_takes_the_completions() {
     let bench = Workbench::new();
     bench.succeed(&["man", "--out", "man"]);
-    for page in ["ounce.1", "ounce-up.1", "ounce-build.1", "ounce-run.1", "ounce-weigh.1"] {
+    for page in [
+        "ounce.1",
+        "ounce-up.1",
+        "ounce-build.1",
+        "ounce-run.1",
+        "ounce-weigh.1",
+    ] {
         let text = std::fs::read_to_string(bench.path("man").join(page)).unwrap();
         assert!(text.contains(".TH "), "{page}");
     }

@@ -1,0 +1,165 @@
+//! What a container must not be able to do.
+
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use ounce_run::Exit;
+use ounce_run::spec::{Limits, Network, Socket, Tmpfs, User, Volume};
+
+use crate::program::{begin, in_folder, read, rootfs, run, spec, words};
+
+fn check_escapes(output: &str) {
+    assert!(!output.contains("DONE"), "{output}");
+    assert!(output.contains("\nprocesses: 1\n"), "{output}");
+    // 0, 1, 2 and the listing's own.
+    assert!(output.contains("/proc/self/fd: 4\n"), "{output}");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(
+            output.contains(&format!("{set}:\t0000000000000000")),
+            "{output}"
+        );
+    }
+    assert!(output.contains("NoNewPrivs:\t1"), "{output}");
+    assert!(output.contains("Seccomp:\t2"), "{output}");
+    assert!(output.contains("SigBlk:\t0000000000000000"), "{output}");
+    assert!(output.contains("SigIgn:\t0000000000000000"), "{output}");
+    assert!(output.contains("host name: ounce\n"), "{output}");
+    assert!(output.contains("mounts over 30: no"), "{output}");
+    assert!(!output.contains("without nosuid"), "{output}");
+}
+
+#[test]
+fn a_program_alone_can_do_none_of_what_it_must_not() {
+    check_escapes(&run(&spec(&["escape"])).output);
+}
+
+#[test]
+fn a_program_of_a_folder_can_do_none_of_what_it_must_not() {
+    let root = rootfs();
+    check_escapes(&run(&in_folder(root.path(), &["escape"])).output);
+}
+
+#[test]
+fn user_0_of_a_container_can_do_no_more_than_others() {
+    let root = rootfs();
+    let mut spec = in_folder(root.path(), &["escape"]);
+    spec.user = User { uid: 0, gid: 0 };
+    let output = run(&spec).output;
+    assert!(output.contains("Uid:\t0\t0\t0\t0"), "{output}");
+    check_escapes(&output);
+}
+
+#[test]
+fn the_hosts_network_gives_nothing_else_away() {
+    let mut spec = spec(&["escape"]);
+    spec.network = Network::Host;
+    check_escapes(&run(&spec).output);
+}
+
+#[test]
+fn leaked_descriptors_stay_outside_and_passed_sockets_come_from_3_on() {
+    // Not to be closed on exec: dup without the flag.
+    let _leaked = rustix::io::dup(std::io::stdin().as_fd()).unwrap();
+    let socket = |name: &str| Socket {
+        name: name.into(),
+        file: Arc::new(TcpListener::bind("127.0.0.1:0").unwrap().into()),
+    };
+    let mut spec = spec(&["sockets"]);
+    spec.sockets = vec![socket("http"), socket("admin")];
+    let expected = "2 1 http:admin\n3 socket\n4 socket\n5 closed\n";
+    assert_eq!(run(&spec).output, expected);
+}
+
+#[test]
+fn a_private_network_has_a_loopback_with_ports_for_all() {
+    assert_eq!(
+        run(&spec(&["loopback"])).output,
+        "bind port 80: DONE\nconnect: DONE\n"
+    );
+    let mut none = spec(&["loopback"]);
+    none.network = Network::None;
+    assert!(run(&none).output.contains("connect: refused"));
+}
+
+#[test]
+fn a_fork_bomb_ends_at_the_limit_or_the_limit_is_refused() {
+    let mut spec = spec(&["bomb"]);
+    spec.limits = Limits {
+        pids: Some(20),
+        ..Limits::default()
+    };
+    match begin(&spec) {
+        Ok((mut container, output)) => {
+            assert_eq!(container.wait().unwrap(), Exit::Code(0));
+            assert_eq!(read(&output), "forks: 19\n");
+        }
+        Err(error) => {
+            assert!(!rustix::process::geteuid().is_root(), "{error}");
+            assert_eq!(
+                error.to_string(),
+                "the limit on processes cannot be enforced here"
+            );
+            assert!(error.hint().is_some());
+        }
+    }
+}
+
+#[test]
+fn only_tmpfs_and_writable_volumes_can_be_written() {
+    let root = rootfs();
+    let host = tempfile::tempdir_in("/tmp").unwrap();
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(host.path(), all).unwrap();
+    let write = |file: &str, read_only: bool| {
+        let mut spec = in_folder(root.path(), &["write", file]);
+        spec.volumes = vec![Volume {
+            host: host.path().to_owned(),
+            target: "/data".into(),
+            read_only,
+        }];
+        run(&spec).output
+    };
+    assert_eq!(write("/tmp/a", false), "/tmp/a: DONE\n");
+    assert_eq!(write("/dev/shm/a", false), "/dev/shm/a: DONE\n");
+    assert_eq!(write("/dev/null", false), "/dev/null: DONE\n");
+    assert_eq!(write("/data/a", false), "/data/a: DONE\n");
+    assert_eq!(std::fs::read(host.path().join("a")).unwrap(), b"x");
+    assert_eq!(write("/data/b", true), "/data/b: refused\n");
+    assert_eq!(write("/probe", false), "/probe: refused\n");
+}
+
+#[test]
+fn a_mount_point_that_is_a_link_leads_nowhere_outside() {
+    let root = rootfs();
+    std::fs::remove_dir(root.path().join("data")).unwrap();
+    std::os::unix::fs::symlink("../../../../../tmp", root.path().join("data")).unwrap();
+    std::fs::remove_dir(root.path().join("sys")).unwrap();
+    std::os::unix::fs::symlink("/proc/1/root", root.path().join("sys")).unwrap();
+    let mut spec = in_folder(root.path(), &["write", "/tmp/a"]);
+    spec.tmpfs.push(Tmpfs {
+        target: "/data".into(),
+        size_bytes: 4096,
+        mode: 0o1777,
+        executable: false,
+    });
+    // The one over /data covers the container's own /tmp; /sys has no place.
+    let error = begin(&spec).err().map(|error| error.to_string());
+    assert_eq!(
+        error.as_deref(),
+        Some("mounting /sys: too many levels of symbolic links")
+    );
+}
+
+#[test]
+fn a_program_behind_a_link_of_proc_is_refused() {
+    // It would be ounce itself (CVE-2019-5736).
+    let mut spec = spec(&[]);
+    spec.arguments = words(&["/proc/self/exe"]);
+    let error = begin(&spec).unwrap_err();
+    assert_eq!(error.exit_code(), 126);
+    assert_eq!(
+        error.to_string(),
+        "executing /proc/self/exe: too many levels of symbolic links"
+    );
+}

@@ -1,0 +1,71 @@
+//! podman and buildah on a storage of our own.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::scratch::Scratch;
+use crate::tool::{command, find, read};
+
+/// A storage that podman and buildah share, removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    scratch: Scratch,
+    runtime: &'static str,
+}
+
+impl Storage {
+    /// A fresh, empty storage. runc is the runtime: Debian's crun refuses hybrid cgroups.
+    pub(crate) fn new() -> Result<Self> {
+        find("podman").context("podman is not installed")?;
+        let runtime = if find("runc").is_some() {
+            "runc"
+        } else {
+            "crun"
+        };
+        Ok(Self {
+            scratch: Scratch::new("podman")?,
+            runtime,
+        })
+    }
+
+    /// A podman command on this storage.
+    pub(crate) fn podman(&self, arguments: &[&str]) -> Command {
+        let mut podman = self.with_storage("podman");
+        podman
+            .args([
+                "--runtime",
+                self.runtime,
+                "--cgroup-manager",
+                "cgroupfs",
+                "--events-backend",
+                "file",
+            ])
+            .args(arguments);
+        podman
+    }
+
+    /// A buildah command on this storage.
+    pub(crate) fn buildah(&self, arguments: &[&str]) -> Command {
+        let mut buildah = self.with_storage("buildah");
+        buildah.args(arguments);
+        buildah
+    }
+
+    fn with_storage(&self, program: &str) -> Command {
+        let mut command = command(&[program]);
+        command
+            .arg("--root")
+            .arg(self.scratch.join("root"))
+            .arg("--runroot")
+            .arg(self.scratch.join("run"));
+        command
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        // What still runs is stopped by name of this storage only.
+        let _ = read(&mut self.podman(&["rm", "--all", "--force", "--time", "0"]));
+    }
+}

@@ -1,0 +1,150 @@
+//! `cargo xtask setup`: brings a bare machine to where every task runs.
+//!
+//! Installs Rust targets by rustup and Debian packages where it is root; else
+//! says in one line what is missing.
+
+use anyhow::{Result, bail};
+
+use crate::tool::{command, find, is_root, read, run};
+
+/// The targets that programs are built for.
+pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
+
+/// A program that tasks call, and the Debian package it comes in.
+struct Need {
+    program: &'static str,
+    package: &'static str,
+}
+
+const fn need(program: &'static str, package: &'static str) -> Need {
+    Need { program, package }
+}
+
+/// What building and the judges need; the same in Debian and Ubuntu.
+const NEEDS: &[Need] = &[
+    need("gcc", "gcc"),
+    need("ld", "binutils"),
+    need("musl-gcc", "musl-tools"),
+    need("setpriv", "util-linux"),
+    need("skopeo", "skopeo"),
+    need("umoci", "umoci"),
+    need("buildah", "buildah"),
+    need("podman", "podman"),
+    need("runc", "runc"),
+    need("crun", "crun"),
+    need("dockerd", "docker.io"),
+    need("man", "man-db"),
+    need("groff", "groff"),
+    need("zsh", "zsh"),
+    need("qemu-aarch64-static", "qemu-user-static"),
+];
+
+/// What a run of setup would have to install.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Missing {
+    targets: Vec<&'static str>,
+    packages: Vec<&'static str>,
+}
+
+impl Missing {
+    fn look() -> Self {
+        let installed = installed_targets();
+        Self {
+            targets: TARGETS
+                .iter()
+                .copied()
+                .filter(|t| !installed.iter().any(|own| own == t))
+                .collect(),
+            packages: NEEDS
+                .iter()
+                .filter(|n| find(n.program).is_none())
+                .map(|n| n.package)
+                .collect(),
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.targets.is_empty() && self.packages.is_empty()
+    }
+
+    /// The commands that would bring what is missing.
+    fn remedy(&self) -> String {
+        let mut commands = Vec::new();
+        if !self.targets.is_empty() {
+            commands.push(format!("rustup target add {}", self.targets.join(" ")));
+        }
+        if !self.packages.is_empty() {
+            commands.push(format!("apt-get install {}", self.packages.join(" ")));
+        }
+        commands.join(" && ")
+    }
+}
+
+/// The targets whose standard library stands in the toolchain.
+fn installed_targets() -> Vec<String> {
+    let Ok(sysroot) = read(&mut command(&["rustc", "--print", "sysroot"])) else {
+        return Vec::new();
+    };
+    let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
+    TARGETS
+        .iter()
+        .filter(|t| libraries.join(t).join("lib").is_dir())
+        .map(|t| (*t).to_owned())
+        .collect()
+}
+
+/// Installs what is missing, or with `check` only tells.
+pub(crate) fn setup(check: bool) -> Result<()> {
+    let missing = Missing::look();
+    if missing.is_nothing() {
+        println!("nothing is missing");
+        return Ok(());
+    }
+    if check {
+        bail!("missing; install by: {}", missing.remedy());
+    }
+    if !missing.targets.is_empty() {
+        if find("rustup").is_none() {
+            bail!(
+                "rustup is missing, and with it: {}",
+                missing.targets.join(" ")
+            );
+        }
+        run(command(&["rustup", "target", "add"]).args(&missing.targets))?;
+    }
+    if !missing.packages.is_empty() {
+        if !is_root() || find("apt-get").is_none() {
+            println!("missing: {}", missing.remedy());
+            return Ok(());
+        }
+        let quiet = "-qq";
+        run(&mut command(&["apt-get", quiet, "update"]))?;
+        run(
+            command(&["apt-get", quiet, "install", "-y", "--no-install-recommends"])
+                .args(&missing.packages)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+        )?;
+    }
+    let still = Missing::look();
+    if !still.is_nothing() {
+        println!("still missing: {}", still.remedy());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_names_what_is_missing_in_one_line() {
+        let missing = Missing {
+            targets: vec!["t1", "t2"],
+            packages: vec!["p"],
+        };
+        assert_eq!(
+            missing.remedy(),
+            "rustup target add t1 t2 && apt-get install p"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! `cargo xtask test`: all that must hold before a change lands, with one closing line.
+
+use anyhow::{Result, bail};
+
+use crate::house::House;
+use crate::judges;
+use crate::tally::Tally;
+use crate::tool::{command, find, run, stage, watch};
+use crate::{dist, licences, setup, tidy};
+
+/// Runs every stage; a failing one does not keep the next from being told.
+pub(crate) fn test(house: &House) -> Result<()> {
+    let mut tally = Tally::default();
+    let mut failed: Vec<String> = Vec::new();
+    let mut note = |name: &str, result: Result<()>| {
+        if let Err(error) = result {
+            println!("error: {error:#}");
+            failed.push(name.to_owned());
+        }
+    };
+    note("setup", stage("setup", || setup::setup(false)));
+    note("format", stage("format", || format(house)));
+    note("clippy", stage("clippy", || clippy(house)));
+    note("documents", stage("documents", || documents(house)));
+    note("licences", stage("licences", || licences_or_deny(house)));
+    note("tests", stage("tests", || tests(house, &mut tally)));
+    note("tidy", stage("tidy", || tidy::run(house, false)));
+    let program = stage("dist", shipped);
+    match program {
+        Ok(program) => note(
+            "judges",
+            stage("judges", || judges::run(house, &program, &mut tally)),
+        ),
+        Err(error) => note("dist", Err(error)),
+    }
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
+    if in_ci && tally.skipped > 0 {
+        failed.push("skipped checks, which CI does not allow".to_owned());
+    }
+    if !failed.is_empty() {
+        println!("failed: {}", failed.join(", "));
+    }
+    println!("{tally}");
+    if !failed.is_empty() || tally.failed > 0 {
+        bail!("the tests fail");
+    }
+    Ok(())
+}
+
+/// Builds and weighs what is shipped; where it stands.
+fn shipped() -> Result<std::path::PathBuf> {
+    dist::run(&[])?;
+    dist::build(dist::HOST_TARGET)
+}
+
+fn format(house: &House) -> Result<()> {
+    run(command(&["cargo", "fmt", "--all", "--check"]).current_dir(house.root()))?;
+    for folder in house.own_workspaces()? {
+        run(command(&["cargo", "fmt", "--check"]).current_dir(folder))?;
+    }
+    Ok(())
+}
+
+fn clippy(house: &House) -> Result<()> {
+    run(command(&[
+        "cargo",
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])
+    .current_dir(house.root()))?;
+    for folder in house.own_workspaces()? {
+        // Without --all-targets: a program without the standard library has no test harness.
+        run(command(&[
+            "cargo",
+            "clippy",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--target",
+            dist::HOST_TARGET,
+            "--",
+            "-D",
+            "warnings",
+        ])
+        .current_dir(folder))?;
+    }
+    Ok(())
+}
+
+fn documents(house: &House) -> Result<()> {
+    run(command(&[
+        "cargo",
+        "doc",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ])
+    .env("RUSTDOCFLAGS", "-D warnings")
+    .current_dir(house.root()))
+}
+
+fn licences_or_deny(house: &House) -> Result<()> {
+    if find("cargo-deny").is_some() {
+        run(
+            command(&["cargo", "deny", "check", "licenses", "bans", "sources"])
+                .current_dir(house.root()),
+        )?;
+    }
+    licences::check(house)
+}
+
+fn tests(house: &House, tally: &mut Tally) -> Result<()> {
+    let mut folders = vec![house.root().to_path_buf()];
+    folders.extend(house.own_workspaces()?);
+    let mut broken = Vec::new();
+    for folder in folders {
+        let mut cargo = command(&["cargo", "test", "--locked", "--no-fail-fast"]);
+        if folder == house.root() {
+            cargo.arg("--workspace");
+        }
+        cargo.current_dir(&folder);
+        let good = watch(&mut cargo, &mut |line| tally.see(line))?;
+        if !good {
+            broken.push(house.name(&folder).to_string());
+        }
+    }
+    if !broken.is_empty() {
+        bail!("cargo test fails in: {}", broken.join(", "));
+    }
+    Ok(())
+}
