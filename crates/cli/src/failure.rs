@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 /// What went wrong, as far as a calling script cares. The numbers are a
-/// contract, written in `--help`.
+/// contract, written in `--help`; 5, network, is kept for registries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The answer is no: over budget, verification found a fault.
@@ -15,8 +15,6 @@ pub(crate) enum Kind {
     Input,
     /// The kernel or the file system refuses.
     Host,
-    /// Could not reach or understand the other side.
-    Network,
     /// The container could not be started (docker's 125).
     Start,
     /// The program in the container cannot be executed (docker's 126).
@@ -35,7 +33,6 @@ impl Kind {
             Kind::Usage => 2,
             Kind::Input => 3,
             Kind::Host => 4,
-            Kind::Network => 5,
             Kind::Bug => 70,
             Kind::Start => 125,
             Kind::NotExecutable => 126,

@@ -37,8 +37,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Started {
     /// The container.
     pub(crate) container: Container,
-    /// Carries connections inside, where sockets are not handed in.
-    pub(crate) proxy: Option<Proxy>,
+    /// Carries connections inside, where sockets are not handed in; ends when dropped.
+    _proxy: Option<Proxy>,
     _held: Option<Held>,
 }
 
@@ -169,7 +169,7 @@ impl Prepared {
         };
         Ok(Started {
             container,
-            proxy,
+            _proxy: proxy,
             _held: self.held,
         })
     }

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ounce_run::{Exit, follow};
+use ounce_run::Exit;
+use ounce_run::terminal::{Pty, Signals, supervise};
 use rustix::process::Signal;
 
 use crate::program::{begin, folder, in_folder, probe, read, rootfs, run, spec, words};
@@ -206,13 +208,24 @@ fn killing_ounce_leaves_neither_process_nor_group() {
 
 /// In a process of its own: a container on a terminal of its own.
 pub(crate) fn terminal() {
-    let signals = follow::signals().unwrap();
-    let mut terminal = follow::Terminal::new().unwrap();
+    let signals = Signals::block().unwrap();
+    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    let (mut pty, tty) = Pty::open(stdin.as_fd(), stdout.as_fd()).unwrap();
     let mut spec = spec(&["terminal"]);
     spec.terminal = true;
-    let mut container = ounce_run::start_with(&spec, terminal.streams().unwrap()).unwrap();
-    let exit = follow::follow(&mut container, &signals, Some(&mut terminal)).unwrap();
-    drop(terminal);
+    let mut container = ounce_run::start_with(&spec, [tty.slave.as_fd(); 3]).unwrap();
+    drop(tty);
+    let pty = Some(&mut pty);
+    supervise(
+        container.id(),
+        container.pidfd(),
+        &signals,
+        pty,
+        &mut [],
+        &mut |_| (),
+    )
+    .unwrap();
+    let exit = container.wait().unwrap();
     println!("\nCODE {}", exit.code());
 }
 
