@@ -211,6 +211,7 @@ fn text(
     ]);
     let mut row =
         |name: &str, value: String, note: &str| own.row([name.to_owned(), value, note.to_owned()]);
+    row("answers at", String::new(), &figures.url);
     row(
         "image, as pulled",
         weight.pulled_bytes.to_string(),
