@@ -3,6 +3,7 @@
 //! The body is written first, behind room for the head; [`Response::finish`]
 //! writes the head, whose Content-Length is then known, and joins the two.
 
+use crate::ascii::{self, PATH, decimal};
 use crate::content_type;
 use crate::date::DATE_BYTES;
 use crate::json::{Json, Sink};
@@ -103,7 +104,7 @@ impl<'b> Response<'b> {
         self.status = Status::PermanentRedirect;
         self.is_redirect = true;
         for &byte in path {
-            if byte.is_ascii_alphanumeric() || crate::head::has(b"/-._~", byte) {
+            if ascii::is(byte, PATH) {
                 self.write(&[byte]);
             } else {
                 let digit = |value: u8| {
@@ -253,20 +254,6 @@ impl Writer<'_> {
     }
 }
 
-/// A number's decimal digits.
-pub(crate) fn decimal(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
-    let mut start = buffer.len();
-    for place in buffer.iter_mut().rev() {
-        *place = b'0' + (value % 10) as u8;
-        value /= 10;
-        start -= 1;
-        if value == 0 {
-            break;
-        }
-    }
-    buffer.get(start..).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -351,11 +338,5 @@ mod tests {
             response.redirect_to_directory(&[b'/'; 65], None);
         });
         assert!(text.starts_with("HTTP/1.1 414 "), "{text}");
-    }
-
-    #[test]
-    fn numbers_are_written_in_full() {
-        assert_eq!(decimal(0, &mut [0; 20]), b"0");
-        assert_eq!(decimal(u64::MAX, &mut [0; 20]), b"18446744073709551615");
     }
 }
