@@ -2,7 +2,7 @@
 //! and trailer fields are checked and dropped.
 
 use crate::ascii::{self, HEX, VALUE, all, hex_value, is};
-use crate::head::{Stop, take_line, take_name};
+use crate::head::{Stop, WireLines, take_name};
 use crate::status::Status;
 
 /// The longest chunk-size line with its extension, and the longest trailer line.
@@ -51,9 +51,7 @@ fn measure(bytes: &[u8], max_bytes: usize) -> Result<usize, Stop> {
     loop {
         let (start, size) = chunk(bytes, at)?;
         if size == 0 {
-            let mut rest = ascii::from(bytes, start);
-            skip_trailer(&mut rest)?;
-            return Ok(bytes.len() - rest.len());
+            return Ok(bytes.len() - trailer(ascii::from(bytes, start))?);
         }
         // Neither sum can overflow: `chunk` takes no size near the limit.
         length += size;
@@ -72,8 +70,12 @@ fn measure(bytes: &[u8], max_bytes: usize) -> Result<usize, Stop> {
 /// Where the chunk's data starts, and how long it is.
 #[inline(never)]
 fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
-    let mut rest = ascii::from(bytes, at);
-    let line = take_line(&mut rest, LINE_BYTES, Status::BadRequest)?;
+    let mut lines = WireLines {
+        rest: ascii::from(bytes, at),
+        line: b"",
+    };
+    lines.advance(LINE_BYTES, Status::BadRequest)?;
+    let line = lines.line;
     let count = line.iter().take_while(|&&byte| is(byte, HEX)).count();
     let (digits, extension) = line.split_at_checked(count).unwrap_or_default();
     // RFC 9112 section 7.1.1: extensions are ignored, but must begin as such:
@@ -90,18 +92,22 @@ fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
         .ok()
         .filter(|&size| size <= usize::MAX / 4)
         .ok_or(Status::ContentTooLarge)?;
-    Ok((bytes.len() - rest.len(), size))
+    Ok((bytes.len() - lines.rest.len(), size))
 }
 
-/// Takes the trailer section off.
-fn skip_trailer(rest: &mut &[u8]) -> Result<(), Stop> {
+/// How many bytes are behind the trailer section at the start of `bytes`.
+fn trailer(bytes: &[u8]) -> Result<usize, Stop> {
     let too_long = Status::RequestHeaderFieldsTooLarge;
+    let mut lines = WireLines {
+        rest: bytes,
+        line: b"",
+    };
     for _ in 0..=TRAILER_FIELDS {
-        let mut line = take_line(rest, LINE_BYTES, too_long)?;
-        if line.is_empty() {
-            return Ok(());
+        lines.advance(LINE_BYTES, too_long)?;
+        if lines.line.is_empty() {
+            return Ok(lines.rest.len());
         }
-        take_name(&mut line)?;
+        take_name(&mut lines.line).ok_or(Status::BadRequest)?;
     }
     Err(too_long.into())
 }
@@ -162,6 +168,9 @@ mod tests {
     #[test]
     fn content_past_the_limit_is_refused_before_it_arrives() {
         assert_eq!(run("65\r\n"), Err(Status::ContentTooLarge.into()));
-        assert_eq!(run("fffffffffffffff\r\n"), Err(Status::ContentTooLarge.into()));
+        assert_eq!(
+            run("fffffffffffffff\r\n"),
+            Err(Status::ContentTooLarge.into())
+        );
     }
 }

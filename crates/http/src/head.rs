@@ -99,7 +99,7 @@ impl<'a> Head<'a> {
         core::iter::from_fn(move || {
             let mut line = ascii::take_until(&mut rest, b'\r')?;
             rest = ascii::from(rest, 1);
-            Some((take_name(&mut line).ok()?, line))
+            Some((take_name(&mut line)?, line))
         })
     }
 }
@@ -112,7 +112,7 @@ impl<'a> Head<'a> {
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
     // RFC 9112 section 2.2: ignore at least one empty line before the request
     // line. One is enough; more is somebody trying something.
-    let mut rest = match bytes {
+    let rest = match bytes {
         [] | [b'\r'] | [b'\r', b'\n'] => return Err(Stop::Partial),
         [b'\r', b'\n', rest @ ..] => rest,
         _ => bytes,
@@ -121,7 +121,8 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
     if !ascii::all(rest.get(..1).unwrap_or_default(), TOKEN) {
         return Err(Stop::Refuse(Status::BadRequest));
     }
-    let line = take_line(&mut rest, limits.line_bytes, Status::UriTooLong)?;
+    let mut lines = WireLines { rest, line: b"" };
+    lines.advance(limits.line_bytes, Status::UriTooLong)?;
     let mut head = Head {
         method: Method::Get,
         path: b"",
@@ -131,24 +132,24 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
         keep_alive: false,
         expects_continue: false,
         length: 0,
-        fields: rest,
+        fields: lines.rest,
     };
-    read_request_line(&mut head, line)?;
+    read_request_line(&mut head, lines.line)?;
 
     let mut facts = Facts::default();
     for _ in 0..=limits.fields {
-        head.length = bytes.len() - rest.len();
+        head.length = bytes.len() - lines.rest.len();
         let room = limits.head_bytes.saturating_sub(head.length);
-        let mut line = take_line(&mut rest, room, Status::RequestHeaderFieldsTooLarge)?;
-        if line.is_empty() {
-            let length = head.fields.len() - rest.len();
+        lines.advance(room, Status::RequestHeaderFieldsTooLarge)?;
+        if lines.line.is_empty() {
+            let length = head.fields.len() - lines.rest.len();
             head.fields = head.fields.get(..length).unwrap_or_default();
             head.length += 2;
             facts.decide(&mut head)?;
             return Ok(head);
         }
-        let name = take_name(&mut line)?;
-        facts.note(name, line, head.is_http11)?;
+        let name = take_name(&mut lines.line).ok_or(Status::BadRequest)?;
+        facts.note(name, lines.line, head.is_http11)?;
     }
     Err(Stop::Refuse(Status::RequestHeaderFieldsTooLarge))
 }
@@ -256,36 +257,42 @@ fn refuse_coding(value: &[u8]) -> Status {
     }
 }
 
-/// Takes a line and its CRLF off. RFC 9112 section 2.2: a line end is CRLF, and
-/// a bare CR or LF is refused, not mended.
-#[inline(never)]
-pub(crate) fn take_line<'a>(
-    rest: &mut &'a [u8],
-    max_bytes: usize,
-    too_long: Status,
-) -> Result<&'a [u8], Stop> {
-    let bytes = *rest;
-    // One past the limit: a line may be just as long.
-    let end = bytes
-        .iter()
-        .take(max_bytes + 1)
-        .position(|&byte| byte == b'\r' || byte == b'\n');
-    let Some(end) = end else {
-        // As many more as a CRLF takes could still come.
-        return Err(if bytes.len() < max_bytes + 2 {
-            Stop::Partial
-        } else {
-            Stop::Refuse(too_long)
-        });
-    };
-    let (line, end) = bytes.split_at_checked(end).unwrap_or_default();
-    match end {
-        [b'\r', b'\n', after @ ..] => {
-            *rest = after;
-            Ok(line)
+/// Reads bytes from the wire line by line.
+pub(crate) struct WireLines<'a> {
+    /// The bytes behind the line.
+    pub(crate) rest: &'a [u8],
+    /// The line, without its end.
+    pub(crate) line: &'a [u8],
+}
+
+impl WireLines<'_> {
+    /// Goes on to the next line. RFC 9112 section 2.2: a line end is CRLF, and a
+    /// bare CR or LF is refused, not mended.
+    #[inline(never)]
+    pub(crate) fn advance(&mut self, max_bytes: usize, too_long: Status) -> Result<(), Stop> {
+        // One past the limit: a line may be just as long.
+        let end = self
+            .rest
+            .iter()
+            .take(max_bytes + 1)
+            .position(|&byte| byte == b'\r' || byte == b'\n');
+        let Some(end) = end else {
+            // As many more as a CRLF takes could still come.
+            return Err(if self.rest.len() < max_bytes + 2 {
+                Stop::Partial
+            } else {
+                Stop::Refuse(too_long)
+            });
+        };
+        let (line, end) = self.rest.split_at_checked(end).unwrap_or_default();
+        match end {
+            [b'\r', b'\n', rest @ ..] => {
+                (self.line, self.rest) = (line, rest);
+                Ok(())
+            }
+            [b'\r'] => Err(Stop::Partial),
+            _ => Err(Stop::Refuse(Status::BadRequest)),
         }
-        [b'\r'] => Err(Stop::Partial),
-        _ => Err(Stop::Refuse(Status::BadRequest)),
     }
 }
 
@@ -353,13 +360,13 @@ fn read_target<'a>(head: &mut Head<'a>, target: &'a [u8]) -> Result<(), Status> 
 /// the value, trimmed. A space before the colon (RFC 9112 section 5.1) and a
 /// folded line (section 5.2) fail as names.
 #[inline(never)]
-pub(crate) fn take_name<'a>(line: &mut &'a [u8]) -> Result<&'a [u8], Status> {
-    let name = take_until(line, b':').unwrap_or_default();
+pub(crate) fn take_name<'a>(line: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let name = take_until(line, b':')?;
     if name.is_empty() || !all(name, TOKEN) || !all(line, VALUE) {
-        return Err(Status::BadRequest);
+        return None;
     }
     *line = trim(line);
-    Ok(name)
+    Some(name)
 }
 
 /// RFC 9110 section 7.2 and RFC 3986 section 3.2.2, by alphabet: a name, an

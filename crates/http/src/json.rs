@@ -249,7 +249,10 @@ impl Check<'_> {
                             return None;
                         }
                         self.skip(4);
-                    } else if !matches!(escape, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') {
+                    } else if !matches!(
+                        escape,
+                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'
+                    ) {
                         return None;
                     }
                 }
