@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::Write;
 
-use ounce_oci::image::Layer;
+use ounce_oci::layer::Layer;
 use ounce_oci::layer::{
     Compression, Content, Entry, EntryKind, LayerError, LayerOptions, ReadEntry, ReadKind,
     ReadLimits,
