@@ -30,7 +30,7 @@ use crate::lock::{Lock, LockError, Mode};
 use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageIndex, MediaType, canonical_json, descriptor, digest_of,
 };
-use crate::sink::Sink;
+use crate::sink::{Sink, sync_folder};
 use crate::spool::SPOOL_LOCK;
 use crate::{Digest, Image, Platform, Reference};
 
@@ -289,8 +289,14 @@ impl Store {
     ) -> Result<T, StoreError> {
         let _lock = self.lock_index()?;
         let mut index = layout::read_index(&self.root)?;
+        let before = index.clone();
         let result = change(&mut index)?;
-        layout::write_index(&self.root, &self.scratch(), &index)?;
+        if index == before {
+            // Its writer may have died before its name was on the disk.
+            sync_folder(&self.root)?;
+        } else {
+            layout::write_index(&self.root, &self.scratch(), &index)?;
+        }
         Ok(result)
     }
 

@@ -101,7 +101,7 @@ impl LayerWriter {
             source,
         })?;
         let (ScratchWriter(scratch), digest, size) = hashing.into_digest();
-        sink.place(scratch, &digest)?;
+        sink.place(scratch, &digest, size)?;
         let media_type = match self.compression {
             Compression::None => MediaType::ImageLayer,
             Compression::Gzip => MediaType::ImageLayerGzip,
