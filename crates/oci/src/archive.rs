@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::blobs::{BlobError, open_plain};
-use crate::layer::Compression;
-use crate::layer::read::{Bounded, decompress, sniff};
+use crate::compression::Compression;
+use crate::compression::read::{Bounded, decompress};
 use crate::sink::Scratch;
 use crate::tar::read::{Fault, TarReader, normal};
 use crate::tar::{self, BLOCK, Fields};
@@ -120,7 +120,7 @@ impl Archive {
         let size = file.metadata().map_err(read_error)?.len();
         let mut first = [0; 4];
         let count = file.read_at(&mut first, 0).map_err(read_error)?;
-        let (file, scratch) = match sniff(&first[..count]) {
+        let (file, scratch) = match Compression::sniff(&first[..count]) {
             Compression::None => (Arc::new(file), None),
             compression => {
                 let most = size.saturating_mul(1100).clamp(64 << 20, MOST_BYTES);

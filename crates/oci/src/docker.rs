@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{Archive, ArchiveError, ArchiveWriter};
 use crate::blobs::BlobError;
+use crate::compression::Compression;
+use crate::compression::read::{Bounded, decompress};
 use crate::digest::Hashing;
-use crate::layer::read::{Bounded, decompress, sniff};
+use crate::layer::LayerError;
 use crate::layer::write::LayerWriter;
-use crate::layer::{Compression, LayerError};
 use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageConfiguration, MediaType, Role, canonical_json, descriptor,
     from_json, role,
@@ -162,7 +163,7 @@ fn layer(
         .map_err(|source| archive.read_error(source))?;
     let (mut reader, _) = archive.member(member)?;
     let scratch = sink.scratch()?;
-    let stored = sniff(&first);
+    let stored = Compression::sniff(&first);
     let into = match stored {
         Compression::None => LayerWriter::new(scratch, compression, Some(size))?,
         _ => LayerWriter::new(scratch, Compression::None, Some(size))?,
@@ -290,9 +291,9 @@ pub(crate) fn write(target: &Path, image: &Image, name: &Reference) -> Result<()
         repo_tags: Some(vec![name.to_string()]),
         layers: members,
     }];
-    let manifest = serde_json::to_vec(&items).map_err(|source| StoreError::Document {
-        what: "manifest",
-        digest: image.digest,
+    let manifest = serde_json::to_vec(&items).map_err(|source| ArchiveError::Json {
+        path: target.to_owned(),
+        member: "manifest.json".to_owned(),
         source,
     })?;
     writer.bytes("manifest.json", &manifest)?;

@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 
 use crate::blobs::{BlobError, Blobs};
-use crate::layer::{LayerError, LayerReader, ReadLimits};
+use crate::layer::{Layer, LayerError, LayerReader, ReadLimits};
 use crate::model::{
-    DOCUMENT_LIMIT, Descriptor, ImageConfiguration, ImageIndex, ImageManifest, Role, digest_of,
-    from_json, platform_in, platform_of, role,
+    DOCUMENT_LIMIT, Descriptor, ImageConfiguration, ImageIndex, ImageManifest, REF_NAME, Role,
+    digest_of, from_json, platform_in, platform_of, role,
 };
-use crate::store::{DEEPEST, StoreError};
-use crate::{DiffId, Digest, Platform};
+use crate::{Digest, Platform};
 
 /// One image for one platform, wherever it lives.
 #[derive(Debug, Clone)]
@@ -30,16 +29,57 @@ pub struct Image {
     pub blobs: Blobs,
 }
 
-/// A layer of an image.
-#[derive(Debug, Clone)]
-pub struct Layer {
-    /// Media type, digest and size of the compressed blob.
-    pub descriptor: Descriptor,
-    /// The same digest, typed.
-    pub digest: Digest,
-    /// Digest of the tar.
-    pub diff_id: DiffId,
+/// An image cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// There is no image for the platform.
+    #[error("{name} has no image for {wanted}")]
+    NoPlatform {
+        /// What was asked for.
+        name: String,
+        /// The platform.
+        wanted: Platform,
+        /// Those there are.
+        available: Vec<Platform>,
+    },
+    /// A document is not what its media type says.
+    #[error("{what} {digest} is not valid")]
+    Document {
+        /// `manifest`, `index`, `configuration`.
+        what: &'static str,
+        /// The blob.
+        digest: Digest,
+        /// Why not.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A document contradicts itself.
+    #[error("{what} {digest}: {why}")]
+    Invalid {
+        /// `manifest`, `index`, `configuration`.
+        what: &'static str,
+        /// The blob.
+        digest: Digest,
+        /// The rule it breaks.
+        why: String,
+    },
+    /// A blob of a kind that does not belong where it stands.
+    #[error("{digest} is of type {media_type:?} where {expected} is expected")]
+    MediaType {
+        /// The blob.
+        digest: Digest,
+        /// Its type.
+        media_type: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A blob.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
 }
+
+/// How deep an index may lie within indexes. More than two levels are unheard of.
+const DEEPEST: u32 = 8;
 
 /// Most manifests that one name may reach.
 const MOST_MANIFESTS: usize = 1000;
@@ -70,8 +110,8 @@ impl Image {
         root: &Descriptor,
         platform: &Platform,
         name: &str,
-    ) -> Result<Self, StoreError> {
-        let no_platform = |available| StoreError::NoPlatform {
+    ) -> Result<Self, ImageError> {
+        let no_platform = |available| ImageError::NoPlatform {
             name: name.to_owned(),
             wanted: platform.clone(),
             available,
@@ -105,7 +145,7 @@ impl Image {
 
     /// Every image that `root` reaches. Attestations, which docker's builder
     /// puts beside images for the platform `unknown`, are none.
-    pub(crate) fn all(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Self>, StoreError> {
+    pub(crate) fn all(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Self>, ImageError> {
         manifests(blobs, root)?
             .iter()
             .filter(|manifest| platform_in(manifest).is_none_or(|known| known.os != "unknown"))
@@ -114,12 +154,12 @@ impl Image {
     }
 
     /// Reads manifest and configuration, both verified.
-    pub(crate) fn read(blobs: Blobs, descriptor: &Descriptor) -> Result<Self, StoreError> {
+    pub(crate) fn read(blobs: Blobs, descriptor: &Descriptor) -> Result<Self, ImageError> {
         let digest = digest_of(descriptor).map_err(BlobError::from)?;
         let manifest = read_manifest(&blobs, descriptor)?;
         let config_digest = digest_of(manifest.config()).map_err(BlobError::from)?;
         if role(manifest.config().media_type()) != Role::Config {
-            return Err(StoreError::MediaType {
+            return Err(ImageError::MediaType {
                 digest: config_digest,
                 media_type: manifest.config().media_type().to_string(),
                 expected: "an image configuration",
@@ -127,7 +167,7 @@ impl Image {
         }
         let bytes = blobs.read(manifest.config(), DOCUMENT_LIMIT)?;
         let config: ImageConfiguration =
-            from_json(&bytes).map_err(|source| StoreError::Document {
+            from_json(&bytes).map_err(|source| ImageError::Document {
                 what: "configuration",
                 digest: config_digest,
                 source,
@@ -149,8 +189,8 @@ fn layers(
     manifest: &ImageManifest,
     config: &ImageConfiguration,
     config_digest: Digest,
-) -> Result<Vec<Layer>, StoreError> {
-    let invalid = |why| StoreError::Invalid {
+) -> Result<Vec<Layer>, ImageError> {
+    let invalid = |why| ImageError::Invalid {
         what: "configuration",
         digest: config_digest,
         why,
@@ -180,7 +220,7 @@ fn layers(
 }
 
 /// Every manifest that `root` reaches, in the index's order.
-fn manifests(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
+fn manifests(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Descriptor>, ImageError> {
     let mut found = Vec::new();
     collect(blobs, root, 0, &mut HashSet::new(), &mut found)?;
     Ok(found)
@@ -192,7 +232,7 @@ fn collect(
     depth: u32,
     seen: &mut HashSet<Digest>,
     found: &mut Vec<Descriptor>,
-) -> Result<(), StoreError> {
+) -> Result<(), ImageError> {
     let digest = digest_of(from).map_err(BlobError::from)?;
     // Each once: an index that names another a thousand times, and so on
     // down, would be followed for ever.
@@ -204,7 +244,7 @@ fn collect(
             found.push(from.clone());
             Ok(())
         }
-        Role::Manifest => Err(StoreError::Invalid {
+        Role::Manifest => Err(ImageError::Invalid {
             what: "index",
             digest,
             why: format!("it reaches more than {MOST_MANIFESTS} manifests"),
@@ -217,7 +257,7 @@ fn collect(
                 .try_for_each(|child| collect(blobs, child, depth + 1, seen, found))
         }
         _ if depth > 0 => Ok(()), // The spec: ignore what is not known.
-        _ => Err(StoreError::MediaType {
+        _ => Err(ImageError::MediaType {
             digest,
             media_type: from.media_type().to_string(),
             expected: "an image manifest or index",
@@ -229,10 +269,10 @@ fn collect(
 pub(crate) fn read_manifest(
     blobs: &Blobs,
     descriptor: &Descriptor,
-) -> Result<ImageManifest, StoreError> {
+) -> Result<ImageManifest, ImageError> {
     let digest = digest_of(descriptor).map_err(BlobError::from)?;
     let bytes = blobs.read(descriptor, DOCUMENT_LIMIT)?;
-    let manifest: ImageManifest = from_json(&bytes).map_err(|source| StoreError::Document {
+    let manifest: ImageManifest = from_json(&bytes).map_err(|source| ImageError::Document {
         what: "manifest",
         digest,
         source,
@@ -252,17 +292,17 @@ pub(crate) fn read_index(
     blobs: &Blobs,
     descriptor: &Descriptor,
     depth: u32,
-) -> Result<ImageIndex, StoreError> {
+) -> Result<ImageIndex, ImageError> {
     let digest = digest_of(descriptor).map_err(BlobError::from)?;
     if depth >= DEEPEST {
-        return Err(StoreError::Invalid {
+        return Err(ImageError::Invalid {
             what: "index",
             digest,
             why: format!("it lies {DEEPEST} indexes deep"),
         });
     }
     let bytes = blobs.read(descriptor, DOCUMENT_LIMIT)?;
-    let index: ImageIndex = from_json(&bytes).map_err(|source| StoreError::Document {
+    let index: ImageIndex = from_json(&bytes).map_err(|source| ImageError::Document {
         what: "index",
         digest,
         source,
@@ -285,8 +325,8 @@ fn check_header(
     version: u32,
     stated: Option<Role>,
     role: Role,
-) -> Result<(), StoreError> {
-    let invalid = |why| StoreError::Invalid { what, digest, why };
+) -> Result<(), ImageError> {
+    let invalid = |why| ImageError::Invalid { what, digest, why };
     if version != 2 {
         return Err(invalid(format!("its schemaVersion is {version}, not 2")));
     }
@@ -296,4 +336,41 @@ fn check_header(
         }
         _ => Ok(()),
     }
+}
+
+/// What an index or a manifest points to; nothing for any other blob.
+pub(crate) fn read_children(
+    blobs: &Blobs,
+    from: &Descriptor,
+    depth: u32,
+    children: &mut Vec<Descriptor>,
+) -> Result<(), ImageError> {
+    match role(from.media_type()) {
+        Role::Index => {
+            let index = read_index(blobs, from, depth)?;
+            children.extend(index.manifests().iter().cloned());
+        }
+        Role::Manifest => {
+            let manifest = read_manifest(blobs, from)?;
+            children.push(manifest.config().clone());
+            children.extend(manifest.layers().iter().cloned());
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A descriptor without the annotation that names it.
+pub(crate) fn unnamed(descriptor: &Descriptor) -> Descriptor {
+    let mut plain = descriptor.clone();
+    let annotations = plain
+        .annotations()
+        .clone()
+        .map(|mut annotations| {
+            annotations.remove(REF_NAME);
+            annotations
+        })
+        .filter(|annotations| !annotations.is_empty());
+    plain.set_annotations(annotations);
+    plain
 }

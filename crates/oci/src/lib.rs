@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod blobs;
 pub mod bytes;
+mod compression;
 pub mod digest;
 mod docker;
 pub mod image;

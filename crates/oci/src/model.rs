@@ -5,6 +5,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::compression::Compression;
 use crate::digest::DigestError;
 use crate::{Digest, Platform};
 
@@ -31,14 +32,13 @@ pub enum Role {
     /// An image configuration.
     Config,
     /// A layer, compressed so.
-    Layer(crate::layer::Compression),
+    Layer(Compression),
     /// Anything else: an attestation, an artifact.
     Other,
 }
 
 /// What `media_type` stands for.
 pub fn role(media_type: &MediaType) -> Role {
-    use crate::layer::Compression;
     match media_type.as_ref() {
         "application/vnd.oci.image.index.v1+json"
         | "application/vnd.docker.distribution.manifest.list.v2+json" => Role::Index,

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::archive::{Archive, ArchiveError, ArchiveWriter};
 use crate::blobs::{BlobError, Blobs};
-use crate::layer::Compression;
+use crate::compression::Compression;
+use crate::image::{read_children, unnamed};
 use crate::layout;
 use crate::lock::{Lock, Mode};
 use crate::model::{
@@ -18,7 +19,7 @@ use crate::model::{
 use crate::reference::ReferenceError;
 use crate::sink::Sink;
 use crate::spool::Spool;
-use crate::store::{Store, StoreError, read_children, unnamed};
+use crate::store::{Store, StoreError};
 use crate::{Digest, Image, Platform, Reference, docker};
 
 /// A place an image can be read from or written to.
@@ -129,7 +130,7 @@ impl Place {
             return store.image(name, platform);
         }
         let Source { blobs, root } = self.source(store, Compression::None)?;
-        Image::select(blobs, &root, platform, &self.to_string())
+        Ok(Image::select(blobs, &root, platform, &self.to_string())?)
     }
 
     /// Every image that is here: one, or one per platform of an index.
@@ -141,7 +142,7 @@ impl Place {
             return store.images_of(name);
         }
         let Source { blobs, root } = self.source(store, Compression::None)?;
-        Image::all(&blobs, &root)
+        Ok(Image::all(&blobs, &root)?)
     }
 
     /// Copies what is here (an index whole) into the store under `name`.

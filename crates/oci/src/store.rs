@@ -23,14 +23,14 @@ use serde::Serialize;
 
 use crate::archive::ArchiveError;
 use crate::blobs::{BlobError, Blobs};
+use crate::image::{ImageError, read_children, unnamed};
 use crate::layer::{self, Entry, LayerError, LayerOptions, WrittenLayer};
 use crate::layout::{self, LayoutError};
 use crate::lock::{Lock, LockError, Mode};
 use crate::model::{
-    DOCUMENT_LIMIT, Descriptor, ImageIndex, MediaType, Role, canonical_json, descriptor, digest_of,
-    role,
+    DOCUMENT_LIMIT, Descriptor, ImageIndex, MediaType, canonical_json, descriptor, digest_of,
 };
-use crate::sink::Sink;
+use crate::sink::{Sink, sync_folder};
 use crate::spool::SPOOL_LOCK;
 use crate::{Digest, Image, Platform, Reference};
 
@@ -92,40 +92,12 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
-    /// A document is not what its media type says.
-    #[error("{what} {digest} is not valid")]
-    Document {
-        /// `manifest`, `index`, `configuration`.
-        what: &'static str,
-        /// The blob.
-        digest: Digest,
-        /// Why not.
-        #[source]
-        source: serde_json::Error,
-    },
     /// A document to be written has no form in JSON.
     #[error("writing a document as JSON")]
     Json(#[source] serde_json::Error),
-    /// A document contradicts itself.
-    #[error("{what} {digest}: {why}")]
-    Invalid {
-        /// `manifest`, `index`, `configuration`.
-        what: &'static str,
-        /// The blob.
-        digest: Digest,
-        /// The rule it breaks.
-        why: String,
-    },
-    /// A blob of a kind that does not belong where it stands.
-    #[error("{digest} is of type {media_type:?} where {expected} is expected")]
-    MediaType {
-        /// The blob.
-        digest: Digest,
-        /// Its type.
-        media_type: String,
-        /// What it should be.
-        expected: &'static str,
-    },
+    /// A manifest, an index or a configuration is not valid.
+    #[error(transparent)]
+    Image(Box<ImageError>),
     /// The layout around the images.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -172,6 +144,24 @@ impl From<LockError> for StoreError {
                 path,
                 source,
             },
+        }
+    }
+}
+
+impl From<ImageError> for StoreError {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::NoPlatform {
+                name,
+                wanted,
+                available,
+            } => Self::NoPlatform {
+                name,
+                wanted,
+                available,
+            },
+            ImageError::Blob(error) => Self::Blob(error),
+            error => Self::Image(Box::new(error)),
         }
     }
 }
@@ -299,8 +289,14 @@ impl Store {
     ) -> Result<T, StoreError> {
         let _lock = self.lock_index()?;
         let mut index = layout::read_index(&self.root)?;
+        let before = index.clone();
         let result = change(&mut index)?;
-        layout::write_index(&self.root, &self.scratch(), &index)?;
+        if index == before {
+            // Its writer may have died before its name was on the disk.
+            sync_folder(&self.root)?;
+        } else {
+            layout::write_index(&self.root, &self.scratch(), &index)?;
+        }
         Ok(result)
     }
 
@@ -340,7 +336,12 @@ impl Store {
     /// No such name, none for the platform (with those there are), or a blob that is not whole.
     pub fn image(&self, reference: &Reference, platform: &Platform) -> Result<Image, StoreError> {
         let root = self.find(reference)?;
-        Image::select(self.blobs(), &root, platform, &reference.to_string())
+        Ok(Image::select(
+            self.blobs(),
+            &root,
+            platform,
+            &reference.to_string(),
+        )?)
     }
 
     /// Every image that a name reaches: one, or one per platform of an index.
@@ -349,7 +350,7 @@ impl Store {
     /// As [`Store::image`].
     pub fn images_of(&self, reference: &Reference) -> Result<Vec<Image>, StoreError> {
         let root = self.find(reference)?;
-        Image::all(&self.blobs(), &root)
+        Ok(Image::all(&self.blobs(), &root)?)
     }
 
     /// Gives what `from` points to the further name `to`.
@@ -499,10 +500,12 @@ impl Store {
             };
             let followed = reached
                 .follow(&blobs, root, 0)
-                .and_then(|()| Image::all(&blobs, root).map(drop));
+                .and_then(|()| Ok(Image::all(&blobs, root).map(drop)?));
             match followed {
                 // An artifact that is no image is none of our business.
-                Ok(()) | Err(StoreError::MediaType { .. }) => {}
+                Ok(()) => {}
+                Err(StoreError::Image(error)) if matches!(*error, ImageError::MediaType { .. }) => {
+                }
                 Err(error) => verified.faults.push(format!("{name}: {error}")),
             }
         }
@@ -538,9 +541,6 @@ struct Reached {
     whole: bool,
 }
 
-/// How deep an index may lie within indexes. More than two levels are unheard of.
-pub(crate) const DEEPEST: u32 = 8;
-
 impl Reached {
     /// Follows a descriptor down to its layers. Every blob has to be there.
     fn follow(&mut self, blobs: &Blobs, from: &Descriptor, depth: u32) -> Result<(), StoreError> {
@@ -559,43 +559,6 @@ impl Reached {
         }
         Ok(())
     }
-}
-
-/// What an index or a manifest points to; nothing for any other blob.
-pub(crate) fn read_children(
-    blobs: &Blobs,
-    from: &Descriptor,
-    depth: u32,
-    children: &mut Vec<Descriptor>,
-) -> Result<(), StoreError> {
-    match role(from.media_type()) {
-        Role::Index => {
-            let index = crate::image::read_index(blobs, from, depth)?;
-            children.extend(index.manifests().iter().cloned());
-        }
-        Role::Manifest => {
-            let manifest = crate::image::read_manifest(blobs, from)?;
-            children.push(manifest.config().clone());
-            children.extend(manifest.layers().iter().cloned());
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// A descriptor without the annotation that names it.
-pub(crate) fn unnamed(descriptor: &Descriptor) -> Descriptor {
-    let mut plain = descriptor.clone();
-    let annotations = plain
-        .annotations()
-        .clone()
-        .map(|mut annotations| {
-            annotations.remove(crate::model::REF_NAME);
-            annotations
-        })
-        .filter(|annotations| !annotations.is_empty());
-    plain.set_annotations(annotations);
-    plain
 }
 
 /// The text of a name as the store keeps it: with a tag, without a digest.

@@ -7,16 +7,16 @@
 
 mod cache;
 mod extract;
+mod layers;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use ounce_oci::Image;
-use ounce_oci::layer::{LayerError, ReadLimits};
+use ounce_oci::layer::LayerError;
 use serde::Serialize;
 
 pub use cache::{Held, Swept, collect, ensure, hold};
-use extract::Extractor;
+pub use layers::unpack;
 
 /// Most parts a path may have. The deepest trees of real images (JavaScript's)
 /// have about 40; each level holds a file descriptor while it is removed.
@@ -157,40 +157,4 @@ impl From<LayerError> for UnpackError {
     fn from(error: LayerError) -> Self {
         Self::Entry(Box::new(error))
     }
-}
-
-/// Unpacks `image` into `dest`, which must be an empty folder.
-///
-/// # Errors
-/// A layer is not valid, holds what cannot be written, or the host refuses.
-/// `dest` may then be half full: it is the caller's to remove.
-pub fn unpack(image: &Image, dest: &Path, options: &Options) -> Result<Unpacked, UnpackError> {
-    let mut extractor = Extractor::new(dest, options.clone())?;
-    layers(image, options, &mut extractor)?;
-    extractor.finish()
-}
-
-/// Writes all layers, lowest first.
-fn layers(image: &Image, options: &Options, extractor: &mut Extractor) -> Result<(), UnpackError> {
-    let limits = ReadLimits {
-        uncompressed_bytes: options.bytes.saturating_add(1 << 30),
-        entries: options.entries,
-        ..ReadLimits::default()
-    };
-    for layer in &image.layers {
-        let named = |error| match error {
-            UnpackError::Entry(source) => UnpackError::Layer {
-                digest: layer.digest,
-                source,
-            },
-            other => other,
-        };
-        extractor.begin_layer();
-        image
-            .open_layer(layer, limits)
-            .map_err(|error| named(error.into()))?
-            .for_each(|entry, content| extractor.entry(&entry, content))
-            .map_err(named)?;
-    }
-    Ok(())
 }

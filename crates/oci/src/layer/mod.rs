@@ -1,7 +1,6 @@
 //! Layers: writing the smallest valid, deterministic one, and reading any
 //! that others wrote, with every hostile form refused.
 
-mod compress;
 pub(crate) mod read;
 pub(crate) mod write;
 
@@ -13,7 +12,19 @@ use crate::model::Descriptor;
 use crate::tar::read::Fault;
 use crate::{DiffId, Digest};
 
+pub use crate::compression::Compression;
 pub use read::LayerReader;
+
+/// A layer of an image.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// Media type, digest and size of the compressed blob.
+    pub descriptor: Descriptor,
+    /// The same digest, typed.
+    pub digest: Digest,
+    /// Digest of the tar.
+    pub diff_id: DiffId,
+}
 
 /// One file, folder or link to be written into a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,18 +61,6 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// From a file of the host.
     Host(PathBuf),
-}
-
-/// How a layer is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// gzip, at the best level: every engine reads it.
-    #[default]
-    Gzip,
-    /// zstd: smaller and faster, but docker 20.10, umoci and Lambda refuse it.
-    Zstd,
 }
 
 /// How a layer is written.

@@ -2,75 +2,18 @@
 //! checked, and whiteouts are told from files.
 
 use std::collections::HashMap;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 
-use super::{Compression, LayerError, ReadEntry, ReadKind, ReadLimits};
+use super::{Layer, LayerError, ReadEntry, ReadKind, ReadLimits};
 use crate::blobs::{BlobError, Blobs};
+use crate::compression::read::{Bounded, Stream, decompress};
 use crate::digest::Hashing;
-use crate::image::Layer;
 use crate::model::{Role, role};
 use crate::tar::read::{Fault, Raw, TarReader, normal};
 use crate::{DiffId, Digest};
 
 /// Bytes that a layer may unpack to whatever its ratio: small layers of zeros are common.
 const FREE_BYTES: u64 = 64 << 20;
-
-/// Input buffer; most micro-containers' layers fit.
-const BUFFER: usize = 64 << 10;
-
-/// A decompressed stream.
-pub(crate) type Stream = Box<dyn Read + Send>;
-
-/// Decompresses `from`.
-pub(crate) fn decompress(
-    from: impl Read + Send + 'static,
-    compression: Compression,
-) -> io::Result<Stream> {
-    let from = BufReader::with_capacity(BUFFER, from);
-    Ok(match compression {
-        Compression::None => Box::new(from),
-        // Several members are one stream (RFC 1952): pigz and eStargz write them.
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(from)?),
-    })
-}
-
-/// How the first bytes of a file say that it is compressed (RFC 1952, RFC 8878).
-pub(crate) fn sniff(first: &[u8]) -> Compression {
-    match first {
-        [0x1f, 0x8b, ..] => Compression::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
-        _ => Compression::None,
-    }
-}
-
-/// Ends with [`Fault::Bomb`] once more than `most` bytes have come.
-pub(crate) struct Bounded<R> {
-    stream: R,
-    left: u64,
-    most: u64,
-}
-
-impl<R: Read> Bounded<R> {
-    pub(crate) fn new(stream: R, most: u64) -> Self {
-        Self {
-            stream,
-            left: most,
-            most,
-        }
-    }
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.stream.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(count as u64)
-            .ok_or_else(|| io::Error::other(Fault::Bomb(self.most)))?;
-        Ok(count)
-    }
-}
 
 /// A layer being read: blob digest, diff ID, limits and each header are
 /// checked, and the first fault ends it with an error.

@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use super::compress::Compress;
-use super::{Compression, Content, Entry, EntryKind, LayerError, LayerOptions, WrittenLayer};
+use super::{Content, Entry, EntryKind, LayerError, LayerOptions, WrittenLayer};
 use crate::blobs::{BlobError, open_plain};
+use crate::compression::Compression;
+use crate::compression::write::Compress;
 use crate::digest::Hashing;
 use crate::model::{MediaType, descriptor};
 use crate::sink::{Scratch, Sink};
@@ -100,7 +101,7 @@ impl LayerWriter {
             source,
         })?;
         let (ScratchWriter(scratch), digest, size) = hashing.into_digest();
-        sink.place(scratch, &digest)?;
+        sink.place(scratch, &digest, size)?;
         let media_type = match self.compression {
             Compression::None => MediaType::ImageLayer,
             Compression::Gzip => MediaType::ImageLayerGzip,

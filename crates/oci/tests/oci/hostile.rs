@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::Write;
 
-use ounce_oci::image::Layer;
+use ounce_oci::layer::Layer;
 use ounce_oci::layer::{
     Compression, Content, Entry, EntryKind, LayerError, LayerOptions, ReadEntry, ReadKind,
     ReadLimits,
@@ -475,5 +475,36 @@ proptest! {
             }
             prop_assert_eq!(count, read.len());
         }
+    }
+}
+
+#[test]
+fn an_archive_without_its_last_padding_is_read_and_one_cut_in_content_is_not() {
+    let whole = [
+        plain("first"),
+        member(b"last", b'0', b"", 700, &[b'x'; 700]),
+    ]
+    .concat();
+    let content_end = 512 + 512 + 700;
+    for cut in [content_end, content_end + 1, whole.len() - 1, whole.len()] {
+        let entries = read_tar(&whole[..cut]).unwrap();
+        assert_eq!(entries.len(), 2, "cut at {cut}");
+        assert_eq!(entries[1].size, 700);
+    }
+    for cut in [content_end - 1, 512 + 512, 512 + 511, 513] {
+        let error = read_tar(&whole[..cut]).unwrap_err();
+        assert!(
+            error.contains("ends in the middle"),
+            "cut at {cut}: {error}"
+        );
+    }
+    // An extended header stands for the entry after it, which must come.
+    let record = pax(b"11 path=ab\n", Vec::new());
+    for cut in [512 + 11, record.len()] {
+        let error = read_tar(&record[..cut]).unwrap_err();
+        assert!(
+            error.contains("ends in the middle"),
+            "cut at {cut}: {error}"
+        );
     }
 }

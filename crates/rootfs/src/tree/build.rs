@@ -108,7 +108,10 @@ impl Builder {
         };
         let target = self.tree.resolve(folder).map_err(|_| absent())?.join(name);
         let mut node = match self.tree.nodes.get(&target) {
-            Some(node) if node.kind != NodeKind::Folder && target != place => node.clone(),
+            // What lies beneath the link's own place goes when the link takes it.
+            Some(node) if node.kind != NodeKind::Folder && !target.starts_with(&place) => {
+                node.clone()
+            }
             _ => return Err(absent()),
         };
         node.layer = self.layer();

@@ -24,7 +24,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use super::extract::{Extractor, remove_folder};
-use super::{Options, UnpackError};
+use super::{Options, UnpackError, layers};
 
 /// From here on flushing costs little next to unpacking (and unpacking anew
 /// after a boot would be felt).
@@ -66,7 +66,7 @@ pub fn ensure(cache_dir: &Path, image: &Image) -> Result<PathBuf, UnpackError> {
         ..Options::default()
     };
     ensure_with(cache_dir, &image.digest, &options, |extractor| {
-        super::layers(image, &options, extractor)
+        layers::write(image, &options, extractor)
     })
 }
 

@@ -36,14 +36,25 @@ pub(super) struct Extractor {
     options: Options,
     layer: usize,
     /// What this layer has made, with parents: its own whiteouts spare it. Not
-    /// kept for the lowest layer, where whiteouts have nothing to hide.
+    /// kept for the lowest layer, where whiteouts have nothing to hide. Here
+    /// and in `folders` paths have no links, or two names of one place would differ.
     made: HashSet<String>,
     folders: BTreeMap<String, Folder>,
     /// The folder of the last entry: the next mostly lies in it too.
-    parent: Option<(String, Rc<OwnedFd>)>,
+    parent: Option<Parent>,
     done: Unpacked,
     entries: u64,
     buffer: Vec<u8>,
+}
+
+/// An open folder of the image.
+#[derive(Clone)]
+struct Parent {
+    /// As layers write it.
+    written: String,
+    /// With links followed.
+    path: String,
+    fd: Rc<OwnedFd>,
 }
 
 fn open_flags() -> OFlags {
@@ -129,10 +140,16 @@ impl Extractor {
             self.skip(path, SkippedKind::SetId);
         }
         let (folder, name) = split(path);
-        let parent = self.folder_of(folder, path)?;
+        let Parent {
+            path: folder,
+            fd: parent,
+            ..
+        } = self.folder_of(folder, path)?;
+        let path = join(&folder, name);
+        let path = path.as_str();
         match &entry.kind {
-            ReadKind::Directory => self.make_folder(&parent, name, entry)?,
-            ReadKind::File => self.write_file(&parent, name, entry, content)?,
+            ReadKind::Directory => self.make_folder(&parent, name, path, entry)?,
+            ReadKind::File => self.write_file(&parent, name, path, entry, content)?,
             ReadKind::Symlink(target) => {
                 self.replacing(&parent, name, path, "making the link", |parent| {
                     rustix::fs::symlinkat(target.as_str(), parent, name)
@@ -246,22 +263,30 @@ impl Extractor {
     }
 
     /// Opens the folder that `child` lies in, making what is missing.
-    fn folder_of(&mut self, folder: &str, child: &str) -> Result<Rc<OwnedFd>, UnpackError> {
-        if folder.is_empty() {
-            return Ok(Rc::clone(&self.root));
-        }
-        if let Some((path, fd)) = &self.parent
-            && path == folder
+    fn folder_of(&mut self, folder: &str, child: &str) -> Result<Parent, UnpackError> {
+        if let Some(parent) = &self.parent
+            && parent.written == folder
         {
-            return Ok(Rc::clone(fd));
+            return Ok(parent.clone());
         }
-        let fd = match self.open(folder, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
-            Ok(fd) => Rc::new(fd),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => self.make_parents(folder, child)?,
-            Err(errno) => return Err(host("opening the folder", folder)(errno)),
+        let (path, fd) = if folder.is_empty() {
+            (String::new(), Rc::clone(&self.root))
+        } else {
+            match self.open(folder, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
+                Ok(fd) => (folder.to_owned(), Rc::new(fd)),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                    self.make_parents(folder, child)?
+                }
+                Err(errno) => return Err(host("opening the folder", folder)(errno)),
+            }
         };
-        self.parent = Some((folder.to_owned(), Rc::clone(&fd)));
-        Ok(fd)
+        let parent = Parent {
+            written: folder.to_owned(),
+            path,
+            fd,
+        };
+        self.parent = Some(parent.clone());
+        Ok(parent)
     }
 
     fn open(&self, path: &str, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
@@ -277,28 +302,33 @@ impl Extractor {
     /// Walks to `folder` part by part. A link on the way is followed with the
     /// root as `/`, as merged-usr images need (`bin` is a link, and a layer
     /// holds `bin/tool`); a lower layer's file gives way to the folder.
-    fn make_parents(&mut self, folder: &str, child: &str) -> Result<Rc<OwnedFd>, UnpackError> {
+    fn make_parents(
+        &mut self,
+        folder: &str,
+        child: &str,
+    ) -> Result<(String, Rc<OwnedFd>), UnpackError> {
         let mut here = Rc::clone(&self.root);
+        // Where `here` is, links followed.
+        let mut place = String::new();
         let mut walked = 0;
         for part in folder.split('/') {
             walked += part.len() + usize::from(walked > 0);
             let path = &folder[..walked];
+            let next = join(&place, part);
             let made = rustix::fs::mkdirat(&*here, part, Mode::RWXU);
             if made == Ok(()) {
-                self.implied(path);
+                self.implied(&next);
             }
-            here = match made {
-                Ok(()) | Err(Errno::EXIST) => match self.enter(&here, part, path) {
-                    Ok(fd) => Rc::new(fd),
-                    Err(Errno::NOTDIR) if self.layer > 1 && !self.made.contains(path) => {
-                        self.remove(&here, part, path)?;
+            (place, here) = match made {
+                Ok(()) | Err(Errno::EXIST) => match self.enter(&here, part, path, &next) {
+                    Ok(entered) => entered,
+                    Err(Errno::NOTDIR) if self.layer > 1 && !self.made.contains(&next) => {
+                        self.remove(&here, part, &next)?;
                         rustix::fs::mkdirat(&*here, part, Mode::RWXU)
                             .map_err(host("making the folder", path))?;
-                        self.implied(path);
-                        Rc::new(
-                            self.enter(&here, part, path)
-                                .map_err(host("opening the folder", path))?,
-                        )
+                        self.implied(&next);
+                        self.enter(&here, part, path, &next)
+                            .map_err(host("opening the folder", path))?
                     }
                     Err(Errno::NOTDIR | Errno::NOENT | Errno::LOOP) => {
                         return Err(UnpackError::NotAFolder {
@@ -311,16 +341,62 @@ impl Extractor {
                 Err(errno) => return Err(host("making the folder", path)(errno)),
             };
         }
-        Ok(here)
+        Ok((place, here))
     }
 
-    /// Enters `part` of `here`; if it is a link, from the root along `path`.
-    fn enter(&self, here: &OwnedFd, part: &str, path: &str) -> Result<OwnedFd, Errno> {
+    /// Enters `part` of `here`, which is `next`; if it is a link, from the
+    /// root along `path`. Gives where that is.
+    fn enter(
+        &self,
+        here: &OwnedFd,
+        part: &str,
+        path: &str,
+        next: &str,
+    ) -> Result<(String, Rc<OwnedFd>), Errno> {
         let plain = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         match rustix::fs::openat2(here, part, open_flags(), Mode::empty(), plain) {
-            Err(Errno::LOOP) => self.open(path, ResolveFlags::IN_ROOT),
-            other => other,
+            Ok(fd) => Ok((next.to_owned(), Rc::new(fd))),
+            Err(Errno::LOOP) => {
+                let fd = self.open(path, ResolveFlags::IN_ROOT)?;
+                Ok((self.followed(path)?, Rc::new(fd)))
+            }
+            Err(errno) => Err(errno),
         }
+    }
+
+    /// A folder's path with its links followed as the kernel does beneath the
+    /// root. Only names come of it, which are never opened as they are; so it
+    /// need not be safe, only right.
+    fn followed(&self, path: &str) -> Result<String, Errno> {
+        let mut left: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut place = String::new();
+        let mut links = 0;
+        while let Some(part) = left.pop() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    place.truncate(split(&place).0.len());
+                    continue;
+                }
+                _ => {}
+            }
+            let next = join(&place, &part);
+            match rustix::fs::readlinkat(&*self.root, next.as_str(), Vec::new()) {
+                // The kernel's own limit on links in one path.
+                Ok(_) if links == 40 => return Err(Errno::LOOP),
+                Ok(target) => {
+                    links += 1;
+                    let target = target.to_string_lossy();
+                    if target.starts_with('/') {
+                        place.clear();
+                    }
+                    left.extend(target.split('/').rev().map(str::to_owned));
+                }
+                Err(Errno::INVAL) => place = next,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(place)
     }
 
     /// A folder that no entry names (so far) is as one that root made.
@@ -338,9 +414,9 @@ impl Extractor {
         &mut self,
         parent: &OwnedFd,
         name: &str,
+        path: &str,
         entry: &ReadEntry,
     ) -> Result<(), UnpackError> {
-        let path = entry.path.as_str();
         let failed = "making the folder";
         match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
             Ok(()) => {}
@@ -362,10 +438,10 @@ impl Extractor {
         &mut self,
         parent: &OwnedFd,
         name: &str,
+        path: &str,
         entry: &ReadEntry,
         content: &mut dyn Read,
     ) -> Result<(), UnpackError> {
-        let path = entry.path.as_str();
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = self.replacing(parent, name, path, "making the file", |parent| {
@@ -434,14 +510,13 @@ impl Extractor {
             return Err(absent());
         }
         let (folder, target_name) = split(target);
-        let target_parent = match folder {
-            "" => Rc::clone(&self.root),
-            folder => match self.open(folder, ResolveFlags::IN_ROOT) {
-                Ok(fd) => Rc::new(fd),
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(absent()),
-                Err(errno) => return Err(host("opening the folder", folder)(errno)),
-            },
+        let Some((place, target_parent)) = self.open_named(folder)? else {
+            return Err(absent());
         };
+        // What lies beneath the link's own place goes when the link takes it.
+        if join(&place, target_name).starts_with(&format!("{path}/")) {
+            return Err(absent());
+        }
         // Looked for first, so that a failing link leaves what was there before.
         match is_folder(&target_parent, target_name) {
             Ok(false) => {}
@@ -494,8 +569,8 @@ impl Extractor {
             return Ok(());
         }
         let (folder, name) = split(path);
-        match self.open_lower(folder)? {
-            Some(parent) => self.hide(&parent, name, path),
+        match self.open_named(folder)? {
+            Some((place, parent)) => self.hide(&parent, name, &join(&place, name)),
             None => Ok(()),
         }
     }
@@ -504,19 +579,21 @@ impl Extractor {
         if self.layer <= 1 {
             return Ok(());
         }
-        match self.open_lower(path)? {
-            Some(folder) => self.hide_children(&folder, path),
+        match self.open_named(path)? {
+            Some((place, folder)) => self.hide_children(&folder, &place),
             None => Ok(()),
         }
     }
 
-    /// Opens a folder that a whiteout lies in; none if there is nothing to hide.
-    fn open_lower(&self, path: &str) -> Result<Option<Rc<OwnedFd>>, UnpackError> {
+    /// Opens a folder that a whiteout or a hard link names, and tells where it is with
+    /// links followed; none if there is no such folder.
+    fn open_named(&self, path: &str) -> Result<Option<(String, Rc<OwnedFd>)>, UnpackError> {
         if path.is_empty() {
-            return Ok(Some(Rc::clone(&self.root)));
+            return Ok(Some((String::new(), Rc::clone(&self.root))));
         }
-        match self.open(path, ResolveFlags::IN_ROOT) {
-            Ok(fd) => Ok(Some(Rc::new(fd))),
+        let opened = self.open(path, ResolveFlags::IN_ROOT);
+        match opened.and_then(|fd| Ok((self.followed(path)?, Rc::new(fd)))) {
+            Ok(found) => Ok(Some(found)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(errno) => Err(host("opening the folder", path)(errno)),
         }
