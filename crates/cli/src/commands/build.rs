@@ -124,6 +124,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
             ..ImageSettings::default()
         },
         files: options.content.file.clone(),
+        site: given(options.site),
         ..Settings::default()
     }
 }
