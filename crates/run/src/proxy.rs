@@ -23,7 +23,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use ounce_linux::mask::{SignalSet, set_mask};
+use ounce_linux::signal::{SignalSet, set_mask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{

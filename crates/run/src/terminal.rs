@@ -19,7 +19,7 @@
 //!
 //! The value [`Signals`] blocks the signals of the calling thread and is to be
 //! made before the container: a child starts with an empty mask
-//! (`ounce_linux::mask::set_mask`, or [`Signals::mask_before`]). For a [`Tty`]
+//! (`ounce_linux::signal::set_mask`, or [`Signals::mask_before`]). For a [`Tty`]
 //! the child calls setsid(2), then ioctl TIOCSCTTY on it, and makes it its
 //! standard input, output and error. Reaping is left to `lifecycle`.
 
@@ -28,7 +28,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use ounce_linux::mask::{BlockedSignals, SignalSet, Taken};
+use ounce_linux::signal::{BlockedSignals, SignalSet, Taken};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getpgid, getpgrp, pidfd_send_signal};
