@@ -38,5 +38,9 @@ pub(crate) fn receive(
 /// Sends what the kernel takes; a closed connection raises no signal.
 #[inline(never)]
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], flags: SendFlags) -> Result<usize, Halt> {
-    Ok(rustix::net::send(socket, bytes, flags | SendFlags::NOSIGNAL)?)
+    Ok(rustix::net::send(
+        socket,
+        bytes,
+        flags | SendFlags::NOSIGNAL,
+    )?)
 }

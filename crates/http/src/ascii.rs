@@ -152,6 +152,12 @@ pub(crate) fn decimal(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
     from(buffer, start)
 }
 
+/// The hexadecimal digit of a value below 16, in upper case.
+#[inline(never)]
+pub(crate) fn hex_digit(value: u8) -> u8 {
+    value + if value < 10 { b'0' } else { b'A' - 10 }
+}
+
 /// The value of a hexadecimal digit.
 #[inline(never)]
 pub(crate) fn hex_value(digit: u8) -> Option<u8> {
@@ -188,6 +194,9 @@ mod tests {
         for byte in 0..=u8::MAX {
             let expected = char::from(byte).to_digit(16).map(|value| value as u8);
             assert_eq!(hex_value(byte), expected);
+            if let Some(value) = expected {
+                assert_eq!(hex_digit(value), byte.to_ascii_uppercase());
+            }
         }
     }
 

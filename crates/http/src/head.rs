@@ -97,7 +97,7 @@ impl<'a> Head<'a> {
         // The lines were judged when the head was parsed.
         let mut rest = self.fields;
         core::iter::from_fn(move || {
-            let mut line = ascii::take_until(&mut rest, b'\r')?;
+            let mut line = take_until(&mut rest, b'\r')?;
             rest = ascii::from(rest, 1);
             Some((take_name(&mut line)?, line))
         })
@@ -118,7 +118,7 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
         _ => bytes,
     };
     // Tells a TLS handshake or other noise at once, without awaiting a line end.
-    if !ascii::all(rest.get(..1).unwrap_or_default(), TOKEN) {
+    if !all(rest.get(..1).unwrap_or_default(), TOKEN) {
         return Err(Stop::Refuse(Status::BadRequest));
     }
     let mut lines = WireLines { rest, line: b"" };

@@ -3,7 +3,7 @@
 //! The body is written first, behind room for the head; [`Response::finish`]
 //! writes the head, whose Content-Length is then known, and joins the two.
 
-use crate::ascii::{self, PATH, decimal};
+use crate::ascii::{self, PATH, decimal, hex_digit};
 use crate::content_type;
 use crate::date::DATE_BYTES;
 use crate::json::{Json, Sink};
@@ -108,14 +108,7 @@ impl<'b> Response<'b> {
             if ascii::is(byte, PATH) {
                 self.write(&[byte]);
             } else {
-                let digit = |value: u8| {
-                    if value < 10 {
-                        b'0' + value
-                    } else {
-                        b'A' + value - 10
-                    }
-                };
-                self.write(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+                self.write(&[b'%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
             }
         }
         self.write(b"/");
@@ -228,6 +221,7 @@ struct Writer<'b> {
 }
 
 impl Writer<'_> {
+    #[inline(never)]
     fn put(&mut self, bytes: &[u8]) {
         let end = self.length + bytes.len();
         match self.buffer.get_mut(self.length..end) {
@@ -239,6 +233,7 @@ impl Writer<'_> {
         }
     }
 
+    #[inline(never)]
     fn field(&mut self, name: &str, value: &[u8]) {
         self.put(b"\r\n");
         self.put(name.as_bytes());
