@@ -24,7 +24,6 @@ pub struct Decoded {
 /// [`Stop::Partial`] while it is not whole, in which case nothing has been
 /// moved. 400 where the coding is malformed, 413 where the content would pass
 /// `max_bytes`, 431 where the trailer section is too long.
-#[inline(never)]
 pub fn decode(bytes: &mut [u8], max_bytes: usize) -> Result<Decoded, Stop> {
     walk(bytes, max_bytes, false)?;
     walk(bytes, max_bytes, true)
@@ -63,7 +62,6 @@ fn walk(bytes: &mut [u8], max_bytes: usize, moves: bool) -> Result<Decoded, Stop
 }
 
 /// Where the chunk's data starts, and how long it is.
-#[inline(never)]
 fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
     let mut lines = WireLines {
         rest: ascii::from(bytes, at),

@@ -45,7 +45,6 @@ pub const TEXT: &str = "text/plain; charset=utf-8";
 pub const JSON: &str = "application/json";
 
 /// The media type for a path, by the extension of its last segment.
-#[inline(never)]
 pub fn of(path: &[u8]) -> &'static str {
     // Behind the last dot, and not in a folder's name.
     let extension = path.rsplit(|&byte| byte == b'/' || byte == b'.').next();

@@ -29,7 +29,6 @@ const LAST: u64 = 253_402_300_799;
 ///
 /// It counts years and months one by one: with a date a second the few dozen
 /// steps matter less than the size of a formula.
-#[inline(never)]
 pub fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_BYTES] {
     let seconds = unix_seconds.min(LAST);
     let mut day = (seconds / 86_400) as u32;

@@ -108,7 +108,6 @@ impl<'a> Head<'a> {
 ///
 /// # Errors
 /// Where the head is not whole, or is to be refused.
-#[inline(never)]
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
     // RFC 9112 section 2.2: ignore at least one empty line before the request
     // line. One is enough; more is somebody trying something.
@@ -297,7 +296,6 @@ impl WireLines<'_> {
 }
 
 /// RFC 9112 section 3: three parts, one space between each.
-#[inline(never)]
 fn read_request_line<'a>(head: &mut Head<'a>, line: &'a [u8]) -> Result<(), Status> {
     let mut version = line;
     let name = take_until(&mut version, b' ').unwrap_or_default();
@@ -321,7 +319,6 @@ fn read_request_line<'a>(head: &mut Head<'a>, line: &'a [u8]) -> Result<(), Stat
 }
 
 /// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS.
-#[inline(never)]
 fn read_target<'a>(head: &mut Head<'a>, target: &'a [u8]) -> Result<(), Status> {
     let mut rest = target;
     if target == b"*" {

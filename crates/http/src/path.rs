@@ -64,7 +64,6 @@ fn split_last_segment(path: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((path.get(..slash)?, path.get(slash + 1..)?))
 }
 
-#[inline(never)]
 fn put(out: &mut [u8], at: usize, byte: u8) -> Result<usize, Status> {
     *out.get_mut(at).ok_or(Status::UriTooLong)? = byte;
     Ok(at + 1)
