@@ -12,13 +12,12 @@ pub(crate) const HOST_TARGET: &str = "aarch64-unknown-linux-musl";
 #[cfg(not(target_arch = "aarch64"))]
 pub(crate) const HOST_TARGET: &str = "x86_64-unknown-linux-musl";
 
-/// C compilers for the two libraries in C (libdeflate, zstd), best first. Both
-/// need only headers that every C library has, but glibc's own headers turn some
-/// calls into names musl lacks, so musl's wrapper goes first.
+/// C compilers for the two libraries in C (libdeflate, zstd), best first. Neither
+/// calls more than every C library has, so a compiler for glibc does as well.
 const COMPILERS: &[(&str, &[&str])] = &[
     (
         "x86_64-unknown-linux-musl",
-        &["x86_64-linux-musl-gcc", "musl-gcc"],
+        &["x86_64-linux-musl-gcc", "musl-gcc", "gcc", "cc"],
     ),
     (
         "aarch64-unknown-linux-musl",
@@ -26,17 +25,22 @@ const COMPILERS: &[(&str, &[&str])] = &[
             "aarch64-linux-musl-gcc",
             "aarch64-linux-gnu-gcc",
             "musl-gcc",
+            "gcc",
+            "cc",
         ],
     ),
 ];
+
+/// Compilers for the machine they stand on only.
+const NATIVE: [&str; 3] = ["musl-gcc", "gcc", "cc"];
 
 const HELP: &str = "\
 cargo xtask dist [--target TRIPLE]
 
 Builds the shipped ounce (profile `dist`, static, musl), checks that it is static,
 prints its size and refuses more than crates/cli/budget.toml allows.
-A C compiler is needed: musl-tools for this machine, gcc-aarch64-linux-gnu for
-aarch64; CC_<target> in the environment goes first.
+A C compiler is needed: musl-tools or gcc for this machine, gcc-aarch64-linux-gnu
+with libc6-dev-arm64-cross for aarch64; CC_<target> in the environment goes first.
 ";
 
 /// The command.
@@ -100,8 +104,7 @@ pub(crate) fn build(target: &str) -> Result<PathBuf> {
 fn compiler(target: &str) -> Option<&'static str> {
     let (_, names) = COMPILERS.iter().find(|(name, _)| *name == target)?;
     let path = std::env::var_os("PATH")?;
-    // musl-gcc compiles for the machine it stands on only.
-    let fits = |name: &&&str| **name != "musl-gcc" || target == HOST_TARGET;
+    let fits = |name: &&&str| !NATIVE.contains(name) || target == HOST_TARGET;
     let there =
         |name: &&&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
     names.iter().filter(fits).find(there).copied()

@@ -22,7 +22,7 @@ pub(crate) fn fill(house: &House) -> Result<()> {
     let text = fs::read_to_string(&path)?;
     let mut figures = sizes(house)?;
     let page = fs::read_to_string(house.path("docs/benchmarks.md")).unwrap_or_default();
-    if let Some(bars) = last_table(&page) {
+    if let Some(bars) = first_table(&page) {
         write!(figures, "\n{bars}")?;
     }
     fs::write(&path, between(&text, &figures)?)?;
@@ -53,15 +53,16 @@ fn sizes(house: &House) -> Result<String> {
     Ok(table)
 }
 
-/// The last table of a page: on the page of benchmarks, the bars.
-fn last_table(page: &str) -> Option<String> {
+/// The first table of a page: on the page of benchmarks, the bars.
+fn first_table(page: &str) -> Option<String> {
     let lines: Vec<&str> = page.lines().collect();
-    let end = lines.iter().rposition(|line| line.starts_with('|'))?;
-    let start = lines[..end]
+    let start = lines.iter().position(|line| line.starts_with('|'))?;
+    let table: Vec<&str> = lines[start..]
         .iter()
-        .rposition(|line| !line.starts_with('|'))
-        .map_or(0, |before| before + 1);
-    Some(lines[start..=end].join("\n") + "\n")
+        .copied()
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    Some(table.join("\n") + "\n")
 }
 
 fn between(text: &str, figures: &str) -> Result<String> {
@@ -89,12 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_table_is_taken_whole() {
+    fn the_first_table_is_taken_whole() {
         assert_eq!(
-            last_table("| a |\n\n| b |\n| c |\nend\n").as_deref(),
-            Some("| b |\n| c |\n")
+            first_table("top\n| a |\n| b |\n\n| c |\nend\n").as_deref(),
+            Some("| a |\n| b |\n")
         );
-        assert_eq!(last_table("| a |").as_deref(), Some("| a |\n"));
-        assert_eq!(last_table("none"), None);
+        assert_eq!(first_table("| a |").as_deref(), Some("| a |\n"));
+        assert_eq!(first_table("none"), None);
     }
 }

@@ -2,9 +2,10 @@
 //! functions that the compiler calls, and the way out. The only unsafe code of
 //! this package.
 
-use crate::program::Program;
 use core::arch::global_asm;
+use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 // The kernel enters with the stack pointer at argc (System V ABI, "Process
 // Initialization"); a function wants it aligned to 16 bytes.
@@ -55,7 +56,7 @@ unsafe extern "C" {
     /// exit_group(2); defined above.
     safe fn ounce_exit(status: i32) -> !;
     /// What `entry!` defines in the program, with this very signature.
-    safe fn ounce_main(program: &Program) -> u8;
+    safe fn ounce_main(arguments: Strings, environment: Strings) -> u8;
 }
 
 extern "C" fn start(stack: *const usize) -> ! {
@@ -65,8 +66,8 @@ extern "C" fn start(stack: *const usize) -> ! {
     let arguments = unsafe { stack.add(1) };
     // SAFETY: as above.
     let environment = unsafe { stack.add(count + 2) };
-    let program = Program::new(Strings(arguments.cast()), Strings(environment.cast()));
-    ounce_exit(ounce_main(&program).into())
+    let status = ounce_main(Strings(arguments.cast()), Strings(environment.cast()));
+    ounce_exit(status.into())
 }
 
 // Linting builds this library as a test, which has a handler of its own.
@@ -80,7 +81,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 /// A list of C strings that ends with a null, as the kernel puts it on the stack.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(crate) struct Strings(*const *const c_char);
+pub struct Strings(*const *const c_char);
 
 impl Iterator for Strings {
     type Item = &'static CStr;
@@ -107,22 +108,33 @@ pub(crate) fn standard(number: i32) -> rustix::fd::BorrowedFd<'static> {
     unsafe { rustix::fd::BorrowedFd::borrow_raw(number) }
 }
 
-/// The server's memory, in .bss so that unused parts of it cost nothing.
-struct Memory(core::cell::UnsafeCell<crate::server::Memory>);
+/// A value that is handed out once, to be written to for as long as the program
+/// runs. As a static of zeros it stands in .bss and takes no page before its use.
+pub(crate) struct Once<T> {
+    value: UnsafeCell<T>,
+    is_taken: AtomicBool,
+}
 
-// SAFETY: the program has one thread, and `memory` hands the contents out once.
-unsafe impl Sync for Memory {}
+// SAFETY: a program with this entry has one thread, and `take` hands the value
+// out once.
+unsafe impl<T: Send> Sync for Once<T> {}
 
-static MEMORY: Memory = Memory(core::cell::UnsafeCell::new(crate::server::Memory::ZERO));
-static IS_TAKEN: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
-
-/// The server's memory, to the first who asks.
-pub(crate) fn memory() -> Option<&'static mut crate::server::Memory> {
-    // A plain load and store do: the program has one thread.
-    if IS_TAKEN.load(core::sync::atomic::Ordering::Relaxed) {
-        return None;
+impl<T> Once<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self {
+            value: UnsafeCell::new(value),
+            is_taken: AtomicBool::new(false),
+        }
     }
-    IS_TAKEN.store(true, core::sync::atomic::Ordering::Relaxed);
-    // SAFETY: the flag lets only one caller ever come here.
-    Some(unsafe { &mut *MEMORY.0.get() })
+
+    /// The value, to the first who asks.
+    pub(crate) fn take(&'static self) -> Option<&'static mut T> {
+        // A plain load and store do: these programs have one thread.
+        if self.is_taken.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.is_taken.store(true, Ordering::Relaxed);
+        // SAFETY: the flag lets only one caller ever come here.
+        Some(unsafe { &mut *self.value.get() })
+    }
 }

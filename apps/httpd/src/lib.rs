@@ -25,17 +25,24 @@
 //! HTTP itself is in `ounce-http`; this package moves the bytes.
 #![no_std]
 
+mod desk;
 mod entry;
 mod health;
 mod listen;
+mod memory;
 mod program;
 mod server;
+mod service;
+mod stream;
 
+#[doc(hidden)]
+pub use entry::Strings;
 pub use ounce_http as http;
 pub use ounce_http::response::Response;
 pub use ounce_http::route::{Request, Route};
 pub use program::{Program, number};
-pub use server::{File, Service, serve_on};
+pub use server::serve_on;
+pub use service::{File, Service};
 
 /// Defines the program's way in: calls a `fn(&Program) -> u8`, whose result is
 /// the exit status.
@@ -43,9 +50,9 @@ pub use server::{File, Service, serve_on};
 macro_rules! entry {
     ($main:path) => {
         #[unsafe(no_mangle)]
-        extern "C" fn ounce_main(program: &$crate::Program) -> u8 {
+        extern "C" fn ounce_main(arguments: $crate::Strings, environment: $crate::Strings) -> u8 {
             let main: fn(&$crate::Program) -> u8 = $main;
-            main(program)
+            main(&$crate::Program::new(arguments, environment))
         }
     };
 }

@@ -18,6 +18,7 @@ pub(crate) type Listeners = [DescriptorSlot; MAX_LISTENERS];
 
 /// Sockets handed in, where the environment says so for this process; else one
 /// on this port, on all addresses.
+#[inline(never)]
 pub(crate) fn open(program: &Program, port: u16, places: &mut Listeners) -> Result<(), Errno> {
     inherited(program, places)?;
     if let [first, ..] = places
@@ -32,6 +33,7 @@ pub(crate) fn open(program: &Program, port: u16, places: &mut Listeners) -> Resu
     Ok(())
 }
 
+#[inline(never)]
 fn inherited(program: &Program, places: &mut Listeners) -> Result<(), Errno> {
     // The environment may be meant for a parent (sd_listen_fds(3)); in a PID
     // namespace of its own this process is number 1.
@@ -56,22 +58,11 @@ fn inherited(program: &Program, places: &mut Listeners) -> Result<(), Errno> {
 }
 
 /// `[::]` takes IPv4 as well; a kernel without IPv6 gets `0.0.0.0`.
+#[inline(never)]
 fn bound(port: u16) -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let six = socket_with(AddressFamily::INET6, SocketType::STREAM, flags, None);
-    let six = six.and_then(|socket| {
-        sockopt::set_ipv6_v6only(&socket, false)?;
-        sockopt::set_socket_reuseaddr(&socket, true)?;
-        bind(
-            &socket,
-            &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0),
-        )?;
-        Ok(socket)
-    });
-    let socket = match six {
+    let socket = match bound_to_all(port) {
         Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
-            let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-            sockopt::set_socket_reuseaddr(&socket, true)?;
+            let socket = reusable(AddressFamily::INET)?;
             bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))?;
             socket
         }
@@ -79,5 +70,22 @@ fn bound(port: u16) -> Result<OwnedFd, Errno> {
     };
     // The kernel lowers it to net.core.somaxconn.
     listen(socket.as_fd(), 4_096)?;
+    Ok(socket)
+}
+
+fn bound_to_all(port: u16) -> Result<OwnedFd, Errno> {
+    let socket = reusable(AddressFamily::INET6)?;
+    sockopt::set_ipv6_v6only(&socket, false)?;
+    let all = SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0);
+    bind(&socket, &all)?;
+    Ok(socket)
+}
+
+/// A socket that may be bound while connections of a server before it linger.
+#[inline(never)]
+fn reusable(family: AddressFamily) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
     Ok(socket)
 }

@@ -6,14 +6,15 @@ use ounce_linux::descriptor::c_str;
 use rustix::fd::BorrowedFd;
 
 /// Arguments, environment and the standard streams.
-#[repr(C)]
 pub struct Program {
     arguments: Strings,
     environment: Strings,
 }
 
 impl Program {
-    pub(crate) fn new(arguments: Strings, environment: Strings) -> Self {
+    /// What `entry!` was given by the kernel.
+    #[doc(hidden)]
+    pub fn new(arguments: Strings, environment: Strings) -> Self {
         Self {
             arguments,
             environment,

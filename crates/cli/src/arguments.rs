@@ -116,6 +116,9 @@ pub(crate) struct BuildOptions {
     /// The settings file [default: ounce.toml beside the project]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
+    /// Take a folder for web files even if it has no index.html
+    #[arg(long)]
+    pub(crate) site: bool,
     /// Fail with exit code 1 if the image, as pulled, is larger (100KB, 1 MiB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) budget: Option<ByteSize>,
@@ -260,11 +263,7 @@ pub(crate) struct RunArguments {
     #[arg(value_name = "IMAGE|DIR|ELF", value_hint = ValueHint::AnyPath)]
     pub(crate) what: String,
     /// Arguments for the program, in place of the image's
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "ARGS"
-    )]
+    #[arg(last = true, value_name = "ARGS")]
     pub(crate) arguments: Vec<String>,
     /// Publish a port; ounce binds it and hands the socket in, or carries connections inside
     #[arg(long, short, value_name = "[HOST:]PORT[:PORT]")]

@@ -12,6 +12,7 @@ mod failure;
 mod first_answer;
 mod output;
 mod render;
+mod session;
 mod start;
 
 use std::process::ExitCode;

@@ -37,8 +37,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Started {
     /// The container.
     pub(crate) container: Container,
-    /// Carries connections inside, where sockets are not handed in.
-    pub(crate) proxy: Option<Proxy>,
+    /// Carries connections inside, where sockets are not handed in; ends when dropped.
+    _proxy: Option<Proxy>,
     _held: Option<Held>,
 }
 
@@ -154,7 +154,7 @@ impl Prepared {
             let exe = std::env::current_exe().map_err(|error| Failure::new(Kind::Host, error))?;
             Some(Proxy::start(proxy::command(&exe))?)
         };
-        let container = start_with(&self.spec, stdio)?;
+        let mut container = start_with(&self.spec, stdio)?;
         let proxy = match waiting {
             None => None,
             Some(mut proxy) => {
@@ -163,13 +163,18 @@ impl Prepared {
                     .iter()
                     .map(|bound| (bound.listener.as_fd(), bound.container_port))
                     .collect();
-                proxy.serve(&routes, container.pidfd(), Lifetime::Starter)?;
-                Some(proxy)
+                match proxy.serve(&routes, container.pidfd(), Lifetime::Starter) {
+                    Ok(()) => Some(proxy),
+                    // A program that ended at once leaves no network to enter:
+                    // its own end is what is to be told.
+                    Err(_) if matches!(container.try_wait(), Ok(Some(_))) => None,
+                    Err(error) => return Err(error.into()),
+                }
             }
         };
         Ok(Started {
             container,
-            proxy,
+            _proxy: proxy,
             _held: self.held,
         })
     }

@@ -1,7 +1,8 @@
 //! Chunked transfer coding (RFC 9112 section 7.1), decoded in place. Extensions
 //! and trailer fields are checked and dropped.
 
-use crate::head::{split_field, take_line};
+use crate::ascii::{self, HEX, VALUE, all, hex_value, is};
+use crate::head::{Stop, WireLines, take_name};
 use crate::status::Status;
 
 /// The longest chunk-size line with its extension, and the longest trailer line.
@@ -17,94 +18,19 @@ pub struct Decoded {
     pub wire_length: usize,
 }
 
-/// Decodes a body at the start of `bytes`; `None` while it is not whole, in
-/// which case nothing has been moved.
+/// Decodes a body at the start of `bytes`.
 ///
 /// # Errors
-/// 400 where the coding is malformed, 413 where the content would pass
+/// [`Stop::Partial`] while it is not whole, in which case nothing has been
+/// moved. 400 where the coding is malformed, 413 where the content would pass
 /// `max_bytes`, 431 where the trailer section is too long.
-pub fn decode(bytes: &mut [u8], max_bytes: usize) -> Result<Option<Decoded>, Status> {
-    let mut at = 0;
-    let mut length = 0;
-    while let Some((start, size)) = chunk(bytes, at)? {
-        if size == 0 {
-            let Some(wire_length) = trailer(bytes, start)? else {
-                return Ok(None);
-            };
-            gather(bytes)?;
-            return Ok(Some(Decoded {
-                length,
-                wire_length,
-            }));
-        }
-        length += size;
-        if length > max_bytes {
-            return Err(Status::ContentTooLarge);
-        }
-        at = start + size;
-        match bytes.get(at..).unwrap_or_default() {
-            [] | [b'\r'] => return Ok(None),
-            [b'\r', b'\n', ..] => at += 2,
-            _ => return Err(Status::BadRequest),
-        }
-    }
-    Ok(None)
-}
-
-/// Where the chunk's data starts, and how long it is.
-fn chunk(bytes: &[u8], at: usize) -> Result<Option<(usize, usize)>, Status> {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let Some(line) = take_line(rest, LINE_BYTES, Status::BadRequest)? else {
-        return Ok(None);
-    };
-    let digits = line
-        .iter()
-        .position(|byte| !byte.is_ascii_hexdigit())
-        .unwrap_or(line.len());
-    let (digits, extension) = line.split_at(digits);
-    // RFC 9112 section 7.1.1: extensions are ignored, but must begin as such:
-    // "5 ;a", "5_" and "0x5" are read in several ways elsewhere.
-    let is_text = |&byte: &u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
-    let starts_well = matches!(extension.first(), None | Some(b';'));
-    if !starts_well || !extension.iter().all(is_text) {
-        return Err(Status::BadRequest);
-    }
-    if digits.is_empty() || digits.len() > 15 {
-        return Err(Status::BadRequest);
-    }
-    let size = digits.iter().fold(0_u64, |size, &digit| {
-        size << 4 | u64::from((digit as char).to_digit(16).unwrap_or(0))
-    });
-    let size = usize::try_from(size)
-        .ok()
-        .filter(|&size| size <= usize::MAX / 4)
-        .ok_or(Status::ContentTooLarge)?;
-    Ok(Some((at + line.len() + 2, size)))
-}
-
-/// Where the trailer section that starts at `at` ends.
-fn trailer(bytes: &[u8], mut at: usize) -> Result<Option<usize>, Status> {
-    for _ in 0..=TRAILER_FIELDS {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let too_long = Status::RequestHeaderFieldsTooLarge;
-        let Some(line) = take_line(rest, LINE_BYTES, too_long)? else {
-            return Ok(None);
-        };
-        at += line.len() + 2;
-        if line.is_empty() {
-            return Ok(Some(at));
-        }
-        split_field(line)?;
-    }
-    Err(Status::RequestHeaderFieldsTooLarge)
-}
-
-/// Moves the data of a body already found whole to the front.
-fn gather(bytes: &mut [u8]) -> Result<(), Status> {
-    let mut from = 0;
-    let mut to = 0;
+#[inline(never)]
+pub fn decode(bytes: &mut [u8], max_bytes: usize) -> Result<Decoded, Stop> {
+    let wire_length = measure(bytes, max_bytes)?;
+    let (mut from, mut to) = (0, 0);
     // Data moves only towards the front, so that the lines ahead stay as they are.
-    while let Some((start, size)) = chunk(bytes, from)? {
+    loop {
+        let (start, size) = chunk(bytes, from)?;
         if size == 0 {
             break;
         }
@@ -112,7 +38,78 @@ fn gather(bytes: &mut [u8]) -> Result<(), Status> {
         to += size;
         from = start + size + 2;
     }
-    Ok(())
+    Ok(Decoded {
+        length: to,
+        wire_length,
+    })
+}
+
+/// Judges the whole body; the result is its length on the wire.
+fn measure(bytes: &[u8], max_bytes: usize) -> Result<usize, Stop> {
+    let mut at = 0;
+    let mut length = 0;
+    loop {
+        let (start, size) = chunk(bytes, at)?;
+        if size == 0 {
+            return Ok(bytes.len() - trailer(ascii::from(bytes, start))?);
+        }
+        // Neither sum can overflow: `chunk` takes no size near the limit.
+        length += size;
+        if length > max_bytes {
+            return Err(Status::ContentTooLarge.into());
+        }
+        at = start + size;
+        match ascii::from(bytes, at) {
+            [] | [b'\r'] => return Err(Stop::Partial),
+            [b'\r', b'\n', ..] => at += 2,
+            _ => return Err(Status::BadRequest.into()),
+        }
+    }
+}
+
+/// Where the chunk's data starts, and how long it is.
+#[inline(never)]
+fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
+    let mut lines = WireLines {
+        rest: ascii::from(bytes, at),
+        line: b"",
+    };
+    lines.advance(LINE_BYTES, Status::BadRequest)?;
+    let line = lines.line;
+    let count = line.iter().take_while(|&&byte| is(byte, HEX)).count();
+    let (digits, extension) = line.split_at_checked(count).unwrap_or_default();
+    // RFC 9112 section 7.1.1: extensions are ignored, but must begin as such:
+    // "5 ;a", "5_" and "0x5" are read in several ways elsewhere.
+    let starts_well = matches!(extension, [] | [b';', ..]);
+    if !starts_well || !all(extension, VALUE) || digits.is_empty() || digits.len() > 15 {
+        return Err(Status::BadRequest.into());
+    }
+    let mut size = 0_u64;
+    for &digit in digits {
+        size = size << 4 | u64::from(hex_value(digit).unwrap_or(0));
+    }
+    let size = usize::try_from(size)
+        .ok()
+        .filter(|&size| size <= usize::MAX / 4)
+        .ok_or(Status::ContentTooLarge)?;
+    Ok((bytes.len() - lines.rest.len(), size))
+}
+
+/// How many bytes are behind the trailer section at the start of `bytes`.
+fn trailer(bytes: &[u8]) -> Result<usize, Stop> {
+    let too_long = Status::RequestHeaderFieldsTooLarge;
+    let mut lines = WireLines {
+        rest: bytes,
+        line: b"",
+    };
+    for _ in 0..=TRAILER_FIELDS {
+        lines.advance(LINE_BYTES, too_long)?;
+        if lines.line.is_empty() {
+            return Ok(lines.rest.len());
+        }
+        take_name(&mut lines.line).ok_or(Status::BadRequest)?;
+    }
+    Err(too_long.into())
 }
 
 #[cfg(test)]
@@ -121,16 +118,16 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    fn run(text: &str) -> Result<Option<(Vec<u8>, usize)>, Status> {
+    fn run(text: &str) -> Result<(Vec<u8>, usize), Stop> {
         let mut bytes = Vec::from(text);
-        let decoded = decode(&mut bytes, 100)?;
-        Ok(decoded.map(|body| (bytes[..body.length].to_vec(), body.wire_length)))
+        let body = decode(&mut bytes, 100).inspect_err(|_| assert_eq!(bytes, text.as_bytes()))?;
+        Ok((bytes[..body.length].to_vec(), body.wire_length))
     }
 
     #[test]
     fn chunks_are_joined_and_the_rest_is_left() {
         let text = "5\r\nhello\r\n1;a=\"b\"\r\n \r\n05\r\nworld\r\n0\r\nX: y\r\n\r\nGET";
-        let (content, wire) = run(text).unwrap().unwrap();
+        let (content, wire) = run(text).unwrap();
         assert_eq!(content, b"hello world");
         assert_eq!(wire, text.len() - 3);
     }
@@ -139,7 +136,7 @@ mod tests {
     fn a_body_cut_at_any_byte_is_partial() {
         let text = "5\r\nhello\r\n0\r\nX: y\r\n\r\n";
         for end in 0..text.len() {
-            assert_eq!(run(&text[..end]), Ok(None), "cut at {end}");
+            assert_eq!(run(&text[..end]), Err(Stop::Partial), "cut at {end}");
         }
     }
 
@@ -164,13 +161,16 @@ mod tests {
             "0\r\n y\r\n\r\n",
             "0\r\nX: y\n\r\n",
         ] {
-            assert_eq!(run(text), Err(Status::BadRequest), "{text:?}");
+            assert_eq!(run(text), Err(Status::BadRequest.into()), "{text:?}");
         }
     }
 
     #[test]
     fn content_past_the_limit_is_refused_before_it_arrives() {
-        assert_eq!(run("65\r\n"), Err(Status::ContentTooLarge));
-        assert_eq!(run("fffffffffffffff\r\n"), Err(Status::ContentTooLarge));
+        assert_eq!(run("65\r\n"), Err(Status::ContentTooLarge.into()));
+        assert_eq!(
+            run("fffffffffffffff\r\n"),
+            Err(Status::ContentTooLarge.into())
+        );
     }
 }

@@ -6,8 +6,8 @@
 //! and asks again, which is all that pipelining takes. After a refusal nobody
 //! knows where the next request begins: the caller answers, then closes.
 
-use crate::chunked;
-use crate::head::{self, Framing, Head, Limits, Parsed};
+use crate::chunked::{self, Decoded};
+use crate::head::{self, Framing, Head, Limits, Stop};
 use crate::status::Status;
 
 /// What the received bytes amount to.
@@ -56,39 +56,39 @@ pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a>
         .map_or(bytes.len(), |at| at + 4);
     let (head_bytes, rest) = bytes.split_at_mut(head_end);
     let head = match head::parse(head_bytes, limits) {
-        Ok(Parsed::Complete(head)) => head,
-        Ok(Parsed::Partial) if is_full => return Next::Refuse(Status::RequestHeaderFieldsTooLarge),
-        Ok(Parsed::Partial) => {
+        Ok(head) => head,
+        Err(Stop::Refuse(status)) => return Next::Refuse(status),
+        Err(Stop::Partial) if is_full => return Next::Refuse(Status::RequestHeaderFieldsTooLarge),
+        Err(Stop::Partial) => {
             return Next::More {
                 send_continue: false,
             };
         }
-        Err(status) => return Next::Refuse(status),
     };
     let found = match head.framing {
         Framing::Length(length) if length > limits.body_bytes as u64 => {
-            Err(Status::ContentTooLarge)
+            Err(Stop::Refuse(Status::ContentTooLarge))
         }
         // No truncation: the limit is a usize.
-        Framing::Length(length) => {
-            let length = length as usize;
-            Ok((rest.len() >= length).then_some((length, length)))
-        }
-        Framing::Chunked => chunked::decode(rest, limits.body_bytes)
-            .map(|body| body.map(|body| (body.length, body.wire_length))),
+        Framing::Length(length) if rest.len() < length as usize => Err(Stop::Partial),
+        Framing::Length(length) => Ok(Decoded {
+            length: length as usize,
+            wire_length: length as usize,
+        }),
+        Framing::Chunked => chunked::decode(rest, limits.body_bytes),
     };
     match found {
-        Ok(Some((length, wire_length))) => Next::Request(Message {
-            body: rest.get(..length).unwrap_or_default(),
-            length: head.length + wire_length,
+        Ok(body) => Next::Request(Message {
+            body: rest.get(..body.length).unwrap_or_default(),
+            length: head.length + body.wire_length,
             head,
         }),
-        Ok(None) if is_full => Next::Refuse(Status::ContentTooLarge),
-        Ok(None) => Next::More {
+        Err(Stop::Refuse(status)) => Next::Refuse(status),
+        Err(Stop::Partial) if is_full => Next::Refuse(Status::ContentTooLarge),
+        Err(Stop::Partial) => Next::More {
             // RFC 9110 section 10.1.1: not needed once the body has begun.
             send_continue: head.expects_continue && rest.is_empty(),
         },
-        Err(status) => Next::Refuse(status),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Media types by file name. The list is short on purpose: what the web is made
 //! of; all else is `application/octet-stream`, which no browser runs.
 
+use crate::ascii::{Lines, is_same, take_until};
+
 /// One text, since a table of references would take a kilobyte more.
 const TYPES: &str = "\
 html=text/html; charset=utf-8\n\
@@ -44,27 +46,22 @@ pub const JSON: &str = "application/json";
 
 /// The media type for a path, by the extension of its last segment.
 pub fn of(path: &[u8]) -> &'static str {
-    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    let Some(dot) = name.iter().rposition(|&byte| byte == b'.') else {
+    // Behind the last dot, and not in a folder's name.
+    let extension = path.rsplit(|&byte| byte == b'/' || byte == b'.').next();
+    let extension = extension.unwrap_or_default();
+    let dot = path.len().wrapping_sub(extension.len() + 1);
+    if path.get(dot) != Some(&b'.') {
         return UNKNOWN;
-    };
-    let extension = name.get(dot + 1..).unwrap_or_default();
-    let mut rest = TYPES;
-    while let Some((line, after)) = split_at_byte(rest, b'\n') {
-        if let Some((known, media_type)) = split_at_byte(line, b'=')
-            && crate::head::is_same(extension, known.as_bytes())
+    }
+    for line in Lines(TYPES) {
+        let mut known = line.as_bytes();
+        if let Some(name) = take_until(&mut known, b'=')
+            && is_same(name, extension)
         {
-            return media_type;
+            return line.get(name.len() + 1..).unwrap_or_default();
         }
-        rest = after;
     }
     UNKNOWN
-}
-
-/// Without the searcher that `str::split_once` brings.
-pub(crate) fn split_at_byte(text: &'static str, byte: u8) -> Option<(&'static str, &'static str)> {
-    let at = text.bytes().position(|other| other == byte)?;
-    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@
 //! beyond framing and connection (ranges, conditions) is left to those who look
 //! them up with [`Head::field`].
 
+use crate::ascii::{
+    self, ADDRESS, DIGIT, HOST_NAME, TARGET, TOKEN, VALUE, all, is_same, parse_decimal, take_until,
+};
 use crate::method::Method;
 use crate::status::Status;
 
@@ -65,13 +68,20 @@ pub struct Head<'a> {
     fields: &'a [u8],
 }
 
-/// The result of reading the bytes received so far.
-#[derive(Clone, Copy, Debug)]
-pub enum Parsed<'a> {
-    /// A whole head.
-    Complete(Head<'a>),
-    /// A faultless beginning of one.
+/// Why reading ended before the end of what is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// What is there is faultless, but not whole.
     Partial,
+    /// It is to be refused with this status; the connection must be closed after
+    /// it, since nobody knows where the next request would begin.
+    Refuse(Status),
+}
+
+impl From<Status> for Stop {
+    fn from(status: Status) -> Self {
+        Self::Refuse(status)
+    }
 }
 
 impl<'a> Head<'a> {
@@ -85,82 +95,63 @@ impl<'a> Head<'a> {
     /// All fields in the order they came.
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         // The lines were judged when the head was parsed.
-        self.fields
-            .split(|&byte| byte == b'\n')
-            .filter_map(|line| split_field(line.strip_suffix(b"\r").unwrap_or(line)).ok())
+        let mut rest = self.fields;
+        core::iter::from_fn(move || {
+            let mut line = ascii::take_until(&mut rest, b'\r')?;
+            rest = ascii::from(rest, 1);
+            Some((take_name(&mut line)?, line))
+        })
     }
 }
 
 /// Reads a head from the start of `bytes`.
 ///
 /// # Errors
-/// The status to refuse with; the connection must be closed after it, since
-/// nobody knows where the next request would begin.
-pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, Status> {
+/// Where the head is not whole, or is to be refused.
+#[inline(never)]
+pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
     // RFC 9112 section 2.2: ignore at least one empty line before the request
     // line. One is enough; more is somebody trying something.
-    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
-    let Some(&first) = bytes.get(start) else {
-        return Ok(Parsed::Partial);
+    let rest = match bytes {
+        [] | [b'\r'] | [b'\r', b'\n'] => return Err(Stop::Partial),
+        [b'\r', b'\n', rest @ ..] => rest,
+        _ => bytes,
     };
-    if bytes == b"\r" {
-        return Ok(Parsed::Partial);
-    }
     // Tells a TLS handshake or other noise at once, without awaiting a line end.
-    if !is_token(first) {
-        return Err(Status::BadRequest);
+    if !ascii::all(rest.get(..1).unwrap_or_default(), TOKEN) {
+        return Err(Stop::Refuse(Status::BadRequest));
     }
-    let rest = bytes.get(start..).unwrap_or_default();
-    let Some(line) = take_line(rest, limits.line_bytes, Status::UriTooLong)? else {
-        return Ok(Parsed::Partial);
+    let mut lines = WireLines { rest, line: b"" };
+    lines.advance(limits.line_bytes, Status::UriTooLong)?;
+    let mut head = Head {
+        method: Method::Get,
+        path: b"",
+        query: None,
+        is_http11: false,
+        framing: Framing::Length(0),
+        keep_alive: false,
+        expects_continue: false,
+        length: 0,
+        fields: lines.rest,
     };
-    let (method, target, is_http11) = request_line(line)?;
-    let (path, query) = split_target(method, target)?;
+    read_request_line(&mut head, lines.line)?;
 
-    let fields_start = start + line.len() + 2;
-    let mut at = fields_start;
     let mut facts = Facts::default();
-    let mut count = 0;
-    loop {
-        let room = limits.head_bytes.saturating_sub(at);
-        let rest = bytes.get(at..).unwrap_or_default();
-        let Some(line) = take_line(rest, room, Status::RequestHeaderFieldsTooLarge)? else {
-            return Ok(Parsed::Partial);
-        };
-        if line.is_empty() {
-            break;
+    for _ in 0..=limits.fields {
+        head.length = bytes.len() - lines.rest.len();
+        let room = limits.head_bytes.saturating_sub(head.length);
+        lines.advance(room, Status::RequestHeaderFieldsTooLarge)?;
+        if lines.line.is_empty() {
+            let length = head.fields.len() - lines.rest.len();
+            head.fields = head.fields.get(..length).unwrap_or_default();
+            head.length += 2;
+            facts.decide(&mut head)?;
+            return Ok(head);
         }
-        count += 1;
-        if count > limits.fields {
-            return Err(Status::RequestHeaderFieldsTooLarge);
-        }
-        let (name, value) = split_field(line)?;
-        facts.note(name, value, is_http11)?;
-        at += line.len() + 2;
+        let name = take_name(&mut lines.line).ok_or(Status::BadRequest)?;
+        facts.note(name, lines.line, head.is_http11)?;
     }
-    // RFC 9112 section 3.2: exactly one Host in HTTP/1.1.
-    if is_http11 && !facts.host {
-        return Err(Status::BadRequest);
-    }
-    let framing = match (facts.chunked, facts.content_length) {
-        // RFC 9112 section 6.1: both together are a smuggling attempt.
-        (true, Some(_)) => return Err(Status::BadRequest),
-        (true, None) => Framing::Chunked,
-        (false, length) => Framing::Length(length.unwrap_or(0)),
-    };
-    Ok(Parsed::Complete(Head {
-        method,
-        path,
-        query,
-        is_http11,
-        framing,
-        // RFC 9112 section 9.3.
-        keep_alive: !facts.close && (is_http11 || facts.keep_alive),
-        // RFC 9110 section 10.1.1: ignored from an HTTP/1.0 client.
-        expects_continue: facts.expects_continue && is_http11,
-        length: at + 2,
-        fields: bytes.get(fields_start..at).unwrap_or_default(),
-    }))
+    Err(Stop::Refuse(Status::RequestHeaderFieldsTooLarge))
 }
 
 /// What the fields say about this connection and message.
@@ -174,41 +165,76 @@ struct Facts {
     expects_continue: bool,
 }
 
+/// The fields that are looked at, in the order of the constants below.
+const NOTED: &str = "host\ncontent-length\ntransfer-encoding\nconnection\nexpect\n";
+const HOST: usize = 0;
+const CONTENT_LENGTH: usize = 1;
+const TRANSFER_ENCODING: usize = 2;
+const CONNECTION: usize = 3;
+const EXPECT: usize = 4;
+
 impl Facts {
+    #[inline(never)]
     fn note(&mut self, name: &[u8], value: &[u8], is_http11: bool) -> Result<(), Status> {
-        if is_same(name, b"host") {
-            if self.host || !is_host(value) {
-                return Err(Status::BadRequest);
+        match ascii::line_of(NOTED, name) {
+            Some(HOST) => {
+                if self.host || !is_host(value) {
+                    return Err(Status::BadRequest);
+                }
+                self.host = true;
             }
-            self.host = true;
-        } else if is_same(name, b"content-length") {
-            // RFC 9112 section 6.3 lets a list of equal values pass; a second
-            // reader might not, so it is refused.
-            if self.content_length.is_some() {
-                return Err(Status::BadRequest);
+            Some(CONTENT_LENGTH) => {
+                // RFC 9112 section 6.3 lets a list of equal values pass; a second
+                // reader might not, so it is refused.
+                if self.content_length.is_some() {
+                    return Err(Status::BadRequest);
+                }
+                self.content_length = Some(parse_decimal(value).ok_or(Status::BadRequest)?);
             }
-            self.content_length = Some(decimal(value).ok_or(Status::BadRequest)?);
-        } else if is_same(name, b"transfer-encoding") {
-            // RFC 9112 section 6.1: not defined for HTTP/1.0, and doubled
-            // fields are read differently by different servers.
-            if !is_http11 || self.chunked {
-                return Err(Status::BadRequest);
+            Some(TRANSFER_ENCODING) => {
+                // RFC 9112 section 6.1: not defined for HTTP/1.0, and doubled
+                // fields are read differently by different servers.
+                if !is_http11 || self.chunked {
+                    return Err(Status::BadRequest);
+                }
+                if !is_same(value, b"chunked") {
+                    return Err(refuse_coding(value));
+                }
+                self.chunked = true;
             }
-            if !is_same(value, b"chunked") {
-                return Err(refuse_coding(value));
+            Some(CONNECTION) => {
+                let mut rest = value;
+                while let Some(option) = take_item(&mut rest) {
+                    self.close |= is_same(option, b"close");
+                    self.keep_alive |= is_same(option, b"keep-alive");
+                }
             }
-            self.chunked = true;
-        } else if is_same(name, b"connection") {
-            for option in list(value) {
-                self.close |= is_same(option, b"close");
-                self.keep_alive |= is_same(option, b"keep-alive");
+            Some(EXPECT) if is_http11 => {
+                if !is_same(value, b"100-continue") {
+                    return Err(Status::ExpectationFailed);
+                }
+                self.expects_continue = true;
             }
-        } else if is_same(name, b"expect") && is_http11 {
-            if !is_same(value, b"100-continue") {
-                return Err(Status::ExpectationFailed);
-            }
-            self.expects_continue = true;
+            _ => {}
         }
+        Ok(())
+    }
+
+    /// What follows from all fields together.
+    fn decide(&self, head: &mut Head<'_>) -> Result<(), Status> {
+        // RFC 9112 section 3.2: exactly one Host in HTTP/1.1.
+        if head.is_http11 && !self.host {
+            return Err(Status::BadRequest);
+        }
+        head.framing = match (self.chunked, self.content_length) {
+            // RFC 9112 section 6.1: both together are a smuggling attempt.
+            (true, Some(_)) => return Err(Status::BadRequest),
+            (true, None) => Framing::Chunked,
+            (false, length) => Framing::Length(length.unwrap_or(0)),
+        };
+        // RFC 9112 section 9.3.
+        head.keep_alive = !self.close && (head.is_http11 || self.keep_alive);
+        head.expects_continue = self.expects_continue;
         Ok(())
     }
 }
@@ -216,196 +242,173 @@ impl Facts {
 /// RFC 9112 section 6.3, rule 4: where chunked is not the last coding, or is
 /// applied twice, the body has no end: 400. Section 6.1: other codings: 501.
 fn refuse_coding(value: &[u8]) -> Status {
-    let is_chunked = |coding: &[u8]| is_same(coding, b"chunked");
-    let ends_chunked = list(value).last().is_some_and(is_chunked);
-    if ends_chunked && list(value).filter(|coding| is_chunked(coding)).count() == 1 {
+    let mut rest = value;
+    let mut count = 0;
+    let mut is_last = false;
+    while let Some(coding) = take_item(&mut rest) {
+        is_last = is_same(coding, b"chunked");
+        count += u32::from(is_last);
+    }
+    // An empty item behind the last comma is a last coding, too.
+    if is_last && count == 1 && !value.ends_with(b",") {
         Status::NotImplemented
     } else {
         Status::BadRequest
     }
 }
 
-/// The line up to its CRLF; `None` while it has none. RFC 9112 section 2.2: a
-/// line end is CRLF, and a bare CR or LF is refused, not mended.
-pub(crate) fn take_line(
-    bytes: &[u8],
-    max_bytes: usize,
-    too_long: Status,
-) -> Result<Option<&[u8]>, Status> {
-    // A CR within the limit may still await its LF just past it.
-    let window = bytes.get(..max_bytes + 2).unwrap_or(bytes);
-    let end = window
-        .iter()
-        .position(|&byte| byte == b'\r' || byte == b'\n');
-    match end {
-        None if window.len() < max_bytes + 2 => Ok(None),
-        None => Err(too_long),
-        Some(end) if end > max_bytes => Err(too_long),
-        Some(end) => match (window.get(end), window.get(end + 1)) {
-            (Some(b'\r'), Some(b'\n')) => Ok(window.get(..end)),
-            (Some(b'\r'), None) => Ok(None),
-            _ => Err(Status::BadRequest),
-        },
+/// Reads bytes from the wire line by line.
+pub(crate) struct WireLines<'a> {
+    /// The bytes behind the line.
+    pub(crate) rest: &'a [u8],
+    /// The line, without its end.
+    pub(crate) line: &'a [u8],
+}
+
+impl WireLines<'_> {
+    /// Goes on to the next line. RFC 9112 section 2.2: a line end is CRLF, and a
+    /// bare CR or LF is refused, not mended.
+    #[inline(never)]
+    pub(crate) fn advance(&mut self, max_bytes: usize, too_long: Status) -> Result<(), Stop> {
+        // One past the limit: a line may be just as long.
+        let end = self
+            .rest
+            .iter()
+            .take(max_bytes + 1)
+            .position(|&byte| byte == b'\r' || byte == b'\n');
+        let Some(end) = end else {
+            // As many more as a CRLF takes could still come.
+            return Err(if self.rest.len() < max_bytes + 2 {
+                Stop::Partial
+            } else {
+                Stop::Refuse(too_long)
+            });
+        };
+        let (line, end) = self.rest.split_at_checked(end).unwrap_or_default();
+        match end {
+            [b'\r', b'\n', rest @ ..] => {
+                (self.line, self.rest) = (line, rest);
+                Ok(())
+            }
+            [b'\r'] => Err(Stop::Partial),
+            _ => Err(Stop::Refuse(Status::BadRequest)),
+        }
     }
 }
 
 /// RFC 9112 section 3: three parts, one space between each.
-fn request_line(line: &[u8]) -> Result<(Method, &[u8], bool), Status> {
-    let (name, rest) = split_once(line, b' ').ok_or(Status::BadRequest)?;
-    let (target, version) = split_once(rest, b' ').ok_or(Status::BadRequest)?;
-    if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+#[inline(never)]
+fn read_request_line<'a>(head: &mut Head<'a>, line: &'a [u8]) -> Result<(), Status> {
+    let mut version = line;
+    let name = take_until(&mut version, b' ').unwrap_or_default();
+    let target = take_until(&mut version, b' ').unwrap_or_default();
+    if name.is_empty() || !all(name, TOKEN) || target.is_empty() || !all(target, TARGET) {
         return Err(Status::BadRequest);
     }
-    if target.is_empty() || !target.iter().all(|&byte| is_target(byte)) {
-        return Err(Status::BadRequest);
-    }
-    let is_http11 = match version {
-        b"HTTP/1.1" => true,
-        b"HTTP/1.0" => false,
-        // RFC 9112 section 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
+    // RFC 9112 section 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT
+    let (protocol, number) = version.split_at_checked(5).unwrap_or_default();
+    head.is_http11 = match number {
+        _ if protocol != b"HTTP/" => return Err(Status::BadRequest),
+        b"1.1" => true,
+        b"1.0" => false,
+        &[major, b'.', minor] if all(&[major, minor], DIGIT) => {
             return Err(Status::HttpVersionNotSupported);
         }
         _ => return Err(Status::BadRequest),
     };
-    let method = Method::from_bytes(name).ok_or(Status::NotImplemented)?;
-    Ok((method, target, is_http11))
+    head.method = Method::from_bytes(name).ok_or(Status::NotImplemented)?;
+    read_target(head, target)
 }
 
 /// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS.
-fn split_target(method: Method, target: &[u8]) -> Result<(&[u8], Option<&[u8]>), Status> {
+#[inline(never)]
+fn read_target<'a>(head: &mut Head<'a>, target: &'a [u8]) -> Result<(), Status> {
+    let mut rest = target;
     if target == b"*" {
-        return match method {
-            Method::Options => Ok((target, None)),
-            _ => Err(Status::BadRequest),
-        };
-    }
-    let origin = if target.first() == Some(&b'/') {
-        target
-    } else {
-        let scheme_end = match target {
-            _ if starts_with_ignore_case(target, b"http://") => 7,
-            _ if starts_with_ignore_case(target, b"https://") => 8,
-            _ => return Err(Status::BadRequest),
-        };
-        let rest = target.get(scheme_end..).unwrap_or_default();
-        let authority = rest
-            .iter()
-            .position(|&byte| byte == b'/' || byte == b'?')
-            .unwrap_or(rest.len());
-        let (host, path) = rest.split_at(authority);
+        if head.method != Method::Options {
+            return Err(Status::BadRequest);
+        }
+    } else if target.first() != Some(&b'/') {
+        let scheme = take_until(&mut rest, b':').unwrap_or_default();
+        if !is_same(scheme, b"http") && !is_same(scheme, b"https") {
+            return Err(Status::BadRequest);
+        }
+        rest = rest.strip_prefix(b"//").ok_or(Status::BadRequest)?;
+        let is_end = |&byte: &u8| byte == b'/' || byte == b'?';
+        let end = rest.iter().position(is_end).unwrap_or(rest.len());
+        let host = rest.get(..end).unwrap_or_default();
         // RFC 9110 section 4.2.1: an empty host is invalid; 4.2.4: so is user
         // information, which `is_host` does not let through.
         if host.is_empty() || !is_host(host) {
             return Err(Status::BadRequest);
         }
-        path
-    };
-    let (path, query) = match split_once(origin, b'?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (origin, None),
-    };
+        rest = ascii::from(rest, end);
+    }
+    head.path = rest;
+    if let Some(path) = take_until(&mut rest, b'?') {
+        head.path = path;
+        head.query = Some(rest);
+    }
     // `http://host` and `http://host?q` mean the root (RFC 9110 section 4.2.3).
-    Ok((if path.is_empty() { b"/" } else { path }, query))
+    if head.path.is_empty() {
+        head.path = b"/";
+    }
+    Ok(())
 }
 
-/// RFC 9110 section 5: `name ":" OWS value OWS`. A space before the colon
-/// (RFC 9112 section 5.1) and a folded line (section 5.2) fail as names.
-pub(crate) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Status> {
-    let (name, value) = split_once(line, b':').ok_or(Status::BadRequest)?;
-    let is_value = |&byte: &u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
-    if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) || !value.iter().all(is_value) {
-        return Err(Status::BadRequest);
+/// RFC 9110 section 5: `name ":" OWS value OWS`; takes the name off and leaves
+/// the value, trimmed. A space before the colon (RFC 9112 section 5.1) and a
+/// folded line (section 5.2) fail as names.
+#[inline(never)]
+pub(crate) fn take_name<'a>(line: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let name = take_until(line, b':')?;
+    if name.is_empty() || !all(name, TOKEN) || !all(line, VALUE) {
+        return None;
     }
-    Ok((name, trim(value)))
+    *line = trim(line);
+    Some(name)
 }
 
 /// RFC 9110 section 7.2 and RFC 3986 section 3.2.2, by alphabet: a name, an
 /// address, or one in brackets, and a port. Empty is allowed.
+#[inline(never)]
 fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value {
-        [b'[', rest @ ..] => match split_once(rest, b']') {
-            Some((host, port)) => {
-                let is_address =
-                    |&byte: &u8| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
-                if host.is_empty() || !host.iter().all(is_address) {
-                    return false;
-                }
-                (&b""[..], port)
-            }
-            None => return false,
-        },
-        _ => {
-            let colon = value.iter().position(|&byte| byte == b':');
-            value.split_at(colon.unwrap_or(value.len()))
+    let mut port;
+    let is_well = if let [b'[', rest @ ..] = value {
+        port = rest;
+        match take_until(&mut port, b']') {
+            Some(host) if !host.is_empty() && all(host, ADDRESS) => {}
+            _ => return false,
         }
+        port.is_empty() || port.first() == Some(&b':')
+    } else {
+        let colon = value.iter().position(|&byte| byte == b':');
+        let (host, rest) = value
+            .split_at_checked(colon.unwrap_or(value.len()))
+            .unwrap_or_default();
+        port = rest;
+        all(host, HOST_NAME)
     };
-    let is_name = |&byte: &u8| byte.is_ascii_alphanumeric() || has(b"-._~%!$&'()*+,;=", byte);
-    host.iter().all(is_name)
-        && match port {
-            [] => true,
-            [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-            _ => false,
-        }
+    // A colon and up to five digits, or nothing at all.
+    is_well && port.len() <= 6 && all(ascii::from(port, 1), DIGIT)
 }
 
-/// One or more digits that fit in 63 bits; no sign, no space, no list.
-pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
-    // Overlong zeros are read as octal or as an overflow elsewhere.
-    if value.is_empty() || value.len() > 18 {
+/// Takes the next item of a comma-separated list off.
+#[inline(never)]
+fn take_item<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    if rest.is_empty() {
         return None;
     }
-    value.iter().try_fold(0_u64, |number, &byte| {
-        byte.is_ascii_digit()
-            .then(|| number * 10 + u64::from(byte - b'0'))
-    })
+    let item = take_until(rest, b',').unwrap_or_else(|| core::mem::take(rest));
+    Some(trim(item))
 }
 
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&byte| byte == b',').map(trim)
-}
-
+#[inline(never)]
 fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
         value = rest;
     }
     value
-}
-
-fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let at = bytes.iter().position(|&byte| byte == separator)?;
-    Some((bytes.get(..at)?, bytes.get(at + 1..)?))
-}
-
-fn starts_with_ignore_case(bytes: &[u8], prefix: &[u8]) -> bool {
-    bytes
-        .get(..prefix.len())
-        .is_some_and(|start| is_same(start, prefix))
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || has(b"!#$%&'*+-.^_`|~", byte)
-}
-
-/// Visible ASCII but for what no browser sends raw and RFC 3986 leaves out: the
-/// fragment mark, quotes and angle brackets. `|`, `^`, `{` and the like are out
-/// by the letter, but are sent in queries (WHATWG URL, query percent-encode set).
-fn is_target(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !has(b"#\"<>", byte)
-}
-
-/// Equal but for case. Of the standard library's own, half a kilobyte is for
-/// long strings; these are short. The same goes for [`has`].
-pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.eq_ignore_ascii_case(b))
-}
-
-#[allow(clippy::manual_contains)]
-pub(crate) fn has(set: &[u8], byte: u8) -> bool {
-    set.iter().any(|&member| member == byte)
 }
 
 #[cfg(test)]
@@ -417,14 +420,14 @@ mod tests {
 
     fn status(request: &str) -> Status {
         match parse(request.as_bytes(), &Limits::DEFAULT) {
-            Err(status) => status,
-            Ok(parsed) => panic!("accepted {request:?}: {parsed:?}"),
+            Err(Stop::Refuse(status)) => status,
+            parsed => panic!("accepted {request:?}: {parsed:?}"),
         }
     }
 
     fn head(request: &str) -> Head<'_> {
         match parse(request.as_bytes(), &Limits::DEFAULT) {
-            Ok(Parsed::Complete(head)) => head,
+            Ok(head) => head,
             other => panic!("refused {request:?}: {other:?}"),
         }
     }
@@ -705,13 +708,13 @@ mod tests {
         let text = "GET /a HTTP/1.1\r\nHost: b\r\nAccept: */*\r\n\r\n".as_bytes();
         for end in 0..text.len() {
             let parsed = parse(&text[..end], &Limits::DEFAULT);
-            assert!(matches!(parsed, Ok(Parsed::Partial)), "cut at {end}");
+            assert!(matches!(parsed, Err(Stop::Partial)), "cut at {end}");
         }
         let tight = Limits {
             head_bytes: text.len() - 2,
             ..Limits::DEFAULT
         };
-        assert!(matches!(parse(text, &tight), Ok(Parsed::Complete(_))));
+        assert!(matches!(parse(text, &tight), Ok(_)));
         let tighter = Limits {
             head_bytes: text.len() - 5,
             ..Limits::DEFAULT

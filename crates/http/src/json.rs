@@ -1,6 +1,8 @@
 //! JSON (RFC 8259) without allocation: a writer into a fixed buffer, and a check
 //! that bytes from outside are one JSON text, so that they can be passed on.
 
+use crate::ascii::{self, DIGIT, HEX, decimal};
+
 /// Writes JSON values into anything that takes bytes. Commas are put where they
 /// belong; nesting is up to the caller.
 #[derive(Debug)]
@@ -76,7 +78,7 @@ impl<S: Sink> Json<S> {
     /// Writes a whole number.
     pub fn number(&mut self, value: u64) -> &mut Self {
         self.comma();
-        self.sink.put(crate::response::decimal(value, &mut [0; 20]));
+        self.sink.put(decimal(value, &mut [0; 20]));
         self
     }
 
@@ -211,7 +213,7 @@ impl Check<'_> {
     }
 
     fn skip(&mut self, count: usize) {
-        self.bytes = self.bytes.get(count..).unwrap_or_default();
+        self.bytes = ascii::from(self.bytes, count);
     }
 
     fn space(&mut self) {
@@ -243,11 +245,14 @@ impl Check<'_> {
                     self.skip(1);
                     if escape == b'u' {
                         let digits = self.bytes.get(..4)?;
-                        if !digits.iter().all(u8::is_ascii_hexdigit) {
+                        if !ascii::all(digits, HEX) {
                             return None;
                         }
                         self.skip(4);
-                    } else if !crate::head::has(b"\"\\/bfnrt", escape) {
+                    } else if !matches!(
+                        escape,
+                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'
+                    ) {
                         return None;
                     }
                 }
@@ -284,7 +289,7 @@ impl Check<'_> {
         let count = self
             .bytes
             .iter()
-            .take_while(|byte| byte.is_ascii_digit())
+            .take_while(|&&byte| ascii::is(byte, DIGIT))
             .count();
         self.skip(count);
         (count > 0).then_some(())

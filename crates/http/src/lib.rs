@@ -10,6 +10,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod ascii;
 pub mod chunked;
 pub mod connection;
 pub mod content_type;

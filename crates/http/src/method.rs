@@ -1,5 +1,7 @@
 //! Request methods (RFC 9110 section 9): those that a server can be written for.
 
+use crate::ascii::{Lines, line_of};
+
 /// A method this library knows. All others, CONNECT and TRACE among them, are
 /// answered with 501 before a handler is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,28 +22,30 @@ pub enum Method {
     Patch,
 }
 
-const NAMES: [(&str, Method); 7] = [
-    ("GET", Method::Get),
-    ("HEAD", Method::Head),
-    ("POST", Method::Post),
-    ("PUT", Method::Put),
-    ("DELETE", Method::Delete),
-    ("OPTIONS", Method::Options),
-    ("PATCH", Method::Patch),
+/// In the order of the variants.
+const NAMES: &str = "GET\nHEAD\nPOST\nPUT\nDELETE\nOPTIONS\nPATCH\n";
+const ALL: [Method; 7] = [
+    Method::Get,
+    Method::Head,
+    Method::Post,
+    Method::Put,
+    Method::Delete,
+    Method::Options,
+    Method::Patch,
 ];
 
 impl Method {
     /// The method of this exact name; names are case-sensitive.
+    #[inline(never)]
     pub fn from_bytes(name: &[u8]) -> Option<Self> {
-        NAMES
-            .iter()
-            .find(|(text, _)| text.as_bytes() == name)
-            .map(|&(_, method)| method)
+        let is_upper = name.iter().all(u8::is_ascii_uppercase);
+        let number = line_of(NAMES, name).filter(|_| is_upper)?;
+        ALL.get(number).copied()
     }
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        NAMES.get(self as usize).map_or("", |(text, _)| text)
+        Lines(NAMES).nth(self as usize).unwrap_or_default()
     }
 }
 
@@ -68,10 +72,10 @@ impl Methods {
 
     /// The names in the set, in a fixed order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        NAMES
-            .iter()
-            .filter(move |(_, method)| self.0 & 1 << *method as u8 != 0)
-            .map(|&(name, _)| name)
+        Lines(NAMES)
+            .enumerate()
+            .filter(move |(number, _)| self.0 >> number & 1 != 0)
+            .map(|(_, name)| name)
     }
 }
 
@@ -81,7 +85,8 @@ mod tests {
 
     #[test]
     fn every_name_reads_back_as_its_method() {
-        for (name, method) in NAMES {
+        assert_eq!(Lines(NAMES).count(), ALL.len());
+        for (name, method) in Lines(NAMES).zip(ALL) {
             assert_eq!(Method::from_bytes(name.as_bytes()), Some(method));
             assert_eq!(method.name(), name);
         }

@@ -1,6 +1,7 @@
 //! Request paths, decoded and normalised (RFC 3986 sections 2.1 and 5.2.4) so
 //! that they can name a file or a route.
 
+use crate::ascii::hex_value;
 use crate::status::Status;
 
 /// Decodes percent-encoding, drops `.` and empty segments, and resolves `..`.
@@ -58,8 +59,7 @@ fn put(out: &mut [u8], at: usize, byte: u8) -> Result<usize, Status> {
 
 fn escaped(digits: &[u8]) -> Result<u8, Status> {
     digits.iter().try_fold(0, |value: u8, &digit| {
-        let digit = (digit as char).to_digit(16).ok_or(Status::BadRequest)?;
-        Ok(value << 4 | digit as u8)
+        Ok(value << 4 | hex_value(digit).ok_or(Status::BadRequest)?)
     })
 }
 

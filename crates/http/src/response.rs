@@ -3,6 +3,7 @@
 //! The body is written first, behind room for the head; [`Response::finish`]
 //! writes the head, whose Content-Length is then known, and joins the two.
 
+use crate::ascii::{self, PATH, decimal};
 use crate::content_type;
 use crate::date::DATE_BYTES;
 use crate::json::{Json, Sink};
@@ -36,7 +37,8 @@ pub struct Finish<'d> {
 }
 
 impl<'b> Response<'b> {
-    /// An empty 200 in this buffer, which should be longer than [`HEAD_BYTES`].
+    /// An empty 200 in this buffer, which should be longer than [`HEAD_BYTES`]:
+    /// in one that is shorter nothing fits, and [`Self::finish`] returns 0.
     #[inline(never)]
     pub fn new(buffer: &'b mut [u8]) -> Self {
         Self {
@@ -103,7 +105,7 @@ impl<'b> Response<'b> {
         self.status = Status::PermanentRedirect;
         self.is_redirect = true;
         for &byte in path {
-            if byte.is_ascii_alphanumeric() || crate::head::has(b"/-._~", byte) {
+            if ascii::is(byte, PATH) {
                 self.write(&[byte]);
             } else {
                 let digit = |value: u8| {
@@ -138,9 +140,9 @@ impl<'b> Response<'b> {
     }
 
     /// Writes the head before the body and returns how many bytes, from the
-    /// start of the buffer, are to be sent.
+    /// start of the buffer, are to be sent. The response is of no use after it.
     #[inline(never)]
-    pub fn finish(mut self, finish: &Finish<'_>) -> usize {
+    pub fn finish(&mut self, finish: &Finish<'_>) -> usize {
         if self.body.is_overrun {
             self.error(if self.is_redirect {
                 Status::UriTooLong
@@ -148,50 +150,47 @@ impl<'b> Response<'b> {
                 Status::InternalServerError
             });
         }
-        let mut head = [0; HEAD_BYTES];
-        let mut length = self.head(finish, &mut head);
+        let mut length = self.head(finish);
         if length == 0 {
             self.error(Status::UriTooLong);
-            length = self.head(finish, &mut head);
+            length = self.head(finish);
         }
-        let has_body = !(finish.is_head || self.is_redirect || self.status.is_bodiless());
-        let Writer {
-            buffer,
-            length: end,
-            ..
-        } = self.body;
-        let start = HEAD_BYTES.min(buffer.len());
-        if let (Some(place), Some(head)) = (buffer.get_mut(..length), head.get(..length)) {
-            place.copy_from_slice(head);
+        let body = HEAD_BYTES..self.body.length;
+        if finish.is_head || self.is_redirect || self.status.is_bodiless() || body.is_empty() {
+            return length;
         }
-        if !has_body || length > start {
-            return length.min(buffer.len());
-        }
-        buffer.copy_within(start..end, length);
-        length + end - start
+        // The body moves up to the head, which is no longer than its room.
+        self.body.buffer.copy_within(body, length);
+        length + self.body.length - HEAD_BYTES
     }
 
-    /// The head's length, or 0 where it does not fit.
-    fn head(&self, finish: &Finish<'_>, buffer: &mut [u8]) -> usize {
+    /// Writes the head into its room and returns its length, or 0 where it does
+    /// not fit.
+    #[inline(never)]
+    fn head(&mut self, finish: &Finish<'_>) -> usize {
+        let body_bytes = self.body.length.saturating_sub(HEAD_BYTES);
+        let (room, body) = self
+            .body
+            .buffer
+            .split_at_mut_checked(HEAD_BYTES)
+            .unwrap_or_default();
         let mut head = Writer {
-            buffer,
+            buffer: room,
             length: 0,
             is_overrun: false,
         };
-        let body = self.body.written();
         head.put(b"HTTP/1.1 ");
         head.put(self.status.line().as_bytes());
         head.field("Date", finish.date);
         if let Some(connection) = finish.connection {
             head.field("Connection", connection.as_bytes());
         }
-        if !self.content_type.is_empty() && !self.is_redirect {
+        if self.is_redirect {
+            head.field("Location", body.get(..body_bytes).unwrap_or_default());
+        } else if !self.content_type.is_empty() {
             head.field("Content-Type", self.content_type.as_bytes());
             // Without it a browser may take a text for a script.
             head.field("X-Content-Type-Options", b"nosniff");
-        }
-        if self.is_redirect {
-            head.field("Location", body);
         }
         if self.status == Status::MethodNotAllowed {
             let mut separator: &[u8] = b"\r\nAllow: ";
@@ -205,7 +204,7 @@ impl<'b> Response<'b> {
             let length = match self.file_bytes {
                 Some(length) => length,
                 None if self.is_redirect => 0,
-                None => body.len() as u64,
+                None => body_bytes as u64,
             };
             head.field("Content-Length", decimal(length, &mut [0; 20]));
         }
@@ -246,25 +245,6 @@ impl Writer<'_> {
         self.put(b": ");
         self.put(value);
     }
-
-    /// The body so far.
-    fn written(&self) -> &[u8] {
-        self.buffer.get(HEAD_BYTES..self.length).unwrap_or_default()
-    }
-}
-
-/// A number's decimal digits.
-pub(crate) fn decimal(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
-    let mut start = buffer.len();
-    for place in buffer.iter_mut().rev() {
-        *place = b'0' + (value % 10) as u8;
-        value /= 10;
-        start -= 1;
-        if value == 0 {
-            break;
-        }
-    }
-    buffer.get(start..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -351,11 +331,5 @@ mod tests {
             response.redirect_to_directory(&[b'/'; 65], None);
         });
         assert!(text.starts_with("HTTP/1.1 414 "), "{text}");
-    }
-
-    #[test]
-    fn numbers_are_written_in_full() {
-        assert_eq!(decimal(0, &mut [0; 20]), b"0");
-        assert_eq!(decimal(u64::MAX, &mut [0; 20]), b"18446744073709551615");
     }
 }

@@ -151,7 +151,7 @@ fn first_segment(path: &str) -> (&str, Option<&str>) {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::head::{Limits, Parsed, parse};
+    use crate::head::{Limits, parse};
     use crate::response::{Finish, HEAD_BYTES};
     use std::string::String;
 
@@ -176,7 +176,7 @@ mod tests {
 
     fn ask(method: &str, path: &str) -> String {
         let text = std::format!("{method} / HTTP/1.0\r\n\r\n");
-        let Ok(Parsed::Complete(head)) = parse(text.as_bytes(), &Limits::DEFAULT) else {
+        let Ok(head) = parse(text.as_bytes(), &Limits::DEFAULT) else {
             panic!("bad request");
         };
         let mut buffer = [0; HEAD_BYTES + 64];

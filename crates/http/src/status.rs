@@ -1,6 +1,6 @@
 //! Status codes (RFC 9110 section 15): the ones that are really sent.
 
-use crate::content_type::split_at_byte;
+use crate::ascii::Lines;
 
 /// The status of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +80,7 @@ const LINES: &str = "\
 impl Status {
     /// Code and reason as on the status line, such as `404 Not Found`.
     pub fn line(self) -> &'static str {
-        let mut rest = LINES;
-        for _ in 0..self as usize {
-            rest = split_at_byte(rest, b'\n').map_or("", |(_, rest)| rest);
-        }
-        split_at_byte(rest, b'\n').map_or("", |(line, _)| line)
+        Lines(LINES).nth(self as usize).unwrap_or_default()
     }
 
     /// The three digits as a number.

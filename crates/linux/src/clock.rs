@@ -2,6 +2,10 @@
 //! some 50 ns, and a small program larger by 2.7 KB of symbol look-up; an event
 //! loop asks once a wake.
 
+use linux_raw_sys::general::__NR_clock_gettime;
+
+use crate::syscall::call4;
+
 /// A clock's whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
@@ -17,19 +21,17 @@ pub fn seconds(clock: Clock) -> u64 {
     let mut time = [0_i64; 2];
     // SAFETY: the kernel writes a timespec of two 64-bit numbers (x86-64 and
     // AArch64) at the second argument, which is as large and live.
-    let result =
-        unsafe { crate::signal::call4(NUMBER, clock as usize, &raw mut time as usize, 0, 0) };
-    if result == 0 {
-        u64::try_from(time[0]).unwrap_or(0)
-    } else {
-        0
+    let result = unsafe {
+        call4(
+            __NR_clock_gettime,
+            [clock as usize, &raw mut time as usize, 0, 0],
+        )
+    };
+    match result {
+        Ok(_) => u64::try_from(time[0]).unwrap_or(0),
+        Err(_) => 0,
     }
 }
-
-#[cfg(target_arch = "x86_64")]
-const NUMBER: usize = 228;
-#[cfg(target_arch = "aarch64")]
-const NUMBER: usize = 113;
 
 #[cfg(test)]
 mod tests {

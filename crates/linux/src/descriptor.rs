@@ -4,7 +4,11 @@
 
 use core::ffi::CStr;
 use core::mem::take;
+use linux_raw_sys::general as raw;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use rustix::io::Errno;
+
+use crate::syscall::call;
 
 /// Owns a descriptor or nothing; closes it when dropped.
 #[derive(Debug, Default)]
@@ -59,10 +63,10 @@ impl Drop for DescriptorSlot {
 /// The caller takes each number only once; a second owner would close a
 /// descriptor under the first.
 pub fn inherited(number: u32) -> Option<OwnedFd> {
-    let raw = i32::try_from(number).ok().filter(|&raw| raw > 2)?;
+    let number = i32::try_from(number).ok().filter(|&number| number > 2)?;
     // SAFETY: the descriptor is only looked at by fcntl, which reports one that
     // is not open as EBADF.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(raw) };
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     rustix::io::fcntl_getfd(borrowed).ok()?;
     // SAFETY: it is open (just checked), and by sd_listen_fds(3) the parent
     // handed it over for this process to own.
@@ -78,6 +82,47 @@ pub fn c_str(bytes: &[u8]) -> Option<&CStr> {
     let text = bytes.get(..=end)?;
     // SAFETY: the slice ends with its first NUL, found just above.
     Some(unsafe { CStr::from_bytes_with_nul_unchecked(text) })
+}
+
+/// Copies a descriptor to the lowest free number from `least` on, to be closed on exec.
+pub(crate) fn duplicate(fd: BorrowedFd<'_>, least: usize) -> Result<i32, Errno> {
+    // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor and changes no other.
+    let number = unsafe {
+        call(
+            raw::__NR_fcntl,
+            [
+                fd.as_raw_fd() as usize,
+                raw::F_DUPFD_CLOEXEC as usize,
+                least,
+                0,
+                0,
+                0,
+            ],
+        )
+    }?;
+    Ok(number as i32)
+}
+
+/// Makes `number` the same as `from`, to be inherited.
+///
+/// # Safety
+/// Nothing that is used afterwards may rely on what `number` was.
+pub(crate) unsafe fn place(from: i32, number: i32) -> Result<(), Errno> {
+    // SAFETY: as our caller promises.
+    unsafe { call(raw::__NR_dup3, [from as usize, number as usize, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// Has every descriptor from `first` on closed at exec (man 2 close_range).
+pub(crate) fn close_on_exec_from(first: usize) -> Result<(), Errno> {
+    const CLOEXEC: usize = 4;
+    // SAFETY: sets a flag on descriptors; closes none before exec.
+    unsafe {
+        call(
+            raw::__NR_close_range,
+            [first, u32::MAX as usize, CLOEXEC, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, openat, unlinkat};
 use rustix::io::{Errno, read};
 
-use crate::process::{duplicate, place, set_mask};
+use crate::descriptor::{duplicate, place};
+use crate::signal::{SignalSet, set_mask};
 use crate::syscall::call;
 
 /// How many folders one janitor looks after.
@@ -33,7 +34,7 @@ pub fn start(
     if folders.len() > MOST_FOLDERS {
         return Err(Errno::INVAL);
     }
-    let mask = set_mask(u64::MAX)?;
+    let mask = set_mask(SignalSet::ALL)?;
     // All five arguments are 0: a fork without a signal at its end, on a copy of the stack.
     // SAFETY: the child has its own copy of memory, so it cannot harm ours; it
     // runs `sweep` only, which takes no lock that another thread may have held.

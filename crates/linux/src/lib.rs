@@ -14,9 +14,10 @@ extern crate std;
 
 pub mod capability;
 pub mod clock;
+mod clone;
 pub mod descriptor;
 pub mod janitor;
-pub mod mask;
+mod launch;
 pub mod mount;
 pub mod namespace;
 pub mod process;
@@ -24,5 +25,6 @@ pub mod seccomp;
 pub mod signal;
 pub mod step;
 mod syscall;
+mod take;
 
 pub use rustix::io::Errno;

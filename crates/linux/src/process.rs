@@ -6,7 +6,6 @@
 //! it at [`Step::AwaitParent`].
 
 use core::ffi::{CStr, c_void};
-use core::marker::PhantomData;
 use core::ptr;
 
 use linux_raw_sys::general as raw;
@@ -15,53 +14,13 @@ use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use crate::namespace::Namespaces;
-use crate::seccomp::Instruction;
-use crate::step::{Step, StepFailure, run};
+use crate::clone::{Stack, clone3, exit};
+use crate::descriptor::duplicate;
+pub use crate::launch::{Launch, MOST_PASSED, Text};
+use crate::signal::{SignalSet, set_mask};
+use crate::step::StepFailure;
 use crate::syscall::{call, result};
-
-/// A C string's address, to be laid out in a list as execve(2) reads it.
-#[repr(transparent)]
-#[derive(Debug, Clone, Copy)]
-pub struct Text<'a>(*const u8, PhantomData<&'a CStr>);
-
-impl<'a> Text<'a> {
-    /// The end of a list.
-    pub const END: Self = Self(ptr::null(), PhantomData);
-
-    /// The address of `text`.
-    pub const fn new(text: &'a CStr) -> Self {
-        Self(text.as_ptr().cast(), PhantomData)
-    }
-}
-
-/// All that a child needs, made ready before it exists.
-#[derive(Debug)]
-pub struct Launch<'a, P> {
-    /// Namespaces it is born in.
-    pub namespaces: Namespaces,
-    /// What it does, in order; the last one executes.
-    pub steps: &'a [Step<P>],
-    /// Detached trees that steps name by their index.
-    pub trees: &'a [OwnedFd],
-    /// Its standard input, output and error.
-    pub stdio: [BorrowedFd<'a>; 3],
-    /// Handed in as file descriptors 3, 4, …; at most [`MOST_PASSED`].
-    pub passed: &'a [BorrowedFd<'a>],
-    /// Paths to execute, the first that exists.
-    pub programs: &'a [P],
-    /// Arguments; the last is [`Text::END`].
-    pub arguments: &'a [Text<'a>],
-    /// Environment; the last is [`Text::END`].
-    pub environment: &'a [Text<'a>],
-    /// The filter that [`Step::Filter`] installs.
-    pub filter: &'a [Instruction],
-    /// A cgroup v2 folder to be born in.
-    pub cgroup: Option<BorrowedFd<'a>>,
-}
-
-/// How many descriptors can be handed in.
-pub const MOST_PASSED: usize = 64;
+use crate::take::run;
 
 /// A process that was started.
 #[derive(Debug)]
@@ -96,7 +55,7 @@ pub fn start<P: AsRef<CStr>, E>(
     launch: &Launch<'_, P>,
     meanwhile: impl FnOnce(Pid) -> Result<(), E>,
 ) -> Result<Process, StartFailure<E>> {
-    let ended = |list: &[Text<'_>]| list.last().is_some_and(|text| text.0.is_null());
+    let ended = |list: &[Text<'_>]| list.last().is_some_and(|text| text.is_end());
     if !ended(launch.arguments) || !ended(launch.environment) || launch.passed.len() > MOST_PASSED {
         return Err(StartFailure::Launch);
     }
@@ -186,13 +145,6 @@ extern "C" fn child_main<P: AsRef<CStr>>(child: *const c_void) -> ! {
     exit(125)
 }
 
-fn exit(code: usize) -> ! {
-    loop {
-        // SAFETY: ends this process only; nothing of it is used afterwards.
-        let _ = unsafe { call(raw::__NR_exit_group, [code, 0, 0, 0, 0, 0]) };
-    }
-}
-
 /// Gives every signal its default action, and unblocks all. CLONE_CLEAR_SIGHAND
 /// has taken the handlers away; what was ignored (SIGPIPE is, in a Rust
 /// program; SIGHUP under nohup) is still ignored.
@@ -208,67 +160,7 @@ fn restore_signals() {
             )
         };
     }
-    let _ = set_mask(0);
-}
-
-/// Sets the calling thread's mask of blocked signals and gives the former one.
-pub(crate) fn set_mask(mask: u64) -> Result<u64, Errno> {
-    let mut former = 0u64;
-    const SETMASK: usize = 2;
-    // SAFETY: both pointers are to 8 bytes, which is the size that is told.
-    unsafe {
-        call(
-            raw::__NR_rt_sigprocmask,
-            [
-                SETMASK,
-                &raw const mask as usize,
-                &raw mut former as usize,
-                8,
-                0,
-                0,
-            ],
-        )
-    }?;
-    Ok(former)
-}
-
-/// Memory for the child's stack, with an inaccessible page below.
-struct Stack(*mut c_void);
-
-impl Stack {
-    /// Unoptimised code needs more than the 8 KiB that a release build does;
-    /// pages that are not touched cost nothing.
-    const SIZE: usize = 256 << 10;
-    const GUARD: usize = 64 << 10;
-
-    fn new() -> Result<Self, Errno> {
-        // SAFETY: a new private mapping at an address of the kernel's choice.
-        let base = unsafe {
-            call(
-                raw::__NR_mmap,
-                [
-                    0,
-                    Self::SIZE,
-                    (raw::PROT_READ | raw::PROT_WRITE) as usize,
-                    (raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE) as usize,
-                    usize::MAX,
-                    0,
-                ],
-            )
-        }?;
-        let stack = Self(ptr::with_exposed_provenance_mut(base));
-        // SAFETY: the lowest part of the mapping just made, not yet in use.
-        unsafe { call(raw::__NR_mprotect, [base, Self::GUARD, 0, 0, 0, 0]) }?;
-        Ok(stack)
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping; `start` lets it go only when the child is
-        // dead or has executed and so left this memory.
-        let _ = unsafe { call(raw::__NR_munmap, [self.0 as usize, Self::SIZE, 0, 0, 0, 0]) };
-    }
+    let _ = set_mask(SignalSet::EMPTY);
 }
 
 fn spawn<P: AsRef<CStr>>(
@@ -290,7 +182,7 @@ fn spawn<P: AsRef<CStr>>(
         child_tid: 0,
         parent_tid: 0,
         exit_signal: raw::SIGCHLD.into(),
-        stack: stack.0 as u64,
+        stack: stack.base(),
         stack_size: Stack::SIZE as u64,
         tls: 0,
         set_tid: 0,
@@ -299,7 +191,7 @@ fn spawn<P: AsRef<CStr>>(
     };
     // A handler of the parent's must not run on the child's stack, in memory
     // that both use, before CLONE_CLEAR_SIGHAND has its effect.
-    let mask = set_mask(u64::MAX)?;
+    let mask = set_mask(SignalSet::ALL)?;
     // SAFETY: the structure is complete, the stack is unused and big enough, and
     // `child` outlives the child's use of it (see `start`). The child has no
     // thread-local storage of its own, so `child_main` uses none.
@@ -319,121 +211,4 @@ fn spawn<P: AsRef<CStr>>(
         .and_then(Pid::from_raw)
         .ok_or(Errno::SRCH)?;
     Ok(Process { pid, pidfd })
-}
-
-/// clone3(2), whose child calls `entry` on its new stack and never returns.
-unsafe fn clone3(
-    arguments: &raw::clone_args,
-    entry: extern "C" fn(*const c_void) -> !,
-    data: *const c_void,
-) -> isize {
-    let value: isize;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: in the parent this is one system call. In the child rsp is the
-    // top of its stack, 16-byte aligned as a call wants it; r8 and r9 are kept
-    // by the kernel; `entry` does not return.
-    unsafe {
-        core::arch::asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r9",
-            "call r8",
-            "ud2",
-            "2:",
-            inlateout("rax") raw::__NR_clone3 as isize => value,
-            in("rdi") ptr::from_ref(arguments),
-            in("rsi") size_of::<raw::clone_args>(),
-            in("r8") entry,
-            in("r9") data,
-            lateout("rcx") _,
-            lateout("r11") _,
-        );
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: in the parent this is one system call. In the child sp is the top
-    // of its stack, 16-byte aligned; x9 and x10 are kept by the kernel; `entry`
-    // does not return.
-    unsafe {
-        core::arch::asm!(
-            "svc 0",
-            "cbnz x0, 2f",
-            "mov x29, xzr",
-            "mov x30, xzr",
-            "mov x0, x10",
-            "blr x9",
-            "brk #1",
-            "2:",
-            in("x8") raw::__NR_clone3 as usize,
-            inlateout("x0") ptr::from_ref(arguments) as isize => value,
-            in("x1") size_of::<raw::clone_args>(),
-            in("x9") entry,
-            in("x10") data,
-        );
-    }
-    value
-}
-
-/// Replaces the calling process (man 2 execve); returns only on failure.
-pub(crate) fn execute(path: &CStr, arguments: &[Text<'_>], environment: &[Text<'_>]) -> Errno {
-    // SAFETY: `path` is a C string, and `start` has checked that both lists end
-    // with a null pointer; the other pointers come from `&CStr`s that are alive.
-    match unsafe {
-        call(
-            raw::__NR_execve,
-            [
-                path.as_ptr() as usize,
-                arguments.as_ptr() as usize,
-                environment.as_ptr() as usize,
-                0,
-                0,
-                0,
-            ],
-        )
-    } {
-        Ok(_) => Errno::NOEXEC,
-        Err(errno) => errno,
-    }
-}
-
-/// Copies a descriptor to the lowest free number from `least` on, to be closed on exec.
-pub(crate) fn duplicate(fd: BorrowedFd<'_>, least: usize) -> Result<i32, Errno> {
-    // SAFETY: F_DUPFD_CLOEXEC makes a new descriptor and changes no other.
-    let number = unsafe {
-        call(
-            raw::__NR_fcntl,
-            [
-                fd.as_raw_fd() as usize,
-                raw::F_DUPFD_CLOEXEC as usize,
-                least,
-                0,
-                0,
-                0,
-            ],
-        )
-    }?;
-    Ok(number as i32)
-}
-
-/// Makes `number` the same as `from`, to be inherited.
-///
-/// # Safety
-/// Nothing that is used afterwards may rely on what `number` was.
-pub(crate) unsafe fn place(from: i32, number: i32) -> Result<(), Errno> {
-    // SAFETY: as our caller promises.
-    unsafe { call(raw::__NR_dup3, [from as usize, number as usize, 0, 0, 0, 0]) }.map(drop)
-}
-
-/// Has every descriptor from `first` on closed at exec (man 2 close_range).
-pub(crate) fn close_on_exec_from(first: usize) -> Result<(), Errno> {
-    const CLOEXEC: usize = 4;
-    // SAFETY: sets a flag on descriptors; closes none before exec.
-    unsafe {
-        call(
-            raw::__NR_close_range,
-            [first, u32::MAX as usize, CLOEXEC, 0, 0, 0],
-        )
-    }
-    .map(drop)
 }

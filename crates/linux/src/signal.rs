@@ -1,12 +1,19 @@
 //! Signals as file descriptors: blocked in the process, read from a signalfd
-//! (signalfd(2)), so that no handler ever runs and PID 1 misses none.
+//! (signalfd(2)), so that no handler ever runs and PID 1 misses none. What a
+//! signal then means is left to the caller.
 //!
 //! rustix leaves masks and signalfd out of its safe interface, since a libc may
 //! claim signals for itself; the system calls are made here.
 
+use core::marker::PhantomData;
 use core::mem::size_of;
-use rustix::fd::{FromRawFd, OwnedFd};
+
+use linux_raw_sys::general as raw;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::Signal;
+
+use crate::syscall::call4;
 
 /// Interrupt from the terminal (Ctrl-C).
 pub const SIGINT: u32 = 2;
@@ -25,6 +32,27 @@ pub struct SignalSet(u64);
 impl SignalSet {
     /// No signal.
     pub const EMPTY: Self = Self(0);
+
+    /// Every signal.
+    pub const ALL: Self = Self(u64::MAX);
+
+    /// The set of the listed signals.
+    pub fn of(signals: &[Signal]) -> Self {
+        signals.iter().fold(Self::EMPTY, |set, signal| {
+            set.with(signal.as_raw().cast_unsigned())
+        })
+    }
+
+    /// The set as /proc/PID/status prints it, in hexadecimal (man 5 proc_pid_status).
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Whether the signal is in the set.
+    pub fn contains(self, signal: Signal) -> bool {
+        let one = Self::of(&[signal]);
+        self.0 & one.0 != 0
+    }
 
     /// The set with one signal more; numbers outside 1 to 64 add nothing.
     #[must_use]
@@ -59,16 +87,18 @@ fn change_mask(how: usize, set: SignalSet) -> Result<SignalSet, Errno> {
     // SAFETY: rt_sigprocmask reads 8 bytes at its second argument and writes 8
     // at its third; both are live u64s, and the fourth argument states that
     // size. Changing the mask touches no memory of this program.
-    let result = unsafe {
+    unsafe {
         call4(
-            number::RT_SIGPROCMASK,
-            how,
-            &raw const set.0 as usize,
-            &raw mut before as usize,
-            size_of::<u64>(),
+            raw::__NR_rt_sigprocmask,
+            [
+                how,
+                &raw const set.0 as usize,
+                &raw mut before as usize,
+                size_of::<u64>(),
+            ],
         )
-    };
-    check(result).map(|_| SignalSet(before))
+    }
+    .map(|_| SignalSet(before))
 }
 
 /// Opens a descriptor that reads these signals, which must be blocked
@@ -81,16 +111,17 @@ pub fn signalfd(set: SignalSet) -> Result<OwnedFd, Errno> {
     const FLAGS: usize = 0o4000 | 0o2_000_000;
     // SAFETY: signalfd4 reads 8 bytes at its second argument, a live u64 whose
     // size the third states; -1 asks for a new descriptor.
-    let result = unsafe {
+    let descriptor = unsafe {
         call4(
-            number::SIGNALFD4,
-            usize::MAX,
-            &raw const set.0 as usize,
-            size_of::<u64>(),
-            FLAGS,
+            raw::__NR_signalfd4,
+            [
+                usize::MAX,
+                &raw const set.0 as usize,
+                size_of::<u64>(),
+                FLAGS,
+            ],
         )
-    };
-    let descriptor = check(result)?;
+    }?;
     // SAFETY: the kernel has just opened this descriptor for us alone, and
     // descriptors fit in 31 bits.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
@@ -103,7 +134,7 @@ pub fn signalfd(set: SignalSet) -> Result<OwnedFd, Errno> {
 /// `EINTR` and what else read(2) gives.
 pub fn read(descriptor: &OwnedFd) -> Result<Option<u32>, Errno> {
     // struct signalfd_siginfo is 128 bytes and begins with the number.
-    let mut info = [0_u8; 128];
+    let mut info = [0_u8; RECORD_BYTES];
     match rustix::io::read(descriptor, &mut info) {
         Ok(_) => Ok(info.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))),
         Err(Errno::AGAIN) => Ok(None),
@@ -111,63 +142,113 @@ pub fn read(descriptor: &OwnedFd) -> Result<Option<u32>, Errno> {
     }
 }
 
-fn check(result: isize) -> Result<usize, Errno> {
-    // -4095 to -1 are errors, all else is a result (syscall(2)).
-    usize::try_from(result).map_err(|_| Errno::from_raw_os_error(result.unsigned_abs() as i32))
+/// `sizeof(struct signalfd_siginfo)` (linux/signalfd.h).
+const RECORD_BYTES: usize = 128;
+
+/// `si_code` of a signal that the kernel itself raised, such as by Ctrl-C on a
+/// terminal (asm-generic/siginfo.h).
+const SI_KERNEL: i32 = 0x80;
+
+/// A signal that was taken from the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Which one.
+    pub signal: Signal,
+    /// The kernel raised it, as it does for Ctrl-C, a hang-up or a change of
+    /// size of the terminal, and so gave it to the whole process group.
+    pub by_kernel: bool,
 }
 
-#[cfg(target_arch = "x86_64")]
-mod number {
-    pub(super) const RT_SIGPROCMASK: usize = 14;
-    pub(super) const SIGNALFD4: usize = 289;
-}
-
-#[cfg(target_arch = "aarch64")]
-mod number {
-    pub(super) const SIGNALFD4: usize = 74;
-    pub(super) const RT_SIGPROCMASK: usize = 135;
-}
-
-/// One system call of four arguments.
+/// Signals of the calling thread that are blocked as long as this value lives
+/// and can be read from it meanwhile.
 ///
-/// # Safety
-/// As the call of this number requires.
-#[cfg(target_arch = "x86_64")]
-pub(crate) unsafe fn call4(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
-    let result;
-    // SAFETY: the syscall instruction clobbers rcx, r11 and rax only, which is
-    // declared; the memory it may touch is the caller's promise.
-    unsafe {
-        core::arch::asm!(
-            "syscall",
-            inlateout("rax") number as isize => result,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
-            lateout("rcx") _, lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result
+/// The mask belongs to the thread: the value is neither `Send` nor `Sync`, and
+/// no other thread should run that would take the signals instead.
+#[derive(Debug)]
+pub struct BlockedSignals {
+    file: OwnedFd,
+    before: SignalSet,
+    thread_bound: PhantomData<*const ()>,
 }
 
-/// One system call of four arguments.
-///
-/// # Safety
-/// As the call of this number requires.
-#[cfg(target_arch = "aarch64")]
-pub(crate) unsafe fn call4(number: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
-    let result;
-    // SAFETY: svc 0 changes x0 only, which is declared; the memory it may touch
-    // is the caller's promise.
-    unsafe {
-        core::arch::asm!(
-            "svc 0",
-            in("x8") number,
-            inlateout("x0") a as isize => result,
-            in("x1") b, in("x2") c, in("x3") d,
-            options(nostack),
-        );
+impl BlockedSignals {
+    /// Blocks `set` in addition to what is blocked already.
+    ///
+    /// # Errors
+    /// EMFILE or ENFILE where no file descriptor is left; the mask is then as it was.
+    pub fn new(set: SignalSet) -> Result<Self, Errno> {
+        let before = block(set)?;
+        match signalfd(set) {
+            Ok(file) => Ok(Self {
+                file,
+                before,
+                thread_bound: PhantomData,
+            }),
+            Err(errno) => {
+                set_mask(before)?;
+                Err(errno)
+            }
+        }
     }
-    result
+
+    /// The mask from before, which a child has to be given back before it executes a program.
+    pub fn before(&self) -> SignalSet {
+        self.before
+    }
+
+    /// Takes the next signal, if one waits.
+    ///
+    /// # Errors
+    /// As read(2) says, other than EAGAIN.
+    pub fn take(&self) -> Result<Option<Taken>, Errno> {
+        loop {
+            let mut record = [0u8; RECORD_BYTES];
+            match rustix::io::read(&self.file, &mut record) {
+                Ok(RECORD_BYTES) => {
+                    // ssi_signo is the first word, ssi_code the third.
+                    let word = |at: usize| {
+                        i32::from_ne_bytes([
+                            record[at],
+                            record[at + 1],
+                            record[at + 2],
+                            record[at + 3],
+                        ])
+                    };
+                    let Some(signal) = Signal::from_named_raw(word(0)) else {
+                        continue;
+                    };
+                    return Ok(Some(Taken {
+                        signal,
+                        by_kernel: word(8) == SI_KERNEL,
+                    }));
+                }
+                Ok(_) | Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+impl AsFd for BlockedSignals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl AsRawFd for BlockedSignals {
+    fn as_raw_fd(&self) -> i32 {
+        self.file.as_raw_fd()
+    }
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        // Signals that still wait would act now and end the process while it
+        // is busy cleaning up; they were meant for the one that has ended.
+        while let Ok(Some(_)) = self.take() {}
+        let _ = set_mask(self.before);
+    }
 }
 
 #[cfg(test)]
@@ -194,5 +275,52 @@ mod tests {
     fn sets_hold_the_kernels_bits() {
         let set = SignalSet::EMPTY.with(1).with(64).with(0).with(65);
         assert_eq!(set, SignalSet(1 | 1 << 63));
+    }
+
+    fn raise(signal: Signal) {
+        let done = std::process::Command::new("kill")
+            .arg(std::format!("-{}", signal.as_raw()))
+            .arg(std::format!("{}", std::process::id()))
+            .status();
+        assert!(done.is_ok_and(|status| status.success()));
+    }
+
+    #[test]
+    fn a_blocked_signal_is_read_and_the_mask_comes_back() {
+        // SIGURG is ignored by default, so that a thread of the test harness
+        // that gets it first does no harm: tell the thread's own mask only.
+        let before = set_mask(SignalSet::EMPTY).unwrap();
+        {
+            let blocked = BlockedSignals::new(SignalSet::of(&[Signal::WINCH])).unwrap();
+            assert!(!blocked.before().contains(Signal::WINCH));
+            assert_eq!(blocked.take().unwrap(), None);
+            let now = block(SignalSet::EMPTY).unwrap();
+            assert!(now.contains(Signal::WINCH));
+            assert!(!now.contains(Signal::TERM));
+        }
+        let after = set_mask(before).unwrap();
+        assert!(!after.contains(Signal::WINCH));
+    }
+
+    #[test]
+    fn a_signal_from_a_process_is_not_by_the_kernel() {
+        let id = rustix::thread::gettid();
+        let blocked = BlockedSignals::new(SignalSet::of(&[Signal::CONT])).unwrap();
+        // SIGCONT goes to any thread that has it unblocked; the harness's
+        // other threads may take it, so it is raised until this one has it.
+        for _ in 0..200 {
+            raise(Signal::CONT);
+            if let Some(taken) = blocked.take().unwrap() {
+                assert_eq!(
+                    taken,
+                    Taken {
+                        signal: Signal::CONT,
+                        by_kernel: false
+                    }
+                );
+                return;
+            }
+        }
+        std::eprintln!("skipped: another thread than {id:?} took the signal each time");
     }
 }

@@ -15,7 +15,7 @@ use ounce_linux::step::{Step, StepFailure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::CWD;
 use rustix::process::{
-    DumpableBehavior, Signal, WaitId, WaitIdOptions, pidfd_send_signal, set_dumpable_behavior,
+    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, set_dumpable_behavior,
     waitid,
 };
 
@@ -278,6 +278,11 @@ impl Container {
     /// Its first process, as the host numbers it.
     pub fn pid(&self) -> i32 {
         self.process.pid.as_raw_nonzero().get()
+    }
+
+    /// The same number, typed.
+    pub fn id(&self) -> Pid {
+        self.process.pid
     }
 
     /// Readable when it has ended.

@@ -16,13 +16,14 @@ mod relay;
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use ounce_linux::mask::{SignalSet, set_mask};
+use ounce_linux::signal::{SignalSet, set_mask};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -360,11 +361,10 @@ fn prepare(control: &OwnedFd) -> Result<Option<Relay>, (Step, Errno)> {
     let Some(told) = listen_to(control).map_err(at(Step::Receive))? else {
         return Ok(None);
     };
-    let before = network();
-    let user_entered = enter(told.container.as_fd()).map_err(at(Step::Enter))?;
-    if before.is_some() && before == network() {
+    if shares_network(told.container.as_fd()) == Some(true) {
         return Err((Step::OwnNetwork, Errno::EXIST));
     }
+    let user_entered = enter(told.container.as_fd()).map_err(at(Step::Enter))?;
     give_up_privileges(user_entered).map_err(at(Step::Drop))?;
     let lifeline = (told.lifetime == Lifetime::Starter)
         .then(|| rustix::io::fcntl_dupfd_cloexec(control, 3))
@@ -432,10 +432,20 @@ fn listen_to(control: &OwnedFd) -> Result<Option<Told>, Errno> {
     }))
 }
 
-/// What tells one network namespace from another.
-fn network() -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    Some(std::fs::metadata("/proc/self/ns/net").ok()?.ino())
+/// Whether the container's network is ours, where /proc tells. Connections to
+/// it would come back to our own listener.
+fn shares_network(container: BorrowedFd<'_>) -> Option<bool> {
+    let number = container.as_raw_fd();
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()?;
+    let pid: u32 = info
+        .lines()
+        .find_map(|line| line.strip_prefix("Pid:"))?
+        .trim()
+        .parse()
+        .ok()?;
+    let inside = std::fs::metadata(format!("/proc/{pid}/ns/net")).ok()?;
+    let ours = std::fs::metadata("/proc/thread-self/ns/net").ok()?;
+    Some(inside.ino() == ours.ino())
 }
 
 /// Enters the container's network namespace, and its user namespace where that

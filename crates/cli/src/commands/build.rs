@@ -1,9 +1,11 @@
 //! `ounce build`: source, a ready program or a folder of web files to an image.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use ounce_build::settings::{Certificates, ImageSettings, Measure, RustSettings, Settings, Zones};
-use ounce_build::{Built, BuiltImage, By, Event, Recipe, Request, Toolchain};
+use ounce_build::{
+    Built, BuiltImage, By, Event, PlanError, Recipe, Request, TargetError, Toolchain,
+};
 use ounce_oci::layer::Compression;
 use ounce_oci::{ByteSize, Place, Platform, Store};
 use serde::Serialize;
@@ -17,7 +19,7 @@ use crate::render::table::{Align, Table};
 /// Builds it, or shows the recipe; exit code 1 if it is over its budget.
 pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCode, Failure> {
     let request = request(&arguments.options, &arguments.platform)?;
-    let recipe = ounce_build::plan(&request)?;
+    let recipe = plan(context.output, &request)?;
     if arguments.dry_run {
         context.output.document(&Planned {
             schema: "ounce.recipe/1",
@@ -122,8 +124,47 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
             ..ImageSettings::default()
         },
         files: options.content.file.clone(),
+        site: given(options.site),
         ..Settings::default()
     }
+}
+
+/// Plans, after adding the Rust target that is missing, if rustup is there
+/// and the network may be used.
+///
+/// # Errors
+/// As [`ounce_build::plan`].
+pub(crate) fn plan(output: Output, request: &Request) -> Result<Recipe, Failure> {
+    let error = match ounce_build::plan(request) {
+        Ok(recipe) => return Ok(recipe),
+        Err(error) => error,
+    };
+    let missing = match &error {
+        PlanError::Target(TargetError::NotInstalled { looked_for, .. }) => looked_for.first(),
+        PlanError::Target(TargetError::Asked(triple)) => Some(triple),
+        _ => None,
+    };
+    match missing {
+        Some(triple) if !request.offline && add_target(output, triple, request) => {
+            Ok(ounce_build::plan(request)?)
+        }
+        _ => Err(error.into()),
+    }
+}
+
+/// Whether rustup has added the target; what it says goes to stderr.
+fn add_target(output: Output, triple: &str, request: &Request) -> bool {
+    output.note(&format!(
+        "adding a Rust target that is missing: rustup target add {triple}"
+    ));
+    let added = Command::new("rustup")
+        .args(["target", "add", triple])
+        .env_clear()
+        .envs(&request.toolchain.environment)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    added.is_ok_and(|status| status.success())
 }
 
 /// Does what the recipe says, telling progress on stderr.

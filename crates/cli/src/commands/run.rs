@@ -12,11 +12,11 @@ use ounce_run::host::Host;
 use ounce_run::image::Overrides;
 use ounce_run::publish::Publish;
 use ounce_run::spec::{Limits, Network, Spec, Tmpfs, User, Volume};
-use ounce_run::terminal::Session;
 
 use super::Context;
 use crate::arguments::{NetworkChoice, RunArguments};
 use crate::failure::{Failure, Kind};
+use crate::session::Session;
 use crate::start::{self, Prepared};
 
 /// Runs it and passes its exit code on. What keeps it from being started is
@@ -59,7 +59,7 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
         None => [no_input.as_fd(), stdout.as_fd(), stderr.as_fd()],
     };
     let mut started = prepared.start(stdio)?;
-    let exit = session.follow(&mut started.container, &mut |_| None)?;
+    let exit = session.follow(&mut started.container, context.output)?;
     Ok(ExitCode::from(exit.code()))
 }
 

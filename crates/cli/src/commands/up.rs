@@ -11,7 +11,6 @@ use ounce_oci::{ByteSize, Platform};
 use ounce_run::image::Overrides;
 use ounce_run::lifecycle::Memory;
 use ounce_run::publish::{Publish, PublishError};
-use ounce_run::terminal::Session;
 use ounce_run::{Exit, syscalls};
 use ounce_weigh::Weight;
 use ounce_weigh::bases::{self, Beside};
@@ -22,6 +21,7 @@ use crate::arguments::{SocketChoice, UpArguments};
 use crate::failure::{Failure, Kind};
 use crate::first_answer::{Answer, NoAnswer, first_answer};
 use crate::render::table::{Align, Table};
+use crate::session::Session;
 use crate::start::{self, Prepared, Started};
 
 /// How long a program may take to end after SIGTERM.
@@ -32,7 +32,7 @@ const USUAL_PORT: u16 = 8080;
 /// Does it all.
 pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode, Failure> {
     let request = build::request(&arguments.options, &[])?;
-    let recipe = ounce_build::plan(&request)?;
+    let recipe = build::plan(context.output, &request)?;
     let store = context.store()?;
     let built = build::make(context.output, &recipe, &store)?;
     build::over_budget(&built, &store)?;
@@ -102,7 +102,7 @@ pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode,
         "{} is up at {}; Ctrl-C stops it",
         figures.name, figures.url
     ));
-    let exit = session.follow(&mut started.container, &mut |_| None)?;
+    let exit = session.follow(&mut started.container, context.output)?;
     Ok(match exit {
         // Stopped as it was asked to.
         Exit::Signal(2 | 15) => ExitCode::SUCCESS,
@@ -211,6 +211,7 @@ fn text(
     ]);
     let mut row =
         |name: &str, value: String, note: &str| own.row([name.to_owned(), value, note.to_owned()]);
+    row("answers at", String::new(), &figures.url);
     row(
         "image, as pulled",
         weight.pulled_bytes.to_string(),

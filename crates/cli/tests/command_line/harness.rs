@@ -6,22 +6,22 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A fresh place to run ounce in.
-pub struct Workbench {
+pub(crate) struct Workbench {
     folder: TempDir,
 }
 
 impl Workbench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
@@ -29,14 +29,14 @@ impl Workbench {
     }
 
     /// An executable file.
-    pub fn program(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn program(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
         let path = self.file(name, bytes);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
 
-    pub fn ounce(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn ounce(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ounce"));
         command
             .args(arguments)
@@ -48,17 +48,17 @@ impl Workbench {
         command
     }
 
-    pub fn output(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
         self.ounce(arguments).output().unwrap()
     }
 
     /// Status, stdout and stderr, with what differs from run to run named.
-    pub fn picture(&self, arguments: &[&str]) -> String {
+    pub(crate) fn picture(&self, arguments: &[&str]) -> String {
         picture(&self.output(arguments), self.folder.path())
     }
 
     /// Runs what has to succeed and gives its stdout.
-    pub fn succeed(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
         assert!(
             output.status.success(),

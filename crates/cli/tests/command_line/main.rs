@@ -1,4 +1,5 @@
 //! The command line as a user sees it: status, stdout and stderr as one picture.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;
 mod images;

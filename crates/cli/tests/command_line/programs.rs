@@ -6,7 +6,7 @@ const HEADERS: usize = 64 + 56;
 const BASE: u64 = 0x40_0000;
 
 /// A program that prints `text` and exits with `code`.
-pub fn prints(text: &str, code: u8) -> Vec<u8> {
+pub(crate) fn prints(text: &str, code: u8) -> Vec<u8> {
     let body = |address: u64| machine_code(address, text.len(), code);
     let size = body(0).len();
     let mut bytes = body(BASE + (HEADERS + size) as u64);

@@ -27,17 +27,42 @@ fn help_names_every_command_and_the_exit_codes() {
 
 #[test]
 fn misspelt_command_is_answered_with_the_nearest_one() {
-    insta::assert_snapshot!(Workbench::new().picture(&["imagse"]), @"");
+    insta::assert_snapshot!(Workbench::new().picture(&["imagse"]), @r#"
+    status: 2
+    -- stdout
+    -- stderr
+    error: unrecognized subcommand 'imagse'
+
+      tip: a similar subcommand exists: 'images'
+
+    Usage: ounce [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    "#);
 }
 
 #[test]
 fn name_that_is_no_reference_says_which_rule_it_breaks() {
-    insta::assert_snapshot!(Workbench::new().picture(&["tag", "UPPER", "x"]), @"");
+    insta::assert_snapshot!(Workbench::new().picture(&["tag", "UPPER", "x"]), @r#"
+    status: 2
+    -- stdout
+    -- stderr
+    error: invalid value 'UPPER' for '<FROM>': "UPPER" is not an image name: a name has no upper-case letters
+
+    For more information, try '--help'.
+    "#);
 }
 
 #[test]
 fn unknown_transport_of_a_place_is_refused_with_those_there_are() {
-    insta::assert_snapshot!(Workbench::new().picture(&["inspect", "zip:/x"]), @"");
+    insta::assert_snapshot!(Workbench::new().picture(&["inspect", "zip:/x"]), @r#"
+    status: 2
+    -- stdout
+    -- stderr
+    error: invalid value 'zip:/x' for '<IMAGE>': "zip:/x" is not an image name: the host's port is not a number up to 65535
+
+    For more information, try '--help'.
+    "#);
 }
 
 #[test]

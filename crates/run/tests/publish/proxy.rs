@@ -18,7 +18,8 @@ const LONG: u64 = 100 << 20;
 
 /// The server that the tests talk to; the first byte says what it does.
 pub(crate) fn server(address: &str, delay_ms: u64) {
-    println!("\nUP");
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).unwrap();
+    println!("UP");
     thread::sleep(Duration::from_millis(delay_ms));
     let listener = TcpListener::bind(address).unwrap();
     for stream in listener.incoming() {
@@ -74,7 +75,7 @@ fn root() -> bool {
 }
 
 fn in_namespaces(user: bool, address: &str, delay_ms: u64) -> Child {
-    let role = role_command(&format!("server:{}:{delay_ms}", address.replace(':', "_")));
+    let role = role_command(&format!("server;{address};{delay_ms}"));
     let mut command = Command::new("unshare");
     command.arg("--net");
     if user || !root() {
@@ -89,6 +90,7 @@ fn in_namespaces(user: bool, address: &str, delay_ms: u64) -> Child {
             role.get_envs()
                 .filter_map(|(key, value)| Some((key, value?))),
         )
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -155,25 +157,21 @@ impl Drop for Container {
     }
 }
 
-#[test]
-fn a_server_in_its_own_network_answers() {
+pub(crate) fn a_server_in_its_own_network_answers() {
     start(false, "127.0.0.1:8080", 0).echoes();
 }
 
-#[test]
-fn a_server_in_its_own_user_namespace_answers() {
+pub(crate) fn a_server_in_its_own_user_namespace_answers() {
     start(true, "0.0.0.0:8080", 0).echoes();
 }
 
-#[test]
-fn a_server_that_listens_on_ipv6_only_answers() {
+pub(crate) fn a_server_that_listens_on_ipv6_only_answers() {
     let container = start(true, "[::1]:8080", 0);
     container.echoes();
     container.echoes();
 }
 
-#[test]
-fn a_server_that_starts_late_answers() {
+pub(crate) fn a_server_that_starts_late_answers() {
     let container = start(true, "127.0.0.1:8080", 700);
     let began = Instant::now();
     container.echoes();
@@ -183,8 +181,7 @@ fn a_server_that_starts_late_answers() {
     );
 }
 
-#[test]
-fn the_end_of_the_request_arrives_and_the_answer_comes_back() {
+pub(crate) fn the_end_of_the_request_arrives_and_the_answer_comes_back() {
     let container = start(true, "127.0.0.1:8080", 0);
     let mut stream = container.connect(b'C');
     stream.write_all(&[7; 100_000]).unwrap();
@@ -194,8 +191,7 @@ fn the_end_of_the_request_arrives_and_the_answer_comes_back() {
     assert_eq!(answer, "100000");
 }
 
-#[test]
-fn long_transfers_arrive_whole_both_ways() {
+pub(crate) fn long_transfers_arrive_whole_both_ways() {
     let container = start(true, "127.0.0.1:8080", 0);
     let mut down = container.connect(b'L');
     let count = std::io::copy(&mut down, &mut std::io::sink()).unwrap();
@@ -212,8 +208,7 @@ fn long_transfers_arrive_whole_both_ways() {
     assert_eq!(answer, LONG.to_string());
 }
 
-#[test]
-fn what_comes_back_is_what_was_sent() {
+pub(crate) fn what_comes_back_is_what_was_sent() {
     let container = start(true, "127.0.0.1:8080", 0);
     let mut stream = container.connect(b'E');
     let sent: Vec<u8> = (0..8_000_000u32).map(|n| (n ^ n >> 8) as u8).collect();
@@ -231,8 +226,7 @@ fn what_comes_back_is_what_was_sent() {
     assert!(got == sent);
 }
 
-#[test]
-fn a_reset_is_not_taken_for_an_end() {
+pub(crate) fn a_reset_is_not_taken_for_an_end() {
     let container = start(true, "127.0.0.1:8080", 0);
     let mut stream = container.connect(b'R');
     let mut got = Vec::new();
@@ -242,8 +236,7 @@ fn a_reset_is_not_taken_for_an_end() {
     container.echoes();
 }
 
-#[test]
-fn a_client_that_goes_away_leaves_nothing() {
+pub(crate) fn a_client_that_goes_away_leaves_nothing() {
     let container = start(true, "127.0.0.1:8080", 0);
     let pid = container.proxy.as_ref().unwrap().pid();
     let files = || std::fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count);
@@ -266,8 +259,7 @@ fn a_client_that_goes_away_leaves_nothing() {
     assert!(files().unwrap() <= 10, "{} left open", files().unwrap());
 }
 
-#[test]
-fn more_connections_than_are_served_at_a_time_wait() {
+pub(crate) fn more_connections_than_are_served_at_a_time_wait() {
     let container = start(true, "127.0.0.1:8080", 0);
     // Each side needs one here, and the proxy and the server run elsewhere.
     let many: Vec<TcpStream> = (0..1024).map(|_| container.connect(b'E')).collect();
@@ -286,8 +278,7 @@ fn more_connections_than_are_served_at_a_time_wait() {
     assert_eq!(&answer, b"x");
 }
 
-#[test]
-fn a_flood_of_connections_is_answered_each() {
+pub(crate) fn a_flood_of_connections_is_answered_each() {
     let container = start(true, "127.0.0.1:8080", 0);
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -296,8 +287,7 @@ fn a_flood_of_connections_is_answered_each() {
     });
 }
 
-#[test]
-fn the_end_of_the_container_ends_connections_and_proxy() {
+pub(crate) fn the_end_of_the_container_ends_connections_and_proxy() {
     let mut container = start(true, "127.0.0.1:8080", 0);
     let mut idle = container.connect(b'E');
     let mut dying = container.connect(b'X');
@@ -320,8 +310,7 @@ fn the_end_of_the_container_ends_connections_and_proxy() {
     assert!(TcpStream::connect(container.address).is_err());
 }
 
-#[test]
-fn the_end_of_the_starter_ends_the_proxy() {
+pub(crate) fn the_end_of_the_starter_ends_the_proxy() {
     let mut container = start(true, "127.0.0.1:8080", 0);
     container.echoes();
     let proxy = container.proxy.take().unwrap();
@@ -329,8 +318,7 @@ fn the_end_of_the_starter_ends_the_proxy() {
     assert!(proxy.finish().unwrap().success());
 }
 
-#[test]
-fn a_program_that_never_listens_refuses_after_a_while() {
+pub(crate) fn a_program_that_never_listens_refuses_after_a_while() {
     let container = start(true, "127.0.0.1:8081", 0);
     let mut stream = container.connect(b'E');
     let began = Instant::now();
@@ -338,8 +326,7 @@ fn a_program_that_never_listens_refuses_after_a_while() {
     assert!(began.elapsed() > Duration::from_secs(4));
 }
 
-#[test]
-fn the_proxy_has_no_privileges_left() {
+pub(crate) fn the_proxy_has_no_privileges_left() {
     let container = start(false, "127.0.0.1:8080", 0);
     let pid = container.proxy.as_ref().unwrap().pid();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -362,8 +349,7 @@ fn the_proxy_has_no_privileges_left() {
     }
 }
 
-#[test]
-fn a_container_on_the_hosts_network_is_refused() {
+pub(crate) fn a_container_on_the_hosts_network_is_refused() {
     let bound = publish::bind(&format!(":{PORT}").parse::<Publish>().unwrap()).unwrap();
     let mut child = Command::new("unshare");
     if !root() {
@@ -394,8 +380,7 @@ fn a_container_on_the_hosts_network_is_refused() {
     );
 }
 
-#[test]
-fn a_proxy_that_dies_at_once_is_told() {
+pub(crate) fn a_proxy_that_dies_at_once_is_told() {
     let bound = publish::bind(&format!(":{PORT}").parse::<Publish>().unwrap()).unwrap();
     let me = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).unwrap();
     let mut proxy = Proxy::start(Command::new("false")).unwrap();
@@ -411,8 +396,7 @@ fn a_proxy_that_dies_at_once_is_told() {
     assert!(matches!(error, ProxyError::Start(_)), "{error:?}");
 }
 
-#[test]
-fn all_of_it_holds_without_root() {
+pub(crate) fn all_of_it_holds_without_root() {
     if !root() {
         return;
     }
@@ -428,7 +412,7 @@ fn all_of_it_holds_without_root() {
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(&copy)
-        .args(["proxy::", "--test-threads=4"])
+        .arg("proxy::")
         .output()
         .unwrap();
     assert!(
@@ -436,5 +420,51 @@ fn all_of_it_holds_without_root() {
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Prints medians of connect, one byte there and back, and 100 MB, direct and by the proxy.
+pub(crate) fn measure() {
+    let direct = TcpListener::bind("127.0.0.1:0").unwrap();
+    let direct_address = direct.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in direct.incoming() {
+            thread::spawn(|| answer(stream.unwrap()));
+        }
+    });
+    let container = start(true, "127.0.0.1:8080", 0);
+    container.echoes();
+    let exchange = |address: SocketAddr| {
+        let began = Instant::now();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"Ex").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        began.elapsed()
+    };
+    let (mut plain, mut proxied) = (Vec::new(), Vec::new());
+    for _ in 0..2000 {
+        plain.push(exchange(direct_address));
+        proxied.push(exchange(container.address));
+    }
+    plain.sort_unstable();
+    proxied.sort_unstable();
+    println!(
+        "exchange: direct {:?}, proxy {:?}",
+        plain[1000], proxied[1000]
+    );
+    for (name, address) in [("direct", direct_address), ("proxy", container.address)] {
+        let began = Instant::now();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"L").unwrap();
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+        println!("100 MB {name}: {:?}", began.elapsed());
+    }
+    let file = std::env::current_exe().unwrap();
+    let began = Instant::now();
+    let found = publish::takes_listen_fds(None, &file).unwrap();
+    println!(
+        "LISTEN_FDS in {} bytes: {found}, {:?}",
+        file.metadata().unwrap().len(),
+        began.elapsed()
     );
 }

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ounce_run::Exit;
+use ounce_run::terminal::{Pty, Signals, supervise};
 use rustix::process::Signal;
 
 use crate::program::{begin, folder, in_folder, probe, read, rootfs, run, spec, words};
@@ -202,4 +204,35 @@ fn killing_ounce_leaves_neither_process_nor_group() {
             sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// In a process of its own: a container on a terminal of its own.
+pub(crate) fn terminal() {
+    let signals = Signals::block().unwrap();
+    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    let (mut pty, tty) = Pty::open(stdin.as_fd(), stdout.as_fd()).unwrap();
+    let mut spec = spec(&["terminal"]);
+    spec.terminal = true;
+    let mut container = ounce_run::start_with(&spec, [tty.slave.as_fd(); 3]).unwrap();
+    drop(tty);
+    let pty = Some(&mut pty);
+    supervise(
+        container.id(),
+        container.pidfd(),
+        &signals,
+        pty,
+        &mut [],
+        &mut |_| (),
+    )
+    .unwrap();
+    let exit = container.wait().unwrap();
+    println!("\nCODE {}", exit.code());
+}
+
+#[test]
+fn a_terminal_is_the_programs_own_and_its_last_words_come_through() {
+    let output = role("terminal").stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("terminal: 1 1 1, controlling\r\n"), "{text}");
+    assert!(text.contains("CODE 0"), "{text}");
 }

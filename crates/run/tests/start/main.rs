@@ -19,6 +19,7 @@ fn role() {
     match std::env::var("OUNCE_ROLE").unwrap_or_default().as_str() {
         "cycles" => lifecycle::cycles(),
         "keeper" => lifecycle::keeper(),
+        "terminal" => lifecycle::terminal(),
         other => panic!("no such role: {other}"),
     }
 }

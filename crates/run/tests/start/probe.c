@@ -121,6 +121,10 @@ int main(int argc, char **argv) {
         tell("connect", connect(client, (void *)&address, sizeof address));
         return 0;
     }
+    if (!strcmp(what, "terminal")) {
+        printf("terminal: %d %d %d, %s\n", isatty(0), isatty(1), isatty(2), open("/dev/tty", O_RDWR) < 0 ? "none" : "controlling");
+        return 0;
+    }
     if (!strcmp(what, "write")) {
         int file = open(argv[2], O_CREAT | O_WRONLY, 0644);
         tell(argv[2], file < 0 ? -1 : write(file, "x", 1));

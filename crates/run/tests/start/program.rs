@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use ounce_linux::Errno;
 use ounce_run::spec::Root;
 use ounce_run::{Container, Exit, Spec, StartError, start_with};
 
-/// A folder that every user can reach, removed with the process that made it.
+/// A folder that every user can reach; one for each run of this binary.
 pub(crate) fn folder() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     FOLDER
@@ -83,8 +84,14 @@ pub(crate) struct Ran {
 pub(crate) fn begin(spec: &Spec) -> Result<(Container, File), StartError> {
     let output = tempfile::tempfile().unwrap();
     let null = File::open("/dev/null").unwrap();
-    let container = start_with(spec, [null.as_fd(), output.as_fd(), output.as_fd()])?;
-    Ok((container, output))
+    loop {
+        match start_with(spec, [null.as_fd(), output.as_fd(), output.as_fd()]) {
+            // Another test's child, between clone and exec, still has a copy of
+            // the descriptor that this test wrote the program through.
+            Err(StartError::Execute { source, .. }) if source == Errno::TXTBSY => {}
+            other => return other.map(|container| (container, output)),
+        }
+    }
 }
 
 pub(crate) fn read(mut output: &File) -> String {

@@ -79,7 +79,7 @@ impl Starter for Ounce {
         let mut command = self.command("start");
         command.args(["run", task.name()]);
         if task == Task::Http {
-            command.args(["-p", &format!("127.0.0.1:{port}")]);
+            command.args(["-p", &port.to_string()]);
         }
         command
     }

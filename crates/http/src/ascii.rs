@@ -1,0 +1,207 @@
+//! ASCII as HTTP uses it: classes of characters, words that are equal but for
+//! case, texts of many lines, and decimal numbers. The standard library's own
+//! are made for long strings; these are made for short ones and are small.
+
+/// RFC 9110 section 5.6.2, `token`.
+pub(crate) const TOKEN: u8 = 1;
+/// Visible ASCII but for what no browser sends raw and RFC 3986 leaves out: the
+/// fragment mark, quotes and angle brackets. `|`, `^`, `{` and the like are out
+/// by the letter, but are sent in queries (WHATWG URL, query percent-encode set).
+pub(crate) const TARGET: u8 = 2;
+/// RFC 9110 section 5.5, `field-value`: text, tabs and bytes past ASCII.
+pub(crate) const VALUE: u8 = 4;
+/// RFC 3986 section 3.2.2, `reg-name` or `IPv4address`.
+pub(crate) const HOST_NAME: u8 = 8;
+/// RFC 3986 section 3.2.2, what stands in brackets, without zone and version.
+pub(crate) const ADDRESS: u8 = 16;
+/// `0` to `9`.
+pub(crate) const DIGIT: u8 = 32;
+/// Hexadecimal digits of either case.
+pub(crate) const HEX: u8 = 64;
+/// What need not be escaped in a path: RFC 3986 section 2.3, and the slash.
+pub(crate) const PATH: u8 = 128;
+
+static CLASSES: [u8; 128] = classes();
+
+#[allow(
+    clippy::indexing_slicing,
+    reason = "runs when compiled, as for all const"
+)]
+const fn classes() -> [u8; 128] {
+    let mut classes = [0; 128];
+    let mut byte = 0;
+    while byte < 128 {
+        let (is_alphanumeric, is_hex) = (
+            (byte as u8).is_ascii_alphanumeric(),
+            (byte as u8).is_ascii_hexdigit(),
+        );
+        let mut class = 0;
+        if is_alphanumeric {
+            class |= TOKEN | HOST_NAME | PATH;
+        }
+        if is_hex {
+            class |= HEX | ADDRESS;
+        }
+        if (byte as u8).is_ascii_digit() {
+            class |= DIGIT;
+        }
+        if (byte as u8).is_ascii_graphic() {
+            class |= TARGET;
+        }
+        if byte >= b' ' as usize && byte != 0x7f || byte == b'\t' as usize {
+            class |= VALUE;
+        }
+        classes[byte] = class;
+        byte += 1;
+    }
+    let classes = change(classes, b"!#$%&'*+-.^_`|~", TOKEN);
+    let classes = change(classes, b"-._~%!$&'()*+,;=", HOST_NAME);
+    let classes = change(classes, b":.", ADDRESS);
+    let classes = change(classes, b"/-._~", PATH);
+    change(classes, b"#\"<>", TARGET)
+}
+
+const fn change(mut classes: [u8; 128], mut bytes: &[u8], class: u8) -> [u8; 128] {
+    while let [byte, rest @ ..] = bytes {
+        classes[*byte as usize] ^= class;
+        bytes = rest;
+    }
+    classes
+}
+
+/// Whether a byte is in a class.
+#[inline(never)]
+pub(crate) fn is(byte: u8, class: u8) -> bool {
+    // Past ASCII, only values of fields go.
+    let classes = CLASSES.get(usize::from(byte)).copied().unwrap_or(VALUE);
+    classes & class != 0
+}
+
+/// Whether all bytes are in a class.
+#[inline(never)]
+pub(crate) fn all(bytes: &[u8], class: u8) -> bool {
+    bytes.iter().all(|&byte| is(byte, class))
+}
+
+/// Equal but for case.
+#[inline(never)]
+pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.eq_ignore_ascii_case(b))
+}
+
+/// Takes off what stands before a byte, and the byte; `None`, and nothing
+/// taken, where there is none.
+#[inline(never)]
+pub(crate) fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> Option<&'a [u8]> {
+    let at = rest.iter().position(|&other| other == byte)?;
+    let taken = rest.get(..at)?;
+    *rest = rest.get(at + 1..)?;
+    Some(taken)
+}
+
+/// What stands from an index on; nothing where it is past the end.
+#[inline(never)]
+pub(crate) fn from(bytes: &[u8], at: usize) -> &[u8] {
+    bytes.get(at..).unwrap_or_default()
+}
+
+/// The lines of a text, in which each ends with a line feed.
+pub(crate) struct Lines(pub(crate) &'static str);
+
+impl Iterator for Lines {
+    type Item = &'static str;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'static str> {
+        let at = self.0.bytes().position(|byte| byte == b'\n')?;
+        let line = self.0.get(..at)?;
+        self.0 = self.0.get(at + 1..)?;
+        Some(line)
+    }
+}
+
+/// The number of the line that is this word but for case.
+#[inline(never)]
+pub(crate) fn line_of(text: &'static str, word: &[u8]) -> Option<usize> {
+    Lines(text).position(|line| is_same(line.as_bytes(), word))
+}
+
+/// One or more digits that fit in 63 bits; no sign, no space, no list.
+#[inline(never)]
+pub(crate) fn parse_decimal(digits: &[u8]) -> Option<u64> {
+    // Overlong zeros are read as octal or as an overflow elsewhere.
+    if digits.is_empty() || digits.len() > 18 || !all(digits, DIGIT) {
+        return None;
+    }
+    let append = |number, &digit| number * 10 + u64::from(digit & 15);
+    Some(digits.iter().fold(0, append))
+}
+
+/// A number's decimal digits.
+#[inline(never)]
+pub(crate) fn decimal(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
+    let mut start = buffer.len();
+    for place in buffer.iter_mut().rev() {
+        *place = b'0' + (value % 10) as u8;
+        value /= 10;
+        start -= 1;
+        if value == 0 {
+            break;
+        }
+    }
+    from(buffer, start)
+}
+
+/// The value of a hexadecimal digit.
+#[inline(never)]
+pub(crate) fn hex_value(digit: u8) -> Option<u8> {
+    // Letters are 1 to 6 in their low bits.
+    is(digit, HEX).then(|| (digit & 15) + if digit > b'9' { 9 } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_the_grammar_says() {
+        for byte in 0..=u8::MAX {
+            let has = |set: &[u8]| set.contains(&byte);
+            let alphanumeric = byte.is_ascii_alphanumeric();
+            for (class, expected) in [
+                (TOKEN, alphanumeric || has(b"!#$%&'*+-.^_`|~")),
+                (TARGET, byte.is_ascii_graphic() && !has(b"#\"<>")),
+                (VALUE, byte == b'\t' || (byte >= b' ' && byte != 0x7f)),
+                (HOST_NAME, alphanumeric || has(b"-._~%!$&'()*+,;=")),
+                (ADDRESS, byte.is_ascii_hexdigit() || has(b":.")),
+                (DIGIT, byte.is_ascii_digit()),
+                (HEX, byte.is_ascii_hexdigit()),
+                (PATH, alphanumeric || has(b"/-._~")),
+            ] {
+                assert_eq!(is(byte, class), expected, "{byte:#x} in {class}");
+            }
+        }
+    }
+
+    #[test]
+    fn hexadecimal_digits_have_their_values() {
+        for byte in 0..=u8::MAX {
+            let expected = char::from(byte).to_digit(16).map(|value| value as u8);
+            assert_eq!(hex_value(byte), expected);
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        assert_eq!(decimal(0, &mut [0; 20]), b"0");
+        assert_eq!(decimal(u64::MAX, &mut [0; 20]), b"18446744073709551615");
+    }
+
+    #[test]
+    fn numbers_are_digits_alone() {
+        assert_eq!(parse_decimal(b"0123"), Some(123));
+        for text in [&b""[..], b"+1", b"1 ", b"1,1", b"1234567890123456789"] {
+            assert_eq!(parse_decimal(text), None);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The raw clone3(2) of a process or thread that shares its maker's memory, and
+//! the stack it needs.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use linux_raw_sys::general as raw;
+use rustix::io::Errno;
+
+use crate::syscall::call;
+
+/// Memory for the child's stack, with an inaccessible page below.
+pub(crate) struct Stack(*mut c_void);
+
+impl Stack {
+    /// Unoptimised code needs more than the 8 KiB that a release build does;
+    /// pages that are not touched cost nothing.
+    pub(crate) const SIZE: usize = 256 << 10;
+    const GUARD: usize = 64 << 10;
+
+    pub(crate) fn new() -> Result<Self, Errno> {
+        // SAFETY: a new private mapping at an address of the kernel's choice.
+        let base = unsafe {
+            call(
+                raw::__NR_mmap,
+                [
+                    0,
+                    Self::SIZE,
+                    (raw::PROT_READ | raw::PROT_WRITE) as usize,
+                    (raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE) as usize,
+                    usize::MAX,
+                    0,
+                ],
+            )
+        }?;
+        let stack = Self(ptr::with_exposed_provenance_mut(base));
+        // SAFETY: the lowest part of the mapping just made, not yet in use.
+        unsafe { call(raw::__NR_mprotect, [base, Self::GUARD, 0, 0, 0, 0]) }?;
+        Ok(stack)
+    }
+}
+
+impl Stack {
+    /// Its lowest address, as clone3(2) takes it.
+    pub(crate) fn base(&self) -> u64 {
+        self.0 as u64
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping; its owner lets it go only when who runs on it
+        // is dead or has executed and so left this memory.
+        let _ = unsafe { call(raw::__NR_munmap, [self.0 as usize, Self::SIZE, 0, 0, 0, 0]) };
+    }
+}
+
+/// clone3(2), whose child calls `entry` on its new stack and never returns.
+///
+/// # Safety
+/// The structure asks for a stack that is unused and outlives the child's use
+/// of it, and `entry` may be called with `data` there.
+pub(crate) unsafe fn clone3(
+    arguments: &raw::clone_args,
+    entry: extern "C" fn(*const c_void) -> !,
+    data: *const c_void,
+) -> isize {
+    let value: isize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: in the parent this is one system call. In the child rsp is the
+    // top of its stack, 16-byte aligned as a call wants it; r8 and r9 are kept
+    // by the kernel; `entry` does not return.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r9",
+            "call r8",
+            "ud2",
+            "2:",
+            inlateout("rax") raw::__NR_clone3 as isize => value,
+            in("rdi") ptr::from_ref(arguments),
+            in("rsi") size_of::<raw::clone_args>(),
+            in("r8") entry,
+            in("r9") data,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: in the parent this is one system call. In the child sp is the top
+    // of its stack, 16-byte aligned; x9 and x10 are kept by the kernel; `entry`
+    // does not return.
+    unsafe {
+        core::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x30, xzr",
+            "mov x0, x10",
+            "blr x9",
+            "brk #1",
+            "2:",
+            in("x8") raw::__NR_clone3 as usize,
+            inlateout("x0") ptr::from_ref(arguments) as isize => value,
+            in("x1") size_of::<raw::clone_args>(),
+            in("x9") entry,
+            in("x10") data,
+        );
+    }
+    value
+}
+
+/// Ends the process, all its threads included.
+pub(crate) fn exit(code: usize) -> ! {
+    loop {
+        // SAFETY: ends this process only; nothing of it is used afterwards.
+        let _ = unsafe { call(raw::__NR_exit_group, [code, 0, 0, 0, 0, 0]) };
+    }
+}
