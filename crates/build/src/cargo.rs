@@ -76,17 +76,33 @@ impl Toolchain {
         command
     }
 
-    /// Whether the standard library for `target` is installed, as rustc in `folder` sees it.
-    pub(crate) fn has_target(&self, folder: &Path, target: &str) -> bool {
+    /// Cargo's home, as cargo finds it.
+    pub(crate) fn cargo_home(&self) -> Option<PathBuf> {
+        let folder = |name: &str| {
+            let value = self.environment.get(&OsString::from(name))?;
+            (!value.is_empty()).then(|| PathBuf::from(value))
+        };
+        folder("CARGO_HOME").or_else(|| Some(folder("HOME")?.join(".cargo")))
+    }
+
+    /// What rustc in `folder` writes when asked so; `None` if it fails.
+    pub(crate) fn told(&self, folder: &Path, arguments: &[&str]) -> Option<String> {
         let output = self
             .command(&self.rustc, folder)
-            .args(["--print", "target-libdir", "--target", target])
+            .args(arguments)
             .stderr(Stdio::null())
-            .output();
-        output.is_ok_and(|output| {
-            let folder = String::from_utf8_lossy(&output.stdout);
-            output.status.success() && Path::new(folder.trim()).is_dir()
-        })
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Whether the standard library for `target` is installed, as rustc in `folder` sees it.
+    pub(crate) fn has_target(&self, folder: &Path, target: &str) -> bool {
+        self.told(folder, &["--print", "target-libdir", "--target", target])
+            .is_some_and(|told| Path::new(told.trim()).is_dir())
     }
 }
 

@@ -16,7 +16,6 @@ use crate::profile::{By, Flag};
 use crate::program::{self, ProgramError};
 use crate::recipe::CargoRecipe;
 use crate::settings::Measure;
-use crate::target::Linking;
 
 /// Lines of cargo's output that an error repeats.
 const LAST_LINES: usize = 20;
@@ -234,18 +233,9 @@ fn cargo(
             recipe.profile, flag.key, flag.value
         ));
     }
-    if recipe.linking == Linking::GlibcStatic {
-        // RUSTFLAGS in the environment would hide the configured ones.
-        let own = toolchain.environment.get(std::ffi::OsStr::new("RUSTFLAGS"));
-        match own.map(|flags| flags.to_string_lossy()) {
-            Some(flags) => {
-                command.env("RUSTFLAGS", format!("{flags} -Ctarget-feature=+crt-static"))
-            }
-            None => command.arg("--config").arg(format!(
-                "target.{}.rustflags=[\"-Ctarget-feature=+crt-static\"]",
-                recipe.target
-            )),
-        };
+    command.args(recipe.rustflags.arguments(&recipe.target));
+    if let Some((name, flags)) = recipe.rustflags.variable(toolchain) {
+        command.env(name, flags);
     }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(|source| CompileError::Start {

@@ -81,15 +81,48 @@ pub(crate) struct ProjectFiles {
     configurations: Vec<Table>,
 }
 
+/// Where the project's configuration has flags for rustc.
+#[derive(Debug, Default)]
+pub(crate) struct OwnFlags {
+    /// `[target.TRIPLE]`.
+    pub(crate) of_triple: bool,
+    /// `[target.'cfg(…)']`.
+    pub(crate) of_conditions: bool,
+    /// `[build]`.
+    pub(crate) of_build: bool,
+    /// One text instead of a list.
+    pub(crate) as_text: bool,
+}
+
 impl ProjectFiles {
-    pub(crate) fn read(folder: &Path, workspace_root: &Path) -> Result<Self, ProfileError> {
+    /// From texts, for tests.
+    #[cfg(test)]
+    pub(crate) fn of(manifest: &str, configuration: &str) -> Self {
+        Self {
+            manifest_path: PathBuf::from("Cargo.toml"),
+            manifest: manifest.parse().unwrap(),
+            configurations: vec![configuration.parse().unwrap()],
+        }
+    }
+
+    pub(crate) fn read(
+        folder: &Path,
+        workspace_root: &Path,
+        cargo_home: Option<&Path>,
+    ) -> Result<Self, ProfileError> {
         let manifest_path = workspace_root.join("Cargo.toml");
         let manifest = read_toml(&manifest_path)?.unwrap_or_default();
         let mut configurations = Vec::new();
-        for ancestor in folder.ancestors() {
+        let mut places: Vec<PathBuf> = folder.ancestors().map(|a| a.join(".cargo")).collect();
+        if let Some(home) = cargo_home
+            && !places.iter().any(|place| place == home)
+        {
+            places.push(home.to_owned());
+        }
+        for place in places {
             // Cargo prefers the name without extension where both exist.
-            for name in [".cargo/config", ".cargo/config.toml"] {
-                if let Some(table) = read_toml(&ancestor.join(name))? {
+            for name in ["config", "config.toml"] {
+                if let Some(table) = read_toml(&place.join(name))? {
                     configurations.push(table);
                     break;
                 }
@@ -126,6 +159,30 @@ impl ProjectFiles {
             let section = table.get("target").and_then(|target| target.get(triple));
             section.is_some_and(|section| section.get("linker").is_some())
         })
+    }
+
+    /// Which sections hold flags for rustc.
+    pub(crate) fn rustflags(&self, triple: &str) -> OwnFlags {
+        let mut own = OwnFlags::default();
+        for table in &self.configurations {
+            if let Some(flags) = table.get("build").and_then(|build| build.get("rustflags")) {
+                own.of_build = true;
+                own.as_text |= flags.is_str();
+            }
+            let targets = table.get("target").and_then(Value::as_table);
+            for (name, section) in targets.into_iter().flatten() {
+                let Some(flags) = section.get("rustflags") else {
+                    continue;
+                };
+                if name == triple {
+                    own.of_triple = true;
+                    own.as_text |= flags.is_str();
+                } else if name.starts_with("cfg(") {
+                    own.of_conditions = true;
+                }
+            }
+        }
+        own
     }
 
     /// The size flags of `profile`, each with who chose it.
@@ -239,11 +296,7 @@ mod tests {
     use super::*;
 
     fn flags(manifest: &str, configuration: &str, profile: &str) -> Vec<String> {
-        let files = ProjectFiles {
-            manifest_path: PathBuf::from("Cargo.toml"),
-            manifest: manifest.parse().unwrap(),
-            configurations: vec![configuration.parse().unwrap()],
-        };
+        let files = ProjectFiles::of(manifest, configuration);
         let toolchain = Toolchain::new([("CARGO_PROFILE_RELEASE_LTO".into(), "off".into())]);
         files
             .flags(profile, &toolchain)

@@ -144,6 +144,11 @@ pub(crate) fn create(root: &Path, scratch: &Path) -> Result<(), LayoutError> {
     if !root.join("index.json").exists() {
         write_index(root, scratch, &ImageIndex::default())?;
     }
+    mark(root, scratch)
+}
+
+/// Marks the folder as a layout.
+pub(crate) fn mark(root: &Path, scratch: &Path) -> Result<(), LayoutError> {
     write_atomically(scratch, &root.join("oci-layout"), MARKER)?;
     Ok(())
 }

@@ -45,6 +45,8 @@ const SHORTEST_PREFIX: usize = 6;
 pub struct Store {
     root: PathBuf,
     lock_timeout: Duration,
+    /// Whether the layout's marker was there when the store was opened.
+    marked: bool,
 }
 
 /// The store could not do it.
@@ -210,16 +212,20 @@ impl Store {
     /// # Errors
     /// The folder cannot be made, or holds a layout of an unknown version.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let root = root.into();
         let store = Self {
-            root: root.into(),
+            marked: layout::is_layout(&root)?,
+            root,
             lock_timeout: LOCK_TIMEOUT,
         };
-        if !layout::is_layout(&store.root)? {
+        if !store.marked {
             store.create()?;
         }
         Ok(store)
     }
 
+    /// Makes the folders. Index and marker come with the first image: an empty
+    /// index would be written only to be replaced.
     fn create(&self) -> Result<(), StoreError> {
         fs::create_dir_all(&self.root).map_err(io_error("making", &self.root))?;
         for entry in fs::read_dir(&self.root).map_err(io_error("listing", &self.root))? {
@@ -234,10 +240,22 @@ impl Store {
                 });
             }
         }
-        let _held_off = self.lock(Mode::Shared)?;
-        let _lock = self.lock_index()?;
-        layout::create(&self.root, &self.scratch())?;
+        for folder in [self.scratch(), self.root.join("blobs/sha256")] {
+            fs::create_dir_all(&folder).map_err(io_error("making", &folder))?;
+        }
         Ok(())
+    }
+
+    /// The index; an empty one before the first image.
+    fn index(&self) -> Result<ImageIndex, StoreError> {
+        match layout::read_index(&self.root) {
+            Err(LayoutError::NotALayout { .. }) if !layout::is_layout(&self.root)? => {
+                Ok(ImageIndex::default())
+            }
+            // The first image may have come between the two looks.
+            Err(LayoutError::NotALayout { .. }) => Ok(layout::read_index(&self.root)?),
+            result => Ok(result?),
+        }
     }
 
     /// How long to wait for another process's lock; 10 s unless set.
@@ -288,7 +306,7 @@ impl Store {
         change: impl FnOnce(&mut ImageIndex) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let _lock = self.lock_index()?;
-        let mut index = layout::read_index(&self.root)?;
+        let mut index = self.index()?;
         let before = index.clone();
         let result = change(&mut index)?;
         if index == before {
@@ -296,6 +314,10 @@ impl Store {
             sync_folder(&self.root)?;
         } else {
             layout::write_index(&self.root, &self.scratch(), &index)?;
+        }
+        if !self.marked {
+            // Last: where the marker stands, the rest does.
+            layout::mark(&self.root, &self.scratch())?;
         }
         Ok(result)
     }
@@ -305,7 +327,8 @@ impl Store {
     /// # Errors
     /// The index cannot be read.
     pub fn names(&self) -> Result<Vec<Named>, StoreError> {
-        let mut names: Vec<Named> = layout::read_index(&self.root)?
+        let mut names: Vec<Named> = self
+            .index()?
             .manifests()
             .iter()
             .filter_map(|descriptor| {
@@ -325,7 +348,7 @@ impl Store {
     /// # Errors
     /// No such name (with the nearest one).
     pub fn find(&self, reference: &Reference) -> Result<Descriptor, StoreError> {
-        let index = layout::read_index(&self.root)?;
+        let index = self.index()?;
         let at = find_in(&index, reference)?;
         Ok(unnamed(&index.manifests()[at]))
     }
@@ -401,7 +424,7 @@ impl Store {
     /// Another process holds the lock past the timeout.
     pub fn gc(&self) -> Result<Collected, StoreError> {
         let _lock = self.lock(Mode::Exclusive)?;
-        let index = layout::read_index(&self.root)?;
+        let index = self.index()?;
         let mut reached = Reached::default();
         for root in index.manifests() {
             reached.follow(&self.blobs(), root, 0)?;
@@ -460,7 +483,7 @@ impl Store {
     pub fn verify(&self) -> Result<Verified, StoreError> {
         let mut verified = Verified::default();
         let blobs = self.blobs();
-        let index = layout::read_index(&self.root)?;
+        let index = self.index()?;
         for (path, name) in list(&self.root.join("blobs/sha256"))? {
             let Ok(digest) = format!("sha256:{name}").parse::<Digest>() else {
                 verified

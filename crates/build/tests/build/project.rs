@@ -98,6 +98,71 @@ fn the_same_project_in_two_folders_gives_the_same_digest() {
     assert_eq!(digest(1_000_000_000, "600"), digest(1_700_000_000, "644"));
 }
 
+/// Two dependencies whose panics name their source files: one by path, one
+/// that lies in cargo's home as a registry's do.
+fn with_dependencies(root: &Path, home: &Path, configuration: &str) {
+    package(
+        root,
+        "paths",
+        "[dependencies]\nnear = { path = 'near' }\nfar = '1.2.3'\n",
+    );
+    write(
+        &root.join("src/main.rs"),
+        "fn main() { let n = std::env::args().count(); println!(\"{} {}\", near::it(n), far::it(n)); }\n",
+    );
+    let vendor = home.join("vendor");
+    for (folder, name) in [(root.join("near"), "near"), (vendor.join("far"), "far")] {
+        package(&folder, name, "");
+        fs::remove_file(folder.join("src/main.rs")).unwrap();
+        write(
+            &folder.join("src/lib.rs"),
+            "#[inline(never)]\npub fn it(n: usize) -> usize { assert!(n < 9, \"too many: {n}\"); \
+             std::hint::black_box([1, 2, 3])[n] }\n",
+        );
+    }
+    write(
+        &vendor.join("far/.cargo-checksum.json"),
+        "{\"files\":{},\"package\":null}",
+    );
+    write(
+        &home.join("config.toml"),
+        &format!(
+            "[source.crates-io]\nreplace-with = 'near-by'\n[source.near-by]\ndirectory = '{}'\n\
+             {configuration}",
+            vendor.display()
+        ),
+    );
+}
+
+#[test]
+fn folders_of_project_and_cargo_home_leave_no_trace_in_the_program() {
+    for configuration in ["", "[build]\nrustflags = ['-Ctarget-cpu=x86-64']\n"] {
+        let made = |place: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path().join(place).join("project");
+            let home = folder.path().join("home").join(place);
+            with_dependencies(&root, &home, configuration);
+            let mut asked = request(&root);
+            asked.settings.measure = Some(Measure::No);
+            let environment = &mut asked.toolchain.environment;
+            environment.insert("CARGO_HOME".into(), home.into());
+            let (store, built) = build(&asked);
+            drop(store);
+            let program = fs::read_dir(root.join("target/ounce"))
+                .unwrap()
+                .map(|entry| entry.unwrap().path().join("release/paths"))
+                .find(|path| path.exists())
+                .unwrap();
+            let program = String::from_utf8_lossy(&fs::read(program).unwrap()).into_owned();
+            let trace = folder.path().to_str().unwrap();
+            assert!(!program.contains(trace), "the program names {trace}");
+            assert!(program.contains("/cargo/vendor/far/src/lib.rs"));
+            digest_of(&built.descriptor).unwrap()
+        };
+        assert_eq!(made("one"), made("another/place"), "{configuration}");
+    }
+}
+
 #[test]
 fn a_workspace_member_is_chosen_and_the_root_profile_counts() {
     let folder = tempfile::tempdir().unwrap();
@@ -216,7 +281,23 @@ fn a_recipe_is_data_that_can_be_read() {
     };
     let root = folder.path().canonicalize().unwrap();
     let json = serde_json::to_string_pretty(&recipe).unwrap();
-    insta::assert_snapshot!(json.replace(root.to_str().unwrap(), "PROJECT"));
+    // Whose folders are renamed differs by machine, to what does not.
+    let lines: Vec<String> = json
+        .lines()
+        .filter(|line| !(line.contains("--remap-path-prefix") && line.contains("/src/..")))
+        .map(|line| match line.split_once("--remap-path-prefix=") {
+            Some((before, flag)) => {
+                let to = flag.rsplit('=').next().unwrap();
+                let to = to.split("/rustc/").next().filter(|to| !to.is_empty());
+                format!(
+                    "{before}--remap-path-prefix=FOLDER={}",
+                    to.unwrap_or("/rustc/COMMIT")
+                )
+            }
+            None => line.to_owned(),
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n").replace(root.to_str().unwrap(), "PROJECT"));
 }
 
 /// A program without the standard library, linked by its own configuration.

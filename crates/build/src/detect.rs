@@ -1,0 +1,261 @@
+//! What is at a path, and what each kind of it means: a ready program, a
+//! folder of web files; a Rust project is `project`'s.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ounce_oci::Platform;
+use ounce_oci::reference::ReferenceError;
+
+use crate::base::{self, BaseError};
+use crate::cargo::ProjectError;
+use crate::config::ConfigError;
+use crate::profile::ProfileError;
+use crate::program::{self, ProgramError};
+use crate::recipe::{Found, ProgramRecipe, ProgramSource};
+use crate::settings::{Port, SettingError, Settings};
+use crate::site::{self, Site, SiteError};
+use crate::target::TargetError;
+
+/// No recipe can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Not readable.
+    #[error("reading {}", path.display())]
+    Read {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// None of what ounce can make an image of.
+    #[error("{} is nothing ounce can make an image of: {found}", path.display())]
+    Unknown {
+        /// What was given.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// What to do with such.
+        remedy: &'static str,
+    },
+    /// A setting that has no meaning for what was found.
+    #[error("{what} cannot be asked of {found}")]
+    Meaningless {
+        /// Which setting.
+        what: &'static str,
+        /// Of what.
+        found: &'static str,
+    },
+    /// A platform twice.
+    #[error("{0} was asked for twice")]
+    Twice(Platform),
+    /// `ounce.toml`.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A flag's value.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The project.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// The profile.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The web files.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// What ounce carries or the host lends.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The image's name.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+}
+
+impl PlanError {
+    /// What to do about it.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Unknown { remedy, .. } => vec![(*remedy).to_owned()],
+            Self::Config(error) => error.hints(),
+            Self::Program(error) => error.hints(),
+            Self::Project(error) => error.hints(),
+            Self::Target(error) => error.hints(),
+            Self::Base(error) => error.hints(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// What the three kinds of input differ in.
+pub(crate) struct Detected {
+    pub(crate) found: Found,
+    pub(crate) name: String,
+    /// The image's name, where it is another than the program's.
+    pub(crate) image_name: Option<String>,
+    pub(crate) port: Option<Port>,
+    pub(crate) programs: Vec<ProgramRecipe>,
+    pub(crate) site: Option<Site>,
+    pub(crate) advice: Vec<String>,
+}
+
+pub(crate) fn detect(
+    path: &Path,
+    metadata: &fs::Metadata,
+    settings: &Settings,
+) -> Result<Found, PlanError> {
+    let unknown = |found: &str, remedy| PlanError::Unknown {
+        path: path.to_owned(),
+        found: found.to_owned(),
+        remedy,
+    };
+    if metadata.is_file() {
+        return Ok(Found::Program);
+    }
+    if !metadata.is_dir() {
+        return Err(unknown(
+            "it is neither a file nor a folder",
+            "give a program, a Rust project or a folder of web files",
+        ));
+    }
+    if settings.site == Some(true) {
+        return Ok(Found::Site);
+    }
+    if path.join("Cargo.toml").is_file() {
+        return Ok(Found::RustProject);
+    }
+    if path.join("index.html").is_file() {
+        return Ok(Found::Site);
+    }
+    const OTHERS: [(&str, &str); 6] = [
+        (
+            "go.mod",
+            "CGO_ENABLED=0 go build, then give ounce the program",
+        ),
+        (
+            "package.json",
+            "build the pages, then give ounce the folder they are in (dist, build, public)",
+        ),
+        (
+            "pyproject.toml",
+            "Python needs an interpreter: build it with another tool, then `ounce trim`",
+        ),
+        (
+            "CMakeLists.txt",
+            "link with -static, then give ounce the program",
+        ),
+        ("Makefile", "link with -static, then give ounce the program"),
+        (
+            "Dockerfile",
+            "build the static program as the Dockerfile does, then give it to ounce",
+        ),
+    ];
+    let other = OTHERS.iter().find(|(file, _)| path.join(file).is_file());
+    Err(match other {
+        Some((file, remedy)) => unknown(
+            &format!("it has {file}, but no Cargo.toml and no index.html"),
+            remedy,
+        ),
+        None => unknown(
+            "it has no Cargo.toml and no index.html, and is no program",
+            "give a program, a Rust project or, with --site, any folder of files to serve",
+        ),
+    })
+}
+
+pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected, PlanError> {
+    refuse_rust_settings(settings, "a ready program")?;
+    let wanted = match &settings.platforms[..] {
+        [] => None,
+        [wanted] => Some(wanted),
+        _ => {
+            return Err(PlanError::Meaningless {
+                what: "more than one platform",
+                found: "a ready program",
+            });
+        }
+    };
+    let bytes = program::read(path)?;
+    let (_, platform) = program::check(path, &bytes, wanted)?;
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    Ok(Detected {
+        found: Found::Program,
+        name: name.unwrap_or_default(),
+        image_name: None,
+        port: None,
+        programs: vec![ProgramRecipe {
+            platform,
+            from: ProgramSource::File(path.to_owned()),
+        }],
+        site: None,
+        advice: Vec::new(),
+    })
+}
+
+fn refuse_rust_settings(settings: &Settings, found: &'static str) -> Result<(), PlanError> {
+    let rust = &settings.rust;
+    let asked = [
+        ("--package", rust.package.is_some()),
+        ("--bin", rust.bin.is_some()),
+        ("--features", !rust.features.is_empty()),
+        ("--all-features", rust.all_features == Some(true)),
+        (
+            "--no-default-features",
+            rust.no_default_features == Some(true),
+        ),
+        ("--profile", rust.profile.is_some()),
+        ("--target", rust.target.is_some()),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        Some((what, _)) => Err(PlanError::Meaningless { what, found }),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn host_or(platforms: &[Platform]) -> Vec<Platform> {
+    match platforms {
+        [] => vec![Platform {
+            variant: None,
+            ..Platform::host()
+        }],
+        platforms => platforms.to_vec(),
+    }
+}
+
+pub(crate) fn web_site(path: &Path, settings: &Settings) -> Result<Detected, PlanError> {
+    refuse_rust_settings(settings, "a folder of web files")?;
+    let site = site::walk(path)?;
+    let mut programs = Vec::new();
+    for platform in host_or(&settings.platforms) {
+        base::httpd(&platform)?;
+        programs.push(ProgramRecipe {
+            platform,
+            from: ProgramSource::Httpd,
+        });
+    }
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = real
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    Ok(Detected {
+        found: Found::Site,
+        name: "httpd".to_owned(),
+        image_name: name,
+        port: "8080"
+            .parse()
+            .ok()
+            .filter(|port: &Port| port.number == base::SITE_PORT),
+        programs,
+        site: Some(site),
+        advice: Vec::new(),
+    })
+}

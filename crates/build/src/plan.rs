@@ -1,0 +1,231 @@
+//! From what is at a path to a recipe: everything is decided here, and
+//! nothing is compiled or written.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use ounce_oci::Reference;
+
+use crate::cargo::Toolchain;
+use crate::config;
+use crate::detect::{self, Detected, PlanError};
+use crate::project;
+use crate::recipe::{Found, ImageRecipe, Recipe};
+use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
+
+/// What to build, from what, with what.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// A program, a Rust project or a folder of web files.
+    pub path: PathBuf,
+    /// What the flags say; they win over `ounce.toml`.
+    pub settings: Settings,
+    /// Another `ounce.toml` than the folder's own.
+    pub config: Option<PathBuf>,
+    /// What to call the image; its own name unless told.
+    pub reference: Option<Reference>,
+    /// The compiler.
+    pub toolchain: Toolchain,
+    /// `SOURCE_DATE_EPOCH`: the time of every file in the layer, else 0.
+    pub source_date_epoch: Option<u64>,
+    /// Whether cargo may not use the network.
+    pub offline: bool,
+}
+
+impl Request {
+    /// A request with everything left to detection.
+    pub fn new(path: impl Into<PathBuf>, toolchain: Toolchain) -> Self {
+        Self {
+            path: path.into(),
+            settings: Settings::default(),
+            config: None,
+            reference: None,
+            toolchain,
+            source_date_epoch: None,
+            offline: false,
+        }
+    }
+}
+
+/// Looks at what is at the path and decides everything.
+///
+/// # Errors
+/// Nothing an image can be made of, or a wish that cannot be met; nothing was
+/// compiled or written then.
+pub fn plan(request: &Request) -> Result<Recipe, PlanError> {
+    let path = &request.path;
+    let metadata = fs::metadata(path).map_err(|source| PlanError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let settings = settings(request, metadata.is_dir())?;
+    for (at, platform) in settings.platforms.iter().enumerate() {
+        if settings.platforms[..at].contains(platform) {
+            return Err(PlanError::Twice(platform.clone()));
+        }
+    }
+    let detected = match detect::detect(path, &metadata, &settings)? {
+        Found::Program => detect::ready_program(path, &settings)?,
+        Found::RustProject => {
+            project::rust_project(path, &request.toolchain, request.offline, &settings)?
+        }
+        Found::Site => detect::web_site(path, &settings)?,
+    };
+    finish(request, settings, detected)
+}
+
+fn settings(request: &Request, is_folder: bool) -> Result<Settings, PlanError> {
+    request.settings.check()?;
+    let path = match &request.config {
+        Some(path) => path.clone(),
+        None if is_folder => request.path.join("ounce.toml"),
+        None => return Ok(request.settings.clone()),
+    };
+    let failed = |source| PlanError::Read {
+        path: path.clone(),
+        source,
+    };
+    let file = match fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && request.config.is_none() => {
+            return Ok(request.settings.clone());
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("not a regular file")));
+    }
+    let mut text = String::new();
+    file.take(config::CONFIG_LIMIT_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    if text.len() as u64 > config::CONFIG_LIMIT_BYTES {
+        return Err(failed(std::io::Error::other("longer than 1 MiB")));
+    }
+    let written = config::parse(&path, &text)?;
+    Ok(request.settings.clone().or(written))
+}
+
+fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Recipe, PlanError> {
+    let name = match &settings.name {
+        Some(name) if found.found != Found::Site => parse_name(name)?,
+        _ => parse_name(&found.name)?,
+    };
+    let reference = match &request.reference {
+        Some(reference) => reference.clone(),
+        None => {
+            let image = settings
+                .name
+                .as_ref()
+                .or(found.image_name.as_ref())
+                .unwrap_or(&name);
+            image_name(image).parse()?
+        }
+    };
+    let image = settings.image;
+    let (uid, gid) = parse_user(image.user.as_deref().unwrap_or("65532:65532"))?;
+    let mut labels = image.labels;
+    for (key, value) in [
+        ("title", image.title),
+        ("version", image.version),
+        ("source", image.source),
+        ("revision", image.revision),
+    ] {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            labels
+                .entry(format!("org.opencontainers.image.{key}"))
+                .or_insert(value);
+        }
+    }
+    let mut ports = image
+        .ports
+        .unwrap_or_else(|| found.port.into_iter().collect());
+    ports.sort();
+    ports.dedup();
+    let recipe = Recipe {
+        reference,
+        found: found.found,
+        programs: found.programs,
+        image: ImageRecipe {
+            entrypoint: format!("/{name}"),
+            args: image.args.unwrap_or_default(),
+            user: format!("{uid}:{gid}"),
+            env: image.env,
+            ports: ports.iter().map(ToString::to_string).collect(),
+            workdir: image.workdir,
+            labels,
+            ca_certificates: image.ca_certificates.unwrap_or(Certificates::None),
+            timezones: image.timezones.unwrap_or(Zones::None),
+            passwd: image.passwd.unwrap_or(false),
+            tmp: image.tmp.unwrap_or(false),
+            files: extra_files(settings.files)?,
+            site: found.site,
+        },
+        compression: settings.compression.unwrap_or_default(),
+        mtime: request.source_date_epoch.unwrap_or(0),
+        budget_bytes: settings.budget_bytes,
+        advice: found.advice,
+        toolchain: Some(request.toolchain.clone()),
+    };
+    Ok(recipe)
+}
+
+/// Looks at each extra file, so that a missing one is told before compiling.
+fn extra_files(files: Vec<ExtraFile>) -> Result<Vec<ExtraFile>, PlanError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    files
+        .into_iter()
+        .map(|mut file| {
+            let failed = |source| PlanError::Read {
+                path: file.from.clone(),
+                source,
+            };
+            let metadata = fs::metadata(&file.from).map_err(failed)?;
+            if !metadata.is_file() {
+                return Err(failed(std::io::Error::other("not a regular file")));
+            }
+            fs::File::open(&file.from).map_err(failed)?;
+            let executable = metadata.permissions().mode() & 0o100 != 0;
+            let detected = if executable { 0o755 } else { 0o644 };
+            file.mode = Some(file.mode.unwrap_or(detected));
+            Ok(file)
+        })
+        .collect()
+}
+
+/// A name that registries take: lower case, runs of other characters as one `-`.
+fn image_name(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        match c.to_ascii_lowercase() {
+            c @ ('a'..='z' | '0'..='9') => out.push(c),
+            c @ ('.' | '_' | '-') if out.ends_with(|last: char| last.is_ascii_alphanumeric()) => {
+                out.push(c);
+            }
+            _ if out.ends_with(|last: char| last.is_ascii_alphanumeric()) => out.push('-'),
+            _ => {}
+        }
+    }
+    let trimmed = out.trim_end_matches(['.', '_', '-']);
+    if trimmed.is_empty() { "image" } else { trimmed }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_becomes_one_that_registries_take() {
+        for (name, image) in [
+            ("Hello", "hello"),
+            ("my app (2)", "my-app-2"),
+            ("__a__", "a"),
+            ("été", "t"),
+            ("..", "image"),
+        ] {
+            assert_eq!(image_name(name), image);
+            assert!(image_name(name).parse::<Reference>().is_ok(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! How a Rust project is compiled: program, profile, target and flags.
+
+use std::fs;
+use std::path::Path;
+
+use ounce_oci::Platform;
+
+use crate::cargo::{self, Toolchain};
+use crate::detect::{Detected, PlanError, host_or};
+use crate::profile::{By, ProjectFiles};
+use crate::recipe::{CargoRecipe, Found, ProgramRecipe, ProgramSource};
+use crate::rustflags;
+use crate::settings::{Measure, Settings};
+use crate::target::{self, Linking};
+
+/// Most packages in `Cargo.lock` for which each flag is measured unasked: a
+/// project of this size compiles in seconds, and the ladder six times that.
+const SMALL_PROJECT_PACKAGES: usize = 8;
+
+pub(crate) fn rust_project(
+    path: &Path,
+    toolchain: &Toolchain,
+    offline: bool,
+    settings: &Settings,
+) -> Result<Detected, PlanError> {
+    let failed = |path: &Path, source| PlanError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let folder = path.canonicalize().map_err(|error| failed(path, error))?;
+    let program = cargo::choose(toolchain, &folder, &settings.rust)?;
+    let source =
+        fs::read_to_string(&program.source).map_err(|error| failed(&program.source, error))?;
+    let freestanding = cargo::is_freestanding(&source);
+    let files = ProjectFiles::read(
+        &folder,
+        &program.workspace_root,
+        toolchain.cargo_home().as_deref(),
+    )?;
+    let profile = settings.rust.profile.as_deref().unwrap_or("release");
+    let flags = files.flags(profile, toolchain)?;
+    let measure = match settings.measure.unwrap_or_default() {
+        _ if flags.iter().all(|flag| flag.by == By::Project) => Measure::No,
+        Measure::Auto if is_small(&program) => Measure::EachFlag,
+        Measure::Auto => Measure::No,
+        measure => measure,
+    };
+    let platforms = host_or(&settings.platforms);
+    if settings.rust.target.is_some() && platforms.len() > 1 {
+        return Err(PlanError::Meaningless {
+            what: "--target",
+            found: "several platforms",
+        });
+    }
+    let remaps = rustflags::remaps(toolchain, &folder, &program.workspace_root);
+    let mut programs = Vec::new();
+    let mut advice = Vec::new();
+    for platform in platforms {
+        let chosen = target::choose(
+            &platform,
+            &Platform::host(),
+            freestanding,
+            settings.rust.target.as_deref(),
+            &|triple| toolchain.has_target(&folder, triple),
+            &|triple| files.configures(triple),
+        )?;
+        advice.extend(chosen.advice);
+        let own_linker = files.has_linker(&chosen.triple) || {
+            let name = chosen.triple.to_ascii_uppercase().replace('-', "_");
+            toolchain.has(&format!("CARGO_TARGET_{name}_LINKER"))
+        };
+        let needed: &[String] = match chosen.linking {
+            Linking::GlibcStatic => &["-Ctarget-feature=+crt-static".to_owned()],
+            _ => &[],
+        };
+        let rustflags = rustflags::add(&files, toolchain, &chosen.triple, needed, &remaps);
+        if rustflags.flags.len() == needed.len() {
+            advice.push(
+                "the program may name folders of this machine, since rustflags stand in more \
+                 than one section of cargo's configuration, or as a text: write them as one list"
+                    .to_owned(),
+            );
+        }
+        let mut recipe = CargoRecipe {
+            folder: folder.clone(),
+            package: program.package.clone(),
+            bin: program.bin.clone(),
+            target: chosen.triple,
+            linking: chosen.linking,
+            profile: profile.to_owned(),
+            flags: flags.clone(),
+            measure,
+            target_dir: program.target_directory.join("ounce"),
+            arguments: Vec::new(),
+            rustflags,
+        };
+        recipe.arguments = arguments(&recipe, settings, offline, own_linker);
+        programs.push(ProgramRecipe {
+            platform,
+            from: ProgramSource::Cargo(Box::new(recipe)),
+        });
+    }
+    if flags.iter().any(|flag| flag.by == By::Ounce) && measure == Measure::No {
+        advice.push(
+            "--explain-size compiles once per size flag and shows what each saves".to_owned(),
+        );
+    }
+    Ok(Detected {
+        found: Found::RustProject,
+        name: program.bin.clone(),
+        image_name: None,
+        port: None,
+        programs,
+        site: None,
+        advice,
+    })
+}
+
+fn is_small(program: &cargo::Program) -> bool {
+    match fs::read_to_string(program.workspace_root.join("Cargo.lock")) {
+        Ok(lock) => lock.matches("[[package]]").count() <= SMALL_PROJECT_PACKAGES,
+        Err(_) => !program.has_dependencies,
+    }
+}
+
+fn arguments(
+    recipe: &CargoRecipe,
+    settings: &Settings,
+    offline: bool,
+    own_linker: bool,
+) -> Vec<String> {
+    let CargoRecipe {
+        package,
+        bin,
+        target,
+        profile,
+        ..
+    } = recipe;
+    let mut arguments: Vec<String> = ["build", "--package", package, "--bin", bin]
+        .into_iter()
+        .chain(["--target", target, "--profile", profile])
+        .map(str::to_owned)
+        .collect();
+    let rust = &settings.rust;
+    if !rust.features.is_empty() {
+        arguments.extend(["--features".to_owned(), rust.features.join(",")]);
+    }
+    let switches = [
+        ("--all-features", rust.all_features == Some(true)),
+        (
+            "--no-default-features",
+            rust.no_default_features == Some(true),
+        ),
+        ("--offline", offline),
+    ];
+    let set = switches.into_iter().filter(|(_, set)| *set);
+    arguments.extend(set.map(|(switch, _)| switch.to_owned()));
+    // rust-lld and musl's start files come with the toolchain: no cc is
+    // needed, cross or not, and every machine links the same bytes.
+    if recipe.linking == Linking::Musl && !own_linker {
+        arguments.extend([
+            "--config".to_owned(),
+            format!("target.{target}.linker=\"rust-lld\""),
+        ]);
+    }
+    arguments
+}
