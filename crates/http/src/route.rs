@@ -2,6 +2,7 @@
 //! a path in which `{name}` stands for one segment: `/hello/{name}`. Patterns
 //! are tried in order; a parameter is never empty.
 
+pub use crate::ascii::utf8;
 use crate::head::Head;
 use crate::method::{Method, Methods};
 use crate::response::Response;
@@ -13,7 +14,7 @@ pub const MAX_PARAMS: usize = 8;
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The head, with its fields and the raw query.
-    pub head: Head<'a>,
+    pub head: &'a Head<'a>,
     /// The path, decoded and normalised.
     pub path: &'a str,
     /// The content.
@@ -83,7 +84,7 @@ impl Route {
 /// the methods that the path does answer to.
 pub fn dispatch(
     routes: &[Route],
-    head: Head<'_>,
+    head: &Head<'_>,
     path: &str,
     body: &[u8],
     response: &mut Response<'_>,
@@ -181,7 +182,7 @@ mod tests {
         };
         let mut buffer = [0; HEAD_BYTES + 64];
         let mut response = Response::new(&mut buffer);
-        dispatch(&ROUTES, head, path, b"body", &mut response);
+        dispatch(&ROUTES, &head, path, b"body", &mut response);
         let finish = Finish {
             is_head: false,
             connection: None,
