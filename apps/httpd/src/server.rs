@@ -154,7 +154,7 @@ impl Server<'_> {
         let before = core::mem::replace(&mut desk.now, seconds(Clock::Monotonic) as u32);
         let is_new = before != desk.now || desk.date.first() == Some(&0);
         if is_new {
-            desk.date = imf_fixdate(seconds(Clock::Realtime));
+            imf_fixdate(seconds(Clock::Realtime), &mut desk.date);
         }
         is_new
     }

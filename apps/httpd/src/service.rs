@@ -6,8 +6,9 @@ use ounce_http::head::Head;
 use ounce_http::method::{Method, Methods};
 use ounce_http::path;
 use ounce_http::response::Response;
-use ounce_http::route::{self, Route, utf8};
+use ounce_http::route::{self, Route};
 use ounce_http::status::Status;
+use ounce_http::utf8;
 use rustix::fd::OwnedFd;
 
 /// A file to send as the body.

@@ -99,6 +99,7 @@ pub(crate) fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> Option<&'a [u8]> 
 }
 
 /// What stands from an index on; nothing where it is past the end.
+#[inline(never)]
 pub(crate) fn from(bytes: &[u8], at: usize) -> &[u8] {
     bytes.get(at..).unwrap_or_default()
 }
@@ -136,7 +137,7 @@ pub(crate) fn line_of(text: &'static str, word: &[u8]) -> Option<usize> {
 }
 
 /// One or more digits that fit in 63 bits; no sign, no space, no list.
-pub(crate) fn parse_decimal(digits: &[u8]) -> Option<u64> {
+pub fn parse_decimal(digits: &[u8]) -> Option<u64> {
     // Overlong zeros are read as octal or as an overflow elsewhere.
     if digits.is_empty() || digits.len() > 18 || !all(digits, DIGIT) {
         return None;

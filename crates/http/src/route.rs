@@ -2,7 +2,6 @@
 //! a path in which `{name}` stands for one segment: `/hello/{name}`. Patterns
 //! are tried in order; a parameter is never empty.
 
-pub use crate::ascii::utf8;
 use crate::head::Head;
 use crate::method::{Method, Methods};
 use crate::response::Response;
@@ -19,7 +18,7 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The content.
     pub body: &'a [u8],
-    params: Params<'a>,
+    params: &'a Params<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -91,20 +90,18 @@ pub fn dispatch(
 ) {
     let mut allow = Methods::NONE;
     for route in routes {
-        let Some(params) = matches(route.pattern, path) else {
+        let mut params = [("", ""); MAX_PARAMS];
+        if matches(route.pattern, path, &mut params).is_none() {
             continue;
-        };
+        }
         if route.answers(head.method) {
-            (route.handler)(
-                &Request {
-                    head,
-                    path,
-                    body,
-                    params,
-                },
-                response,
-            );
-            return;
+            let request = Request {
+                head,
+                path,
+                body,
+                params: &params,
+            };
+            return (route.handler)(&request, response);
         }
         allow = allow.with(route.method);
         if route.method == Method::Get {
@@ -118,8 +115,7 @@ pub fn dispatch(
     }
 }
 
-fn matches<'a>(pattern: &'static str, path: &'a str) -> Option<Params<'a>> {
-    let mut params: Params<'a> = [("", ""); MAX_PARAMS];
+fn matches<'a>(pattern: &'static str, path: &'a str, params: &mut Params<'a>) -> Option<()> {
     let mut free = params.iter_mut();
     let (mut patterns, mut segments) = (Some(pattern), Some(path));
     while let Some(pattern) = patterns {
@@ -137,7 +133,7 @@ fn matches<'a>(pattern: &'static str, path: &'a str) -> Option<Params<'a>> {
             _ => return None,
         }
     }
-    segments.is_none().then_some(params)
+    segments.is_none().then_some(())
 }
 
 /// What is before the first slash, and what is behind it.
