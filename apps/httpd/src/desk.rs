@@ -37,7 +37,6 @@ pub(crate) type Step = Result<(), Halt>;
 impl Desk {
     /// Does what can be done for a connection without waiting, up to its share.
     /// `is_half_closed` says that the client sends no more.
-    #[inline(never)]
     pub(crate) fn turn(
         &mut self,
         slot: &mut Slot,
@@ -75,7 +74,6 @@ impl Desk {
     }
 
     /// Looks at what has come and answers the whole requests in it.
-    #[inline(never)]
     fn read(&mut self, slot: &mut Slot, service: &dyn Service, is_half_closed: bool) -> Step {
         let received = receive(socket(slot)?, &mut self.input, RecvFlags::PEEK)?;
         if received == 0 {
@@ -210,7 +208,6 @@ impl Desk {
     }
 
     /// Goes on with an answer.
-    #[inline(never)]
     fn write(&mut self, slot: &mut Slot) -> Step {
         let spill = usize::from(slot.spill).wrapping_sub(1);
         if let Some(spill) = self.spills.get_mut(spill) {

@@ -8,7 +8,6 @@ use rustix::net::{
     socket_with,
 };
 
-#[inline(never)]
 pub(crate) fn check(port: u16) -> Result<(), Halt> {
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;

@@ -18,7 +18,6 @@ pub(crate) type Listeners = [DescriptorSlot; MAX_LISTENERS];
 
 /// Sockets handed in, where the environment says so for this process; else one
 /// on this port, on all addresses.
-#[inline(never)]
 pub(crate) fn open(program: &Program, port: u16, places: &mut Listeners) -> Result<(), Errno> {
     inherited(program, places)?;
     if let [first, ..] = places
@@ -33,7 +32,6 @@ pub(crate) fn open(program: &Program, port: u16, places: &mut Listeners) -> Resu
     Ok(())
 }
 
-#[inline(never)]
 fn inherited(program: &Program, places: &mut Listeners) -> Result<(), Errno> {
     // The environment may be meant for a parent (sd_listen_fds(3)); in a PID
     // namespace of its own this process is number 1.
@@ -58,7 +56,6 @@ fn inherited(program: &Program, places: &mut Listeners) -> Result<(), Errno> {
 }
 
 /// `[::]` takes IPv4 as well; a kernel without IPv6 gets `0.0.0.0`.
-#[inline(never)]
 fn bound(port: u16) -> Result<OwnedFd, Errno> {
     let socket = match bound_to_all(port) {
         Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {

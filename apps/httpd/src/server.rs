@@ -51,7 +51,6 @@ pub fn serve_on(program: &Program, port: u16, service: &dyn Service) -> u8 {
     4
 }
 
-#[inline(never)]
 fn run(program: &Program, port: u16, service: &dyn Service) -> Result<(), Errno> {
     let watched = SignalSet::EMPTY.with(SIGTERM).with(SIGINT).with(SIGCHLD);
     // sendfile(2) has no MSG_NOSIGNAL: SIGPIPE is blocked and never looked at.
@@ -105,7 +104,6 @@ struct Server<'s> {
 }
 
 impl Server<'_> {
-    #[inline(never)]
     fn serve(&mut self, signals: &OwnedFd) -> Result<(), Errno> {
         let second = Timespec {
             tv_sec: 1,
@@ -160,7 +158,6 @@ impl Server<'_> {
     }
 
     /// True where the program is to end at once.
-    #[inline(never)]
     fn take_signals(&mut self, signals: &OwnedFd) -> Result<bool, Errno> {
         while let Some(signal) = signal::read(signals)? {
             if signal == SIGCHLD {
@@ -247,7 +244,6 @@ impl Server<'_> {
         }
     }
 
-    #[inline(never)]
     fn admit(&mut self, socket: OwnedFd) {
         let number = socket.as_raw_fd() as usize;
         if self.count >= self.max_count {
@@ -304,7 +300,6 @@ impl Server<'_> {
     }
 
     /// Once a second, closes what is overdue.
-    #[inline(never)]
     fn sweep(&mut self) {
         if self.is_paused {
             self.is_paused = self.resume().is_err();

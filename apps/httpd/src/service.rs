@@ -51,7 +51,6 @@ impl Service for &[Route] {
 }
 
 /// Answers a whole request; `buffer` takes the decoded path.
-#[inline(never)]
 pub(crate) fn answer(
     service: &dyn Service,
     message: &Message<'_>,

@@ -8,33 +8,39 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let target = format!("{}-unknown-linux-musl", env::consts::ARCH);
-        let status = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--release",
-                "--quiet",
-                "--bin",
-                "httpd",
-                "--target",
-                &target,
-            ])
-            .args(["--target-dir", "target/real"])
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .current_dir(folder)
-            .status()
-            .expect("cargo starts");
-        assert!(status.success(), "the release program does not build");
-        folder.join(format!("target/real/{target}/release/httpd"))
-    })
+    PROGRAM.get_or_init(|| build(env::consts::ARCH))
+}
+
+/// Builds the release program for this architecture.
+fn build(architecture: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = format!("{architecture}-unknown-linux-musl");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--quiet", "--bin", "httpd"])
+        .args(["--target", &target, "--target-dir", "target/real"])
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .current_dir(folder)
+        .status()
+        .expect("cargo starts");
+    assert!(status.success(), "the release program does not build");
+    folder.join(format!("target/real/{target}/release/httpd"))
+}
+
+/// Says so and returns true where a command does not run well on this machine.
+fn is_skipped(command: &mut Command, why: &str) -> bool {
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let is_missing = !status.is_ok_and(|status| status.success());
+    if is_missing {
+        eprintln!("skipped: {why}");
+    }
+    is_missing
 }
 
 /// A site, a server for it, and both gone at the end.
@@ -69,14 +75,13 @@ fn free_port() -> u16 {
 
 impl Server {
     fn start(name: &str) -> Self {
-        Self::start_by(name, |_| {})
+        Self::start_by(name, &mut Command::new(program()))
     }
 
-    fn start_by(name: &str, change: impl Fn(&mut Command)) -> Self {
+    /// Started by a command that runs the program with the arguments behind it.
+    fn start_by(name: &str, command: &mut Command) -> Self {
         let folder = site(name);
         let port = free_port();
-        let mut command = Command::new(program());
-        change(&mut command);
         command
             .arg("--port")
             .arg(port.to_string())
@@ -364,109 +369,189 @@ fn an_inherited_socket_is_served_as_listen_fds_says() {
 }
 
 #[test]
-fn sigterm_under_load_loses_no_answer_and_ends_with_0() {
+fn every_request_sent_before_sigterm_is_answered_under_load() {
     let mut server = Server::start("sigterm");
     let port = server.port;
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            thread::spawn(move || {
-                let mut answered = 0;
-                loop {
-                    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
-                        return answered;
-                    };
-                    if stream.write_all(b"GET / HTTP/1.0\r\n\r\n").is_err() {
-                        return answered;
-                    }
-                    let mut answer = Vec::new();
-                    match stream.read_to_end(&mut answer) {
-                        Ok(count) if count > 0 => {
-                            assert!(answer.ends_with(b"<p>hi\n"), "an answer was cut");
-                            answered += 1;
-                        }
-                        // Refused while stopping: not accepted any more.
-                        _ => return answered,
-                    }
+    let is_stopping = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        let client = || {
+            let mut answered = 0;
+            loop {
+                let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+                    return answered;
+                };
+                let is_sent = stream.write_all(b"GET / HTTP/1.0\r\n\r\n").is_ok();
+                // The flag goes up before the signal is sent.
+                let must_be_answered = is_sent && !is_stopping.load(Ordering::SeqCst);
+                let mut answer = Vec::new();
+                let _ = stream.read_to_end(&mut answer);
+                if answer.is_empty() {
+                    assert!(!must_be_answered, "a request got no answer");
+                    return answered;
                 }
-            })
-        })
-        .collect();
-    let mut idle = server.connect();
-    thread::sleep(Duration::from_millis(300));
-    server.signal("-TERM");
-    assert_eq!(server.wait_for_exit(Duration::from_secs(5)), Some(0));
-    for client in clients {
-        assert!(client.join().expect("client") > 0);
+                assert!(answer.ends_with(b"\r\n\r\n<p>hi\n"), "an answer was cut");
+                answered += 1;
+            }
+        };
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+        let mut idle = server.connect();
+        thread::sleep(Duration::from_millis(300));
+        is_stopping.store(true, Ordering::SeqCst);
+        server.signal("-TERM");
+        assert_eq!(server.wait_for_exit(Duration::from_secs(5)), Some(0));
+        for client in clients {
+            assert!(client.join().expect("client") > 0);
+        }
+        assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0);
+    });
+}
+
+#[test]
+fn what_was_sent_before_sigterm_but_not_looked_at_is_answered() {
+    let mut server = Server::start("backlog");
+    let mut kept: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    for stream in &mut kept {
+        // Accepted and idle, with one answer behind it.
+        stream
+            .write_all(b"GET /d/ HTTP/1.1\r\nHost: a\r\n\r\n")
+            .expect("send");
+        assert!(read_head(stream).starts_with("HTTP/1.1 200 "));
+        stream.read_exact(&mut [0; 5]).expect("body");
     }
-    assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0);
+    // Stopped, it sees nothing of what follows until SIGTERM is pending.
+    server.signal("-STOP");
+    let pipelined = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(50);
+    for stream in &mut kept {
+        stream.write_all(pipelined.as_bytes()).expect("send");
+    }
+    let mut waiting: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    for stream in &mut waiting {
+        stream
+            .write_all(b"GET /big.bin HTTP/1.0\r\n\r\n")
+            .expect("send");
+    }
+    server.signal("-TERM");
+    server.signal("-CONT");
+    for stream in &mut kept {
+        let answers = read_all(stream);
+        assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), 50);
+        assert_eq!(answers.matches("Connection: close").count(), 1);
+        assert!(answers.ends_with("<p>hi\n"));
+    }
+    for stream in &mut waiting {
+        let answer = read_all(stream);
+        let head = answer.find("\r\n\r\n").expect("head");
+        assert_eq!(answer.len() - head - 4, 3_000_000);
+    }
+    assert_eq!(server.wait_for_exit(Duration::from_secs(5)), Some(0));
+}
+
+/// As PID 1 of a namespace, which `script` leads to by `exec "$0" "$@"`; the
+/// second is the number by which the machine knows it.
+fn start_as_pid_1(name: &str, script: &str) -> Option<(Server, String)> {
+    let unshare = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+    let why = "this machine does not let us make a PID namespace";
+    if is_skipped(Command::new("unshare").args(unshare).arg("true"), why) {
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(unshare).args(["bash", "-c", script]);
+    let server = Server::start_by(name, command.arg(program()));
+    let id = server.child.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("children");
+    Some((server, children.trim().to_owned()))
 }
 
 #[test]
 fn as_pid_1_it_stops_at_sigterm() {
-    // Needs the right to make a PID namespace.
-    let probe = Command::new("unshare")
-        .args(["-p", "--fork", "true"])
-        .stderr(Stdio::null())
-        .status();
-    if !probe.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this machine does not let us make a PID namespace");
+    let Some((mut server, first)) = start_as_pid_1("pid1", "exec \"$0\" \"$@\"") else {
         return;
-    }
-    let folder = site("pid1");
-    let port = free_port();
-    let child = Command::new("unshare")
-        .args(["-p", "--fork", "--kill-child"])
-        .arg(program())
-        .args(["--port", &port.to_string()])
-        .arg(folder.join("root"))
-        .spawn()
-        .expect("start");
-    let mut server = Server {
-        child,
-        port,
-        folder,
     };
-    server.wait_until_ready();
     assert!(server.get("/").ends_with("<p>hi\n"));
-    let id = server.child.id();
-    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("children");
-    let status = Command::new("kill")
-        .args(["-TERM", children.trim()])
-        .status();
+    let status = Command::new("kill").args(["-TERM", &first]).status();
     assert!(status.expect("kill").success());
     assert_eq!(server.wait_for_exit(Duration::from_secs(5)), Some(0));
 }
 
 #[test]
-fn connections_past_the_limit_are_turned_away_and_the_rest_served() {
-    let own = std::process::id().to_string();
-    let hard = Command::new("prlimit")
-        .args([
-            "--pid",
-            &own,
-            "--nofile",
-            "--noheadings",
-            "--output",
-            "HARD",
-        ])
-        .output()
-        .expect("prlimit");
-    let hard = String::from_utf8_lossy(&hard.stdout).trim().to_owned();
-    let raise = format!("--nofile={hard}:{hard}");
+fn as_pid_1_it_reaps_the_orphans_it_inherits() {
+    // The subshell ends at once; its children outlive it and become those of
+    // PID 1, which is the server by then.
+    let script = "(sleep 2 & sleep 2.1 &); exec \"$0\" \"$@\"";
+    let Some((server, first)) = start_as_pid_1("orphans", script) else {
+        return;
+    };
+    let children = || fs::read_to_string(format!("/proc/{first}/task/{first}/children"));
+    let orphans = children().expect("children");
+    assert_eq!(orphans.split_whitespace().count(), 2, "{orphans:?}");
+    let start = Instant::now();
+    while !children().expect("children").trim().is_empty() {
+        let limit = Duration::from_secs(10);
+        assert!(start.elapsed() < limit, "orphans are left as zombies");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(server.get("/").ends_with("<p>hi\n"));
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_dropped_at_the_write_timeout() {
+    let server = Server::start("write");
+    // More than any socket buffer takes; the holes cost no disk.
+    let huge = fs::File::create(server.folder.join("root/huge.bin")).expect("file");
+    huge.set_len(1 << 30).expect("length");
+    let folder = format!("/proc/{}/fd", server.child.id());
+    let open = || fs::read_dir(&folder).expect("descriptors").count();
+    let before = open();
+    let mut stream = server.connect();
+    let start = Instant::now();
+    stream
+        .write_all(b"GET /huge.bin HTTP/1.0\r\n\r\n")
+        .expect("send");
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(open(), before + 2, "the connection and its file");
+    while open() > before {
+        assert!(start.elapsed() < Duration::from_secs(40), "never dropped");
+        thread::sleep(Duration::from_millis(50));
+    }
     assert!(
-        Command::new("prlimit")
-            .args(["--pid", &own, &raise])
-            .status()
-            .expect("prlimit")
-            .success()
+        start.elapsed() > Duration::from_secs(28),
+        "dropped too soon"
     );
-    let count = hard
-        .parse()
-        .unwrap_or(20_000_usize)
-        .saturating_sub(500)
-        .min(10_000);
+    let mut received = 0;
+    let mut bytes = vec![0; 1 << 20];
+    while let Ok(count @ 1..) = stream.read(&mut bytes) {
+        received += count;
+    }
+    assert!(received < 1 << 30, "nothing was cut off");
+}
+
+#[test]
+fn ten_thousand_connections_are_served() {
+    let own = std::process::id().to_string();
+    let limit = [
+        "--pid",
+        &own,
+        "--noheadings",
+        "--output",
+        "HARD",
+        "--nofile",
+    ];
+    let hard = Command::new("prlimit").args(limit).output();
+    let hard = String::from_utf8_lossy(&hard.expect("prlimit").stdout)
+        .trim()
+        .to_owned();
+    let raise = format!("--nofile={hard}:{hard}");
+    let status = Command::new("prlimit")
+        .args(["--pid", &own, &raise])
+        .status();
+    assert!(status.expect("prlimit").success());
+    let most = hard.parse().unwrap_or(20_000_usize).saturating_sub(500);
+    if most < 10_000 {
+        eprintln!("skipped: this machine allows {hard} descriptors");
+        return;
+    }
     let server = Server::start("many");
-    let mut streams: Vec<_> = (0..count).map(|_| server.connect()).collect();
+    let mut streams: Vec<_> = (0..10_000).map(|_| server.connect()).collect();
     for stream in streams.iter_mut().step_by(97) {
         stream
             .write_all(b"GET /healthz HTTP/1.0\r\n\r\n")
@@ -475,30 +560,77 @@ fn connections_past_the_limit_are_turned_away_and_the_rest_served() {
     }
     drop(streams);
     assert!(server.get("/").ends_with("<p>hi\n"));
-    eprintln!("{count} connections");
+}
 
-    // `exec` keeps the number that kill and wait know.
-    let folder = site("few");
-    let port = free_port();
-    let child = Command::new("bash")
-        .args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""])
-        .arg(program())
-        .args(["--port", &port.to_string()])
-        .arg(folder.join("root"))
-        .spawn()
-        .expect("start");
-    let few = Server {
-        child,
-        port,
-        folder,
-    };
-    few.wait_until_ready();
-    let held: Vec<_> = (0..60).map(|_| few.connect()).collect();
-    thread::sleep(Duration::from_millis(200));
+#[test]
+fn connections_past_the_limit_get_503_and_the_others_are_served() {
+    // Of 64 descriptors 16 are kept back. `exec` keeps the number that kill and
+    // wait know.
+    let mut command = Command::new("bash");
+    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
+    let few = Server::start_by("few", command.arg(program()));
+    // The connection that found it ready is gone by then.
+    thread::sleep(Duration::from_millis(300));
+    let mut held: Vec<_> = (0..60).map(|_| few.connect()).collect();
+    for (number, stream) in held.iter_mut().enumerate().rev() {
+        if number >= 48 {
+            let answer = read_all(stream);
+            assert!(answer.starts_with("HTTP/1.1 503 "), "{number}: {answer}");
+            assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+        } else {
+            let request = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+            stream.write_all(request).expect("send");
+            let head = read_head(stream);
+            assert!(head.starts_with("HTTP/1.1 200 "), "{number}: {head}");
+        }
+    }
     assert!(few.get("/").starts_with("HTTP/1.1 503 "));
     drop(held);
-    thread::sleep(Duration::from_millis(200));
+    thread::sleep(Duration::from_millis(300));
     assert!(few.get("/").ends_with("<p>hi\n"));
+}
+
+#[test]
+fn the_aarch64_program_does_the_same_under_emulation() {
+    if env::consts::ARCH == "aarch64" {
+        eprintln!("skipped: this machine is aarch64, so that all other tests run it");
+        return;
+    }
+    let qemu = "qemu-aarch64-static";
+    let why = "qemu-aarch64-static is not installed";
+    if is_skipped(Command::new(qemu).arg("--version"), why) {
+        return;
+    }
+    let target = "aarch64-unknown-linux-musl";
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--target", target, "--print", "target-libdir"]);
+    let library = rustc.output().expect("rustc").stdout;
+    let library = String::from_utf8(library).expect("path");
+    let why = "the Rust target aarch64-unknown-linux-musl is not installed";
+    if is_skipped(Command::new("test").args(["-d", library.trim()]), why) {
+        return;
+    }
+    let mut command = Command::new(qemu);
+    let mut server = Server::start_by("aarch64", command.arg(build("aarch64")));
+    assert!(server.get("/").ends_with("\r\n\r\n<p>hi\n"));
+    assert!(server.get("/d?q").contains("\r\nLocation: /d/?q\r\n"));
+    assert!(server.get("/a%20b.css").contains("Content-Type: text/css"));
+    for path in ["/../secret", "/climb", "/absolute", "/magic", "/nothing"] {
+        let answer = server.get(path);
+        assert!(answer.starts_with("HTTP/1.1 40"), "{path}: {answer}");
+    }
+    let answer = server.ask("GET / HTTP/1.1\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let chunked = "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   3\r\nabc\r\n0\r\n\r\nHEAD / HTTP/1.0\r\n\r\n";
+    let answers = server.ask(chunked);
+    assert!(answers.starts_with("HTTP/1.1 405 "), "{answers}");
+    assert!(answers.ends_with("Content-Length: 6\r\n\r\n"), "{answers}");
+    let big = server.get("/big.bin");
+    let head = big.find("\r\n\r\n").expect("head");
+    assert_eq!(big.len() - head - 4, 3_000_000);
+    server.signal("-TERM");
+    assert_eq!(server.wait_for_exit(Duration::from_secs(10)), Some(0));
 }
 
 #[test]

@@ -70,7 +70,6 @@ const fn change(mut classes: [u8; 128], mut bytes: &[u8], class: u8) -> [u8; 128
 }
 
 /// Whether a byte is in a class.
-#[inline(never)]
 pub(crate) fn is(byte: u8, class: u8) -> bool {
     // Past ASCII, only values of fields go.
     let classes = CLASSES.get(usize::from(byte)).copied().unwrap_or(VALUE);
@@ -100,7 +99,6 @@ pub(crate) fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> Option<&'a [u8]> 
 }
 
 /// What stands from an index on; nothing where it is past the end.
-#[inline(never)]
 pub(crate) fn from(bytes: &[u8], at: usize) -> &[u8] {
     bytes.get(at..).unwrap_or_default()
 }
@@ -127,7 +125,6 @@ pub(crate) fn line_of(text: &'static str, word: &[u8]) -> Option<usize> {
 }
 
 /// One or more digits that fit in 63 bits; no sign, no space, no list.
-#[inline(never)]
 pub(crate) fn parse_decimal(digits: &[u8]) -> Option<u64> {
     // Overlong zeros are read as octal or as an overflow elsewhere.
     if digits.is_empty() || digits.len() > 18 || !all(digits, DIGIT) {
@@ -138,7 +135,6 @@ pub(crate) fn parse_decimal(digits: &[u8]) -> Option<u64> {
 }
 
 /// A number's decimal digits.
-#[inline(never)]
 pub(crate) fn decimal(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
     let mut start = buffer.len();
     for place in buffer.iter_mut().rev() {
@@ -150,6 +146,11 @@ pub(crate) fn decimal(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
         }
     }
     from(buffer, start)
+}
+
+/// The hexadecimal digit of a value below 16, in upper case.
+pub(crate) fn hex_digit(value: u8) -> u8 {
+    value + if value < 10 { b'0' } else { b'A' - 10 }
 }
 
 /// The value of a hexadecimal digit.
@@ -188,6 +189,9 @@ mod tests {
         for byte in 0..=u8::MAX {
             let expected = char::from(byte).to_digit(16).map(|value| value as u8);
             assert_eq!(hex_value(byte), expected);
+            if let Some(value) = expected {
+                assert_eq!(hex_digit(value), byte.to_ascii_uppercase());
+            }
         }
     }
 

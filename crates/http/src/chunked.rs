@@ -24,51 +24,44 @@ pub struct Decoded {
 /// [`Stop::Partial`] while it is not whole, in which case nothing has been
 /// moved. 400 where the coding is malformed, 413 where the content would pass
 /// `max_bytes`, 431 where the trailer section is too long.
-#[inline(never)]
 pub fn decode(bytes: &mut [u8], max_bytes: usize) -> Result<Decoded, Stop> {
-    let wire_length = measure(bytes, max_bytes)?;
-    let (mut from, mut to) = (0, 0);
-    // Data moves only towards the front, so that the lines ahead stay as they are.
-    loop {
-        let (start, size) = chunk(bytes, from)?;
-        if size == 0 {
-            break;
-        }
-        bytes.copy_within(start..start + size, to);
-        to += size;
-        from = start + size + 2;
-    }
-    Ok(Decoded {
-        length: to,
-        wire_length,
-    })
+    walk(bytes, max_bytes, false)?;
+    walk(bytes, max_bytes, true)
 }
 
-/// Judges the whole body; the result is its length on the wire.
-fn measure(bytes: &[u8], max_bytes: usize) -> Result<usize, Stop> {
+/// Goes through the body, to judge it or to move the data to the front. The
+/// lines ahead stay as they are: data moves only towards the front.
+#[inline(never)]
+fn walk(bytes: &mut [u8], max_bytes: usize, moves: bool) -> Result<Decoded, Stop> {
     let mut at = 0;
     let mut length = 0;
     loop {
         let (start, size) = chunk(bytes, at)?;
         if size == 0 {
-            return Ok(bytes.len() - trailer(ascii::from(bytes, start))?);
+            return Ok(Decoded {
+                length,
+                wire_length: bytes.len() - trailer(ascii::from(bytes, start))?,
+            });
         }
-        // Neither sum can overflow: `chunk` takes no size near the limit.
-        length += size;
-        if length > max_bytes {
+        // No sum can overflow: `chunk` takes no size near the limit.
+        at = start + size;
+        if length + size > max_bytes {
             return Err(Status::ContentTooLarge.into());
         }
-        at = start + size;
         match ascii::from(bytes, at) {
             [] | [b'\r'] => return Err(Stop::Partial),
-            [b'\r', b'\n', ..] => at += 2,
+            [b'\r', b'\n', ..] => {}
             _ => return Err(Status::BadRequest.into()),
         }
+        if moves {
+            bytes.copy_within(start..at, length);
+        }
+        length += size;
+        at += 2;
     }
 }
 
 /// Where the chunk's data starts, and how long it is.
-#[inline(never)]
 fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
     let mut lines = WireLines {
         rest: ascii::from(bytes, at),

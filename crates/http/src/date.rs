@@ -3,46 +3,79 @@
 /// The length of every IMF-fixdate.
 pub const DATE_BYTES: usize = 29;
 
-const DAYS: &[u8; 21] = b"ThuFriSatSunMonTueWed";
-const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+static DAYS: [[u8; 3]; 7] = [
+    *b"Thu", *b"Fri", *b"Sat", *b"Sun", *b"Mon", *b"Tue", *b"Wed",
+];
+/// Name and length, in a year that is no leap year.
+static MONTHS: [([u8; 3], u8); 12] = [
+    (*b"Jan", 31),
+    (*b"Feb", 28),
+    (*b"Mar", 31),
+    (*b"Apr", 30),
+    (*b"May", 31),
+    (*b"Jun", 30),
+    (*b"Jul", 31),
+    (*b"Aug", 31),
+    (*b"Sep", 30),
+    (*b"Oct", 31),
+    (*b"Nov", 30),
+    (*b"Dec", 31),
+];
+/// The last second of the year 9999; later ones have no such form.
+const LAST: u64 = 253_402_300_799;
 
-/// Writes a Unix time in seconds as `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Writes a Unix time in seconds as `Sun, 06 Nov 1994 08:49:37 GMT`; times past
+/// the year 9999 as its last second.
 ///
-/// The calendar is counted from 1 March, so that the leap day is a year's last
-/// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"). Years past
-/// 9999 have no such form and wrap to four digits.
+/// It counts years and months one by one: with a date a second the few dozen
+/// steps matter less than the size of a formula.
 pub fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_BYTES] {
-    // 32 bits of days are eleven million years.
-    let days = (unix_seconds / 86_400) as u32;
-    let second = (unix_seconds % 86_400) as u32;
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12;
-    let year = era % 25 * 400 + year_of_era + u32::from(month < 2);
-
+    let seconds = unix_seconds.min(LAST);
+    let mut day = (seconds / 86_400) as u32;
+    let mut rest = (seconds % 86_400) as u32;
     let mut text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
-    let weekday = (days % 7) as usize * 3;
-    text[..3].copy_from_slice(&DAYS[weekday..weekday + 3]);
-    digits(&mut text[5..7], day);
-    let name = month as usize * 3;
-    text[8..11].copy_from_slice(&MONTHS[name..name + 3]);
-    digits(&mut text[12..16], year);
-    digits(&mut text[17..19], second / 3_600);
-    digits(&mut text[20..22], second / 60 % 60);
-    digits(&mut text[23..25], second % 60);
+    if let Some(name) = DAYS.get((day % 7) as usize) {
+        put(&mut text, 0, name);
+    }
+    let mut year = 1_970;
+    loop {
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let length = 365 + u32::from(is_leap);
+        if day < length {
+            for (name, length) in &MONTHS {
+                let length = u32::from(*length) + u32::from(is_leap && *length == 28);
+                if day < length {
+                    put(&mut text, 8, name);
+                    break;
+                }
+                day -= length;
+            }
+            break;
+        }
+        day -= length;
+        year += 1;
+    }
+    put_two(&mut text, 5, day + 1);
+    put_two(&mut text, 12, year / 100);
+    put_two(&mut text, 14, year);
+    for at in [23, 20, 17] {
+        put_two(&mut text, at, rest % 60);
+        rest /= 60;
+    }
     text
 }
 
-fn digits(place: &mut [u8], mut value: u32) {
-    for byte in place.iter_mut().rev() {
-        *byte = b'0' + (value % 10) as u8;
-        value /= 10;
+/// Writes the last two decimal digits of a number.
+#[inline(never)]
+fn put_two(text: &mut [u8], at: usize, value: u32) {
+    let digits = [value / 10, value].map(|value| b'0' + (value % 10) as u8);
+    put(text, at, &digits);
+}
+
+#[inline(never)]
+fn put(text: &mut [u8], at: usize, bytes: &[u8]) {
+    for (place, &byte) in text.iter_mut().skip(at).zip(bytes) {
+        *place = byte;
     }
 }
 
@@ -61,6 +94,7 @@ mod tests {
             (1_704_067_199, "Sun, 31 Dec 2023 23:59:59 GMT"),
             (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
             (253_402_300_799, "Fri, 31 Dec 9999 23:59:59 GMT"),
+            (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
         ] {
             assert_eq!(core::str::from_utf8(&imf_fixdate(seconds)), Ok(text));
         }

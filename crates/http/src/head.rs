@@ -97,7 +97,7 @@ impl<'a> Head<'a> {
         // The lines were judged when the head was parsed.
         let mut rest = self.fields;
         core::iter::from_fn(move || {
-            let mut line = ascii::take_until(&mut rest, b'\r')?;
+            let mut line = take_until(&mut rest, b'\r')?;
             rest = ascii::from(rest, 1);
             Some((take_name(&mut line)?, line))
         })
@@ -108,7 +108,6 @@ impl<'a> Head<'a> {
 ///
 /// # Errors
 /// Where the head is not whole, or is to be refused.
-#[inline(never)]
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
     // RFC 9112 section 2.2: ignore at least one empty line before the request
     // line. One is enough; more is somebody trying something.
@@ -118,7 +117,7 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
         _ => bytes,
     };
     // Tells a TLS handshake or other noise at once, without awaiting a line end.
-    if !ascii::all(rest.get(..1).unwrap_or_default(), TOKEN) {
+    if !all(rest.get(..1).unwrap_or_default(), TOKEN) {
         return Err(Stop::Refuse(Status::BadRequest));
     }
     let mut lines = WireLines { rest, line: b"" };
@@ -297,7 +296,6 @@ impl WireLines<'_> {
 }
 
 /// RFC 9112 section 3: three parts, one space between each.
-#[inline(never)]
 fn read_request_line<'a>(head: &mut Head<'a>, line: &'a [u8]) -> Result<(), Status> {
     let mut version = line;
     let name = take_until(&mut version, b' ').unwrap_or_default();
@@ -321,7 +319,6 @@ fn read_request_line<'a>(head: &mut Head<'a>, line: &'a [u8]) -> Result<(), Stat
 }
 
 /// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS.
-#[inline(never)]
 fn read_target<'a>(head: &mut Head<'a>, target: &'a [u8]) -> Result<(), Status> {
     let mut rest = target;
     if target == b"*" {

@@ -1,7 +1,7 @@
 //! JSON (RFC 8259) without allocation: a writer into a fixed buffer, and a check
 //! that bytes from outside are one JSON text, so that they can be passed on.
 
-use crate::ascii::{self, DIGIT, HEX, decimal};
+use crate::ascii::{self, DIGIT, HEX, decimal, hex_digit};
 
 /// Writes JSON values into anything that takes bytes. Commas are put where they
 /// belong; nesting is up to the caller.
@@ -100,14 +100,14 @@ impl<S: Sink> Json<S> {
         if byte >= b' ' {
             self.sink.put(&[b'\\', byte]);
         } else {
-            let digit = |value: u8| {
-                if value < 10 {
-                    b'0' + value
-                } else {
-                    b'a' + value - 10
-                }
-            };
-            let text = [b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)];
+            let text = [
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                b'0' + (byte >> 4),
+                hex_digit(byte & 15),
+            ];
             self.sink.put(&text);
         }
     }
@@ -325,7 +325,7 @@ mod tests {
             .object()
             .end_object();
         json.end_array().key("c").raw(b"null").end_object();
-        let expected = r#"{"a\"\\":"\u000a\u001fé","b":[0,18446744073709551615,true,{}],"c":null}"#;
+        let expected = r#"{"a\"\\":"\u000A\u001Fé","b":[0,18446744073709551615,true,{}],"c":null}"#;
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 

@@ -36,7 +36,6 @@ const ALL: [Method; 7] = [
 
 impl Method {
     /// The method of this exact name; names are case-sensitive.
-    #[inline(never)]
     pub fn from_bytes(name: &[u8]) -> Option<Self> {
         let is_upper = name.iter().all(u8::is_ascii_uppercase);
         let number = line_of(NAMES, name).filter(|_| is_upper)?;

@@ -12,44 +12,56 @@ use crate::status::Status;
 /// 400 for a malformed escape, an encoded slash, a backslash, a control
 /// character or NUL, a path that does not start with `/`, and one that climbs
 /// above the root; 414 where `out` is shorter than the path.
+#[inline(never)]
 pub fn decode<'b>(path: &[u8], out: &'b mut [u8]) -> Result<&'b mut [u8], Status> {
-    let out = out.get_mut(..path.len()).ok_or(Status::UriTooLong)?;
-    let segments = path.strip_prefix(b"/").ok_or(Status::BadRequest)?;
+    if path.first() != Some(&b'/') {
+        return Err(Status::BadRequest);
+    }
     let mut length = 0;
-    for segment in segments.split(|&byte| byte == b'/') {
-        // Each segment is written behind a slash; a dot segment is taken back.
-        let start = length;
-        length = put(out, length, b'/')?;
-        let mut at = 0;
-        while let Some(&byte) = segment.get(at) {
-            let byte = if byte == b'%' {
-                let digits = segment.get(at + 1..at + 3).ok_or(Status::BadRequest)?;
-                at += 2;
-                escaped(digits)?
-            } else {
-                byte
-            };
-            at += 1;
+    let mut rest = path;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        let mut byte = first;
+        if byte == b'/' {
+            length = resolve(out, length)?;
+        } else {
+            if byte == b'%' {
+                byte = escaped(&mut rest).ok_or(Status::BadRequest)?;
+            }
             if byte < b' ' || byte == 0x7f || byte == b'/' || byte == b'\\' {
                 return Err(Status::BadRequest);
             }
-            length = put(out, length, byte)?;
         }
-        match out.get(start + 1..length) {
-            Some(b"" | b".") => length = start,
-            Some(b"..") => {
-                let parent = out.get(..start).unwrap_or_default();
-                let slash = parent.iter().rposition(|&byte| byte == b'/');
-                length = slash.ok_or(Status::BadRequest)?;
-            }
-            _ => continue,
-        }
-        // `/a/`, `/a/.` and `/a/b/..` all name the directory.
-        if segment.as_ptr_range().end == path.as_ptr_range().end {
-            length = put(out, length, b'/')?;
-        }
+        length = put(out, length, byte)?;
     }
-    out.get_mut(..length).ok_or(Status::BadRequest)
+    let resolved = resolve(out, length)?;
+    if resolved < length {
+        // `/a/`, `/a/.` and `/a/b/..` all name the directory.
+        length = put(out, resolved, b'/')?;
+    }
+    out.get_mut(..length).ok_or(Status::UriTooLong)
+}
+
+/// Resolves the last segment of what is written so far, if it is empty or a dot
+/// segment: the length that is left, without the slash before it.
+#[inline(never)]
+fn resolve(out: &[u8], length: usize) -> Result<usize, Status> {
+    let written = out.get(..length).unwrap_or_default();
+    let Some((parent, segment)) = split_last_segment(written) else {
+        return Ok(length);
+    };
+    match segment {
+        b"" | b"." => Ok(parent.len()),
+        b".." => split_last_segment(parent)
+            .map(|(parent, _)| parent.len())
+            .ok_or(Status::BadRequest),
+        _ => Ok(length),
+    }
+}
+
+fn split_last_segment(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let slash = path.iter().rposition(|&byte| byte == b'/')?;
+    Some((path.get(..slash)?, path.get(slash + 1..)?))
 }
 
 fn put(out: &mut [u8], at: usize, byte: u8) -> Result<usize, Status> {
@@ -57,10 +69,11 @@ fn put(out: &mut [u8], at: usize, byte: u8) -> Result<usize, Status> {
     Ok(at + 1)
 }
 
-fn escaped(digits: &[u8]) -> Result<u8, Status> {
-    digits.iter().try_fold(0, |value: u8, &digit| {
-        Ok(value << 4 | hex_value(digit).ok_or(Status::BadRequest)?)
-    })
+/// Takes the two digits of an escape off.
+fn escaped(rest: &mut &[u8]) -> Option<u8> {
+    let (&[high, low], after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(hex_value(high)? << 4 | hex_value(low)?)
 }
 
 #[cfg(test)]

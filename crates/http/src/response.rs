@@ -3,7 +3,7 @@
 //! The body is written first, behind room for the head; [`Response::finish`]
 //! writes the head, whose Content-Length is then known, and joins the two.
 
-use crate::ascii::{self, PATH, decimal};
+use crate::ascii::{self, PATH, decimal, hex_digit};
 use crate::content_type;
 use crate::date::DATE_BYTES;
 use crate::json::{Json, Sink};
@@ -39,7 +39,6 @@ pub struct Finish<'d> {
 impl<'b> Response<'b> {
     /// An empty 200 in this buffer, which should be longer than [`HEAD_BYTES`]:
     /// in one that is shorter nothing fits, and [`Self::finish`] returns 0.
-    #[inline(never)]
     pub fn new(buffer: &'b mut [u8]) -> Self {
         Self {
             status: Status::Ok,
@@ -108,14 +107,7 @@ impl<'b> Response<'b> {
             if ascii::is(byte, PATH) {
                 self.write(&[byte]);
             } else {
-                let digit = |value: u8| {
-                    if value < 10 {
-                        b'0' + value
-                    } else {
-                        b'A' + value - 10
-                    }
-                };
-                self.write(&[b'%', digit(byte >> 4), digit(byte & 15)]);
+                self.write(&[b'%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
             }
         }
         self.write(b"/");
@@ -228,6 +220,7 @@ struct Writer<'b> {
 }
 
 impl Writer<'_> {
+    #[inline(never)]
     fn put(&mut self, bytes: &[u8]) {
         let end = self.length + bytes.len();
         match self.buffer.get_mut(self.length..end) {
@@ -239,6 +232,7 @@ impl Writer<'_> {
         }
     }
 
+    #[inline(never)]
     fn field(&mut self, name: &str, value: &[u8]) {
         self.put(b"\r\n");
         self.put(name.as_bytes());

@@ -79,6 +79,7 @@ const LINES: &str = "\
 
 impl Status {
     /// Code and reason as on the status line, such as `404 Not Found`.
+    #[inline(never)]
     pub fn line(self) -> &'static str {
         Lines(LINES).nth(self as usize).unwrap_or_default()
     }

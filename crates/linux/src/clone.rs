@@ -3,11 +3,12 @@
 
 use core::ffi::c_void;
 use core::ptr;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use linux_raw_sys::general as raw;
 use rustix::io::Errno;
 
-use crate::syscall::call;
+use crate::syscall::{call, result};
 
 /// Memory for the child's stack, with an inaccessible page below.
 pub(crate) struct Stack(*mut c_void);
@@ -111,6 +112,79 @@ pub(crate) unsafe fn clone3(
         );
     }
     value
+}
+
+/// Starts a thread of the calling process, which shares all but its namespaces
+/// and credentials. `running` is 1 until it has ended; see [`wait`].
+///
+/// # Errors
+/// As clone3(2) says.
+///
+/// # Safety
+/// `entry` may be called with `data`, uses no thread-local storage and ends by
+/// [`exit_thread`]; `stack` and what `data` and `running` point to outlive it.
+pub(crate) unsafe fn thread(
+    stack: &Stack,
+    entry: extern "C" fn(*const c_void) -> !,
+    data: *const c_void,
+    running: &AtomicU32,
+) -> Result<(), Errno> {
+    running.store(1, Ordering::Release);
+    let flags = raw::CLONE_VM
+        | raw::CLONE_FS
+        | raw::CLONE_FILES
+        | raw::CLONE_SIGHAND
+        | raw::CLONE_THREAD
+        | raw::CLONE_SYSVSEM
+        | raw::CLONE_CHILD_CLEARTID;
+    let arguments = raw::clone_args {
+        flags: u64::from(flags),
+        pidfd: 0,
+        child_tid: running.as_ptr() as u64,
+        parent_tid: 0,
+        exit_signal: 0,
+        stack: stack.base(),
+        stack_size: Stack::SIZE as u64,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: 0,
+    };
+    // SAFETY: the structure is complete; the rest is our caller's promise.
+    let started = result(unsafe { clone3(&arguments, entry, data) });
+    if started.is_err() {
+        running.store(0, Ordering::Release);
+    }
+    started.map(drop)
+}
+
+/// Waits for the end of a [`thread`].
+pub(crate) fn wait(running: &AtomicU32) {
+    while running.load(Ordering::Acquire) != 0 {
+        // SAFETY: FUTEX_WAIT reads the word, which is alive; at the thread's
+        // end the kernel zeroes and wakes it (man 2 set_tid_address).
+        let _ = unsafe {
+            call(
+                raw::__NR_futex,
+                [
+                    running.as_ptr() as usize,
+                    raw::FUTEX_WAIT as usize,
+                    1,
+                    0,
+                    0,
+                    0,
+                ],
+            )
+        };
+    }
+}
+
+/// Ends the calling thread.
+pub(crate) fn exit_thread() -> ! {
+    loop {
+        // SAFETY: ends this thread only; nothing of its stack is used afterwards.
+        let _ = unsafe { call(raw::__NR_exit, [0; 6]) };
+    }
 }
 
 /// Ends the process, all its threads included.

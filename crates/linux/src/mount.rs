@@ -130,6 +130,20 @@ pub fn attach(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Errno> 
     )
 }
 
+/// As [`attach`], over a name in a folder; a link there is not followed.
+///
+/// # Errors
+/// As there, and ENOENT.
+pub fn attach_at(tree: BorrowedFd<'_>, folder: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    move_mount(
+        tree,
+        c"",
+        folder,
+        name,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+}
+
 /// Attaches a detached tree over `/` of the calling thread's mount namespace,
 /// where [`enter`] then takes it from.
 ///

@@ -6,7 +6,7 @@ use core::ops::BitOr;
 use linux_raw_sys::general as raw;
 use linux_raw_sys::ioctl::{SIOCGIFFLAGS, SIOCSIFFLAGS};
 use linux_raw_sys::net::{ifreq, net_device_flags::IFF_UP};
-use rustix::fd::AsRawFd;
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -61,6 +61,46 @@ pub fn unshare(namespaces: Namespaces) -> Result<(), Errno> {
     // SAFETY: only namespace flags can be in the set, never CLONE_FILES, so
     // file descriptors that other code holds keep their meaning.
     unsafe { call(raw::__NR_unshare, [namespaces.0 as usize, 0, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// Moves the calling thread into the namespaces that `file` stands for (man 2 setns).
+///
+/// # Errors
+/// As the kernel says; EPERM without the capability in both user namespaces.
+pub fn enter(file: BorrowedFd<'_>, namespaces: Namespaces) -> Result<(), Errno> {
+    // SAFETY: setns takes two numbers; namespaces change no memory.
+    unsafe {
+        call(
+            raw::__NR_setns,
+            [file.as_raw_fd() as usize, namespaces.0 as usize, 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
+}
+
+/// The calling thread's network namespace as a file (man 7 netdevice has no
+/// word on `SIOCGSKNS`; Linux 4.10). Unlike /proc/thread-self/ns/net it needs
+/// no procfs of the right process namespace.
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN over the namespace.
+pub fn network_file() -> Result<OwnedFd, Errno> {
+    const SIOCGSKNS: usize = 0x894C;
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // SAFETY: SIOCGSKNS takes no argument and returns a new descriptor, closed on exec.
+    let file = unsafe {
+        call(
+            raw::__NR_ioctl,
+            [socket.as_raw_fd() as usize, SIOCGSKNS, 0, 0, 0, 0],
+        )
+    }?;
+    // SAFETY: just made by the kernel for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(file as i32) })
 }
 
 /// Brings up `lo` in the calling thread's network namespace (man 7 netdevice).

@@ -60,16 +60,19 @@ pub fn start<P: AsRef<CStr>, E>(
         return Err(StartFailure::Launch);
     }
     let stack = Stack::new().map_err(StartFailure::Clone)?;
+    // Only a plan with steps aside touches more than the first page of it.
+    let side_stack = Stack::new().map_err(StartFailure::Clone)?;
     let (go_read, go_write) = pipe_with(PipeFlags::CLOEXEC).map_err(StartFailure::Clone)?;
     let (report_read, report_write) = pipe_with(PipeFlags::CLOEXEC).map_err(StartFailure::Clone)?;
     let child = Child {
         launch,
+        side_stack: &side_stack,
         go_read: go_read.as_fd(),
         go_write: &go_write,
         report: report_write.as_fd(),
     };
     let process = spawn(launch, &stack, &child).map_err(StartFailure::Clone)?;
-    // From here on the child uses `launch`, `child` and `stack`: on every way
+    // From here on the child uses `launch`, `child` and both stacks: on every way
     // out, a panic of `meanwhile` included, it is dead or has executed.
     let mut guard = Guard(Some(process));
     drop(report_write);
@@ -111,6 +114,7 @@ impl Drop for Guard {
 /// What the child finds in its parent's memory.
 struct Child<'a, P> {
     launch: &'a Launch<'a, P>,
+    side_stack: &'a Stack,
     go_read: BorrowedFd<'a>,
     go_write: &'a OwnedFd,
     report: BorrowedFd<'a>,
@@ -140,7 +144,7 @@ extern "C" fn child_main<P: AsRef<CStr>>(child: *const c_void) -> ! {
     };
     // SAFETY: both were just made, and nothing closes them before exec.
     let (go, report) = unsafe { (BorrowedFd::borrow_raw(go), BorrowedFd::borrow_raw(report)) };
-    let failure = run(child.launch, go);
+    let failure = run(child.launch, go, child.side_stack);
     let _ = write(report, &failure.to_bytes());
     exit(125)
 }

@@ -1,9 +1,12 @@
 //! Taking the steps. Nothing here allocates, locks, or uses thread-local
 //! storage: the child shares the memory of a parent that runs on.
 
-use core::ffi::CStr;
+use core::ffi::{CStr, c_void};
+use core::ops::Range;
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat, symlinkat, unlinkat,
 };
@@ -11,38 +14,155 @@ use rustix::io::{Errno, read, write};
 use rustix::process::{Rlimit, Signal};
 use rustix::thread::{Gid, Uid};
 
+use crate::clone::{self, Stack};
 use crate::descriptor::{close_on_exec_from, duplicate, place};
 use crate::launch::{Launch, MOST_PASSED, execute};
 use crate::mount::{self, Attributes};
-use crate::namespace::{loopback_up, unshare};
+use crate::namespace::{self, Namespaces, loopback_up, unshare};
 use crate::step::{Step, StepFailure, Tree};
 use crate::{capability, seccomp};
 
 /// Takes all steps; returns only when one fails.
-pub(crate) fn run<P: AsRef<CStr>>(launch: &Launch<'_, P>, go: BorrowedFd<'_>) -> StepFailure {
-    let mut state = State {
-        launch,
-        go,
-        root: None,
-    };
-    let mut last = 0;
-    for (index, step) in launch.steps.iter().enumerate() {
-        last = index as u32;
-        if let Err(errno) = state.take(step) {
-            return StepFailure { step: last, errno };
+pub(crate) fn run<P: AsRef<CStr>>(
+    launch: &Launch<'_, P>,
+    go: BorrowedFd<'_>,
+    side_stack: &Stack,
+) -> StepFailure {
+    let side = Side::new(launch, go);
+    let failure = take_all(launch, go, &side, side_stack);
+    // It uses this function's frame.
+    clone::wait(&side.running);
+    failure
+}
+
+fn take_all<P: AsRef<CStr>>(
+    launch: &Launch<'_, P>,
+    go: BorrowedFd<'_>,
+    side: &Side<'_, P>,
+    side_stack: &Stack,
+) -> StepFailure {
+    let mut state = State::new(launch, go);
+    let mut index = 0;
+    while let Some(step) = launch.steps.get(index) {
+        let taken = match step {
+            Step::Aside(count) => {
+                let first = index + 1;
+                index += *count;
+                side.start(first..first + *count, side_stack)
+            }
+            Step::JoinNetwork => match side.join() {
+                Ok(network) => namespace::enter(network.as_fd(), Namespaces::NETWORK),
+                Err(failure) => return failure,
+            },
+            step => state.take(step),
+        };
+        if let Err(errno) = taken {
+            let step = index as u32;
+            return StepFailure { step, errno };
         }
+        index += 1;
     }
     // The list did not end with `Execute`.
     StepFailure {
-        step: last,
+        step: index.saturating_sub(1) as u32,
         errno: Errno::NOEXEC,
     }
+}
+
+/// What a second thread is to do, and what came of it.
+struct Side<'a, P> {
+    launch: &'a Launch<'a, P>,
+    go: BorrowedFd<'a>,
+    first: AtomicUsize,
+    end: AtomicUsize,
+    /// Its network namespace, once it has ended.
+    network: AtomicI32,
+    /// A [`StepFailure`] as bytes, or 0.
+    failure: AtomicU64,
+    running: AtomicU32,
+}
+
+impl<'a, P: AsRef<CStr>> Side<'a, P> {
+    fn new(launch: &'a Launch<'a, P>, go: BorrowedFd<'a>) -> Self {
+        Self {
+            launch,
+            go,
+            first: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            network: AtomicI32::new(-1),
+            failure: AtomicU64::new(0),
+            running: AtomicU32::new(0),
+        }
+    }
+
+    fn start(&self, steps: Range<usize>, stack: &Stack) -> Result<(), Errno> {
+        // One stack, one thread.
+        if self.end.load(Ordering::Relaxed) != 0 {
+            return Err(Errno::BUSY);
+        }
+        self.first.store(steps.start, Ordering::Relaxed);
+        self.end.store(steps.end, Ordering::Relaxed);
+        let data = ptr::from_ref(self).cast::<c_void>();
+        // SAFETY: `side_main` takes a `Side<P>` and ends its thread itself; `run`
+        // waits for that before this value goes, and its parent keeps the stack
+        // until this process is gone or has executed, which ends all threads.
+        unsafe { clone::thread(stack, side_main::<P>, data, &self.running) }
+    }
+
+    /// Waits for the thread, and gives its network namespace.
+    fn join(&self) -> Result<OwnedFd, StepFailure> {
+        clone::wait(&self.running);
+        let failure = self.failure.load(Ordering::Acquire);
+        if failure != 0 {
+            return Err(StepFailure::from_bytes(failure.to_ne_bytes()));
+        }
+        let network = self.network.swap(-1, Ordering::AcqRel);
+        if network < 0 {
+            // Nothing was started aside: the plan is wrong.
+            let step = self.end.load(Ordering::Relaxed) as u32;
+            return Err(StepFailure {
+                step,
+                errno: Errno::BADF,
+            });
+        }
+        // SAFETY: the thread gave its descriptor away, in a table that both share.
+        Ok(unsafe { OwnedFd::from_raw_fd(network) })
+    }
+
+    fn work(&self) -> Result<OwnedFd, StepFailure> {
+        let mut state = State::new(self.launch, self.go);
+        let steps = self.first.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed);
+        let last = steps.end.saturating_sub(1) as u32;
+        for index in steps {
+            let step = self.launch.steps.get(index).ok_or(Errno::NOEXEC);
+            step.and_then(|step| state.take(step))
+                .map_err(|errno| StepFailure {
+                    step: index as u32,
+                    errno,
+                })?;
+        }
+        namespace::network_file().map_err(|errno| StepFailure { step: last, errno })
+    }
+}
+
+extern "C" fn side_main<P: AsRef<CStr>>(side: *const c_void) -> ! {
+    // SAFETY: `Side::start` passes its own address, which outlives this thread.
+    let side = unsafe { &*side.cast::<Side<'_, P>>() };
+    match side.work() {
+        Ok(network) => side.network.store(network.into_raw_fd(), Ordering::Release),
+        Err(failure) => side
+            .failure
+            .store(u64::from_ne_bytes(failure.to_bytes()), Ordering::Release),
+    }
+    clone::exit_thread()
 }
 
 struct State<'a, P> {
     launch: &'a Launch<'a, P>,
     go: BorrowedFd<'a>,
     root: Option<OwnedFd>,
+    /// The host's `/dev` and the container's, while devices are bound.
+    devices: Option<(OwnedFd, OwnedFd)>,
 }
 
 const MOUNT_READ_ONLY: Attributes = Attributes {
@@ -59,9 +179,45 @@ const DEVICE: Attributes = Attributes {
     devices: true,
 };
 
-impl<P: AsRef<CStr>> State<'_, P> {
+/// A folder that something is made in.
+enum Parent<'a> {
+    Own(OwnedFd),
+    Open(BorrowedFd<'a>),
+}
+
+impl AsFd for Parent<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Own(file) => file.as_fd(),
+            Self::Open(file) => *file,
+        }
+    }
+}
+
+impl<'a, P: AsRef<CStr>> State<'a, P> {
+    fn new(launch: &'a Launch<'a, P>, go: BorrowedFd<'a>) -> Self {
+        Self {
+            launch,
+            go,
+            root: None,
+            devices: None,
+        }
+    }
+
     fn take(&mut self, step: &Step<P>) -> Result<(), Errno> {
         match step {
+            // `take_all` takes these; within a side thread they make no sense.
+            Step::Aside(_) | Step::JoinNetwork => Err(Errno::INVAL),
+            Step::JoinGroup(index) => {
+                let path = self.launch.tasks.get(*index).ok_or(Errno::BADF)?;
+                let file = openat(
+                    CWD,
+                    path.as_ref(),
+                    OFlags::WRONLY | OFlags::CLOEXEC,
+                    Mode::empty(),
+                )?;
+                write(&file, b"0").map(drop)
+            }
             Step::Unshare(namespaces) => unshare(*namespaces),
             Step::Loopback => loopback_up(),
             Step::OpenPorts => {
@@ -183,6 +339,7 @@ impl<P: AsRef<CStr>> State<'_, P> {
                 false,
             ),
             Step::EnterRoot => {
+                self.devices = None;
                 let root = self.root.take().ok_or(Errno::INVAL)?;
                 mount::enter(root.as_fd())
             }
@@ -250,11 +407,17 @@ impl<P: AsRef<CStr>> State<'_, P> {
     }
 
     /// The folder that `path` lies in, and its last part.
-    fn parent<'p>(&self, path: &'p CStr) -> Result<(OwnedFd, &'p CStr), Errno> {
+    fn parent<'p>(&self, path: &'p CStr) -> Result<(Parent<'_>, &'p CStr), Errno> {
         let bytes = path.to_bytes_with_nul();
+        if let (Some((_, own)), Some(name)) = (&self.devices, bytes.strip_prefix(b"dev/"))
+            && !name.contains(&b'/')
+        {
+            let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::INVAL)?;
+            return Ok((Parent::Open(own.as_fd()), name));
+        }
         let Some(slash) = bytes.iter().rposition(|byte| *byte == b'/') else {
             let root = mount::inside(self.root()?, c".", OFlags::DIRECTORY)?;
-            return Ok((root, path));
+            return Ok((Parent::Own(root), path));
         };
         let mut folder = [0; 256];
         folder
@@ -264,30 +427,25 @@ impl<P: AsRef<CStr>> State<'_, P> {
         let folder = CStr::from_bytes_until_nul(&folder).map_err(|_| Errno::NAMETOOLONG)?;
         let name = CStr::from_bytes_with_nul(&bytes[slash + 1..]).map_err(|_| Errno::INVAL)?;
         Ok((
-            mount::inside(self.root()?, folder, OFlags::DIRECTORY)?,
+            Parent::Own(mount::inside(self.root()?, folder, OFlags::DIRECTORY)?),
             name,
         ))
     }
 
-    fn device(&self, name: &CStr) -> Result<(), Errno> {
-        let host = openat(
-            CWD,
-            c"/dev",
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+    fn device(&mut self, name: &CStr) -> Result<(), Errno> {
+        if self.devices.is_none() {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let host = openat(CWD, c"/dev", flags, Mode::empty())?;
+            let own = mount::inside(self.root()?, c"dev", OFlags::DIRECTORY)?;
+            self.devices = Some((host, own));
+        }
+        let (host, own) = self.devices.as_ref().ok_or(Errno::BADF)?;
         let node = mount::copy(host.as_fd(), name, false)?;
         mount::restrict(node.as_fd(), DEVICE, false)?;
-        let folder = mount::inside(self.root()?, c"dev", OFlags::DIRECTORY)?;
-        mknodat(
-            folder.as_fd(),
-            name,
-            FileType::RegularFile,
-            Mode::from_raw_mode(0o666),
-            0,
-        )?;
-        let place = mount::inside(folder.as_fd(), name, OFlags::NOFOLLOW)?;
-        mount::attach(node.as_fd(), place.as_fd())
+        let mode = Mode::from_raw_mode(0o666);
+        mknodat(own.as_fd(), name, FileType::RegularFile, mode, 0)?;
+        // By name: this tmpfs holds only what was just made, so no link.
+        mount::attach_at(node.as_fd(), own.as_fd(), name)
     }
 
     fn mask(&self, path: &CStr) -> Result<(), Errno> {
@@ -296,20 +454,21 @@ impl<P: AsRef<CStr>> State<'_, P> {
             Err(Errno::NOENT | Errno::ACCESS) => return Ok(()),
             Err(errno) => return Err(errno),
         };
-        let kind = FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode);
-        if kind != FileType::Directory {
-            let null = mount::copy(CWD, c"/dev/null", false)?;
-            mount::restrict(null.as_fd(), DEVICE, false)?;
-            return mount::attach(null.as_fd(), place.as_fd());
+        // The container's own /dev/null, with its restrictions. Which of the
+        // two kinds is needed, the kernel says by refusing the other.
+        let (_, own) = self.devices.as_ref().ok_or(Errno::BADF)?;
+        let null = mount::copy(own.as_fd(), c"null", false)?;
+        match mount::attach(null.as_fd(), place.as_fd()) {
+            Err(Errno::NOTDIR | Errno::INVAL) => {}
+            other => return other,
         }
         // A folder that is removed while it is bound elsewhere stays there,
         // empty for ever, since nothing can be made in it.
-        let folder = mount::inside(self.root()?, c"dev", OFlags::DIRECTORY)?;
-        mkdirat(folder.as_fd(), c".mask", Mode::from_raw_mode(0o555))?;
-        let empty = mount::copy(folder.as_fd(), c".mask", false)?;
+        mkdirat(own.as_fd(), c".mask", Mode::from_raw_mode(0o555))?;
+        let empty = mount::copy(own.as_fd(), c".mask", false)?;
         mount::restrict(empty.as_fd(), MOUNT_READ_ONLY, false)?;
         mount::attach(empty.as_fd(), place.as_fd())?;
-        unlinkat(folder.as_fd(), c".mask", AtFlags::REMOVEDIR)
+        unlinkat(own.as_fd(), c".mask", AtFlags::REMOVEDIR)
     }
 
     fn descriptors(&self) -> Result<(), Errno> {

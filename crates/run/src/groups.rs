@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,18 +44,31 @@ fn prefix() -> String {
     format!("ounce-{}-", std::process::id())
 }
 
+/// A name that no group of this process has yet.
+pub(crate) fn fresh_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{}{}", prefix(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The `tasks` files of groups that are to be made by this name.
+pub(crate) fn tasks(wanted: &[Group], name: &str) -> Result<Vec<CString>, GroupFault> {
+    let files = wanted.iter().map(|group| {
+        let path = group.parent.join(name).join("tasks");
+        CString::new(path.as_os_str().as_bytes()).map_err(|error| fault(&path)(error.into()))
+    });
+    files.collect()
+}
+
 impl Groups {
     /// Makes the groups and sets their limits.
-    pub(crate) fn make(wanted: &[Group]) -> Result<Self, GroupFault> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
+    pub(crate) fn make(wanted: &[Group], name: &str) -> Result<Self, GroupFault> {
         let mut groups = Self::default();
         if wanted.is_empty() {
             return Ok(groups);
         }
-        let name = format!("{}{}", prefix(), COUNT.fetch_add(1, Ordering::Relaxed));
         for group in wanted {
             prepare(group)?;
-            let folder = group.parent.join(&name);
+            let folder = group.parent.join(name);
             fs::create_dir(&folder).map_err(fault(&folder))?;
             groups.made.push(Made {
                 folder: folder.clone(),
@@ -73,15 +87,6 @@ impl Groups {
             }
         }
         Ok(groups)
-    }
-
-    /// Moves a process into those it was not born in.
-    pub(crate) fn attach(&self, pid: i32) -> Result<(), GroupFault> {
-        for group in self.made.iter().filter(|group| !group.unified) {
-            let path = group.folder.join("cgroup.procs");
-            fs::write(&path, pid.to_string()).map_err(fault(&path))?;
-        }
-        Ok(())
     }
 
     /// The folder to be born in.

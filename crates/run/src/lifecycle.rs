@@ -20,7 +20,7 @@ use rustix::process::{
 };
 
 use crate::failure::StartError;
-use crate::groups::{GroupFault, Groups};
+use crate::groups::{self, GroupFault, Groups};
 use crate::host::Host;
 use crate::plan::{HostTree, Plan, UserMap, plan};
 use crate::spec::Spec;
@@ -103,8 +103,10 @@ pub fn start_with(spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, 
         .filter(|one| !one.unified)
         .cloned()
         .collect();
-    let mut groups = Groups::make(&before)?;
+    let name = groups::fresh_name();
+    let mut groups = Groups::make(&before, &name)?;
     let birthplace = groups.birthplace()?;
+    let tasks = groups::tasks(&after, &name)?;
     let launch = Launch {
         namespaces: plan.namespaces,
         steps: &plan.steps,
@@ -115,13 +117,13 @@ pub fn start_with(spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, 
         arguments: &lists.arguments(),
         environment: &lists.environment(),
         filter: &filter,
+        tasks: &tasks,
         cgroup: birthplace.as_ref().map(AsFd::as_fd),
     };
     let started = process::start(&launch, |pid| {
         let pid = pid.as_raw_nonzero().get();
         if !after.is_empty() {
-            groups = Groups::make(&after)?;
-            groups.attach(pid)?;
+            groups = Groups::make(&after, &name)?;
         }
         map_users(pid, &plan.users)
     });

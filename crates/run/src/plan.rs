@@ -116,10 +116,10 @@ const DEVICE_LINKS: [(&std::ffi::CStr, &std::ffi::CStr); 4] = [
     (c"dev/stderr", c"/proc/self/fd/2"),
 ];
 
-/// What of /proc and /sys tells about the host, to users without any
+/// What of /proc tells about the host, to users without any
 /// privilege. /proc is read-only as a whole, and what only the host's root may
 /// read is closed to us anyway, since no user of a container is the host's root.
-const MASKED: [&std::ffi::CStr; 8] = [
+const MASKED: [&std::ffi::CStr; 7] = [
     c"proc/keys",
     c"proc/key-users",
     c"proc/interrupts",
@@ -127,7 +127,6 @@ const MASKED: [&std::ffi::CStr; 8] = [
     c"proc/kcore",
     c"proc/acpi",
     c"proc/scsi",
-    c"sys/firmware",
 ];
 
 /// Makes the plan.
@@ -142,30 +141,29 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
         return Err(PlanError::User(spec.user.uid.max(spec.user.gid)));
     }
     let mut steps = vec![Step::DieWithParent];
-    // The slow namespaces are made by the child, while the parent maps users
-    // and makes control groups; clone would make them before it returns.
-    let mut later = Namespaces::IPC | Namespaces::HOSTNAME;
     if private {
-        later = later | Namespaces::NETWORK;
+        // Half of the whole start: it goes on beside the mounts.
+        let aside = network_steps(spec.network);
+        steps.push(Step::Aside(aside.len()));
+        steps.extend(aside);
     }
-    steps.push(Step::Unshare(later));
-    if spec.network == Network::Private {
-        steps.push(Step::Loopback);
-    }
-    if private {
-        steps.push(Step::OpenPorts);
-    }
+    steps.push(Step::Unshare(Namespaces::IPC | Namespaces::HOSTNAME));
     steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
     // Paths of the host are walked before another user is taken on.
     if let Root::Folder(folder) = &spec.root {
         let tree = trees.of(folder, true)?;
         steps.push(Step::Root(tree));
         steps.push(Step::Proc);
-        if private {
-            steps.push(Step::Sys);
-        }
     }
+    let groups = groups(spec, host)?;
     steps.push(Step::AwaitParent);
+    // Before the user that owns the group is given up.
+    let separate = groups.iter().filter(|group| !group.unified);
+    steps.extend(
+        separate
+            .enumerate()
+            .map(|(index, _)| Step::JoinGroup(index)),
+    );
     // Only a user that the namespace has can own what is made on a tmpfs. A
     // rootless caller is one already.
     if root {
@@ -173,9 +171,16 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
     }
     steps.push(Step::Unshare(Namespaces::CGROUP));
     if let Root::Assembled(parts) = &spec.root {
-        assemble(parts, spec, private, &mut trees, &mut steps)?;
+        assemble(parts, spec, &mut trees, &mut steps)?;
     }
     devices(spec, &mut steps);
+    steps.extend(MASKED.map(|path| Step::Mask(path.to_owned())));
+    // A sysfs shows the network namespace that it was mounted from.
+    if private {
+        steps.push(Step::JoinNetwork);
+        steps.push(Step::Sys);
+        steps.push(Step::Mask(c"sys/firmware".to_owned()));
+    }
     for tmpfs in &spec.tmpfs {
         steps.push(Step::Tmpfs {
             target: inside(&tmpfs.target)?,
@@ -191,7 +196,6 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
             read_only: volume.read_only,
         });
     }
-    steps.extend(MASKED.map(|path| Step::Mask(path.to_owned())));
     if matches!(spec.root, Root::Assembled(_)) {
         steps.push(Step::Seal);
     }
@@ -222,10 +226,20 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
         namespaces: Namespaces::USER | Namespaces::MOUNT | Namespaces::PID,
         trees: trees.list,
         users: users(spec, host),
-        groups: groups(spec, host)?,
+        groups,
         steps,
         programs: programs(spec)?,
     })
+}
+
+/// What makes a network namespace of one's own.
+fn network_steps(network: Network) -> Vec<Step<CString>> {
+    let mut steps = vec![Step::Unshare(Namespaces::NETWORK)];
+    if network == Network::Private {
+        steps.push(Step::Loopback);
+    }
+    steps.push(Step::OpenPorts);
+    steps
 }
 
 /// Trees of the host: as root they are copied by the parent, which may walk
@@ -249,7 +263,6 @@ impl Trees {
 fn assemble(
     parts: &[Part],
     spec: &Spec,
-    private: bool,
     trees: &mut Trees,
     steps: &mut Vec<Step<CString>>,
 ) -> Result<(), PlanError> {
@@ -305,9 +318,6 @@ fn assemble(
         }
     }
     steps.push(Step::Proc);
-    if private {
-        steps.push(Step::Sys);
-    }
     Ok(())
 }
 

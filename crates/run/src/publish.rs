@@ -6,7 +6,7 @@
 //! - Without HOST the address is **127.0.0.1**, not 0.0.0.0: what is tried out
 //!   on a laptop is not open to the network. `0.0.0.0:8080:80` opens it to all
 //!   of IPv4, `[::]:8080:80` to all of IPv6.
-//! - `8080` alone is 8080 outside and inside; docker takes it as any free port
+//! - `8080` alone, as `127.0.0.1:8080`, is 8080 outside and inside; docker takes it as any free port
 //!   outside. That is `:8080` (or `0:8080`) here.
 //!
 //! How the socket reaches the program is left to `plan` (as `LISTEN_FDS`) and
@@ -156,6 +156,10 @@ fn split_host(address: &str) -> Option<(Option<&str>, &str)> {
         return (host.contains(':') && colons(ports) <= 1).then_some((Some(host), ports));
     }
     match colons(address) {
+        // No port has a dot in it, so `127.0.0.1:8080` can only be meant as a host.
+        1 if address.split_once(':')?.0.contains('.') => address
+            .split_once(':')
+            .map(|(host, port)| (Some(host), port)),
         0 | 1 => Some((None, address)),
         2 => address
             .split_once(':')
@@ -475,6 +479,7 @@ mod tests {
             ("127.0.0.1:8080:80", publish(v4, 8080, 80)),
             ("[::1]:8080:80", publish(v6, 8080, 80)),
             ("[::1]:8080", publish(v6, 8080, 8080)),
+            ("127.0.0.1:8080", publish(v4, 8080, 8080)),
             ("127.0.0.1::80", publish(v4, 0, 80)),
             ("[::1]::80", publish(v6, 0, 80)),
             (":80", publish(None, 0, 80)),
@@ -502,7 +507,10 @@ mod tests {
             ("8000-8010:8000-8010", "range"),
             ("8000-8010", "range"),
             ("localhost:80:80", "not an IP address"),
-            ("127.0.0.1:80", "is not a port"),
+            ("127.0.0.1:", "is not a port"),
+            ("127.0.0.1:0", "is not a port"),
+            ("256.0.0.1:80", "not an IP address"),
+            ("example.org:80", "not an IP address"),
             ("1.2.3:80:80", "not an IP address"),
             ("[1.2.3.4]:80:80", "expected [HOST:]PORT"),
             ("[::1]80", "expected [HOST:]PORT"),
