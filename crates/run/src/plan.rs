@@ -10,7 +10,7 @@ use ounce_linux::step::{Step, Tree};
 use rustix::process::Resource;
 
 use crate::host::{Groups, Host};
-use crate::spec::{Limits, Network, Part, Root, Spec, SystemCalls};
+use crate::spec::{Limits, Network, Part, Root, Spec, SystemCalls, Volume};
 
 /// The host's user that user 0 of a container is, when ounce runs as root: the
 /// last 65,536 of the range that systemd keeps for containers ("Users, Groups,
@@ -189,7 +189,9 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
             executable: tmpfs.executable,
         });
     }
+    let mut made = Vec::new();
     for volume in &spec.volumes {
+        room_in_tmpfs(volume, spec, &mut made, &mut steps)?;
         steps.push(Step::Bind {
             tree: trees.of(&volume.host, volume.read_only)?,
             target: inside(&volume.target)?,
@@ -291,6 +293,10 @@ fn assemble(
                     read_only: true,
                 });
             }
+            Part::Made { mode, .. } => steps.push(Step::Directory {
+                path: name,
+                mode: *mode,
+            }),
             Part::Folder { host, .. } => {
                 folder(name.clone(), steps);
                 steps.push(Step::Bind {
@@ -305,39 +311,85 @@ fn assemble(
             }),
         }
     }
-    // Mount points directly in the root can be made; deeper ones have to be in
-    // a part, except those in folders that are made here.
+    // Mount points outside of all parts can be made; `room` sees to it that
+    // what is missing is not inside of one.
     for tmpfs in &spec.tmpfs {
-        mount_point(&tmpfs.target, parts, &mut folder, steps)?;
+        mount_point(&tmpfs.target, true, parts, &mut folder, steps)?;
     }
     for volume in &spec.volumes {
-        if volume.host.is_file() {
-            steps.push(Step::File(inside(&volume.target)?));
-        } else {
-            mount_point(&volume.target, parts, &mut folder, steps)?;
+        if !spec.lies_in_tmpfs(&volume.target) {
+            let is_folder = !is_file(volume);
+            mount_point(&volume.target, is_folder, parts, &mut folder, steps)?;
         }
     }
     steps.push(Step::Proc);
     Ok(())
 }
 
-/// Makes the folders down to `target`, unless a part provides the first.
+/// A socket or a device counts as a file as well: what it is bound to must not
+/// be a folder.
+fn is_file(volume: &Volume) -> bool {
+    volume.host.exists() && !volume.host.is_dir()
+}
+
+/// Makes the folders down to `target` and `target` itself, but not what a part
+/// or the container itself provides.
 fn mount_point(
     target: &Path,
+    is_folder: bool,
     parts: &[Part],
     folder: &mut impl FnMut(CString, &mut Vec<Step<CString>>),
     steps: &mut Vec<Step<CString>>,
 ) -> Result<(), PlanError> {
     let whole = inside(target)?;
     let whole = Path::new(OsStr::from_bytes(whole.as_bytes()));
-    let first = whole.components().next().map(|part| part.as_os_str());
-    if parts.iter().any(|part| Some(part.name()) == first) {
-        return Ok(());
-    }
+    let provided = |path: &Path| parts.iter().find(|part| Path::new(part.name()) == path);
     let mut path = PathBuf::new();
     for part in whole.components() {
         path.push(part);
-        folder(text(path.as_os_str())?, steps);
+        let last = path == whole;
+        match provided(&path) {
+            Some(Part::Made { .. }) => {}
+            // Whatever is below is in it.
+            Some(_) => return Ok(()),
+            None if last && !is_folder => steps.push(Step::File(text(path.as_os_str())?)),
+            None => folder(text(path.as_os_str())?, steps),
+        }
+    }
+    Ok(())
+}
+
+/// Makes what a volume within a tmpfs is to be mounted on.
+fn room_in_tmpfs(
+    volume: &Volume,
+    spec: &Spec,
+    made: &mut Vec<PathBuf>,
+    steps: &mut Vec<Step<CString>>,
+) -> Result<(), PlanError> {
+    let tmpfs = spec.tmpfs.iter().map(|tmpfs| tmpfs.target.as_path());
+    let within = tmpfs
+        .filter(|target| volume.target.starts_with(target) && volume.target != **target)
+        .max_by_key(|target| target.components().count());
+    let Some(mut path) = within.map(Path::to_owned) else {
+        return Ok(());
+    };
+    let below = volume.target.strip_prefix(&path).unwrap_or(&volume.target);
+    for part in below.to_owned().components() {
+        path.push(part);
+        // What is in another volume is the host's to have.
+        let others = spec.volumes.iter().map(|other| other.target.as_path());
+        let mut others = others.filter(|other| *other != volume.target);
+        if made.contains(&path) || others.any(|other| path.starts_with(other)) {
+            continue;
+        }
+        made.push(path.clone());
+        let path = inside(&path)?;
+        steps.push(
+            match is_file(volume) && made.last() == Some(&volume.target) {
+                true => Step::File(path),
+                false => Step::Directory { path, mode: 0o755 },
+            },
+        );
     }
     Ok(())
 }

@@ -39,8 +39,8 @@ pub struct Spec {
 /// The files of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Root {
-    /// This folder, read-only. It holds the folders `proc`, `dev`, `sys`, and
-    /// one for each tmpfs and volume.
+    /// This folder, read-only. It holds the folders `proc`, `dev` and `sys`; a
+    /// start makes room for each tmpfs and volume elsewhere if it must.
     Folder(PathBuf),
     /// An otherwise empty root that these are put into, read-only.
     Assembled(Vec<Part>),
@@ -53,21 +53,28 @@ pub enum Part {
     File {
         /// On the host.
         host: PathBuf,
-        /// Name in the root.
+        /// Path in the root, without a leading slash.
         name: OsString,
     },
     /// A folder of the host.
     Folder {
         /// On the host.
         host: PathBuf,
-        /// Name in the root.
+        /// Path in the root, without a leading slash.
         name: OsString,
+    },
+    /// A folder that is made, for other parts to be in; it stands before them.
+    Made {
+        /// Path in the root.
+        name: OsString,
+        /// Permission bits.
+        mode: u32,
     },
     /// A symbolic link.
     Link {
         /// What it says.
         target: PathBuf,
-        /// Name in the root.
+        /// Path in the root, without a leading slash.
         name: OsString,
     },
 }
@@ -242,6 +249,14 @@ impl Spec {
         }
     }
 
+    /// Whether the path is below one of its tmpfs, where anything can be made.
+    pub(crate) fn lies_in_tmpfs(&self, path: &std::path::Path) -> bool {
+        let tmpfs = self.tmpfs.iter().map(|tmpfs| tmpfs.target.as_path());
+        tmpfs
+            .into_iter()
+            .any(|target| target != path && path.starts_with(target))
+    }
+
     /// A container that holds one program of the host and nothing else.
     pub fn of_program(program: PathBuf, arguments: impl IntoIterator<Item = OsString>) -> Self {
         let name = program.file_name().unwrap_or("app".as_ref()).to_owned();
@@ -292,10 +307,13 @@ impl Spec {
 }
 
 impl Part {
-    /// Name in the root.
+    /// Path in the root.
     pub fn name(&self) -> &std::ffi::OsStr {
         match self {
-            Self::File { name, .. } | Self::Folder { name, .. } | Self::Link { name, .. } => name,
+            Self::File { name, .. }
+            | Self::Folder { name, .. }
+            | Self::Made { name, .. }
+            | Self::Link { name, .. } => name,
         }
     }
 }
