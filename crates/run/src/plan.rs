@@ -141,14 +141,16 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
         return Err(PlanError::User(spec.user.uid.max(spec.user.gid)));
     }
     let mut steps = vec![Step::DieWithParent];
+    steps.push(Step::Unshare(Namespaces::IPC | Namespaces::HOSTNAME));
+    steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
     if private {
-        // Half of the whole start: it goes on beside the mounts.
+        // Half of the whole start: it goes on beside the mounts. Not sooner,
+        // since a thread starts at once only where a processor is idle, as the
+        // parent's is from about now on.
         let aside = network_steps(spec.network);
         steps.push(Step::Aside(aside.len()));
         steps.extend(aside);
     }
-    steps.push(Step::Unshare(Namespaces::IPC | Namespaces::HOSTNAME));
-    steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
     // Paths of the host are walked before another user is taken on.
     if let Root::Folder(folder) = &spec.root {
         let tree = trees.of(folder, true)?;
