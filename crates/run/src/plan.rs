@@ -84,6 +84,9 @@ pub enum PlanError {
     /// A limit that was asked for cannot be enforced here.
     #[error("the limit on {0} cannot be enforced here")]
     Limit(&'static str),
+    /// A limit on memory that no program can be started under.
+    #[error("a limit of {0} bytes of memory is below {least}, which a start alone takes", least = Limits::LEAST_MEMORY)]
+    Memory(u64),
     /// A path in the container is not absolute and plain.
     #[error("{0:?} is not an absolute path without `..`")]
     Path(PathBuf),
@@ -312,7 +315,12 @@ fn assemble(
     }
     for volume in &spec.volumes {
         if volume.host.is_file() {
-            steps.push(Step::File(inside(&volume.target)?));
+            let above = volume.target.parent().unwrap_or(Path::new("/"));
+            mount_point(above, parts, &mut folder, steps)?;
+            let target = inside(&volume.target)?;
+            if !provided(Path::new(OsStr::from_bytes(target.as_bytes())), parts) {
+                steps.push(Step::File(target));
+            }
         } else {
             mount_point(&volume.target, parts, &mut folder, steps)?;
         }
@@ -330,8 +338,7 @@ fn mount_point(
 ) -> Result<(), PlanError> {
     let whole = inside(target)?;
     let whole = Path::new(OsStr::from_bytes(whole.as_bytes()));
-    let first = whole.components().next().map(|part| part.as_os_str());
-    if parts.iter().any(|part| Some(part.name()) == first) {
+    if provided(whole, parts) {
         return Ok(());
     }
     let mut path = PathBuf::new();
@@ -340,6 +347,12 @@ fn mount_point(
         folder(text(path.as_os_str())?, steps);
     }
     Ok(())
+}
+
+/// Whether a part is, or should have, what this relative path leads to.
+fn provided(path: &Path, parts: &[Part]) -> bool {
+    let first = path.components().next().map(|part| part.as_os_str());
+    parts.iter().any(|part| Some(part.name()) == first)
 }
 
 fn devices(spec: &Spec, steps: &mut Vec<Step<CString>>) {
@@ -393,6 +406,9 @@ fn groups(spec: &Spec, host: &Host) -> Result<Vec<Group>, PlanError> {
         cpu_milli,
         pids,
     } = spec.limits;
+    if let Some(bytes) = memory_bytes.filter(|bytes| *bytes < Limits::LEAST_MEMORY) {
+        return Err(PlanError::Memory(bytes));
+    }
     // A period of 100 ms is the kernel's default; a quota below 1 ms is refused.
     let quota = cpu_milli.map(|milli| (u64::from(milli) * 100).max(1000));
     let tasks = pids.unwrap_or(Limits::PIDS).to_string();

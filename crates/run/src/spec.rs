@@ -1,8 +1,8 @@
 //! What is wanted of a container, as a value.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A container that is to be started.
@@ -108,6 +108,11 @@ impl Limits {
     /// Processes and threads unless told: stops a fork bomb, and is far above
     /// what a server of one program uses.
     pub const PIDS: u32 = 1024;
+    /// Bytes of memory that a limit has to leave. Until it is executed, a
+    /// program shares ounce's memory, so the kernel, at the end of a limit that
+    /// does not even suffice for the start, kills ounce as well: measured at 64
+    /// KiB, and still the program alone at 128.
+    pub const LEAST_MEMORY: u64 = 512 << 10;
 }
 
 /// What of the network a container sees.
@@ -202,7 +207,7 @@ impl std::str::FromStr for Volume {
         let plain = target
             .components()
             .all(|part| !matches!(part, std::path::Component::ParentDir));
-        if !target.is_absolute() || !plain || target == std::path::Path::new("/") {
+        if !target.is_absolute() || !plain || target == Path::new("/") {
             return Err(VolumeError::Target(text.to_owned()));
         }
         Ok(Self {
@@ -270,30 +275,70 @@ impl Spec {
         if complete {
             return Ok(Self::new(Root::Folder(folder), arguments));
         }
-        let mut parts = Vec::new();
-        for entry in std::fs::read_dir(&folder)? {
-            let entry = entry?;
-            let (host, name, kind) = (entry.path(), entry.file_name(), entry.file_type()?);
-            if ["proc", "dev", "sys", "tmp"].iter().any(|own| name == *own) {
-                continue;
-            }
-            if kind.is_dir() {
-                parts.push(Part::Folder { host, name });
-            } else if kind.is_symlink() {
-                let target = std::fs::read_link(&host)?;
-                parts.push(Part::Link { target, name });
-            } else if kind.is_file() {
-                parts.push(Part::File { host, name });
-            }
-        }
-        parts.sort_by(|one, other| one.name().cmp(other.name()));
+        let parts = parts(&folder, |_| false)?;
         Ok(Self::new(Root::Assembled(parts), arguments))
     }
+
+    /// Assembles the root anew, from what is in its folder, where that has no
+    /// place to mount a tmpfs or a volume on: an image of one program has none.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn make_mount_points(&mut self) -> std::io::Result<()> {
+        let Root::Folder(folder) = &self.root else {
+            return Ok(());
+        };
+        let volumes = self.volumes.iter().map(|volume| &volume.target);
+        let tmpfs = self.tmpfs.iter().map(|tmpfs| &tmpfs.target);
+        let targets: Vec<&Path> = volumes
+            .chain(tmpfs)
+            .filter_map(|target| target.strip_prefix("/").ok())
+            .filter(|target| {
+                !["proc", "dev", "sys"]
+                    .iter()
+                    .any(|own| target.starts_with(own))
+            })
+            .collect();
+        if targets
+            .iter()
+            .all(|target| std::fs::symlink_metadata(folder.join(target)).is_ok())
+        {
+            return Ok(());
+        }
+        let above = |name: &OsStr| targets.iter().any(|target| target.starts_with(name));
+        self.root = Root::Assembled(parts(folder, above)?);
+        Ok(())
+    }
+}
+
+/// What is in a folder, but for what every container has of its own and for
+/// empty folders that are to be `made` anew.
+fn parts(folder: &Path, made: impl Fn(&OsStr) -> bool) -> std::io::Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let (host, name, kind) = (entry.path(), entry.file_name(), entry.file_type()?);
+        if ["proc", "dev", "sys", "tmp"].iter().any(|own| name == *own) {
+            continue;
+        }
+        if kind.is_dir() {
+            if !made(&name) || std::fs::read_dir(&host)?.next().is_some() {
+                parts.push(Part::Folder { host, name });
+            }
+        } else if kind.is_symlink() {
+            let target = std::fs::read_link(&host)?;
+            parts.push(Part::Link { target, name });
+        } else if kind.is_file() {
+            parts.push(Part::File { host, name });
+        }
+    }
+    parts.sort_by(|one, other| one.name().cmp(other.name()));
+    Ok(parts)
 }
 
 impl Part {
     /// Name in the root.
-    pub fn name(&self) -> &std::ffi::OsStr {
+    pub fn name(&self) -> &OsStr {
         match self {
             Self::File { name, .. } | Self::Folder { name, .. } | Self::Link { name, .. } => name,
         }
