@@ -102,7 +102,7 @@ pub(crate) fn rust_project(
     }
     if flags.iter().any(|flag| flag.by == By::Ounce) && measure == Measure::No {
         advice.push(
-            "--explain-size compiles once per size flag and shows what each saves".to_owned(),
+            "--measure each-flag compiles once per size flag and shows what each saves".to_owned(),
         );
     }
     Ok(Detected {

@@ -1,6 +1,7 @@
 //! The command line as data: the one clap definition, from which `--help`,
 //! the man pages and the shell completions all come.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use ounce_build::settings::{ExtraFile, Port};
 use ounce_oci::ByteSize;
 use ounce_oci::{Place, Platform, Reference};
+use ounce_run::publish::Publish;
+
+use crate::first_answer::is_path;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -242,9 +246,9 @@ pub(crate) struct BuildArguments {
 pub(crate) struct UpArguments {
     /// Port of this machine, and of the program if they differ [default: the image's, else any free one]
     #[arg(long, short, value_name = "[HOST:]PORT[:PORT]")]
-    pub(crate) publish: Option<String>,
+    pub(crate) publish: Option<Publish>,
     /// Path to ask for
-    #[arg(long, value_name = "PATH", default_value = "/")]
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = path_to_ask_for)]
     pub(crate) get: String,
     /// Seconds to wait for the first answer
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
@@ -264,7 +268,7 @@ pub(crate) struct RunArguments {
     pub(crate) what: String,
     /// Arguments for the program, in place of the image's
     #[arg(last = true, value_name = "ARGS")]
-    pub(crate) arguments: Vec<String>,
+    pub(crate) arguments: Vec<OsString>,
     /// Publish a port; ounce binds it and hands the socket in, or carries connections inside
     #[arg(long, short, value_name = "[HOST:]PORT[:PORT]")]
     pub(crate) publish: Vec<String>,
@@ -299,8 +303,9 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "COUNT")]
     pub(crate) cpus: Option<f64>,
     /// Most processes and threads
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) pids: Option<u64>,
+    // The kernel's own bound, PID_MAX_LIMIT of include/linux/threads.h.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
+    pub(crate) pids: Option<u32>,
     /// The network it sees
     #[arg(long, value_enum, default_value = "private", value_name = "KIND")]
     pub(crate) network: NetworkChoice,
@@ -408,11 +413,22 @@ pub(crate) struct CompletionsArguments {
     pub(crate) shell: clap_complete::Shell,
 }
 
+/// A year: more than that is a slip, and some clocks cannot count it.
+const MOST_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
+
 fn seconds(text: &str) -> Result<Duration, String> {
     text.parse::<f64>()
         .ok()
+        .filter(|seconds| *seconds <= MOST_SECONDS)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| format!("{text:?} is not a number of seconds"))
+}
+
+fn path_to_ask_for(text: &str) -> Result<String, String> {
+    match is_path(text) {
+        true => Ok(text.to_owned()),
+        false => Err("it has to start with / and hold no blanks".to_owned()),
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -446,7 +462,7 @@ mod tests {
     #[test]
     fn seconds_refuse_what_is_no_length_of_time() {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for text in ["", "-1", "NaN", "inf", "ten"] {
+        for text in ["", "-1", "NaN", "inf", "ten", "1e18"] {
             assert!(seconds(text).is_err(), "{text}");
         }
     }

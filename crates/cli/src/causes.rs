@@ -94,9 +94,18 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// A layer or what is in it is at fault, unless the host is.
+fn of_layer(error: impl Error + Send + Sync + 'static) -> Failure {
+    let failure = by_cause(Kind::Input, error);
+    match failure.hints.is_empty() {
+        true => failure.hint("the image is damaged, or made to do harm: have it made anew"),
+        false => failure,
+    }
+}
+
 impl From<LayerError> for Failure {
     fn from(error: LayerError) -> Self {
-        by_cause(Kind::Input, error)
+        of_layer(error)
     }
 }
 
@@ -107,7 +116,7 @@ impl From<UnpackError> for Failure {
                 Failure::new(Kind::Host, error).hint("wait for it to end and try again")
             }
             UnpackError::Host { .. } => by_cause(Kind::Host, error),
-            _ => by_cause(Kind::Input, error),
+            _ => of_layer(error),
         }
     }
 }
@@ -188,7 +197,7 @@ impl From<io::Error> for Failure {
 
 impl From<MeasureError> for Failure {
     fn from(error: MeasureError) -> Self {
-        by_cause(Kind::Input, error)
+        of_layer(error)
     }
 }
 

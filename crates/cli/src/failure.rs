@@ -48,6 +48,8 @@ pub(crate) struct Failure {
     pub(crate) kind: Kind,
     /// What and where.
     pub(crate) source: Box<dyn Error + Send + Sync>,
+    /// What another program, such as the compiler, said about it.
+    pub(crate) said: Vec<String>,
     /// What to do about it, most likely first.
     pub(crate) hints: Vec<String>,
 }
@@ -58,6 +60,7 @@ impl Failure {
         Self {
             kind,
             source: source.into(),
+            said: Vec::new(),
             hints: Vec::new(),
         }
     }
@@ -69,22 +72,33 @@ impl Failure {
         self
     }
 
-    /// `error:`, `caused by:`, `hint:`, a line each. A cause whose text its
+    /// With what another program said, told as it is.
+    #[must_use]
+    pub(crate) fn said(mut self, lines: Vec<String>) -> Self {
+        self.said = lines;
+        self
+    }
+
+    /// `error:`, `caused by:`, `hint:`, a line each, after what another program said. A cause whose text its
     /// parent already tells is left out.
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("error: {}\n", self.source);
+        let mut text = String::new();
+        for line in &self.said {
+            text.push_str(&format!("  {line}\n"));
+        }
+        text.push_str(&format!("error: {}\n", shown(&self.source.to_string())));
         let mut told = self.source.to_string();
         let mut cause = self.source.source();
         while let Some(error) = cause {
             let line = error.to_string();
             if !told.contains(&line) {
-                text.push_str(&format!("caused by: {line}\n"));
+                text.push_str(&format!("caused by: {}\n", shown(&line)));
             }
             told = line;
             cause = error.source();
         }
         for hint in &self.hints {
-            text.push_str(&format!("hint: {hint}\n"));
+            text.push_str(&format!("hint: {}\n", shown(hint)));
         }
         text
     }
@@ -95,9 +109,31 @@ impl Failure {
     }
 }
 
+/// What an image, an archive or a file says may hold control characters that
+/// would drive the reader's terminal: they are shown, not sent. Lines stay lines.
+fn shown(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let escape = c.is_control() && c != '\n';
+            let plain = (!escape).then_some(c);
+            let escaped = escape.then(|| c.escape_default());
+            plain.into_iter().chain(escaped.into_iter().flatten())
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_of_an_image_do_not_reach_the_terminal() {
+        let failure = Failure::new(Kind::Input, "no \x1b[2J here").hint("nor \x07");
+        assert_eq!(
+            failure.text(),
+            "error: no \\u{1b}[2J here\nhint: nor \\u{7}\n"
+        );
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("reading layer 3")]

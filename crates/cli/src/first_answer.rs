@@ -60,7 +60,7 @@ pub(crate) fn first_answer(
     wait: Duration,
     running: &mut dyn FnMut() -> bool,
 ) -> Result<Answer, NoAnswer> {
-    if !path.starts_with('/') || path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+    if !is_path(path) {
         return Err(NoAnswer::Path(path.to_owned()));
     }
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
@@ -84,6 +84,11 @@ pub(crate) fn first_answer(
         }
         std::thread::sleep(PAUSE);
     }
+}
+
+/// Whether this can stand in a request line.
+pub(crate) fn is_path(path: &str) -> bool {
+    path.starts_with('/') && !path.bytes().any(|byte| byte <= b' ' || byte == 0x7f)
 }
 
 fn ask(

@@ -50,6 +50,11 @@ impl Session {
         self.theirs.as_ref().map(|tty| [tty.slave.as_fd(); 3])
     }
 
+    /// Whether a signal has come that asks for an end.
+    pub(crate) fn is_asked_to_end(&self) -> bool {
+        matches!(self.signals.asked_to_end(), Ok(Some(_)))
+    }
+
     /// Waits for the container's end, with signals passed on and the terminal relayed.
     ///
     /// # Errors

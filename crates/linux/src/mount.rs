@@ -116,6 +116,21 @@ pub fn inside(root: BorrowedFd<'_>, path: &CStr, more: OFlags) -> Result<OwnedFd
     )
 }
 
+/// Finds `path` as this process would, from its own root and folder, but
+/// through no link of /proc that leads past both.
+///
+/// # Errors
+/// No such path (ENOENT), or a link of /proc on the way (ELOOP).
+pub fn plain(path: &CStr) -> Result<OwnedFd, Errno> {
+    openat2(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::NO_MAGICLINKS,
+    )
+}
+
 /// Attaches a detached tree over what `place` names.
 ///
 /// # Errors

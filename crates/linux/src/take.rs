@@ -496,7 +496,7 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             let program = program.as_ref();
             // /proc/self/exe is ounce itself here: a path through such a link
             // would execute the host's program in the container (CVE-2019-5736).
-            let found = mount::inside(CWD, program, OFlags::empty());
+            let found = mount::plain(program);
             let errno = match found {
                 Ok(_) => execute(program, self.launch.arguments, self.launch.environment),
                 Err(errno) => errno,

@@ -20,6 +20,7 @@ use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageConfiguration, MediaType, Role, canonical_json, descriptor,
     from_json, role,
 };
+use crate::place::some_names;
 use crate::sink::Sink;
 use crate::store::StoreError;
 use crate::{DiffId, Digest, Image, Reference};
@@ -125,7 +126,7 @@ fn choose(archive: &Archive, wanted: Option<&Reference>) -> Result<Item, StoreEr
         })?;
     let known = || {
         let names: Vec<&str> = items.iter().flat_map(Item::names).collect();
-        names.join(", ")
+        some_names(&names)
     };
     let at = match wanted {
         Some(wanted) => items
@@ -138,6 +139,7 @@ fn choose(archive: &Archive, wanted: Option<&Reference>) -> Result<Item, StoreEr
                 )
             })?,
         None if items.len() == 1 => 0,
+        None if items.is_empty() => return Err(content(archive, "it has no image".to_owned())),
         None => {
             let why = format!("it has {} images, say which: {}", items.len(), known());
             return Err(content(archive, why));

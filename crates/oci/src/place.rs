@@ -277,7 +277,7 @@ fn pick(index: &ImageIndex, tag: Option<&str>, path: &Path) -> Result<Descriptor
     let entries = index.manifests();
     let names = || {
         let names: Vec<&str> = entries.iter().filter_map(layout::ref_name).collect();
-        names.join(", ")
+        some_names(&names)
     };
     let content = |why| -> StoreError {
         ArchiveError::Content {
@@ -311,6 +311,16 @@ fn pick(index: &ImageIndex, tag: Option<&str>, path: &Path) -> Result<Descriptor
         },
     };
     Ok(unnamed(found))
+}
+
+/// The first few names, and how many more there are: a hostile index has thousands.
+pub(crate) fn some_names(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Copies what `source.root` reaches, leaves first.

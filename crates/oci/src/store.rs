@@ -640,11 +640,20 @@ fn find_in(index: &ImageIndex, reference: &Reference) -> Result<usize, StoreErro
     let nearest = named
         .iter()
         .map(|(_, known, _)| known.to_string())
-        .map(|known| (strsim::normalized_damerau_levenshtein(&name, &known), known))
-        .filter(|(likeness, _)| *likeness > 0.5)
+        .map(|known| (likeness(&name, &known), known))
+        .filter(|(likeness, _)| *likeness >= 0.5)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known);
     Err(StoreError::NotFound { name, nearest })
+}
+
+/// From 0 to 1. A tag that both have, as `latest`, makes no two names alike.
+fn likeness(name: &str, known: &str) -> f64 {
+    let (one, other) = match (name.rsplit_once(':'), known.rsplit_once(':')) {
+        (Some((one, tag)), Some((other, same))) if tag == same => (one, other),
+        _ => (name, known),
+    };
+    strsim::normalized_damerau_levenshtein(one, other)
 }
 
 /// `abc123` and `sha256:abc123` may be the beginning of a digest.

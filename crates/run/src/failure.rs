@@ -88,6 +88,9 @@ impl StartError {
             Self::Plan(PlanError::NoProgram) => {
                 "the image names neither an entrypoint nor a command: write one after `--`"
             }
+            Self::Plan(PlanError::Memory(_)) => {
+                "leave some room: a static program of some 20 KB starts in 1MB"
+            }
             Self::Plan(_) => return None,
             Self::Clone { source } => match *source {
                 Errno::PERM | Errno::NOSPC | Errno::USERS => {
@@ -99,6 +102,9 @@ impl StartError {
                 _ => return None,
             },
             Self::Host { .. } => "check the path and its permissions",
+            Self::Users { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "/proc is not mounted, and ounce needs it: mount -t proc proc /proc"
+            }
             Self::Users { .. } => {
                 "another user namespace may stand between: run outside of other containers"
             }

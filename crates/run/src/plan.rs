@@ -84,6 +84,9 @@ pub enum PlanError {
     /// A limit that was asked for cannot be enforced here.
     #[error("the limit on {0} cannot be enforced here")]
     Limit(&'static str),
+    /// A limit on memory that no program can be started under.
+    #[error("a limit of {0} bytes of memory is below {least}, which a start alone takes", least = Limits::LEAST_MEMORY)]
+    Memory(u64),
     /// A path in the container is not absolute and plain.
     #[error("{0:?} is not an absolute path without `..`")]
     Path(PathBuf),
@@ -447,6 +450,9 @@ fn groups(spec: &Spec, host: &Host) -> Result<Vec<Group>, PlanError> {
         cpu_milli,
         pids,
     } = spec.limits;
+    if let Some(bytes) = memory_bytes.filter(|bytes| *bytes < Limits::LEAST_MEMORY) {
+        return Err(PlanError::Memory(bytes));
+    }
     // A period of 100 ms is the kernel's default; a quota below 1 ms is refused.
     let quota = cpu_milli.map(|milli| (u64::from(milli) * 100).max(1000));
     let tasks = pids.unwrap_or(Limits::PIDS).to_string();

@@ -115,6 +115,11 @@ impl Limits {
     /// Processes and threads unless told: stops a fork bomb, and is far above
     /// what a server of one program uses.
     pub const PIDS: u32 = 1024;
+    /// Bytes of memory that a limit has to leave. Until it is executed, a
+    /// program shares ounce's memory, so the kernel, at the end of a limit that
+    /// does not even suffice for the start, kills ounce as well: measured at 64
+    /// KiB, and still the program alone at 128.
+    pub const LEAST_MEMORY: u64 = 512 << 10;
 }
 
 /// What of the network a container sees.

@@ -322,6 +322,21 @@ impl Signals {
         Ok(Self { blocked })
     }
 
+    /// The first signal that asks for an end among those that have come since
+    /// the last look; the others are dropped. For a wait before [`supervise`].
+    ///
+    /// # Errors
+    /// As signalfd(2) says.
+    pub fn asked_to_end(&self) -> io::Result<Option<Signal>> {
+        let ends = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
+        while let Some(taken) = self.blocked.take()? {
+            if ends.contains(&taken.signal) {
+                return Ok(Some(taken.signal));
+            }
+        }
+        Ok(None)
+    }
+
     /// The mask from before, for a child.
     pub fn mask_before(&self) -> SignalSet {
         self.blocked.before()

@@ -4,7 +4,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use ounce_build::settings::{Certificates, ImageSettings, Measure, RustSettings, Settings, Zones};
 use ounce_build::{
-    Built, BuiltImage, By, Event, PlanError, Recipe, Request, TargetError, Toolchain,
+    BuildError, Built, BuiltImage, By, CompileError, Event, PlanError, Recipe, Request,
+    TargetError, Toolchain,
 };
 use ounce_oci::layer::Compression;
 use ounce_oci::{ByteSize, Place, Platform, Store};
@@ -161,6 +162,8 @@ fn add_target(output: Output, triple: &str, request: &Request) -> bool {
         .args(["target", "add", triple])
         .env_clear()
         .envs(&request.toolchain.environment)
+        // Its own complaint is enough.
+        .env_remove("RUST_BACKTRACE")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .status();
@@ -182,8 +185,18 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
         // which the error carries.
         Event::CompilerLine(line) if output.stderr_is_terminal => output.note(&format!("  {line}")),
         Event::CompilerLine(_) | Event::Packing { .. } => {}
-    })?;
-    Ok(built)
+    });
+    built.map_err(|error| {
+        let said = match &error {
+            BuildError::Compile(CompileError::Failed { last_lines, .. })
+                if output.quiet || !output.stderr_is_terminal =>
+            {
+                last_lines.clone()
+            }
+            _ => Vec::new(),
+        };
+        Failure::from(error).said(said)
+    })
 }
 
 /// The answer "no" if the image is over the budget that was set.

@@ -98,7 +98,7 @@ fn of_image(
             .entrypoint
             .as_ref()
             .map(|program| vec![program.into()]),
-        arguments: arguments.arguments.iter().map(OsString::from).collect(),
+        arguments: arguments.arguments.iter().cloned().collect(),
         environment: start::environment(&arguments.env),
         workdir: arguments.workdir.as_ref().map(PathBuf::from),
         user: arguments.user.clone(),
@@ -111,7 +111,7 @@ fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
     let broken =
         |error: io::Error| Failure::new(Kind::Input, format!("{}: {error}", path.display()));
     let path = path.canonicalize().map_err(broken)?;
-    let rest = arguments.arguments.iter().map(OsString::from);
+    let rest = arguments.arguments.iter().cloned();
     let mut spec = if path.is_dir() {
         let entrypoint = arguments.entrypoint.iter().map(OsString::from);
         let words: Vec<OsString> = entrypoint.chain(rest).collect();
@@ -155,9 +155,7 @@ fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
     spec.limits = Limits {
         memory_bytes: arguments.memory.map(|memory| memory.0),
         cpu_milli: arguments.cpus.map(processors).transpose()?,
-        pids: arguments
-            .pids
-            .map(|pids| u32::try_from(pids).unwrap_or(u32::MAX)),
+        pids: arguments.pids,
     };
     spec.network = match arguments.network {
         NetworkChoice::Private => Network::Private,

@@ -54,10 +54,20 @@ pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode,
     };
     let began = Instant::now();
     let mut started = prepared.start([no_input.as_fd(), program_output, stderr.as_fd()])?;
+    let mut stopped = false;
     let answer = first_answer(address, &arguments.get, began, arguments.wait, &mut || {
-        matches!(started.container.try_wait(), Ok(None))
-    })
-    .map_err(|error| unanswered(error, &mut started))?;
+        stopped = stopped || session.is_asked_to_end();
+        !stopped && matches!(started.container.try_wait(), Ok(None))
+    });
+    let answer = match answer {
+        Err(_) if stopped => {
+            return Err(Failure::new(
+                Kind::No,
+                "stopped before there was an answer, and the program with it",
+            ));
+        }
+        answer => answer.map_err(|error| unanswered(error, &mut started))?,
+    };
     let memory = started
         .container
         .memory()
@@ -132,25 +142,22 @@ fn publish(
     port: u16,
     label: Option<&str>,
 ) -> Result<(), Failure> {
-    let asked = match &arguments.publish {
-        Some(text) => Some(
-            text.parse::<Publish>()
-                .map_err(|error| Failure::new(Kind::Usage, error))?,
-        ),
-        None => None,
-    };
     let own = Publish {
         host: None,
         host_port: port,
         container_port: port,
     };
-    let wanted = asked.unwrap_or_else(|| match ounce_run::publish::bind(&own) {
-        Err(PublishError::InUse { .. } | PublishError::Privileged { .. }) => Publish {
-            host_port: 0,
-            ..own
-        },
-        _ => own,
-    });
+    let wanted =
+        arguments
+            .publish
+            .clone()
+            .unwrap_or_else(|| match ounce_run::publish::bind(&own) {
+                Err(PublishError::InUse { .. } | PublishError::Privileged { .. }) => Publish {
+                    host_port: 0,
+                    ..own
+                },
+                _ => own,
+            });
     prepared.publish(&[wanted], SocketChoice::Auto, label)
 }
 

@@ -14,6 +14,37 @@ pub(crate) fn prints(text: &str, code: u8) -> Vec<u8> {
     elf(&bytes)
 }
 
+/// A program that sleeps for ever: ppoll(2) on nothing, without a limit.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn waits() -> Vec<u8> {
+    elf(&[
+        0x31, 0xff, 0x31, 0xf6, 0x31, 0xd2, // xor edi, edi; xor esi, esi; xor edx, edx
+        0x45, 0x31, 0xd2, // xor r10d, r10d
+        0xb8, 0x0f, 0x01, 0, 0, 0x0f, 0x05, // mov eax, ppoll; syscall
+        0xeb, 0xee, // jmp to the start
+    ])
+}
+
+/// A program that sleeps for ever: ppoll(2) on nothing, without a limit.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn waits() -> Vec<u8> {
+    let zero = |register: u32| 0xd280_0000 | register;
+    let body: Vec<u8> = [
+        zero(0),
+        zero(1),
+        zero(2),
+        zero(3),
+        zero(4),
+        0xd280_0000 | 73 << 5 | 8, // movz x8, ppoll
+        0xd400_0001,               // svc
+        0x17ff_fff9,               // b to the start
+    ]
+    .iter()
+    .flat_map(|word: &u32| word.to_le_bytes())
+    .collect();
+    elf(&body)
+}
+
 #[cfg(target_arch = "x86_64")]
 const MACHINE: u16 = 62;
 #[cfg(target_arch = "aarch64")]

@@ -171,3 +171,74 @@ fn sigterm_to_ounce_ends_a_program_that_waits() {
     assert!(started.elapsed() < Duration::from_secs(8), "{stderr}");
     assert_eq!(status.code(), Some(0), "{stderr}");
 }
+
+#[test]
+fn program_starts_in_another_folder_than_the_root() {
+    let bench = Workbench::new();
+    bench.program("hi", prints("hi\n", 42));
+    bench.succeed(&["build", "hi"]);
+    for what in ["hi", "./hi"] {
+        let output = bench.output(&["run", what, "--workdir", "/proc"]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(42), "{what}: {stderr}");
+    }
+}
+
+#[test]
+fn volumes_and_tmpfs_need_no_place_in_the_image() {
+    let bench = Workbench::new();
+    bench.program("hi", prints("hi\n", 42));
+    bench.file("data/file", "x");
+    bench.succeed(&["build", "hi"]);
+    let folder = format!("{}:/srv/data:ro", bench.path("data").display());
+    let file = format!("{}:/etc/some/file:ro", bench.path("data/file").display());
+    for what in ["hi", "./hi"] {
+        let arguments = [
+            "run",
+            what,
+            "-v",
+            &folder,
+            "-v",
+            &file,
+            "--tmpfs",
+            "/scratch/deep",
+        ];
+        let output = bench.output(&arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(42), "{what}: {stderr}");
+    }
+}
+
+#[test]
+fn memory_limit_that_would_kill_ounce_itself_is_refused() {
+    let bench = Workbench::new();
+    bench.program("hi", prints("hi\n", 0));
+    for limit in ["0", "64KB"] {
+        let output = bench.output(&["run", "./hi", "--memory", limit]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{limit}: {stderr}");
+        assert!(
+            stderr.contains("memory") && stderr.contains("hint: "),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn arguments_of_the_program_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let bench = Workbench::new();
+    bench.program("hi", prints("hi\n", 42));
+    let odd = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    let output = bench
+        .ounce(&["run", "./hi", "--"])
+        .arg(odd)
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(42),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -95,3 +95,50 @@ fn program_that_ends_before_it_answers_is_told_with_its_code() {
         "{stderr}"
     );
 }
+
+#[test]
+fn ctrl_c_ends_the_wait_for_an_answer_that_never_comes() {
+    let bench = Workbench::new();
+    bench.program("mute", crate::programs::waits());
+    let mut child = bench
+        .ounce(&["up", "mute", "-p", "127.0.0.1:0:8080", "--wait", "60"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let began = std::time::Instant::now();
+    let killed = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let status = child.wait().unwrap();
+    let mut stderr = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
+    assert!(began.elapsed().as_secs() < 20, "{stderr}");
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("stopped before"), "{stderr}");
+}
+
+#[test]
+fn project_that_does_not_compile_is_told_in_the_compilers_words() {
+    let bench = Workbench::new();
+    bench.file(
+        "broken/Cargo.toml",
+        "[package]\nname = \"broken\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n",
+    );
+    bench.file("broken/src/main.rs", "fn main() { no_such_function() }\n");
+    let output = bench.output(&["build", "broken", "--measure", "no"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(
+        stderr.contains("no_such_function") && stderr.contains("error: cargo could not compile"),
+        "{stderr}"
+    );
+}
