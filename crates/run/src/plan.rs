@@ -665,8 +665,10 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        let memory = refuse(&|spec| spec.limits.memory_bytes = Some(1), 1000);
+        let memory = refuse(&|spec| spec.limits.memory_bytes = Some(1 << 20), 1000);
         assert_eq!(memory, "the limit on memory cannot be enforced here");
+        let little = refuse(&|spec| spec.limits.memory_bytes = Some(1), 0);
+        assert!(little.starts_with("a limit of 1 bytes of memory is below 524288"));
         let user = refuse(&|spec| spec.user.uid = 70000, 0);
         assert_eq!(
             user,

@@ -147,17 +147,15 @@ fn publish(
         host_port: port,
         container_port: port,
     };
-    let wanted =
-        arguments
-            .publish
-            .clone()
-            .unwrap_or_else(|| match ounce_run::publish::bind(&own) {
-                Err(PublishError::InUse { .. } | PublishError::Privileged { .. }) => Publish {
-                    host_port: 0,
-                    ..own
-                },
-                _ => own,
-            });
+    let wanted = arguments
+        .publish
+        .unwrap_or_else(|| match ounce_run::publish::bind(&own) {
+            Err(PublishError::InUse { .. } | PublishError::Privileged { .. }) => Publish {
+                host_port: 0,
+                ..own
+            },
+            _ => own,
+        });
     prepared.publish(&[wanted], SocketChoice::Auto, label)
 }
 
