@@ -13,6 +13,11 @@ use super::sampling::{self, Series};
 /// and the daemons' own caches are warm for everybody.
 const WARM_UPS: usize = 3;
 
+/// Untimed pause after each trial. The kernel takes namespaces and cgroups down
+/// after their last process, with locks that the next start would wait for:
+/// nobody is to pay for the trial before.
+const SETTLE: Duration = Duration::from_millis(20);
+
 /// What a table says about a contender besides its figures.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
@@ -115,7 +120,11 @@ pub(crate) fn measure(
             if out[turn] {
                 continue;
             }
-            match try_once(&mut field[turn], &mut taken[turn].repeated) {
+            let trial = try_once(&mut field[turn], &mut taken[turn].repeated);
+            if !cfg!(test) {
+                std::thread::sleep(SETTLE);
+            }
+            match trial {
                 Ok(marks) => {
                     for (mark, time) in marks {
                         let series = taken[turn].series.entry(mark).or_default();

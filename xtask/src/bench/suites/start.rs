@@ -106,6 +106,11 @@ pub(crate) fn run(
                 3.0,
             ),
             http.bar(
+                "the same, against crun without a cgroup, which ounce makes",
+                &["crun-no-group", "crun-given-no-group"],
+                3.0,
+            ),
+            http.bar(
                 "the same, against crun with the least isolation",
                 &["crun-least", "crun-given-least"],
                 3.0,
@@ -114,6 +119,11 @@ pub(crate) fn run(
             line.bar(
                 "`ounce run` to the first byte printed, against crun isolated alike",
                 &["crun", "crun-given"],
+                3.0,
+            ),
+            line.bar(
+                "the same, against crun without a cgroup, which ounce makes",
+                &["crun-no-group", "crun-given-no-group"],
                 3.0,
             ),
             line.bar(
@@ -143,9 +153,10 @@ pub(crate) fn run(
                  of one: to their advantage.",
                 if handed.is_empty() { "nobody".to_owned() } else { handed.join(", ") }
             ),
-            "crun and runc start from an unpacked bundle; ounce, podman and docker from an image by its name. crun makes \
-             no cgroup (`--cgroup-manager=disabled`, 2 ms less on cgroup v1); runc has no such switch, and ounce makes one \
-             that limits the number of processes."
+            "crun and runc start from an unpacked bundle; ounce, podman and docker from an image by its name. `no cgroup` \
+             is `--cgroup-manager=disabled`, which only crun has; ounce always makes a cgroup that limits the number \
+             of processes. After each trial, the best case for everybody, 20 ms pass in which the kernel takes down \
+             what the trial had."
                 .to_owned(),
             "As root the whole benchmark runs in a mount and process namespace of its own, in which an empty second \
              cgroup hierarchy is unmounted, since crun before 1.9 refuses such hybrid hosts; the same for everybody."
