@@ -98,7 +98,7 @@ fn of_image(
             .entrypoint
             .as_ref()
             .map(|program| vec![program.into()]),
-        arguments: arguments.arguments.iter().cloned().collect(),
+        arguments: arguments.arguments.clone(),
         environment: start::environment(&arguments.env),
         workdir: arguments.workdir.as_ref().map(PathBuf::from),
         user: arguments.user.clone(),

@@ -150,7 +150,6 @@ fn publish(
     let wanted =
         arguments
             .publish
-            .clone()
             .unwrap_or_else(|| match ounce_run::publish::bind(&own) {
                 Err(PublishError::InUse { .. } | PublishError::Privileged { .. }) => Publish {
                     host_port: 0,
