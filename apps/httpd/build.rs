@@ -12,6 +12,7 @@ fn main() {
         &[
             "-static",
             "--gc-sections",
+            "--icf=all",
             "--no-eh-frame-hdr",
             "--build-id=none",
             "-znosectionheader",

@@ -253,6 +253,7 @@ impl Desk {
     }
 
     /// Gives back the spill that a connection has, if it has one.
+    #[inline(never)]
     pub(crate) fn free_spill(&mut self, slot: &mut Slot) {
         let number = usize::from(core::mem::take(&mut slot.spill));
         if let Some(spill) = self.spills.get_mut(number.wrapping_sub(1)) {

@@ -128,6 +128,10 @@ impl<T> Once<T> {
     }
 
     /// The value, to the first who asks.
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the flag makes the borrow the only one"
+    )]
     pub(crate) fn take(&'static self) -> Option<&'static mut T> {
         // A plain load and store do: these programs have one thread.
         if self.is_taken.load(Ordering::Relaxed) {

@@ -13,6 +13,8 @@ use rustix::net::{
 pub(crate) const MAX_LISTENERS: usize = 4;
 /// The first descriptor handed in (sd_listen_fds(3)).
 const FIRST: u32 = 3;
+/// How many connections may wait; the kernel lowers it to net.core.somaxconn.
+const BACKLOG: i32 = 4_096;
 
 pub(crate) type Listeners = [DescriptorSlot; MAX_LISTENERS];
 
@@ -45,9 +47,8 @@ fn inherited(program: &Program, places: &mut Listeners) -> Result<(), Errno> {
     let count = program.number("LISTEN_FDS").unwrap_or(0);
     for (number, place) in (FIRST..FIRST.saturating_add(count)).zip(places) {
         let listener = descriptor::inherited(number).ok_or(Errno::BADF)?;
-        if !sockopt::socket_acceptconn(&listener)? {
-            return Err(Errno::INVAL);
-        }
+        // It listens already, unless it is something else: then this fails.
+        listen(&listener, BACKLOG)?;
         rustix::io::ioctl_fionbio(&listener, true)?;
         rustix::io::fcntl_setfd(&listener, FdFlags::CLOEXEC)?;
         place.put(listener);
@@ -65,8 +66,7 @@ fn bound(port: u16) -> Result<OwnedFd, Errno> {
         }
         other => other?,
     };
-    // The kernel lowers it to net.core.somaxconn.
-    listen(socket.as_fd(), 4_096)?;
+    listen(socket.as_fd(), BACKLOG)?;
     Ok(socket)
 }
 

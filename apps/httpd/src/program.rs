@@ -60,13 +60,7 @@ fn write_all(stream: BorrowedFd<'_>, mut text: &[u8]) {
     }
 }
 
-/// A decimal number of up to nine digits.
+/// A decimal number.
 pub fn number(text: &[u8]) -> Option<u32> {
-    if text.is_empty() || text.len() > 9 {
-        return None;
-    }
-    text.iter().try_fold(0, |number, byte| {
-        byte.is_ascii_digit()
-            .then(|| number * 10 + u32::from(byte - b'0'))
-    })
+    u32::try_from(ounce_http::parse_decimal(text)?).ok()
 }

@@ -44,7 +44,9 @@ pub fn serve_on(program: &Program, port: u16, service: &dyn Service) -> u8 {
         Err(Errno::ACCESS) => {
             b"error: not allowed to listen on this port\nhint: choose PORT above 1023\n"
         }
-        Err(Errno::BADF | Errno::INVAL) => b"error: LISTEN_FDS names what is no listening socket\n",
+        Err(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP) => {
+            b"error: LISTEN_FDS names what is no listening socket\n"
+        }
         Err(_) => b"error: the kernel refused a socket, epoll or signalfd\n",
     };
     program.complain(text);
@@ -152,7 +154,7 @@ impl Server<'_> {
         let before = core::mem::replace(&mut desk.now, seconds(Clock::Monotonic) as u32);
         let is_new = before != desk.now || desk.date.first() == Some(&0);
         if is_new {
-            desk.date = imf_fixdate(seconds(Clock::Realtime));
+            imf_fixdate(seconds(Clock::Realtime), &mut desk.date);
         }
         is_new
     }

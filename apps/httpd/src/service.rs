@@ -8,6 +8,7 @@ use ounce_http::path;
 use ounce_http::response::Response;
 use ounce_http::route::{self, Route};
 use ounce_http::status::Status;
+use ounce_http::utf8;
 use rustix::fd::OwnedFd;
 
 /// A file to send as the body.
@@ -40,9 +41,9 @@ impl Service for &[Route] {
         body: &[u8],
         response: &mut Response<'_>,
     ) -> Option<File> {
-        match core::str::from_utf8(path) {
-            Ok(path) => route::dispatch(self, *head, path, body, response),
-            Err(_) => {
+        match utf8(path) {
+            Some(path) => route::dispatch(self, head, path, body, response),
+            None => {
                 response.error(Status::BadRequest);
             }
         }

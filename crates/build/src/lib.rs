@@ -1,6 +1,6 @@
 //! Source or a ready binary to an image.
 //!
-//! [`plan`] looks at a path and decides everything: the [`Recipe`] is data.
+//! [`plan()`] looks at a path and decides everything: the [`Recipe`] is data.
 //! [`execute`] does what it says. Neither reads a clock or the environment,
 //! and every walk is in order: the same input gives the same digest.
 //! What an image weighs, and of what, is `weigh`'s; showing it is `cli`'s.

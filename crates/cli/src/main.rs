@@ -15,14 +15,20 @@ mod render;
 mod session;
 mod start;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser;
+use ounce_linux::arena::Arena;
 
 use arguments::{Arguments, Command};
 use commands::Context;
 use failure::Kind;
 use output::warn;
+
+/// Most commands end before they have used half of it.
+#[global_allocator]
+static MEMORY: Arena<System, { 1 << 20 }> = Arena::new(System);
 
 fn main() -> ExitCode {
     // A panic is our bug, and says so by exit code 70, whatever the profile

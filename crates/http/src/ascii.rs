@@ -99,8 +99,20 @@ pub(crate) fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> Option<&'a [u8]> 
 }
 
 /// What stands from an index on; nothing where it is past the end.
+#[inline(never)]
 pub(crate) fn from(bytes: &[u8], at: usize) -> &[u8] {
     bytes.get(at..).unwrap_or_default()
+}
+
+/// The bytes as text, if they are UTF-8. Of the standard library's own way, half
+/// a kilobyte makes long texts quicker.
+#[inline(never)]
+pub fn utf8(bytes: &[u8]) -> Option<&str> {
+    match bytes.utf8_chunks().next() {
+        None => Some(""),
+        // A chunk ends where the text does, or at what is invalid.
+        Some(chunk) => chunk.invalid().is_empty().then_some(chunk.valid()),
+    }
 }
 
 /// The lines of a text, in which each ends with a line feed.
@@ -125,7 +137,7 @@ pub(crate) fn line_of(text: &'static str, word: &[u8]) -> Option<usize> {
 }
 
 /// One or more digits that fit in 63 bits; no sign, no space, no list.
-pub(crate) fn parse_decimal(digits: &[u8]) -> Option<u64> {
+pub fn parse_decimal(digits: &[u8]) -> Option<u64> {
     // Overlong zeros are read as octal or as an overflow elsewhere.
     if digits.is_empty() || digits.len() > 18 || !all(digits, DIGIT) {
         return None;
@@ -181,6 +193,20 @@ mod tests {
             ] {
                 assert_eq!(is(byte, class), expected, "{byte:#x} in {class}");
             }
+        }
+    }
+
+    #[test]
+    fn text_is_utf_8_as_the_standard_library_says() {
+        for bytes in [
+            &b""[..],
+            b"a\xc3\xa9",
+            b"\xff",
+            b"a\xc3",
+            b"\xed\xa0\x80",
+            b"a\xffb",
+        ] {
+            assert_eq!(utf8(bytes), core::str::from_utf8(bytes).ok());
         }
     }
 

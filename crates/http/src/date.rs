@@ -29,13 +29,13 @@ const LAST: u64 = 253_402_300_799;
 ///
 /// It counts years and months one by one: with a date a second the few dozen
 /// steps matter less than the size of a formula.
-pub fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_BYTES] {
+pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
     let seconds = unix_seconds.min(LAST);
     let mut day = (seconds / 86_400) as u32;
     let mut rest = (seconds % 86_400) as u32;
-    let mut text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
+    *text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
     if let Some(name) = DAYS.get((day % 7) as usize) {
-        put(&mut text, 0, name);
+        put(text, 0, name);
     }
     let mut year = 1_970;
     loop {
@@ -45,7 +45,7 @@ pub fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_BYTES] {
             for (name, length) in &MONTHS {
                 let length = u32::from(*length) + u32::from(is_leap && *length == 28);
                 if day < length {
-                    put(&mut text, 8, name);
+                    put(text, 8, name);
                     break;
                 }
                 day -= length;
@@ -55,14 +55,13 @@ pub fn imf_fixdate(unix_seconds: u64) -> [u8; DATE_BYTES] {
         day -= length;
         year += 1;
     }
-    put_two(&mut text, 5, day + 1);
-    put_two(&mut text, 12, year / 100);
-    put_two(&mut text, 14, year);
+    put_two(text, 5, day + 1);
+    put_two(text, 12, year / 100);
+    put_two(text, 14, year);
     for at in [23, 20, 17] {
-        put_two(&mut text, at, rest % 60);
+        put_two(text, at, rest % 60);
         rest /= 60;
     }
-    text
 }
 
 /// Writes the last two decimal digits of a number.
@@ -96,7 +95,9 @@ mod tests {
             (253_402_300_799, "Fri, 31 Dec 9999 23:59:59 GMT"),
             (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
         ] {
-            assert_eq!(core::str::from_utf8(&imf_fixdate(seconds)), Ok(text));
+            let mut written = [0; DATE_BYTES];
+            imf_fixdate(seconds, &mut written);
+            assert_eq!(core::str::from_utf8(&written), Ok(text));
         }
     }
 }

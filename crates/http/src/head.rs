@@ -711,7 +711,7 @@ mod tests {
             head_bytes: text.len() - 2,
             ..Limits::DEFAULT
         };
-        assert!(matches!(parse(text, &tight), Ok(_)));
+        assert!(parse(text, &tight).is_ok());
         let tighter = Limits {
             head_bytes: text.len() - 5,
             ..Limits::DEFAULT

@@ -141,7 +141,7 @@ pub const MAX_DEPTH: u32 = 64;
 /// [`MAX_DEPTH`]. Time is linear and memory constant: the brackets that are
 /// open stand in one word.
 pub fn is_valid(bytes: &[u8]) -> bool {
-    core::str::from_utf8(bytes).is_ok() && Check { bytes }.text().is_some()
+    ascii::utf8(bytes).is_some() && Check { bytes }.text().is_some()
 }
 
 struct Check<'a> {

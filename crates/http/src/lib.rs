@@ -22,3 +22,5 @@ pub mod path;
 pub mod response;
 pub mod route;
 pub mod status;
+
+pub use ascii::{parse_decimal, utf8};

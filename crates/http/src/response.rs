@@ -124,6 +124,7 @@ impl<'b> Response<'b> {
         self
     }
 
+    #[inline(never)]
     fn clear(&mut self) {
         self.allow = Methods::NONE;
         self.is_redirect = false;

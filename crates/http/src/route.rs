@@ -13,12 +13,12 @@ pub const MAX_PARAMS: usize = 8;
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The head, with its fields and the raw query.
-    pub head: Head<'a>,
+    pub head: &'a Head<'a>,
     /// The path, decoded and normalised.
     pub path: &'a str,
     /// The content.
     pub body: &'a [u8],
-    params: Params<'a>,
+    params: &'a Params<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -83,27 +83,25 @@ impl Route {
 /// the methods that the path does answer to.
 pub fn dispatch(
     routes: &[Route],
-    head: Head<'_>,
+    head: &Head<'_>,
     path: &str,
     body: &[u8],
     response: &mut Response<'_>,
 ) {
     let mut allow = Methods::NONE;
     for route in routes {
-        let Some(params) = matches(route.pattern, path) else {
+        let mut params = [("", ""); MAX_PARAMS];
+        if matches(route.pattern, path, &mut params).is_none() {
             continue;
-        };
+        }
         if route.answers(head.method) {
-            (route.handler)(
-                &Request {
-                    head,
-                    path,
-                    body,
-                    params,
-                },
-                response,
-            );
-            return;
+            let request = Request {
+                head,
+                path,
+                body,
+                params: &params,
+            };
+            return (route.handler)(&request, response);
         }
         allow = allow.with(route.method);
         if route.method == Method::Get {
@@ -117,8 +115,7 @@ pub fn dispatch(
     }
 }
 
-fn matches<'a>(pattern: &'static str, path: &'a str) -> Option<Params<'a>> {
-    let mut params: Params<'a> = [("", ""); MAX_PARAMS];
+fn matches<'a>(pattern: &'static str, path: &'a str, params: &mut Params<'a>) -> Option<()> {
     let mut free = params.iter_mut();
     let (mut patterns, mut segments) = (Some(pattern), Some(path));
     while let Some(pattern) = patterns {
@@ -136,7 +133,7 @@ fn matches<'a>(pattern: &'static str, path: &'a str) -> Option<Params<'a>> {
             _ => return None,
         }
     }
-    segments.is_none().then_some(params)
+    segments.is_none().then_some(())
 }
 
 /// What is before the first slash, and what is behind it.
@@ -181,7 +178,7 @@ mod tests {
         };
         let mut buffer = [0; HEAD_BYTES + 64];
         let mut response = Response::new(&mut buffer);
-        dispatch(&ROUTES, head, path, b"body", &mut response);
+        dispatch(&ROUTES, &head, path, b"body", &mut response);
         let finish = Finish {
             is_head: false,
             connection: None,

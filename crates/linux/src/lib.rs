@@ -12,6 +12,7 @@ compile_error!("ounce-linux knows the system calls of x86_64 and aarch64 only");
 #[cfg(test)]
 extern crate std;
 
+pub mod arena;
 pub mod capability;
 pub mod clock;
 mod clone;

@@ -1,9 +1,9 @@
 //! A child in new namespaces that shares the parent's memory until it executes
 //! its program, so that a big parent pays no more than a small one.
 //!
-//! The child runs a list of [`Step`]s and nothing else. The parent goes on
+//! The child runs a list of `step::Step`s and nothing else. The parent goes on
 //! meanwhile: it maps users and fills control groups, and the child waits for
-//! it at [`Step::AwaitParent`].
+//! it at `Step::AwaitParent`.
 
 use core::ffi::{CStr, c_void};
 use core::ptr;
@@ -47,7 +47,7 @@ pub enum StartFailure<E> {
 /// Starts a process and waits until it executes its program.
 ///
 /// `meanwhile` runs in the parent while the child takes the steps up to
-/// [`Step::AwaitParent`]; if it fails, the child is killed and reaped.
+/// `Step::AwaitParent`; if it fails, the child is killed and reaped.
 ///
 /// # Errors
 /// See [`StartFailure`]; no process is left then.

@@ -454,13 +454,14 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             Err(Errno::NOENT | Errno::ACCESS) => return Ok(()),
             Err(errno) => return Err(errno),
         };
-        // The container's own /dev/null, with its restrictions. Which of the
-        // two kinds is needed, the kernel says by refusing the other.
         let (_, own) = self.devices.as_ref().ok_or(Errno::BADF)?;
-        let null = mount::copy(own.as_fd(), c"null", false)?;
-        match mount::attach(null.as_fd(), place.as_fd()) {
-            Err(Errno::NOTDIR | Errno::INVAL) => {}
-            other => return other,
+        // A copy that is closed without having been attached costs a wait for
+        // all processors, so the kind is asked for before.
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode);
+        if kind != FileType::Directory {
+            // The container's own, with its restrictions.
+            let null = mount::copy(own.as_fd(), c"null", false)?;
+            return mount::attach(null.as_fd(), place.as_fd());
         }
         // A folder that is removed while it is bound elsewhere stays there,
         // empty for ever, since nothing can be made in it.

@@ -17,6 +17,7 @@ pub mod syscalls;
 pub mod terminal;
 
 mod groups;
+mod room;
 
 pub use failure::StartError;
 pub use lifecycle::{Container, Exit, start, start_with};

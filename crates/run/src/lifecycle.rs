@@ -23,6 +23,7 @@ use crate::failure::StartError;
 use crate::groups::{self, GroupFault, Groups};
 use crate::host::Host;
 use crate::plan::{HostTree, Plan, UserMap, plan};
+use crate::room;
 use crate::spec::Spec;
 use crate::syscalls;
 
@@ -84,6 +85,11 @@ pub fn start(spec: &Spec) -> Result<Container, StartError> {
 /// As [`start`].
 pub fn start_with(spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, StartError> {
     let host = Host::probe();
+    let roomy = room::with_room(spec).map_err(|fault| StartError::Host {
+        path: fault.path,
+        source: fault.source,
+    })?;
+    let spec = roomy.as_ref().unwrap_or(spec);
     let plan = plan(spec, &host)?;
     let lists = Lists::of(spec)?;
     let filter = syscalls::filter().map_err(|_| StartError::Internal("system call filter"))?;
@@ -258,7 +264,7 @@ fn hint(step: &Step<CString>, errno: Errno) -> Option<String> {
         ),
         (Step::Proc, Errno::NOENT) => Some("the root has no folder /proc".into()),
         (Step::Tmpfs { target: at, .. } | Step::Bind { target: at, .. }, Errno::NOENT) => Some(
-            format!("/{} has to be in the root, which is read-only", target(at)),
+            format!("/{} has to be in the volume that it lies in", target(at)),
         ),
         (Step::Unshare(_), Errno::NOSPC | Errno::USERS) => {
             Some("the host's limit of namespaces is reached: sysctl -a | grep user.max_".into())

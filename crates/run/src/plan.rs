@@ -10,7 +10,7 @@ use ounce_linux::step::{Step, Tree};
 use rustix::process::Resource;
 
 use crate::host::{Groups, Host};
-use crate::spec::{Limits, Network, Part, Root, Spec, SystemCalls};
+use crate::spec::{Limits, Network, Part, Root, Spec, SystemCalls, Volume};
 
 /// The host's user that user 0 of a container is, when ounce runs as root: the
 /// last 65,536 of the range that systemd keeps for containers ("Users, Groups,
@@ -144,14 +144,16 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
         return Err(PlanError::User(spec.user.uid.max(spec.user.gid)));
     }
     let mut steps = vec![Step::DieWithParent];
+    steps.push(Step::Unshare(Namespaces::IPC | Namespaces::HOSTNAME));
+    steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
     if private {
-        // Half of the whole start: it goes on beside the mounts.
+        // Half of the whole start: it goes on beside the mounts. Not sooner,
+        // since a thread starts at once only where a processor is idle, as the
+        // parent's is from about now on.
         let aside = network_steps(spec.network);
         steps.push(Step::Aside(aside.len()));
         steps.extend(aside);
     }
-    steps.push(Step::Unshare(Namespaces::IPC | Namespaces::HOSTNAME));
-    steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
     // Paths of the host are walked before another user is taken on.
     if let Root::Folder(folder) = &spec.root {
         let tree = trees.of(folder, true)?;
@@ -192,7 +194,9 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
             executable: tmpfs.executable,
         });
     }
+    let mut made = Vec::new();
     for volume in &spec.volumes {
+        room_in_tmpfs(volume, spec, &mut made, &mut steps)?;
         steps.push(Step::Bind {
             tree: trees.of(&volume.host, volume.read_only)?,
             target: inside(&volume.target)?,
@@ -294,6 +298,10 @@ fn assemble(
                     read_only: true,
                 });
             }
+            Part::Made { mode, .. } => steps.push(Step::Directory {
+                path: name,
+                mode: *mode,
+            }),
             Part::Folder { host, .. } => {
                 folder(name.clone(), steps);
                 steps.push(Step::Bind {
@@ -308,51 +316,87 @@ fn assemble(
             }),
         }
     }
-    // Mount points directly in the root can be made; deeper ones have to be in
-    // a part, except those in folders that are made here.
+    // Mount points outside of all parts can be made; `room` sees to it that
+    // what is missing is not inside of one.
     for tmpfs in &spec.tmpfs {
-        mount_point(&tmpfs.target, parts, &mut folder, steps)?;
+        mount_point(&tmpfs.target, true, parts, &mut folder, steps)?;
     }
     for volume in &spec.volumes {
-        if volume.host.is_file() {
-            let above = volume.target.parent().unwrap_or(Path::new("/"));
-            mount_point(above, parts, &mut folder, steps)?;
-            let target = inside(&volume.target)?;
-            if !provided(Path::new(OsStr::from_bytes(target.as_bytes())), parts) {
-                steps.push(Step::File(target));
-            }
-        } else {
-            mount_point(&volume.target, parts, &mut folder, steps)?;
+        if !spec.lies_in_tmpfs(&volume.target) {
+            let is_folder = !is_file(volume);
+            mount_point(&volume.target, is_folder, parts, &mut folder, steps)?;
         }
     }
     steps.push(Step::Proc);
     Ok(())
 }
 
-/// Makes the folders down to `target`, unless a part provides the first.
+/// A socket or a device counts as a file as well: what it is bound to must not
+/// be a folder.
+fn is_file(volume: &Volume) -> bool {
+    volume.host.exists() && !volume.host.is_dir()
+}
+
+/// Makes the folders down to `target` and `target` itself, but not what a part
+/// or the container itself provides.
 fn mount_point(
     target: &Path,
+    is_folder: bool,
     parts: &[Part],
     folder: &mut impl FnMut(CString, &mut Vec<Step<CString>>),
     steps: &mut Vec<Step<CString>>,
 ) -> Result<(), PlanError> {
     let whole = inside(target)?;
     let whole = Path::new(OsStr::from_bytes(whole.as_bytes()));
-    if provided(whole, parts) {
-        return Ok(());
-    }
+    let provided = |path: &Path| parts.iter().find(|part| Path::new(part.name()) == path);
     let mut path = PathBuf::new();
     for part in whole.components() {
         path.push(part);
-        folder(text(path.as_os_str())?, steps);
+        let last = path == whole;
+        match provided(&path) {
+            Some(Part::Made { .. }) => {}
+            // Whatever is below is in it.
+            Some(_) => return Ok(()),
+            None if last && !is_folder => steps.push(Step::File(text(path.as_os_str())?)),
+            None => folder(text(path.as_os_str())?, steps),
+        }
     }
     Ok(())
 }
 
-/// Whether a part is, or should have, what this relative path leads to.
-fn provided(path: &Path, parts: &[Part]) -> bool {
-    let first = path.components().next().map(|part| part.as_os_str());
-    parts.iter().any(|part| Some(part.name()) == first)
+/// Makes what a volume within a tmpfs is to be mounted on.
+fn room_in_tmpfs(
+    volume: &Volume,
+    spec: &Spec,
+    made: &mut Vec<PathBuf>,
+    steps: &mut Vec<Step<CString>>,
+) -> Result<(), PlanError> {
+    let tmpfs = spec.tmpfs.iter().map(|tmpfs| tmpfs.target.as_path());
+    let within = tmpfs
+        .filter(|target| volume.target.starts_with(target) && volume.target != **target)
+        .max_by_key(|target| target.components().count());
+    let Some(mut path) = within.map(Path::to_owned) else {
+        return Ok(());
+    };
+    let below = volume.target.strip_prefix(&path).unwrap_or(&volume.target);
+    for part in below.to_owned().components() {
+        path.push(part);
+        // What is in another volume is the host's to have.
+        let others = spec.volumes.iter().map(|other| other.target.as_path());
+        let mut others = others.filter(|other| *other != volume.target);
+        if made.contains(&path) || others.any(|other| path.starts_with(other)) {
+            continue;
+        }
+        made.push(path.clone());
+        let path = inside(&path)?;
+        steps.push(
+            match is_file(volume) && made.last() == Some(&volume.target) {
+                true => Step::File(path),
+                false => Step::Directory { path, mode: 0o755 },
+            },
+        );
+    }
+    Ok(())
 }
 
 fn devices(spec: &Spec, steps: &mut Vec<Step<CString>>) {
@@ -406,9 +450,6 @@ fn groups(spec: &Spec, host: &Host) -> Result<Vec<Group>, PlanError> {
         cpu_milli,
         pids,
     } = spec.limits;
-    if let Some(bytes) = memory_bytes.filter(|bytes| *bytes < Limits::LEAST_MEMORY) {
-        return Err(PlanError::Memory(bytes));
-    }
     // A period of 100 ms is the kernel's default; a quota below 1 ms is refused.
     let quota = cpu_milli.map(|milli| (u64::from(milli) * 100).max(1000));
     let tasks = pids.unwrap_or(Limits::PIDS).to_string();
@@ -426,6 +467,9 @@ fn groups(spec: &Spec, host: &Host) -> Result<Vec<Group>, PlanError> {
         if wanted && !available(controller) {
             return Err(PlanError::Limit(what));
         }
+    }
+    if let Some(bytes) = memory_bytes.filter(|bytes| *bytes < Limits::LEAST_MEMORY) {
+        return Err(PlanError::Memory(bytes));
     }
     let setting = |file: &str, value: String| (file.to_owned(), value);
     match &host.groups {

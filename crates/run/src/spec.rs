@@ -1,8 +1,8 @@
 //! What is wanted of a container, as a value.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A container that is to be started.
@@ -39,8 +39,8 @@ pub struct Spec {
 /// The files of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Root {
-    /// This folder, read-only. It holds the folders `proc`, `dev`, `sys`, and
-    /// one for each tmpfs and volume.
+    /// This folder, read-only. It holds the folders `proc`, `dev` and `sys`; a
+    /// start makes room for each tmpfs and volume elsewhere if it must.
     Folder(PathBuf),
     /// An otherwise empty root that these are put into, read-only.
     Assembled(Vec<Part>),
@@ -53,21 +53,28 @@ pub enum Part {
     File {
         /// On the host.
         host: PathBuf,
-        /// Name in the root.
+        /// Path in the root, without a leading slash.
         name: OsString,
     },
     /// A folder of the host.
     Folder {
         /// On the host.
         host: PathBuf,
-        /// Name in the root.
+        /// Path in the root, without a leading slash.
         name: OsString,
+    },
+    /// A folder that is made, for other parts to be in; it stands before them.
+    Made {
+        /// Path in the root.
+        name: OsString,
+        /// Permission bits.
+        mode: u32,
     },
     /// A symbolic link.
     Link {
         /// What it says.
         target: PathBuf,
-        /// Name in the root.
+        /// Path in the root, without a leading slash.
         name: OsString,
     },
 }
@@ -207,7 +214,7 @@ impl std::str::FromStr for Volume {
         let plain = target
             .components()
             .all(|part| !matches!(part, std::path::Component::ParentDir));
-        if !target.is_absolute() || !plain || target == Path::new("/") {
+        if !target.is_absolute() || !plain || target == std::path::Path::new("/") {
             return Err(VolumeError::Target(text.to_owned()));
         }
         Ok(Self {
@@ -247,6 +254,14 @@ impl Spec {
         }
     }
 
+    /// Whether the path is below one of its tmpfs, where anything can be made.
+    pub(crate) fn lies_in_tmpfs(&self, path: &std::path::Path) -> bool {
+        let tmpfs = self.tmpfs.iter().map(|tmpfs| tmpfs.target.as_path());
+        tmpfs
+            .into_iter()
+            .any(|target| target != path && path.starts_with(target))
+    }
+
     /// A container that holds one program of the host and nothing else.
     pub fn of_program(program: PathBuf, arguments: impl IntoIterator<Item = OsString>) -> Self {
         let name = program.file_name().unwrap_or("app".as_ref()).to_owned();
@@ -275,72 +290,35 @@ impl Spec {
         if complete {
             return Ok(Self::new(Root::Folder(folder), arguments));
         }
-        let parts = parts(&folder, |_| false)?;
+        let mut parts = Vec::new();
+        for entry in std::fs::read_dir(&folder)? {
+            let entry = entry?;
+            let (host, name, kind) = (entry.path(), entry.file_name(), entry.file_type()?);
+            if ["proc", "dev", "sys", "tmp"].iter().any(|own| name == *own) {
+                continue;
+            }
+            if kind.is_dir() {
+                parts.push(Part::Folder { host, name });
+            } else if kind.is_symlink() {
+                let target = std::fs::read_link(&host)?;
+                parts.push(Part::Link { target, name });
+            } else if kind.is_file() {
+                parts.push(Part::File { host, name });
+            }
+        }
+        parts.sort_by(|one, other| one.name().cmp(other.name()));
         Ok(Self::new(Root::Assembled(parts), arguments))
     }
-
-    /// Assembles the root anew, from what is in its folder, where that has no
-    /// place to mount a tmpfs or a volume on: an image of one program has none.
-    ///
-    /// # Errors
-    /// The folder cannot be read.
-    pub fn make_mount_points(&mut self) -> std::io::Result<()> {
-        let Root::Folder(folder) = &self.root else {
-            return Ok(());
-        };
-        let volumes = self.volumes.iter().map(|volume| &volume.target);
-        let tmpfs = self.tmpfs.iter().map(|tmpfs| &tmpfs.target);
-        let targets: Vec<&Path> = volumes
-            .chain(tmpfs)
-            .filter_map(|target| target.strip_prefix("/").ok())
-            .filter(|target| {
-                !["proc", "dev", "sys"]
-                    .iter()
-                    .any(|own| target.starts_with(own))
-            })
-            .collect();
-        if targets
-            .iter()
-            .all(|target| std::fs::symlink_metadata(folder.join(target)).is_ok())
-        {
-            return Ok(());
-        }
-        let above = |name: &OsStr| targets.iter().any(|target| target.starts_with(name));
-        self.root = Root::Assembled(parts(folder, above)?);
-        Ok(())
-    }
-}
-
-/// What is in a folder, but for what every container has of its own and for
-/// empty folders that are to be `made` anew.
-fn parts(folder: &Path, made: impl Fn(&OsStr) -> bool) -> std::io::Result<Vec<Part>> {
-    let mut parts = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let (host, name, kind) = (entry.path(), entry.file_name(), entry.file_type()?);
-        if ["proc", "dev", "sys", "tmp"].iter().any(|own| name == *own) {
-            continue;
-        }
-        if kind.is_dir() {
-            if !made(&name) || std::fs::read_dir(&host)?.next().is_some() {
-                parts.push(Part::Folder { host, name });
-            }
-        } else if kind.is_symlink() {
-            let target = std::fs::read_link(&host)?;
-            parts.push(Part::Link { target, name });
-        } else if kind.is_file() {
-            parts.push(Part::File { host, name });
-        }
-    }
-    parts.sort_by(|one, other| one.name().cmp(other.name()));
-    Ok(parts)
 }
 
 impl Part {
-    /// Name in the root.
-    pub fn name(&self) -> &OsStr {
+    /// Path in the root.
+    pub fn name(&self) -> &std::ffi::OsStr {
         match self {
-            Self::File { name, .. } | Self::Folder { name, .. } | Self::Link { name, .. } => name,
+            Self::File { name, .. }
+            | Self::Folder { name, .. }
+            | Self::Made { name, .. }
+            | Self::Link { name, .. } => name,
         }
     }
 }

@@ -183,7 +183,6 @@ fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
         spec.volumes.push(volume);
     }
     spec.terminal = arguments.tty;
-    spec.make_mount_points()?;
     Ok(())
 }
 

@@ -130,6 +130,71 @@ fn only_tmpfs_and_writable_volumes_can_be_written() {
 }
 
 #[test]
+fn volumes_and_tmpfs_go_where_the_image_has_nothing() {
+    let root = rootfs();
+    std::fs::create_dir_all(root.path().join("srv/app")).unwrap();
+    std::fs::write(root.path().join("srv/app/old"), "").unwrap();
+    std::os::unix::fs::symlink("/srv", root.path().join("link")).unwrap();
+    let list = |folder: &str| {
+        let mut names: Vec<_> = std::fs::read_dir(root.path().join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    let before = (list(""), list("srv"), list("srv/app"));
+    let host = tempfile::tempdir_in("/tmp").unwrap();
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(host.path(), all).unwrap();
+    for place in [
+        "/new",
+        "/new/deep",
+        "/srv/new",
+        "/srv/app/new/er",
+        "/link/new",
+        "/tmp/in/it",
+    ] {
+        let mut spec = in_folder(root.path(), &["write", &format!("{place}/a")]);
+        spec.volumes = vec![Volume {
+            host: host.path().to_owned(),
+            target: place.into(),
+            read_only: false,
+        }];
+        assert_eq!(run(&spec).output, format!("{place}/a: DONE\n"));
+        assert_eq!(std::fs::read(host.path().join("a")).unwrap(), b"x");
+        std::fs::remove_file(host.path().join("a")).unwrap();
+        // What was there still is, and is as little to be written as before.
+        spec.arguments[2] = "/srv/app/old".into();
+        assert_eq!(run(&spec).output, "/srv/app/old: refused\n");
+        spec.arguments[2] = "/srv/app/more".into();
+        assert_eq!(run(&spec).output, "/srv/app/more: refused\n");
+        spec.arguments[2] = format!("{place}/a").into();
+        spec.volumes.clear();
+        spec.tmpfs.push(Tmpfs {
+            target: place.into(),
+            size_bytes: 1 << 20,
+            mode: 0o1777,
+            executable: false,
+        });
+        if !place.starts_with("/tmp") {
+            assert_eq!(run(&spec).output, format!("{place}/a: DONE\n"));
+        }
+    }
+    let file = host.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let mut spec = in_folder(root.path(), &["write", "/srv/app/file"]);
+    spec.volumes = vec![Volume {
+        host: file.clone(),
+        target: "/srv/app/file".into(),
+        read_only: false,
+    }];
+    assert_eq!(run(&spec).output, "/srv/app/file: DONE\n");
+    assert_eq!((list(""), list("srv"), list("srv/app")), before);
+}
+
+#[test]
 fn a_mount_point_that_is_a_link_leads_nowhere_outside() {
     let root = rootfs();
     std::fs::remove_dir(root.path().join("data")).unwrap();
