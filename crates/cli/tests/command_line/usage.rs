@@ -164,3 +164,27 @@ fn what_is_left_out_of_a_web_folder_is_told() {
     let stderr = String::from_utf8(bench.output(&["build", "public"]).stderr).unwrap();
     assert!(stderr.contains("note: out is left out: "), "{stderr}");
 }
+
+#[test]
+fn bare_command_shows_the_help_and_no_hidden_command() {
+    let bench = Workbench::new();
+    let output = bench.output(&[]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("Start here:") && !stderr.contains("proxy"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn argument_for_the_program_without_dashes_is_answered_with_where_it_goes() {
+    let bench = Workbench::new();
+    let output = bench.output(&["run", "hello", "echo"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("hint: ") && stderr.contains(" -- ARGS"),
+        "{stderr}"
+    );
+}
