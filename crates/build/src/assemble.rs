@@ -291,6 +291,7 @@ fn shared_entries(image: &ImageRecipe) -> Result<Vec<Entry>, BuildError> {
     if image.tmp {
         entries.push(base::tmp());
     }
+    entries.extend(workdir(image));
     for file in &image.files {
         let path = file.to.trim_start_matches('/').to_owned();
         let bytes = std::fs::read(&file.from).map_err(|source| BuildError::Read {
@@ -317,6 +318,18 @@ fn shared_entries(image: &ImageRecipe) -> Result<Vec<Entry>, BuildError> {
         });
     }
     Ok(entries)
+}
+
+/// The working folder, without which no engine but docker starts the program,
+/// unless something else in the image brings it.
+fn workdir(image: &ImageRecipe) -> Option<Entry> {
+    let path = image.workdir.as_deref()?.trim_matches('/');
+    let holds = |whole: &str| Path::new(whole.trim_start_matches('/')).starts_with(path);
+    let brought = image.files.iter().any(|file| holds(&file.to))
+        || (image.tmp && path == "tmp")
+        || (image.site.is_some() && path == base::SITE_ROOT)
+        || path.is_empty();
+    (!brought).then(|| base::folder(path.to_owned()))
 }
 
 /// A file that went, or became something else, since the walk.

@@ -126,6 +126,17 @@ pub(crate) fn passwd(uid: u32, gid: u32) -> [Entry; 2] {
     ]
 }
 
+/// A folder that all may read and only root may write.
+pub(crate) fn folder(path: String) -> Entry {
+    Entry {
+        path,
+        kind: EntryKind::Directory,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+    }
+}
+
 /// `/tmp`, writable by all.
 pub(crate) fn tmp() -> Entry {
     Entry {

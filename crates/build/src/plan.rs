@@ -86,7 +86,15 @@ fn settings(request: &Request, is_folder: bool) -> Result<Settings, PlanError> {
         path: path.clone(),
         source,
     };
-    let file = match fs::File::open(&path) {
+    // Asked before it is opened: a pipe would be waited for.
+    let file = match fs::metadata(&path) {
+        Ok(data) if !data.is_file() => {
+            return Err(failed(std::io::Error::other("not a regular file")));
+        }
+        Ok(_) => fs::File::open(&path),
+        Err(error) => Err(error),
+    };
+    let file = match file {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && request.config.is_none() => {
             return Ok(request.settings.clone());

@@ -111,7 +111,7 @@ impl Failure {
 
 /// What an image, an archive or a file says may hold control characters that
 /// would drive the reader's terminal: they are shown, not sent. Lines stay lines.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             let escape = c.is_control() && c != '\n';

@@ -18,7 +18,8 @@ mod start;
 use std::alloc::System;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 use ounce_linux::arena::Arena;
 
 use arguments::{Arguments, Command};
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         warn("hint: please report it with the command line and the output");
         std::process::exit(Kind::Bug.code().into());
     }));
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| wrong_usage(&error));
     let context = Context::new(arguments.global);
     let result = match arguments.command {
         Command::Up(arguments) => commands::up::run(&context, arguments),
@@ -63,4 +64,23 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Tells what clap has against the command line, or the help that was asked for.
+fn wrong_usage(error: &clap::Error) -> ! {
+    // With OUNCE_STORE set, clap does not take a bare `ounce` for a bare one.
+    if error.kind() == ErrorKind::MissingSubcommand {
+        warn(&Arguments::command().render_help().to_string());
+        std::process::exit(Kind::Usage.code().into());
+    }
+    let _ = error.print();
+    let stray = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => !argument.starts_with('-'),
+        _ => false,
+    };
+    let is_run = std::env::args_os().any(|word| word == "run");
+    if error.kind() == ErrorKind::UnknownArgument && stray && is_run {
+        warn("hint: what the program is to get stands after --: ounce run IMAGE -- ARGS");
+    }
+    std::process::exit(error.exit_code());
 }

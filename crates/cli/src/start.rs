@@ -59,7 +59,10 @@ pub(crate) fn of_image(
                 "the image is for {}, this machine is {host}",
                 image.platform
             ),
-        ));
+        )
+        .hint(format!(
+            "build it for {host}, or choose with --platform where the image holds several"
+        )));
     }
     let held = unpack::hold(&context.cache()?.join("rootfs"), image)?;
     let spec = Spec::from_image(image, held.root.clone(), overrides)?;

@@ -450,9 +450,6 @@ fn groups(spec: &Spec, host: &Host) -> Result<Vec<Group>, PlanError> {
         cpu_milli,
         pids,
     } = spec.limits;
-    if let Some(bytes) = memory_bytes.filter(|bytes| *bytes < Limits::LEAST_MEMORY) {
-        return Err(PlanError::Memory(bytes));
-    }
     // A period of 100 ms is the kernel's default; a quota below 1 ms is refused.
     let quota = cpu_milli.map(|milli| (u64::from(milli) * 100).max(1000));
     let tasks = pids.unwrap_or(Limits::PIDS).to_string();
@@ -470,6 +467,9 @@ fn groups(spec: &Spec, host: &Host) -> Result<Vec<Group>, PlanError> {
         if wanted && !available(controller) {
             return Err(PlanError::Limit(what));
         }
+    }
+    if let Some(bytes) = memory_bytes.filter(|bytes| *bytes < Limits::LEAST_MEMORY) {
+        return Err(PlanError::Memory(bytes));
     }
     let setting = |file: &str, value: String| (file.to_owned(), value);
     match &host.groups {

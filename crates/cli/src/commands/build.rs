@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{Context, weigh};
 use crate::arguments::{self, BuildArguments, BuildOptions, MeasureChoice};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, shown};
 use crate::output::Output;
 use crate::render::table::{Align, Table};
 
@@ -177,6 +177,12 @@ fn add_target(output: Output, triple: &str, request: &Request) -> bool {
 pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Built, Failure> {
     for advice in &recipe.advice {
         output.note(&format!("note: {advice}"));
+    }
+    for omitted in recipe.image.site.iter().flat_map(|site| &site.omitted) {
+        output.note(&shown(&format!(
+            "note: {} is left out: {}",
+            omitted.path, omitted.why
+        )));
     }
     let built = ounce_build::execute(recipe, store, &mut |event| match event {
         Event::Compiling { bin, target } => output.note(&format!("compiling {bin} for {target}")),

@@ -68,10 +68,10 @@ pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode,
         }
         answer => answer.map_err(|error| unanswered(error, &mut started))?,
     };
-    let memory = started
-        .container
-        .memory()
-        .map_err(|error| Failure::new(Kind::Host, error))?;
+    let memory = match started.container.memory() {
+        Ok(memory) => memory,
+        Err(error) => return Err(unmeasured(error, &mut started)),
+    };
 
     let figures = Figures {
         schema: "ounce.up/1",
@@ -171,15 +171,32 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn unanswered(error: NoAnswer, started: &mut Started) -> Failure {
     match (&error, started.container.try_wait()) {
         (NoAnswer::Path(_), _) => Failure::new(Kind::Usage, error),
-        (NoAnswer::Ended, Ok(Some(exit))) => {
-            let how = match exit {
-                Exit::Code(code) => format!("it returned code {code}"),
-                Exit::Signal(signal) => format!("signal {signal} ended it"),
-            };
-            Failure::new(Kind::No, error).hint(how)
+        (NoAnswer::Ended, Ok(Some(exit))) => Failure::new(Kind::No, error).hint(how(exit)),
+        (NoAnswer::NotHttp { .. }, _) => {
+            Failure::new(Kind::No, error).hint("`ounce run` starts what does not speak HTTP")
         }
         _ => Failure::new(Kind::No, error)
             .hint("give it longer with --wait, or its port with --publish"),
+    }
+}
+
+/// Memory cannot be read of a program that is just ending, which takes a moment to be seen.
+fn unmeasured(error: io::Error, started: &mut Started) -> Failure {
+    let end = Instant::now() + Duration::from_millis(500);
+    while Instant::now() < end {
+        if let Ok(Some(exit)) = started.container.try_wait() {
+            return Failure::new(Kind::No, "the program ended after its first answer")
+                .hint(how(exit));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Failure::new(Kind::Host, error).hint("ounce reads it from /proc/PID/smaps_rollup")
+}
+
+fn how(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("it returned code {code}"),
+        Exit::Signal(signal) => format!("signal {signal} ended it"),
     }
 }
 

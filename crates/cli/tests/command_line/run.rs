@@ -242,3 +242,14 @@ fn arguments_of_the_program_need_not_be_text() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+#[test]
+fn working_folder_that_the_settings_name_is_in_the_image() {
+    let bench = Workbench::new();
+    bench.program("hi", prints("hi\n", 42));
+    bench.file("ounce.toml", "[image]\nworkdir = \"/srv/data\"\n");
+    bench.succeed(&["build", "hi", "--config", "ounce.toml"]);
+    let output = bench.output(&["run", "hi"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(42), "{stderr}");
+}

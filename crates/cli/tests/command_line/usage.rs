@@ -128,3 +128,63 @@ fn every_command_has_a_man_page_and_bash_takes_the_completions() {
     let checked = Command::new("bash").arg("-n").arg(path).status().unwrap();
     assert!(checked.success());
 }
+
+#[test]
+fn settings_file_that_is_a_pipe_is_refused_and_not_waited_for() {
+    let bench = Workbench::new();
+    bench.program("hi", crate::programs::prints("hi\n", 0));
+    let pipe = bench.path("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let mut child = bench
+        .ounce(&["build", "hi", "--config", "pipe"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if std::time::Instant::now() > end => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break None;
+            }
+            None => std::thread::sleep(std::time::Duration::from_millis(20)),
+        }
+    };
+    assert_eq!(status.and_then(|status| status.code()), Some(3));
+}
+
+#[test]
+fn what_is_left_out_of_a_web_folder_is_told() {
+    let bench = Workbench::new();
+    bench.file("public/index.html", "<p>");
+    std::os::unix::fs::symlink("/etc/passwd", bench.path("public/out")).unwrap();
+    let stderr = String::from_utf8(bench.output(&["build", "public"]).stderr).unwrap();
+    assert!(stderr.contains("note: out is left out: "), "{stderr}");
+}
+
+#[test]
+fn bare_command_shows_the_help_and_no_hidden_command() {
+    let bench = Workbench::new();
+    let output = bench.output(&[]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("Start here:") && !stderr.contains("proxy"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn argument_for_the_program_without_dashes_is_answered_with_where_it_goes() {
+    let bench = Workbench::new();
+    let output = bench.output(&["run", "hello", "echo"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("hint: ") && stderr.contains(" -- ARGS"),
+        "{stderr}"
+    );
+}

@@ -227,7 +227,9 @@ impl Default for ReadLimits {
     fn default() -> Self {
         Self {
             uncompressed_bytes: 64 << 30,
-            ratio: 1100,
+            // Deflate makes 1032 of 1 at most, and only of bytes all alike;
+            // what is past this is made to fill a disk.
+            ratio: 200,
             entries: 10_000_000,
         }
     }
