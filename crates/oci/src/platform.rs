@@ -112,7 +112,9 @@ impl FromStr for Platform {
         }
         let (os, architecture, variant) = match parts[..] {
             [architecture] => ("linux", architecture, None),
-            [architecture, variant] if is_variant(variant) => {
+            [architecture, variant]
+                if is_variant(variant) && !os_names().contains(&architecture) =>
+            {
                 ("linux", architecture, Some(variant))
             }
             [os, architecture] => (os, architecture, None),
@@ -156,6 +158,13 @@ mod tests {
 
     fn platform(text: &str) -> Platform {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn architecture_that_looks_like_a_variant_stays_one() {
+        let odd: Platform = "v2e".parse().unwrap();
+        assert_eq!(odd.architecture, "v2e");
+        assert_eq!(odd.to_string().parse::<Platform>(), Ok(odd));
     }
 
     #[test]
