@@ -155,8 +155,8 @@ pub(crate) fn run(
             ),
             "crun and runc start from an unpacked bundle; ounce, podman and docker from an image by its name. `no cgroup` \
              is `--cgroup-manager=disabled`, which only crun has; ounce always makes a cgroup that limits the number \
-             of processes. After each trial, the best case for everybody, 20 ms pass in which the kernel takes down \
-             what the trial had."
+             of processes. After each trial, 20 ms pass in which the kernel takes down what the trial had, with the client \
+             awake, as on a server that has work: after sleep a virtual processor doubles even fork + exec."
                 .to_owned(),
             "As root the whole benchmark runs in a mount and process namespace of its own, in which an empty second \
              cgroup hierarchy is unmounted, since crun before 1.9 refuses such hybrid hosts; the same for everybody."
