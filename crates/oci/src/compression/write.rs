@@ -123,7 +123,11 @@ pub(crate) struct Members<W> {
 
 impl<W: Write> Members<W> {
     fn new(out: W, size: Option<u64>) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // To ask costs three files of /proc and /sys; a single member needs no answer.
+        let cores = match size {
+            Some(size) if size <= MEMBER as u64 => 1,
+            _ => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        };
         Self::on(out, size, cores.min(MOST_THREADS))
     }
 
