@@ -20,7 +20,7 @@ use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageConfiguration, MediaType, Role, canonical_json, descriptor,
     from_json, role,
 };
-use crate::place::some_names;
+use crate::reference::some_names;
 use crate::sink::Sink;
 use crate::store::StoreError;
 use crate::{DiffId, Digest, Image, Reference};

@@ -16,7 +16,7 @@ use crate::lock::{Lock, Mode};
 use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageIndex, Role, canonical_json, digest_of, from_json, role,
 };
-use crate::reference::ReferenceError;
+use crate::reference::{ReferenceError, some_names};
 use crate::sink::Sink;
 use crate::spool::Spool;
 use crate::store::{Store, StoreError};
@@ -311,16 +311,6 @@ fn pick(index: &ImageIndex, tag: Option<&str>, path: &Path) -> Result<Descriptor
         },
     };
     Ok(unnamed(found))
-}
-
-/// The first few names, and how many more there are: a hostile index has thousands.
-pub(crate) fn some_names(names: &[&str]) -> String {
-    const SHOWN: usize = 10;
-    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>();
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 /// Copies what `source.root` reaches, leaves first.

@@ -174,6 +174,16 @@ impl fmt::Display for Reference {
     }
 }
 
+/// The first few names, and how many more there are: a hostile index has thousands.
+pub(crate) fn some_names(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
