@@ -667,8 +667,10 @@ mod tests {
         };
         let memory = refuse(&|spec| spec.limits.memory_bytes = Some(1 << 20), 1000);
         assert_eq!(memory, "the limit on memory cannot be enforced here");
-        let little = refuse(&|spec| spec.limits.memory_bytes = Some(1), 0);
-        assert!(little.starts_with("a limit of 1 bytes of memory is below 524288"));
+        let mut little = image();
+        little.limits.memory_bytes = Some(1);
+        let error = plan(&little, &host(0, unified())).unwrap_err();
+        assert!(matches!(error, PlanError::Memory(1)), "{error}");
         let user = refuse(&|spec| spec.user.uid = 70000, 0);
         assert_eq!(
             user,
