@@ -64,7 +64,7 @@ pub(crate) fn of_image(
             "build it for {host}, or choose with --platform where the image holds several"
         )));
     }
-    let held = unpack::hold(&context.cache()?.join("rootfs"), image)?;
+    let held = unpack::hold(&context.unpacked()?, image)?;
     let spec = Spec::from_image(image, held.root.clone(), overrides)?;
     Ok(Prepared {
         spec,

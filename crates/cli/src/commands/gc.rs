@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode, Failure> {
                 .map(|image| image.digest),
         );
     }
-    let unpacked = ounce_rootfs::unpack::collect(&context.cache()?, &keep)?.removed;
+    let unpacked = ounce_rootfs::unpack::collect(&context.unpacked()?, &keep)?.removed;
     if context.output.json {
         context.output.document(&Document {
             schema: "ounce.gc/1",

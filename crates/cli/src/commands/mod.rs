@@ -51,12 +51,12 @@ impl Context {
         Ok(Store::open(root)?.lock_timeout(self.global.lock_timeout))
     }
 
-    /// The folder of unpacked images and other things that can be made again.
+    /// The folder of unpacked images, which can be made again.
     ///
     /// # Errors
     /// There is no home folder to put it in.
-    pub(crate) fn cache(&self) -> Result<PathBuf, Failure> {
-        home("XDG_CACHE_HOME", ".cache")
+    pub(crate) fn unpacked(&self) -> Result<PathBuf, Failure> {
+        Ok(home("XDG_CACHE_HOME", ".cache")?.join("rootfs"))
     }
 }
 

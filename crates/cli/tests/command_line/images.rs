@@ -95,6 +95,25 @@ fn collection_frees_what_no_name_reaches_and_nothing_else() {
 }
 
 #[test]
+fn collection_takes_unpacked_images_and_half_unpacked_ones_with_their_names() {
+    let bench = with_hi();
+    bench.succeed(&["run", "hi"]);
+    let cache = bench.path("cache/ounce/rootfs");
+    let entries = || std::fs::read_dir(&cache).unwrap().count();
+    assert!(entries() > 0);
+    bench.file(
+        &format!("cache/ounce/rootfs/{:064x}.making/root/left", 1),
+        "x",
+    );
+    bench.succeed(&["gc"]);
+    let kept = entries();
+    assert!(kept > 0 && !cache.join(format!("{:064x}.making", 1)).exists());
+    bench.succeed(&["rm", "hi"]);
+    let json: serde_json::Value = serde_json::from_str(&bench.succeed(&["--json", "gc"])).unwrap();
+    assert_eq!((json["unpacked"].as_u64(), entries()), (Some(1), 0));
+}
+
+#[test]
 fn flipped_byte_in_a_blob_is_found_and_never_served() {
     let bench = with_hi();
     bench.succeed(&["verify"]);
