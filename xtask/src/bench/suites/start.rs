@@ -155,7 +155,9 @@ pub(crate) fn run(
             ),
             "crun and runc start from an unpacked bundle; ounce, podman and docker from an image by its name. `no cgroup` \
              is `--cgroup-manager=disabled`, which only crun has; ounce always makes a cgroup that limits the number \
-             of processes. After each trial, 20 ms pass in which the kernel takes down what the trial had, with the client \
+             of processes. Where the cgroups are of version 1, joining one by `cgroup.procs`, as crun and runc do, \
+             waits for the kernel for milliseconds and is most of their time; ounce joins by `tasks`, which does not. \
+             What is left of the ratio without it is in the row without a cgroup. After each trial, 20 ms pass in which the kernel takes down what the trial had, with the client \
              awake, as on a server that has work: after sleep a virtual processor doubles even fork + exec."
                 .to_owned(),
             "As root the whole benchmark runs in a mount and process namespace of its own, in which an empty second \
