@@ -90,7 +90,7 @@ impl Packer for Ounce {
         Row::new(
             "ounce",
             "ounce build",
-            "reads the ELF, gzip by libdeflate's best level, into an empty store",
+            "reads the ELF, gzip by libdeflate, at its best level up to 512 KiB, into an empty store",
         )
     }
 
