@@ -18,6 +18,7 @@ pub mod date;
 pub mod head;
 pub mod json;
 pub mod method;
+pub mod packed;
 pub mod path;
 pub mod response;
 pub mod route;
