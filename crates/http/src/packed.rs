@@ -55,6 +55,9 @@ pub const ENTRY_BYTES: usize = 12;
 pub const VARIANT_BYTES: usize = 16;
 /// Bytes of an entity tag with its quotes: 96 bits of a digest in base64url.
 pub const ETAG_BYTES: usize = 18;
+/// The most bytes of fields that a writer makes, so that a server can have room
+/// for a whole head. A reader may meet more in a damaged file.
+pub const FIELDS_BYTES: usize = 2_000;
 /// The name for unknown paths with a dot in the last segment.
 pub const NOT_FOUND: &[u8] = b"";
 /// The name for unknown paths without.
