@@ -189,7 +189,7 @@ mod tests {
     fn a_variant_that_saves_too_little_is_not_made() {
         let plain = prose(20_000);
         let gzip = compress(&plain, Encoding::Gzip, None).unwrap();
-        let br = compress(&plain, Encoding::Br, Some(gzip.len())).unwrap();
+        let br = compress(&plain, Encoding::Br, None).unwrap();
         assert!(compress(&plain, Encoding::Br, Some(br.len())).is_none());
         assert!(compress(&gzip, Encoding::Gzip, None).is_none());
     }
