@@ -14,8 +14,9 @@
 
 use brotlic::{CompressionMode, Quality, WindowSize};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
-use ounce_http::content_type;
 use ounce_http::packed::Encoding;
+
+use super::media::media_type;
 
 /// Shorter bodies are sent as they are: head and body are within 1,760 bytes,
 /// two packets, and a smaller body would be one of them at best, not a round trip less.
@@ -66,7 +67,7 @@ pub(super) fn is_worth_trying(path: &[u8], bytes: u64) -> bool {
     if ARCHIVES.contains(&&extension[..]) {
         return false;
     }
-    let kind = content_type::of(path);
+    let kind = media_type(path);
     let by_nature = [
         "image/png",
         "image/jpeg",
