@@ -1,6 +1,11 @@
 //! Folders of web files: packed into one file, kept as files, refused.
 
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use crate::harness::Workbench;
 
@@ -53,7 +58,7 @@ fn the_same_files_give_the_same_image_in_another_folder_at_another_time() {
     let bench = Workbench::new();
     site(&bench, "one/public");
     let one = built(&bench, &["one/public"]);
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(20));
     site(&bench, "two/public");
     let two = built(&bench, &["two/public"]);
     assert_eq!(one["digest"], two["digest"]);
@@ -126,7 +131,7 @@ fn what_cannot_be_packed_is_refused_with_what_to_do() {
     symlink("/etc/passwd", &odd).unwrap();
     pictures.push_str(&bench.picture(&["build", "public"]));
     std::fs::remove_file(&odd).unwrap();
-    let made = std::process::Command::new("mkfifo").arg(&odd).status();
+    let made = Command::new("mkfifo").arg(&odd).status();
     assert!(made.unwrap().success());
     pictures.push_str(&bench.picture(&["build", "public"]));
     std::fs::remove_file(&odd).unwrap();
@@ -165,4 +170,161 @@ fn what_is_left_out_is_told() {
     );
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["site"]["files"], 2);
+}
+
+/// A packed site, served by `ounce run` until it is dropped.
+struct Served {
+    child: Child,
+    port: u16,
+}
+
+impl Served {
+    fn new(bench: &Workbench, image: &str) -> Self {
+        // Free a moment ago; `run` says nothing of the port it chose.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+        let port = port.unwrap().port();
+        let child = bench
+            .ounce(&["run", image, "-p", &format!("127.0.0.1:{port}:8080")])
+            .spawn()
+            .unwrap();
+        let served = Self { child, port };
+        let end = Instant::now() + Duration::from_secs(20);
+        while served
+            .try_ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .is_none()
+        {
+            assert!(Instant::now() < end, "no answer on port {port}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        served
+    }
+
+    fn try_ask(&self, request: &str) -> Option<Answer> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .ok()?;
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).ok()?;
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+        let mut fields = BTreeMap::new();
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap();
+            let before = fields.insert(name.to_ascii_lowercase(), value.to_owned());
+            assert_eq!(before, None, "twice in\n{head}");
+        }
+        let body = bytes[end + 4..].to_vec();
+        Some(Answer {
+            status,
+            fields,
+            body,
+        })
+    }
+
+    /// Asks for a path with these further lines of the head.
+    fn ask(&self, path: &str, more: &str) -> Answer {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
+        self.try_ask(&request).unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let id = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &id]).status();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    fields: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+#[test]
+fn packed_image_answers_as_a_production_server_does() {
+    let bench = Workbench::new();
+    site(&bench, "public");
+    let plain = page(9_000);
+    bench.file(
+        "public/ounce.toml",
+        "[site]\nimmutable = \"docs\"\nheaders = { X-Team = \"one\" }\n",
+    );
+    built(&bench, &["public"]);
+    let served = Served::new(&bench, "public");
+
+    let whole = served.ask("/", "");
+    assert_eq!(whole.status, 200);
+    assert_eq!(whole.body, plain.as_bytes());
+    assert_eq!(whole.fields["vary"], "Accept-Encoding");
+    assert_eq!(whole.fields["cache-control"], "no-cache");
+    assert_eq!(whole.fields["x-team"], "one");
+    assert_eq!(whole.fields["x-content-type-options"], "nosniff");
+    assert_eq!(whole.fields["content-type"], "text/html; charset=utf-8");
+    assert!(!whole.fields.contains_key("last-modified"), "{whole:?}");
+    let etag = &whole.fields["etag"];
+    assert_eq!(etag.len(), 18);
+
+    let again = served.ask(
+        "/index.html",
+        &format!("If-None-Match: \"x\", W/{etag}\r\n"),
+    );
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    assert_eq!(&again.fields["etag"], etag);
+    assert_eq!(again.fields["vary"], "Accept-Encoding");
+    assert!(!again.fields.contains_key("content-type"), "{again:?}");
+
+    let coded = served.ask("/", "Accept-Encoding: gzip;q=0.5, br\r\n");
+    assert_eq!(
+        (coded.status, &coded.fields["content-encoding"][..]),
+        (200, "br")
+    );
+    assert!(coded.body.len() * 2 < plain.len(), "{}", coded.body.len());
+    assert_ne!(&coded.fields["etag"], etag);
+    let part = served.ask("/", "Accept-Encoding: br\r\nRange: bytes=10-19\r\n");
+    assert_eq!(part.status, 206);
+    assert_eq!(part.body, coded.body[10..20]);
+    let range = format!("bytes 10-19/{}", coded.body.len());
+    assert_eq!(part.fields["content-range"], range);
+    assert_eq!(part.fields["etag"], coded.fields["etag"]);
+    let beyond = served.ask("/style.css", "Range: bytes=1000-\r\n");
+    assert_eq!(beyond.status, 416);
+
+    let lost = served.ask("/no/such/page", "");
+    assert_eq!(
+        (lost.status, &lost.body[..]),
+        (404, &b"<h1>lost</h1>\n"[..])
+    );
+    assert!(!lost.fields.contains_key("etag"), "{lost:?}");
+    let folder = served.ask("/docs?a=b", "");
+    assert_eq!(folder.status, 308);
+    assert_eq!(folder.fields["location"], "/docs/?a=b");
+    let docs = served.ask("/docs/", "");
+    assert_eq!(
+        docs.fields["cache-control"],
+        "public, max-age=31536000, immutable"
+    );
+    assert_eq!(
+        served.ask("/copy%20of%20a%20page.html", "").body,
+        plain.as_bytes()
+    );
+    assert_eq!(served.ask("/healthz", "").body, b"ok\n");
+}
+
+#[test]
+fn single_page_application_answers_unknown_paths_with_its_page() {
+    let bench = Workbench::new();
+    site(&bench, "public");
+    bench.file("public/ounce.toml", "[site]\nspa = true\n");
+    built(&bench, &["public"]);
+    let served = Served::new(&bench, "public");
+    let deep = served.ask("/users/7", "");
+    assert_eq!((deep.status, deep.body), (200, page(9_000).into_bytes()));
+    assert_eq!(served.ask("/users/7.js", "").status, 404);
 }
