@@ -21,6 +21,7 @@ pub mod encoding;
 pub mod head;
 pub mod json;
 pub mod method;
+pub mod packed;
 pub mod path;
 pub mod response;
 pub mod route;
