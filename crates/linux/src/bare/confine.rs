@@ -88,3 +88,34 @@ pub fn allow_only(calls: &[u16]) {
 
 /// The most calls that [`allow_only`] takes.
 pub const MOST: usize = 40;
+
+const SERVING_ALL: &[u16] = &[
+    raw::__NR_recvfrom as u16,
+    raw::__NR_sendto as u16,
+    raw::__NR_epoll_pwait as u16,
+    raw::__NR_clock_gettime as u16,
+    raw::__NR_epoll_ctl as u16,
+    raw::__NR_accept4 as u16,
+    raw::__NR_close as u16,
+    raw::__NR_setsockopt as u16,
+    raw::__NR_getsockopt as u16,
+    raw::__NR_sendfile as u16,
+    raw::__NR_shutdown as u16,
+    raw::__NR_getpeername as u16,
+    raw::__NR_ppoll as u16,
+    raw::__NR_write as u16,
+    raw::__NR_read as u16,
+    raw::__NR_wait4 as u16,
+    raw::__NR_munmap as u16,
+    raw::__NR_exit_group as u16,
+    raw::__NR_openat2 as u16,
+    raw::__NR_openat as u16,
+    raw::__NR_fstat as u16,
+    raw::__NR_pread64 as u16,
+    raw::__NR_lseek as u16,
+    raw::__NR_getdents64 as u16,
+];
+/// What a server of files calls.
+pub const SERVING: &[u16] = SERVING_ALL;
+/// What a server that opens no files calls.
+pub const SERVING_PACKED: &[u16] = SERVING_ALL.split_at(18).0;

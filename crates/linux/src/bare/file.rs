@@ -171,6 +171,12 @@ pub fn read_at(fd: Fd, buffer: &mut [u8], offset: u64) -> isize {
     }
 }
 
+/// Moves to a place in a file (lseek(2)).
+pub fn seek(fd: Fd, offset: u64) {
+    // SAFETY: no pointer is given; 0 is SEEK_SET.
+    unsafe { call3(raw::__NR_lseek, number(fd), offset as usize, 0) };
+}
+
 /// write(2).
 #[inline(never)]
 pub fn write(fd: Fd, bytes: &[u8]) -> isize {

@@ -15,10 +15,10 @@ mod socket;
 
 use core::arch::asm;
 
-pub use confine::{allow_only, no_new_privileges, see_beneath};
+pub use confine::{MOST, SERVING, SERVING_PACKED, allow_only, no_new_privileges, see_beneath};
 pub use file::{
     File, FileKind, OPEN_FILE, OPEN_FOLDER, OPEN_ROOT, close, entries, file, map, open,
-    open_beneath, read, read_at, send_file, write,
+    open_beneath, read, read_at, seek, send_file, write,
 };
 pub use poll::{
     Change, ERROR, Event, HANGUP, OUTPUT, PEER_DONE, WATCH_ALL, WATCH_INPUT, epoll, is_writable,
