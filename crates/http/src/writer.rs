@@ -20,11 +20,6 @@ impl<'b> HeadWriter<'b> {
         Self { buffer, length: 0 }
     }
 
-    /// Writes from a place in this buffer on.
-    pub(crate) fn at(buffer: &'b mut [u8], length: usize) -> Self {
-        Self { buffer, length }
-    }
-
     /// Appends bytes as they are.
     #[inline(never)]
     pub fn put(&mut self, bytes: &[u8]) {
@@ -118,9 +113,9 @@ impl<'b> HeadWriter<'b> {
     }
 }
 
-/// What the connection adds to an answer.
+/// What an answer depends on besides what is asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Finish<'d> {
+pub struct Manner<'d> {
     /// Whether the request was HEAD: same head, no body.
     pub is_head: bool,
     /// What to say about the connection: see [`connection`].
@@ -142,16 +137,16 @@ pub fn connection(closes: bool, is_http11: bool) -> Option<&'static str> {
 impl HeadWriter<'_> {
     /// A whole short answer: head, these ready lines, and the status as text.
     #[inline(never)]
-    pub fn short(&mut self, status: Status, lines: &[u8], finish: &Finish<'_>) {
+    pub fn short(&mut self, status: Status, lines: &[u8], manner: &Manner<'_>) {
         let line = status.first_line();
-        self.start(line, finish.date);
+        self.start(line, manner.date);
         self.put(lines);
         if !status.is_bodiless() {
             self.put(b"Content-Type: text/plain; charset=utf-8\r\n");
             self.content_length(line.len() as u64 + 1);
         }
-        self.end(finish.connection);
-        if !status.is_bodiless() && !finish.is_head {
+        self.end(manner.connection);
+        if !status.is_bodiless() && !manner.is_head {
             self.put(line.as_bytes());
             self.put(b"\n");
         }
