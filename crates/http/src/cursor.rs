@@ -4,7 +4,7 @@
 //! empty. So a rule is read in one go and judged once, and a text gives the same
 //! result however the network has cut it up.
 
-use crate::ascii::span;
+use crate::ascii::{from, take_class};
 use crate::status::Status;
 
 /// Why reading ended before the end of what is read.
@@ -43,6 +43,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Reads on to another limit of the same bytes, which have been faultless.
+    pub(crate) fn limit(&mut self, bytes: &'a [u8], max_bytes: usize) {
+        let start = bytes.len() - self.unread();
+        *self = Self::new(from(bytes, start), max_bytes.saturating_sub(start));
+    }
+
     /// How many bytes are not read, those past the limit among them.
     pub(crate) fn unread(&self) -> usize {
         self.rest.len() + self.beyond.unwrap_or(0)
@@ -51,13 +57,11 @@ impl<'a> Cursor<'a> {
     /// Reads on to the first byte that is not of a class; none at all is a fault.
     #[inline(never)]
     pub(crate) fn take(&mut self, class: u8) -> &'a [u8] {
-        let (taken, rest) = span(self.rest, class);
-        if rest.is_empty() {
+        let taken = take_class(&mut self.rest, class);
+        if self.rest.is_empty() {
             self.fail(Stop::Partial);
         } else if taken.is_empty() {
             self.fail(Status::BadRequest.into());
-        } else {
-            self.rest = rest;
         }
         taken
     }
