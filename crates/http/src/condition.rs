@@ -107,9 +107,10 @@ fn is_current(head: &Head<'_>, facts: &Facts<'_>) -> bool {
 #[inline(never)]
 fn read_range(mut range: &[u8], decision: &mut Decision) {
     let length = decision.end;
-    let has_dash = range.contains(&b'-');
     let unit = take_until(&mut range, b'=');
+    let whole = range;
     let first = take_until(&mut range, b'-');
+    let has_dash = first.len() < whole.len();
     let (start, end) = match (saturating_decimal(first), saturating_decimal(range)) {
         (Some(start), Some(last)) if start <= last => (start, length.min(last.saturating_add(1))),
         (Some(start), None) if range.is_empty() => (start, length),

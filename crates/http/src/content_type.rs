@@ -57,26 +57,41 @@ const TYPES: Words = words![
     "webm",
 ];
 
-/// The media type for a path, by the extension of its last segment, in two
-/// parts: `text/`, `html`. To the first belongs [`CHARSET`] behind the second.
+const UNKNOWN: MediaType = MediaType {
+    top: b"application/",
+    subtype: b"octet-stream",
+};
+
+/// A media type in two parts; where the first is `text/`, [`CHARSET`] follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaType {
+    /// The top-level type with its slash: `text/`.
+    pub top: &'static [u8],
+    /// The subtype: `html`.
+    pub subtype: &'static [u8],
+}
+
+/// The media type for a path, by the extension of its last segment.
 #[inline(never)]
-pub fn of(path: &[u8]) -> (&'static [u8], &'static [u8]) {
+pub fn of(path: &[u8]) -> MediaType {
     let dot = path.iter().rposition(|&byte| byte == b'/' || byte == b'.');
-    let unknown: (&[u8], &[u8]) = (b"application/", b"octet-stream");
     let [b'.', extension @ ..] = from(path, dot.unwrap_or(path.len())) else {
-        return unknown;
+        return UNKNOWN;
     };
-    let mut top: &[u8] = b"";
+    let mut found = UNKNOWN;
     for word in TYPES {
-        let mut subtype = word;
-        let known = take_until(&mut subtype, b'=');
+        found.subtype = word;
+        let known = take_until(&mut found.subtype, b'=');
         if word.ends_with(b"/") {
-            top = word;
+            found.top = word;
         } else if is_same(known, extension) {
-            return (top, if subtype.is_empty() { known } else { subtype });
+            if found.subtype.is_empty() {
+                found.subtype = known;
+            }
+            return found;
         }
     }
-    unknown
+    UNKNOWN
 }
 
 #[cfg(test)]
@@ -86,7 +101,7 @@ mod tests {
     use std::string::String;
 
     fn text(path: &[u8]) -> String {
-        let (top, subtype) = of(path);
+        let MediaType { top, subtype } = of(path);
         let charset = if top == b"text/" { CHARSET } else { b"" };
         String::from_utf8([top, subtype, charset].concat()).unwrap()
     }

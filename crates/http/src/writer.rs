@@ -1,9 +1,9 @@
 //! Writes the head of an answer (RFC 9112 section 4) into a buffer, line by
 //! line, from the front.
 
-use crate::ascii::{self, PATH, TOKEN, VALUE, all, decimal, hex_digit};
+use crate::ascii::{self, PATH, TOKEN, VALUE, all, hex_digit};
 use crate::condition::Decision;
-use crate::content_type;
+use crate::content_type::{self, MediaType};
 use crate::date::DATE_BYTES;
 use crate::status::Status;
 
@@ -35,6 +35,15 @@ impl<'b> HeadWriter<'b> {
         }
     }
 
+    /// Appends a number in decimal digits.
+    #[inline(never)]
+    pub fn number(&mut self, number: u64) {
+        if number > 9 {
+            self.number(number / 10);
+        }
+        self.put(&[b'0' + (number % 10) as u8]);
+    }
+
     /// Appends a text in which each `%` stands for the next of these numbers.
     #[inline(never)]
     pub fn numbers(&mut self, text: &[u8], numbers: &[u64]) {
@@ -43,7 +52,7 @@ impl<'b> HeadWriter<'b> {
             if *byte == b'%'
                 && let Some(number) = numbers.next()
             {
-                self.put(decimal(*number, &mut [0; 20]));
+                self.number(*number);
             } else {
                 self.put(&[*byte]);
             }
@@ -101,14 +110,13 @@ impl<'b> HeadWriter<'b> {
         self.numbers(b"Content-Length: %\r\n", &[length_bytes]);
     }
 
-    /// Appends Content-Type for a path, by [`content_type::of`].
+    /// Appends Content-Type with a type found by [`content_type::of`].
     #[inline(never)]
-    pub fn content_type(&mut self, path: &[u8]) {
-        let (top, subtype) = content_type::of(path);
+    pub fn content_type(&mut self, media_type: MediaType) {
         self.put(b"Content-Type: ");
-        self.put(top);
-        self.put(subtype);
-        if top == b"text/" {
+        self.put(media_type.top);
+        self.put(media_type.subtype);
+        if media_type.top == b"text/" {
             self.put(content_type::CHARSET);
         }
         self.put(b"\r\n");
