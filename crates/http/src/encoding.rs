@@ -8,6 +8,11 @@ use crate::words::{Words, words};
 /// (RFC 8878), gzip (RFC 1952).
 const NAMES: Words = words!["identity", "br", "zstd", "gzip"];
 
+/// The coding's name of this number, as in [`weights`].
+pub fn name(number: usize) -> &'static [u8] {
+    NAMES.get(number)
+}
+
 /// What a client gives to each coding, in thousandths: identity, br, zstd, gzip.
 /// 0 is "not acceptable". Where identity is not named, it has the least weight
 /// that is one, so that whatever is named goes before it.

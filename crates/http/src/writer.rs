@@ -131,6 +131,28 @@ impl<'b> HeadWriter<'b> {
         self.put(b"\r\n");
     }
 
+    /// How many bytes were written; more than the buffer has where they did not
+    /// fit.
+    pub fn written(&self) -> usize {
+        self.length
+    }
+
+    /// What was written, or nothing where it did not fit.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(..self.length).unwrap_or_default()
+    }
+
+    /// The buffer behind what was written.
+    pub fn rest(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(self.length..).unwrap_or_default()
+    }
+
+    /// Goes to a place in the buffer: to forget what was written behind it, or
+    /// to count in what [`Self::rest`] took.
+    pub fn go_to(&mut self, length: usize) {
+        self.length = length;
+    }
+
     /// How many bytes were written; `None` where they did not fit.
     pub fn length(&self) -> Option<usize> {
         (self.length <= self.buffer.len()).then_some(self.length)
