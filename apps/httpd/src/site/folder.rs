@@ -19,6 +19,7 @@ const TAG_BYTES: usize = 18;
 
 impl<C: Content> Site<C> {
     /// Answers for the decoded path of this length behind what is written.
+    #[inline(never)]
     pub(super) fn answer_file(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {
         let mut path = HeadWriter::new(batch.writer.rest());
         path.go_to(length);
@@ -185,6 +186,7 @@ impl<C: Content> Site<C> {
     }
 
     /// To the same path with a slash behind it.
+    #[inline(never)]
     fn redirect(&self, head: &Head<'_>, batch: &mut Batch<'_>) {
         self.begin(Status::PermanentRedirect, batch);
         // Two slashes at the start would name a host.

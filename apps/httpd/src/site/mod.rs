@@ -84,6 +84,7 @@ impl<C: Content> Site<C> {
     }
 
     /// Answers a valid request.
+    #[inline(never)]
     fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) {
         let mut lines = ALLOW;
         let status = match head.method {
@@ -161,6 +162,7 @@ impl<C: Content> Site<C> {
 }
 
 impl<C: Content> Handler for Site<C> {
+    #[inline(never)]
     fn answer(&mut self, peer: Fd, bytes: &[u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
         let start = batch.writer.written();
         let parsed = head::parse(bytes, &LIMITS);

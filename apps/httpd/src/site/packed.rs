@@ -10,6 +10,7 @@ use ounce_http::status::Status;
 
 impl<C: Content> Site<C> {
     /// Answers for the decoded path of this length behind what is written.
+    #[inline(never)]
     pub(super) fn answer_packed(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {
         let path = batch.writer.rest().get(..length).unwrap_or_default();
         let Some(entry) = self.packed.as_ref().and_then(|packed| packed.find(path)) else {
