@@ -3,12 +3,17 @@
 
 mod cases;
 mod client;
+mod confinement;
+mod emulation;
 mod framing;
 mod harness;
+mod listening;
 mod log;
-mod old;
+mod memory;
 mod options;
 mod paths;
 mod program;
 mod semantics;
 mod site;
+mod stopping;
+mod survival;
