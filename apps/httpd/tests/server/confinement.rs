@@ -73,7 +73,7 @@ fn landlock_is_in_force_before_the_first_request() {
     let site = Site::new();
     let trace = site.folder.join("trace");
     let mut command = Command::new("strace");
-    command.args(["-f", "-o"]).arg(&trace).arg(program());
+    command.args(["-D", "-f", "-o"]).arg(&trace).arg(program());
     let server = Server::start(site, &mut command);
     assert_eq!(server.get("/").text(), "<p>hi\n");
     let calls = fs::read_to_string(&trace).expect("trace");

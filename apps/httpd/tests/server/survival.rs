@@ -381,11 +381,10 @@ fn drip(server: &Server, count: usize, first: &str, piece: &str) -> (Vec<Vec<u8>
     let mut is_gone = vec![false; count];
     let mut worst = Duration::ZERO;
     while is_gone.contains(&false) && start.elapsed() < 8 * SECOND {
-        for (number, client) in clients
-            .iter_mut()
-            .enumerate()
-            .filter(|(number, _)| !is_gone[*number])
-        {
+        for (number, client) in clients.iter_mut().enumerate() {
+            if is_gone[number] {
+                continue;
+            }
             client.send(piece);
             client.stream.set_nonblocking(true).expect("nonblocking");
             let mut bytes = [0; 2_000];
