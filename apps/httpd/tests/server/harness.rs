@@ -58,7 +58,10 @@ impl Site {
 
     /// Serves the site with these options.
     pub(crate) fn serve(self, options: &[&str]) -> Server {
-        Server::start(self, Command::new(program()).args(options).stdout(Stdio::null()))
+        Server::start(
+            self,
+            Command::new(program()).args(options).stdout(Stdio::null()),
+        )
     }
 }
 
