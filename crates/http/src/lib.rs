@@ -12,15 +12,21 @@
 
 mod ascii;
 pub mod chunked;
+pub mod condition;
 pub mod connection;
 pub mod content_type;
+mod cursor;
 pub mod date;
+pub mod encoding;
 pub mod head;
 pub mod json;
 pub mod method;
+pub mod packed;
 pub mod path;
 pub mod response;
 pub mod route;
 pub mod status;
+mod words;
+pub mod writer;
 
 pub use ascii::{parse_decimal, utf8};
