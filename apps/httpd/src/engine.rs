@@ -176,7 +176,13 @@ impl<H: Handler> Engine<H> {
             }
             let mut signals = 0;
             for index in 0..ready.max(0) as usize {
-                let Some(&Event { flags, token, extra, .. }) = self.events.get(index) else {
+                let Some(&Event {
+                    flags,
+                    token,
+                    extra,
+                    ..
+                }) = self.events.get(index)
+                else {
                     break;
                 };
                 let fd = (token & DESCRIPTOR) as Fd;
@@ -400,7 +406,10 @@ impl<H: Handler> Engine<H> {
         };
         let (mut consumed, mut written) = (0, 0);
         let mut is_partial = false;
-        let (input, output) = self.buffer.split_at_mut_checked(received).unwrap_or_default();
+        let (input, output) = self
+            .buffer
+            .split_at_mut_checked(received)
+            .unwrap_or_default();
         while consumed < received && written < BATCH_BYTES && turn.file < 0 && !turn.closes {
             let bytes = input.get_mut(consumed..).unwrap_or_default();
             let room = output.get_mut(written..).unwrap_or_default();

@@ -57,7 +57,8 @@ pub const fn number_of(help: &[u8], name: &[u8]) -> usize {
     let mut number = 0;
     let mut at = 0;
     while at + 8 < help.len() {
-        if help[at] == b'\n' && help[at + 7] == b'-' && help[at + 8] == b'-' && help[at + 1] == b' ' {
+        if help[at] == b'\n' && help[at + 7] == b'-' && help[at + 8] == b'-' && help[at + 1] == b' '
+        {
             let mut same = 0;
             while same < name.len() && help[at + 9 + same] == name[same] {
                 same += 1;
@@ -105,10 +106,16 @@ impl Options {
                 continue;
             };
             let end = variable.iter().position(|&byte| byte == b'=');
-            let (name, value) = variable.split_at_checked(end.unwrap_or(0)).unwrap_or_default();
+            let (name, value) = variable
+                .split_at_checked(end.unwrap_or(0))
+                .unwrap_or_default();
             let mut lower = [0; 24];
             for (place, byte) in lower.iter_mut().zip(name) {
-                *place = if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+                *place = if *byte == b'_' {
+                    b'-'
+                } else {
+                    byte.to_ascii_lowercase()
+                };
             }
             let name = lower.get(..name.len()).unwrap_or_default();
             let value = value.get(1..).unwrap_or_default();
@@ -128,7 +135,10 @@ impl Options {
                 options.root = Some(argument);
                 continue;
             };
-            let end = name.iter().position(|&byte| byte == b'=').unwrap_or(name.len());
+            let end = name
+                .iter()
+                .position(|&byte| byte == b'=')
+                .unwrap_or(name.len());
             let (name, value) = name.split_at_checked(end).unwrap_or_default();
             let (number, takes) = options.find(name).ok_or(misuse)?;
             let value = if let Some(value) = value.strip_prefix(b"=") {
@@ -153,7 +163,9 @@ impl Options {
             let [_, _, _, letter, _, _, _, _, words @ ..] = line else {
                 break;
             };
-            let is_long = words.strip_prefix(long).is_some_and(|rest| rest.starts_with(b" "));
+            let is_long = words
+                .strip_prefix(long)
+                .is_some_and(|rest| rest.starts_with(b" "));
             if is_long && !long.is_empty() || name == [*letter] && *letter != b' ' {
                 let end = words.iter().position(|&byte| byte == b' ').unwrap_or(0);
                 let takes = match words.get(end + 1..) {

@@ -202,7 +202,11 @@ fn prepare<C: Content>(
     });
     let (immutable, buffer) = keep(buffer, |writer| writer.put(options.text(at.immutable)));
     if buffer.len() < 1_000 {
-        return Err(Refusal(b"keep", b"so many headers", -(errno::ENOMEM as i32)));
+        return Err(Refusal(
+            b"keep",
+            b"so many headers",
+            -(errno::ENOMEM as i32),
+        ));
     }
     let manner = Manner {
         fields,
@@ -212,7 +216,9 @@ fn prepare<C: Content>(
         is_spa: options.is_on(at.spa),
         logs: options.is_on(at.log),
     };
-    let most = bare::descriptor_limit().saturating_sub(RESERVE).min(u32::MAX.into()) as u32;
+    let most = bare::descriptor_limit()
+        .saturating_sub(RESERVE)
+        .min(u32::MAX.into()) as u32;
     let limits = Limits {
         header_seconds: options.number(at.header_seconds),
         idle_seconds: options.number(at.idle_seconds),
@@ -221,11 +227,16 @@ fn prepare<C: Content>(
     };
     let is_packed = packed.is_some();
     let site = Site::new(root, packed, manner);
-    let engine = memory.engine.write(Engine::new(site, limits, listeners, busy, buffer));
+    let engine = memory
+        .engine
+        .write(Engine::new(site, limits, listeners, busy, buffer));
 
     if bare::user_id() == 0 {
         let text = options.text(at.user);
-        let end = text.iter().position(|&byte| byte == b':').unwrap_or(text.len());
+        let end = text
+            .iter()
+            .position(|&byte| byte == b':')
+            .unwrap_or(text.len());
         let (user, group) = text.split_at_checked(end).unwrap_or_default();
         let user = number(user).ok_or(Refusal(b"become", text, -(errno::EINVAL as i32)))?;
         let group = group.strip_prefix(b":").map_or(Some(user), number);
@@ -238,7 +249,11 @@ fn prepare<C: Content>(
     if !options.is_on(at.no_sandbox) {
         bare::no_new_privileges();
         bare::see_beneath((!is_packed).then_some(root));
-        bare::allow_only(if C::FOLDERS { bare::SERVING } else { bare::SERVING_PACKED });
+        bare::allow_only(if C::FOLDERS {
+            bare::SERVING
+        } else {
+            bare::SERVING_PACKED
+        });
     }
     entry::settle(program, &mut memory.stack, engine, serve::<C>)
 }

@@ -17,11 +17,8 @@ const INDEX: &[u8] = b"/index.html";
 const NOT_FOUND: &[u8] = b"/404.html";
 /// Behind a file's name, and what its content then is, in the order of the
 /// weights.
-const CODINGS: [(&[u8; 4], &[u8]); 3] = [
-    (b".br\0", b"br"),
-    (b".zst", b"zstd"),
-    (b".gz\0", b"gzip"),
-];
+const CODINGS: [(&[u8; 4], &[u8]); 3] =
+    [(b".br\0", b"br"), (b".zst", b"zstd"), (b".gz\0", b"gzip")];
 const TAG_BYTES: usize = 18;
 
 impl<C: Content> Site<C> {
@@ -267,7 +264,9 @@ fn tag(file: &File) -> [u8; TAG_BYTES] {
     let mut hash = 0_u64;
     for part in [seconds, nanoseconds, file.size, file.inode] {
         // The constant is 2^64 divided by the golden ratio, to spread the bits.
-        hash = (hash ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        hash = (hash ^ part)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
     }
     let mut tag = [b'"'; TAG_BYTES];
     for place in tag.iter_mut().skip(1).take(16) {

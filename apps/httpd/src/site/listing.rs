@@ -35,7 +35,29 @@ pub(super) fn write<C: Content>(
             }
             let mut rest = entries.get(..count as usize).unwrap_or_default();
             // struct linux_dirent64: inode, place, length of the entry, kind, name.
-            while let [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, low, high, kind, name @ ..] = rest {
+            while let [
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                _,
+                low,
+                high,
+                kind,
+                name @ ..,
+            ] = rest
+            {
                 let length = u16::from_le_bytes([*low, *high]);
                 let end = name.iter().position(|&byte| byte == 0).unwrap_or(0);
                 let name = name.get(..end).unwrap_or_default();

@@ -59,9 +59,32 @@ fn put_address(writer: &mut HeadWriter<'_>, address: &Address) {
     let [family, _, _, _, rest @ ..] = &address.bytes;
     let (v4, rest) = match (family, rest) {
         (2, [a, b, c, d, ..]) => ([*a, *b, *c, *d], None),
-        (10, [_, _, _, _, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, a, b, c, d, ..]) => {
-            ([*a, *b, *c, *d], None)
-        }
+        (
+            10,
+            [
+                _,
+                _,
+                _,
+                _,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                255,
+                255,
+                a,
+                b,
+                c,
+                d,
+                ..,
+            ],
+        ) => ([*a, *b, *c, *d], None),
         (10, [_, _, _, _, groups @ ..]) => ([0; 4], Some(groups)),
         _ => return writer.put(b"-"),
     };

@@ -135,7 +135,8 @@ fn it_needs_no_files_but_itself_and_the_site() {
     command
         .arg(&site.folder)
         .args(["/httpd", "--port", &port.to_string(), "/root"])
-        .env_clear();
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let server = Server::start_as_is(site, &mut command, port);
     assert_eq!(server.get("/").text(), "<p>hi\n");
     assert_eq!(server.get("/nothing").status, 404);

@@ -31,7 +31,6 @@ fn hostile_site() -> Site {
     site.file("d/.htpasswd", "secret");
     site.file(".well-known/security.txt", "Contact: mailto:a@a.example\n");
     site.file(".well-known/.secret", "secret");
-    site.file("...", "three dots");
     site
 }
 
@@ -140,7 +139,6 @@ fn rfc9110_17_3_nothing_outside_the_root_is_served() {
         ("/x/../d/", "in d\n"),
         ("/%69ndex.html", "<p>hi\n"),
         ("/a%20b.css", "a{}"),
-        ("/...", "three dots"),
     ] {
         let answer = server.get(path);
         // A server may also send the client to the plain path.
@@ -204,7 +202,6 @@ fn rfc9110_15_4_9_folders_get_their_slash_and_the_query_stays() {
         ("/p%2541", "/p%2541/"),
         ("/%c3%a9", "/%C3%A9/"),
         ("/%ff", "/%FF/"),
-        ("/d/../d", "/d/"),
         ("http://a/d", "/d/"),
         ("/%64", "/d/"),
         ("/d?<", ""),

@@ -518,7 +518,7 @@ fn thousands_of_broken_requests_do_no_harm() {
             match next(5) {
                 0 => bytes[at] = next(256) as u8,
                 1 => bytes.insert(at, b"\r\n\0 :,;\t%\"\xff"[next(11)]),
-                2 => drop(bytes.remove(at)),
+                2 if bytes.len() > 1 => _ = bytes.remove(at),
                 3 => bytes.truncate(at.max(1)),
                 _ => {
                     let piece = bytes[at..bytes.len().min(at + 20)].to_vec();
