@@ -177,7 +177,13 @@ impl<H: Handler> Engine<H> {
             }
             let mut signals = 0;
             for index in 0..ready.max(0) as usize {
-                let Some(&Event { flags, token, extra, .. }) = self.events.get(index) else {
+                let Some(&Event {
+                    flags,
+                    token,
+                    extra,
+                    ..
+                }) = self.events.get(index)
+                else {
                     break;
                 };
                 let fd = (token & DESCRIPTOR) as Fd;
@@ -390,7 +396,10 @@ impl<H: Handler> Engine<H> {
         }
         let received = received as usize;
         let is_full = received == self.input_bytes;
-        let (input, output) = self.buffer.split_at_mut_checked(received).unwrap_or_default();
+        let (input, output) = self
+            .buffer
+            .split_at_mut_checked(received)
+            .unwrap_or_default();
         let mut batch = batch(output, self.stop_at);
         let mut consumed = 0;
         let mut is_partial = false;
@@ -401,7 +410,10 @@ impl<H: Handler> Engine<H> {
             && !batch.closes
         {
             let bytes = input.get(consumed..).unwrap_or_default();
-            if !self.handler.answer(fd, bytes, is_full && consumed == 0, &mut batch) {
+            if !self
+                .handler
+                .answer(fd, bytes, is_full && consumed == 0, &mut batch)
+            {
                 batch.closes = false;
                 is_partial = true;
                 break;
@@ -423,7 +435,11 @@ impl<H: Handler> Engine<H> {
             self.set_busy(fd, true);
             if file >= 0 {
                 let token = if closes { BODY | CLOSES } else { BODY };
-                let extra = if self.handler.shared_file() < 0 { file as u32 } else { offset };
+                let extra = if self.handler.shared_file() < 0 {
+                    file as u32
+                } else {
+                    offset
+                };
                 return self.send_file(fd, token, extra, length);
             }
             if closes {

@@ -41,9 +41,9 @@ pub mod site;
 pub mod start;
 mod stream;
 
+pub use entry::Once;
 #[doc(hidden)]
 pub use entry::Strings;
-pub use entry::Once;
 pub use ounce_http as http;
 pub use ounce_http::response::Response;
 pub use ounce_http::route::{Request, Route};

@@ -67,7 +67,14 @@ pub fn start<C: Content>(
     let place = options.texts[At::<C>::ADDRESS];
     let mut address = Address::NONE;
     if port > 65_535 || !address::parse(place, port, &mut address) {
-        return misused(program, if port > 65_535 { options.texts[At::<C>::PORT] } else { place });
+        return misused(
+            program,
+            if port > 65_535 {
+                options.texts[At::<C>::PORT]
+            } else {
+                place
+            },
+        );
     }
     if is_on(At::<C>::HEALTH) {
         return u8::from(!is_well(&address));
@@ -86,8 +93,14 @@ pub fn start<C: Content>(
     }
 
     let mut listeners = [-1; MAX_LISTENERS];
-    let is_ours = program.number("LISTEN_PID").is_none_or(|process| process == bare::process_id());
-    let inherited = if is_ours { program.number("LISTEN_FDS").unwrap_or(0) } else { 0 };
+    let is_ours = program
+        .number("LISTEN_PID")
+        .is_none_or(|process| process == bare::process_id());
+    let inherited = if is_ours {
+        program.number("LISTEN_FDS").unwrap_or(0)
+    } else {
+        0
+    };
     for (fd, place) in (FIRST..).zip(&mut listeners).take(inherited as usize) {
         *place = fd;
         // It listens already, unless it is something else.
@@ -103,7 +116,12 @@ pub fn start<C: Content>(
             fd = bound(&address, is_shared);
         }
         if fd < 0 {
-            return refused(program, b"listen on port ", options.texts[At::<C>::PORT], fd);
+            return refused(
+                program,
+                b"listen on port ",
+                options.texts[At::<C>::PORT],
+                fd,
+            );
         }
         if port == 0 {
             bare::local(fd, &mut address);
@@ -143,7 +161,9 @@ pub fn start<C: Content>(
     let cache = texts.written();
     texts.put(b"X-Content-Type-Options: nosniff\r\n");
     if !is_on(At::<C>::NO_SECURITY_HEADERS) {
-        texts.put(b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n");
+        texts.put(
+            b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n",
+        );
     }
     for line in options.lines {
         if !line.is_empty() {
@@ -156,7 +176,12 @@ pub fn start<C: Content>(
     }
     let fields = texts.written();
     if fields > buffer.len() - LEAST_BYTES {
-        return refused(program, b"keep ", b"so many headers", -(errno::ENOMEM as i32));
+        return refused(
+            program,
+            b"keep ",
+            b"so many headers",
+            -(errno::ENOMEM as i32),
+        );
     }
     let (texts, buffer) = buffer.split_at_mut(fields);
     let texts: &'static [u8] = texts;
@@ -177,7 +202,9 @@ pub fn start<C: Content>(
     };
     let is_packed = packed.is_some();
     let site = Site::new(root, packed, manner);
-    let engine = memory.engine.write(Engine::new(site, limits, listeners, busy, buffer));
+    let engine = memory
+        .engine
+        .write(Engine::new(site, limits, listeners, busy, buffer));
 
     if bare::user_id() == 0 {
         let text = options.texts[At::<C>::USER];
@@ -195,7 +222,11 @@ pub fn start<C: Content>(
     if !is_on(At::<C>::NO_SANDBOX) {
         bare::no_new_privileges();
         bare::see_beneath(if is_packed { -1 } else { root });
-        bare::allow_only(if C::FOLDERS { bare::SERVING } else { bare::SERVING_PACKED });
+        bare::allow_only(if C::FOLDERS {
+            bare::SERVING
+        } else {
+            bare::SERVING_PACKED
+        });
     }
     entry::settle(program, &mut memory.stack, engine, serve::<C>)
 }
@@ -212,7 +243,11 @@ extern "C" fn serve<C: Content>(engine: &'static mut Engine<Site<C>>) -> ! {
 /// The command line or the environment cannot be understood.
 #[inline(never)]
 fn misused(program: &Program, text: &[u8]) -> u8 {
-    for part in [b"error: cannot understand ", text, b"\nhint: httpd --help\n"] {
+    for part in [
+        b"error: cannot understand ",
+        text,
+        b"\nhint: httpd --help\n",
+    ] {
         program.complain(part);
     }
     2

@@ -120,7 +120,10 @@ impl<C: Content> Site<C> {
                 },
             );
         }
-        if matches!(decision.status, Status::PreconditionFailed | Status::RangeNotSatisfiable) {
+        if matches!(
+            decision.status,
+            Status::PreconditionFailed | Status::RangeNotSatisfiable
+        ) {
             bare::close(fd);
             return self.unsatisfied(&decision, file.size, batch);
         }
@@ -220,7 +223,9 @@ fn tag(file: &File) -> [u8; TAG_BYTES] {
     let mut hash = 0_u64;
     for part in [seconds << 30 | nanoseconds, file.size, file.inode] {
         // The constant is 2^64 divided by the golden ratio, to spread the bits.
-        hash = (hash ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        hash = (hash ^ part)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(29);
     }
     let mut tag = [b'"'; TAG_BYTES];
     for place in tag.iter_mut().skip(1).take(16) {

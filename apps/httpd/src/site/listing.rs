@@ -14,7 +14,9 @@ const LINK_BYTES: usize = 255 * 3 + 255 * 5 + 32;
 pub(super) fn write<C: Content>(site: &Site<C>, fd: Fd, batch: &mut Batch<'_>) {
     batch.closes = true;
     site.begin(Status::Ok, batch);
-    batch.writer.put(b"Content-Type: text/html; charset=utf-8\r\n");
+    batch
+        .writer
+        .put(b"Content-Type: text/html; charset=utf-8\r\n");
     site.end(0, batch);
     if !batch.is_head {
         batch.writer.put(b"<!doctype html><meta name=viewport content=\"width=device-width\"><pre><a href=\"../\">../</a>\n");
@@ -29,7 +31,9 @@ pub(super) fn write<C: Content>(site: &Site<C>, fd: Fd, batch: &mut Batch<'_>) {
             while let Some(([.., low, high, kind], name)) = rest.split_first_chunk::<19>() {
                 let end = name.iter().position(|&byte| byte == 0);
                 let name = name.get(..end.unwrap_or(0)).unwrap_or_default();
-                rest = rest.get(usize::from(u16::from_le_bytes([*low, *high]))..).unwrap_or_default();
+                rest = rest
+                    .get(usize::from(u16::from_le_bytes([*low, *high]))..)
+                    .unwrap_or_default();
                 if name.first() == Some(&b'.') {
                     continue;
                 }

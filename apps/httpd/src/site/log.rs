@@ -48,7 +48,9 @@ fn put_address(writer: &mut HeadWriter<'_>, peer: Fd) {
     let mut v4 = &rest[..4];
     if *family != 2 {
         let [_, _, _, _, v6 @ ..] = rest;
-        v4 = v6.strip_prefix(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255]).unwrap_or_default();
+        v4 = v6
+            .strip_prefix(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255])
+            .unwrap_or_default();
         if v4.is_empty() {
             for (number, byte) in v6.iter().take(16).enumerate() {
                 if number > 0 && number % 2 == 0 {

@@ -154,7 +154,9 @@ impl<C: Content> Site<C> {
     fn unsatisfied(&self, decision: &Decision, length: u64, batch: &mut Batch<'_>) {
         self.begin(decision.status, batch);
         if decision.status == Status::RangeNotSatisfiable {
-            batch.writer.numbers(b"Content-Range: bytes */%\r\n", &[length]);
+            batch
+                .writer
+                .numbers(b"Content-Range: bytes */%\r\n", &[length]);
         }
         batch.writer.content_length(0);
         self.end(0, batch);

@@ -39,7 +39,10 @@ impl<C: Content> Site<C> {
             Kind::Redirect => decision.status = Status::PermanentRedirect,
             Kind::NotFound => {}
         }
-        if matches!(decision.status, Status::PreconditionFailed | Status::RangeNotSatisfiable) {
+        if matches!(
+            decision.status,
+            Status::PreconditionFailed | Status::RangeNotSatisfiable
+        ) {
             return self.unsatisfied(&decision, length, batch);
         }
         self.begin(decision.status, batch);
@@ -59,7 +62,10 @@ impl<C: Content> Site<C> {
             writer.content(&decision, length);
         }
         self.end(decision.end - decision.start, batch);
-        let body = variant.body.get(decision.start as usize..).unwrap_or_default();
+        let body = variant
+            .body
+            .get(decision.start as usize..)
+            .unwrap_or_default();
         let body = body.get(..batch.length as usize).unwrap_or_default();
         if batch.length <= SHORT_BYTES && body.len() < batch.writer.rest().len() {
             batch.writer.put(body);
