@@ -2,13 +2,9 @@
 //! section 12.5.3).
 
 use crate::ascii::{is_same, take_item, take_until, trim};
-use crate::words::{Words, words};
 
-/// The codings in the order of the weights: none, Brotli (RFC 7932), Zstandard
-/// (RFC 8878), gzip (RFC 1952).
-const NAMES: Words = words!["identity", "br", "zstd", "gzip"];
-
-/// What a client gives to each coding, in thousandths: identity, br, zstd, gzip.
+/// What a client gives to each coding, in thousandths: none (identity), Brotli
+/// (br, RFC 7932), Zstandard (zstd, RFC 8878), gzip (RFC 1952).
 /// 0 is "not acceptable". Where identity is not named, it has the least weight
 /// that is one, so that whatever is named goes before it.
 ///
@@ -17,31 +13,41 @@ const NAMES: Words = words!["identity", "br", "zstd", "gzip"];
 #[inline(never)]
 pub fn weights(accept_encoding: Option<&[u8]>) -> [u16; 4] {
     let list = accept_encoding.unwrap_or_default();
-    let mut weights = [1, 0, 0, 0];
-    for (place, name) in weights.iter_mut().zip(NAMES) {
-        let weight = weight(list, name).or_else(|| weight(list, b"*"));
-        *place = weight.unwrap_or(*place);
-    }
-    weights
+    [
+        weight_or(list, b"identity", 1),
+        weight_or(list, b"br", 0),
+        weight_or(list, b"zstd", 0),
+        weight_or(list, b"gzip", 0),
+    ]
 }
 
-/// The weight that a list gives to a name (RFC 9110 section 12.4.2): `q=` and a
-/// number from 0 to 1 with up to three decimals, in thousandths. What is no such
-/// parameter is as none, which is 1.
+/// The weight of a name, which `*` gives to all that are not named.
+#[inline(never)]
+fn weight_or(list: &[u8], name: &[u8], default: u16) -> u16 {
+    let named = weight(list, name).or_else(|| weight(list, b"*"));
+    named.unwrap_or(default)
+}
+
+/// The weight that a list gives to a name (RFC 9110 section 12.4.2): a number
+/// from 0 to 1 with up to three decimals, in thousandths. No coding has any
+/// other parameter than `q=`.
 #[inline(never)]
 fn weight(mut list: &[u8], name: &[u8]) -> Option<u16> {
-    while let Some(mut parameter) = take_item(&mut list) {
-        if !is_same(trim(take_until(&mut parameter, b';')), name) {
+    while let Some(mut number) = take_item(&mut list) {
+        if !is_same(trim(take_until(&mut number, b';')), name) {
             continue;
         }
-        let mut parameter = trim(parameter);
-        if !is_same(take_until(&mut parameter, b'='), b"q") {
+        if number.is_empty() {
             return Some(1_000);
         }
-        let mut weight = 0;
-        for at in [0, 2, 3, 4] {
-            let digit = parameter.get(at).map_or(0, |digit| digit & 15);
-            weight = weight * 10 + u16::from(digit);
+        take_until(&mut number, b'=');
+        let mut weight = 0_u16;
+        let mut unit = 1_000;
+        for digit in number {
+            if *digit != b'.' {
+                weight = weight.wrapping_add(u16::from(digit & 15) * unit);
+                unit /= 10;
+            }
         }
         return Some(weight);
     }
@@ -95,7 +101,6 @@ mod tests {
             ("identity;q=0", ALL, 0),
             ("identity, gzip;q=0.5", ALL, 0),
             ("gzip;q=0.5", ALL, 3),
-            ("gzip;level=9", ALL, 3),
             ("gzipped", ALL, 0),
         ] {
             assert_eq!(chosen(accept, available), expected, "{accept:?}");
@@ -121,6 +126,7 @@ mod tests {
             ("b", None),
             // Nothing that is sent can overflow.
             ("a;q=??????", Some(16_665)),
+            ("a;q=", Some(0)),
         ] {
             assert_eq!(weight(text.as_bytes(), b"a"), expected, "{text}");
         }

@@ -1,7 +1,7 @@
 //! Request paths, decoded and normalised (RFC 3986 sections 2.1 and 5.2.4) so
 //! that they can name a file or a route.
 
-use crate::ascii::hex_value;
+use crate::ascii::{from, hex_value};
 use crate::status::Status;
 
 /// Decodes percent-encoding, drops `.` and empty segments, and resolves `..`.
@@ -16,53 +16,66 @@ use crate::status::Status;
 /// not for `/.well-known` (RFC 8615).
 #[inline(never)]
 pub fn decode<'b>(path: &[u8], out: &'b mut [u8]) -> Result<&'b mut [u8], Status> {
-    let out = out.get_mut(..path.len()).ok_or(Status::UriTooLong)?;
+    if out.len() < path.len() {
+        return Err(Status::UriTooLong);
+    }
+    let length = resolve(path, out)?;
+    out.get_mut(..length).ok_or(Status::UriTooLong)
+}
+
+#[inline(never)]
+fn resolve(path: &[u8], out: &mut [u8]) -> Result<usize, Status> {
     let mut rest = path.strip_prefix(b"/").ok_or(Status::BadRequest)?;
     // What is written, and how much of it is done; that ends with a slash.
-    let mut length = put(out, 0, b'/');
-    let mut done = length;
+    let mut length = 1;
+    let mut done = 1;
+    put(out, 0, b'/');
     loop {
         let is_end = rest.is_empty();
-        let byte = take_byte(&mut rest).unwrap_or(b'/');
+        let mut byte = take_byte(&mut rest).unwrap_or(b'/');
         if byte == b'/' {
-            match out.get(done..length).unwrap_or_default() {
+            let written = out.get(..length).unwrap_or_default();
+            match from(written, done) {
                 b"" | b"." => length = done,
                 b".." => {
-                    let parent = out.get(..done - 1).unwrap_or_default();
-                    let slash = parent.iter().rposition(|&byte| byte == b'/');
-                    length = slash.ok_or(Status::BadRequest)? + 1;
+                    // To the slash before the one that is done.
+                    length = done - 1;
+                    while written.get(length.wrapping_sub(1)) != Some(&b'/') {
+                        length = length.checked_sub(1).ok_or(Status::BadRequest)?;
+                    }
                 }
                 [b'.', name @ ..] if done > 1 || name != b"well-known" => {
                     return Err(Status::NotFound);
                 }
                 _ if is_end => {}
-                _ => length = put(out, length, b'/'),
+                _ => {
+                    put(out, length, b'/');
+                    length += 1;
+                }
+            }
+            if is_end {
+                return Ok(length);
             }
             done = length;
-            if is_end {
-                return out.get_mut(..length).ok_or(Status::UriTooLong);
-            }
-        } else {
-            let byte = if byte == b'%' {
-                escaped(&mut rest).unwrap_or(0)
-            } else {
-                byte
-            };
-            if byte < b' ' || byte == 0x7f || byte == b'/' || byte == b'\\' {
-                return Err(Status::BadRequest);
-            }
-            length = put(out, length, byte);
+            continue;
         }
+        if byte == b'%' {
+            byte = escaped(&mut rest).unwrap_or(0);
+        }
+        if byte < b' ' || byte == 0x7f || byte == b'/' || byte == b'\\' {
+            return Err(Status::BadRequest);
+        }
+        put(out, length, byte);
+        length += 1;
     }
 }
 
-/// Writes a byte and says where the next one goes. There is room, since the
-/// result is never longer than the path.
-fn put(out: &mut [u8], at: usize, byte: u8) -> usize {
+/// Writes a byte. There is room, since the result is never longer than the path.
+#[inline(never)]
+fn put(out: &mut [u8], at: usize, byte: u8) {
     if let Some(place) = out.get_mut(at) {
         *place = byte;
     }
-    at + 1
 }
 
 #[inline(never)]
@@ -73,6 +86,7 @@ fn take_byte(rest: &mut &[u8]) -> Option<u8> {
 }
 
 /// Takes the two digits of an escape off.
+#[inline(never)]
 fn escaped(rest: &mut &[u8]) -> Option<u8> {
     Some(hex_value(take_byte(rest)?)? << 4 | hex_value(take_byte(rest)?)?)
 }
