@@ -14,44 +14,46 @@ use crate::ascii::{is_same, take_item, take_until, trim};
 pub fn weights(accept_encoding: Option<&[u8]>) -> [u16; 4] {
     let list = accept_encoding.unwrap_or_default();
     [
-        weight_or(list, b"identity", 1),
-        weight_or(list, b"br", 0),
-        weight_or(list, b"zstd", 0),
-        weight_or(list, b"gzip", 0),
+        weight(list, b"identity", 1),
+        weight(list, b"br", 0),
+        weight(list, b"zstd", 0),
+        weight(list, b"gzip", 0),
     ]
 }
 
-/// The weight of a name, which `*` gives to all that are not named.
+/// The weight that a list gives to a name (RFC 9110 section 12.4.2), or else to
+/// `*`: a number from 0 to 1 with up to three decimals, in thousandths. No coding
+/// has any other parameter than `q=`.
 #[inline(never)]
-fn weight_or(list: &[u8], name: &[u8], default: u16) -> u16 {
-    let named = weight(list, name).or_else(|| weight(list, b"*"));
-    named.unwrap_or(default)
-}
-
-/// The weight that a list gives to a name (RFC 9110 section 12.4.2): a number
-/// from 0 to 1 with up to three decimals, in thousandths. No coding has any
-/// other parameter than `q=`.
-#[inline(never)]
-fn weight(mut list: &[u8], name: &[u8]) -> Option<u16> {
+fn weight(mut list: &[u8], name: &[u8], default: u16) -> u16 {
+    let mut weight = default;
     while let Some(mut number) = take_item(&mut list) {
-        if !is_same(trim(take_until(&mut number, b';')), name) {
-            continue;
-        }
-        if number.is_empty() {
-            return Some(1_000);
-        }
-        take_until(&mut number, b'=');
-        let mut weight = 0_u16;
-        let mut unit = 1_000;
-        for digit in number {
-            if *digit != b'.' {
-                weight = weight.wrapping_add(u16::from(digit & 15) * unit);
-                unit /= 10;
+        let listed = trim(take_until(&mut number, b';'));
+        let is_named = is_same(listed, name);
+        if is_named || is_same(listed, b"*") {
+            weight = 1_000;
+            if !number.is_empty() {
+                take_until(&mut number, b'=');
+                weight = thousandths(number);
             }
         }
-        return Some(weight);
+        if is_named {
+            break;
+        }
     }
-    None
+    weight
+}
+
+fn thousandths(number: &[u8]) -> u16 {
+    let mut thousandths = 0_u16;
+    let mut unit = 1_000;
+    for digit in number {
+        if *digit != b'.' {
+            thousandths = thousandths.wrapping_add(u16::from(digit & 15) * unit);
+            unit /= 10;
+        }
+    }
+    thousandths
 }
 
 /// The best of several forms: the number, as in [`weights`], of the heaviest
@@ -115,20 +117,21 @@ mod tests {
     #[test]
     fn rfc9110_12_4_2_weights_are_thousandths() {
         for (text, expected) in [
-            ("a;q=1", Some(1_000)),
-            ("a;q=0.123", Some(123)),
-            ("a;q=0.05", Some(50)),
-            ("a;q=0", Some(0)),
-            ("a;q=0.000", Some(0)),
-            ("a;q=", Some(0)),
-            ("a;", Some(1_000)),
-            ("b, A ; q=0.5", Some(500)),
-            ("b", None),
+            ("a;q=1", 1_000),
+            ("a;q=0.123", 123),
+            ("a;q=0.05", 50),
+            ("a;q=0", 0),
+            ("a;q=0.000", 0),
+            ("a;q=", 0),
+            ("a;", 1_000),
+            ("b, A ; q=0.5", 500),
+            ("b", 7),
+            ("*;q=0.2,a;q=0.1,*", 100),
+            ("*;q=0.2", 200),
             // Nothing that is sent can overflow.
-            ("a;q=??????", Some(16_665)),
-            ("a;q=", Some(0)),
+            ("a;q=??????", 16_665),
         ] {
-            assert_eq!(weight(text.as_bytes(), b"a"), expected, "{text}");
+            assert_eq!(weight(text.as_bytes(), b"a", 7), expected, "{text}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Request paths, decoded and normalised (RFC 3986 sections 2.1 and 5.2.4) so
 //! that they can name a file or a route.
 
-use crate::ascii::{from, hex_value};
+use crate::ascii::{hex_value, is_equal};
 use crate::status::Status;
 
 /// Decodes percent-encoding, drops `.` and empty segments, and resolves `..`.
@@ -19,76 +19,72 @@ pub fn decode<'b>(path: &[u8], out: &'b mut [u8]) -> Result<&'b mut [u8], Status
     if out.len() < path.len() {
         return Err(Status::UriTooLong);
     }
-    let length = resolve(path, out)?;
+    let length = unescape(path, out).ok_or(Status::BadRequest)?;
+    let length = resolve(out, length)?;
     out.get_mut(..length).ok_or(Status::UriTooLong)
 }
 
+/// Decodes percent-encoding; the length that is left.
 #[inline(never)]
-fn resolve(path: &[u8], out: &mut [u8]) -> Result<usize, Status> {
-    let mut rest = path.strip_prefix(b"/").ok_or(Status::BadRequest)?;
-    // What is written, and how much of it is done; that ends with a slash.
-    let mut length = 1;
+fn unescape(path: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut rest = path.iter();
+    let mut length = 0;
+    while let Some(&first) = rest.next() {
+        let mut byte = first;
+        if byte == b'%' {
+            byte = hex_value(*rest.next()?)? << 4;
+            byte |= hex_value(*rest.next()?)?;
+            if byte == b'/' {
+                return None;
+            }
+        }
+        if byte < b' ' || byte == 0x7f || byte == b'\\' {
+            return None;
+        }
+        *out.get_mut(length)? = byte;
+        length += 1;
+    }
+    Some(length)
+}
+
+/// Resolves the segments before `end` in place; the length that is left.
+#[inline(never)]
+fn resolve(path: &mut [u8], end: usize) -> Result<usize, Status> {
+    if path.first() != Some(&b'/') {
+        return Err(Status::BadRequest);
+    }
+    // What is resolved, ending with a slash, and behind it what is only moved.
     let mut done = 1;
-    put(out, 0, b'/');
-    loop {
-        let is_end = rest.is_empty();
-        let mut byte = take_byte(&mut rest).unwrap_or(b'/');
+    let mut length = 1;
+    for at in 1..=end {
+        // The end of the path ends a segment, too.
+        let next = path.get(at).copied().filter(|_| at < end);
+        let byte = next.unwrap_or(b'/');
+        let mut is_kept = true;
         if byte == b'/' {
-            let written = out.get(..length).unwrap_or_default();
-            match from(written, done) {
+            is_kept = false;
+            match path.get(done..length).unwrap_or_default() {
                 b"" | b"." => length = done,
                 b".." => {
-                    // To the slash before the one that is done.
+                    // Back to behind the slash before the one that is done.
                     length = done - 1;
-                    while written.get(length.wrapping_sub(1)) != Some(&b'/') {
+                    while path.get(length.wrapping_sub(1)) != Some(&b'/') {
                         length = length.checked_sub(1).ok_or(Status::BadRequest)?;
                     }
                 }
-                [b'.', name @ ..] if done > 1 || name != b"well-known" => {
+                [b'.', name @ ..] if done > 1 || !is_equal(name, b"well-known") => {
                     return Err(Status::NotFound);
                 }
-                _ if is_end => {}
-                _ => {
-                    put(out, length, b'/');
-                    length += 1;
-                }
+                _ => is_kept = next.is_some(),
             }
-            if is_end {
-                return Ok(length);
-            }
-            done = length;
-            continue;
+            done = length + usize::from(is_kept);
         }
-        if byte == b'%' {
-            byte = escaped(&mut rest).unwrap_or(0);
+        if is_kept && let Some(place) = path.get_mut(length) {
+            *place = byte;
+            length += 1;
         }
-        if byte < b' ' || byte == 0x7f || byte == b'/' || byte == b'\\' {
-            return Err(Status::BadRequest);
-        }
-        put(out, length, byte);
-        length += 1;
     }
-}
-
-/// Writes a byte. There is room, since the result is never longer than the path.
-#[inline(never)]
-fn put(out: &mut [u8], at: usize, byte: u8) {
-    if let Some(place) = out.get_mut(at) {
-        *place = byte;
-    }
-}
-
-#[inline(never)]
-fn take_byte(rest: &mut &[u8]) -> Option<u8> {
-    let (&byte, after) = rest.split_first()?;
-    *rest = after;
-    Some(byte)
-}
-
-/// Takes the two digits of an escape off.
-#[inline(never)]
-fn escaped(rest: &mut &[u8]) -> Option<u8> {
-    Some(hex_value(take_byte(rest)?)? << 4 | hex_value(take_byte(rest)?)?)
+    Ok(length)
 }
 
 #[cfg(test)]
