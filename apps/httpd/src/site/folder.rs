@@ -15,6 +15,8 @@ use ounce_linux::bare::{self, Fd, File, FileKind, OPEN_FILE, errno};
 
 /// Behind a file's name, by the numbers of the codings.
 const SUFFIXES: [[u8; 4]; 4] = [*b"\0\0\0\0", *b".br\0", *b".zst", *b".gz\0"];
+/// What the content then is.
+const NAMES: [[u8; 4]; 4] = [*b"    ", *b"br  ", *b"zstd", *b"gzip"];
 const TAG_BYTES: usize = 18;
 
 impl<C: Content> Site<C> {
@@ -147,7 +149,7 @@ impl<C: Content> Site<C> {
             writer.put(b"Accept-Ranges: bytes\r\n");
             writer.content_type(media_type);
             if coding > 0 {
-                writer.field("Content-Encoding", encoding::name(coding));
+                writer.field("Content-Encoding", NAMES[coding & 3].trim_ascii());
             }
             writer.content(&decision, file.size);
         }
