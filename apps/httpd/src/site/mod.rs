@@ -16,7 +16,6 @@ use ounce_http::method::Method;
 use ounce_http::packed::Site as Packed;
 use ounce_http::path;
 use ounce_http::status::Status;
-use ounce_http::writer::connection;
 use ounce_linux::bare::{self, Clock, Fd};
 
 /// What a program can serve.
@@ -96,7 +95,7 @@ impl<C: Content> Site<C> {
                 Ok(path) => {
                     let length = path.len();
                     if path == b"/healthz" {
-                        return self.plain(Status::Ok, b"", b"ok\n", batch);
+                        return self.plain(Status::Ok, b"", b"ok", batch);
                     }
                     return if self.is_packed() {
                         self.answer_packed(head, length, batch)
@@ -115,15 +114,28 @@ impl<C: Content> Site<C> {
     #[inline(never)]
     fn begin(&self, status: Status, batch: &mut Batch<'_>) {
         batch.status = status;
-        batch.writer.start(status, &self.date);
-        batch.writer.put(self.manner.fields);
+        let writer = &mut batch.writer;
+        writer.put(b"HTTP/1.1 ");
+        writer.put(status.first_line());
+        writer.put(b"\r\n");
+        // RFC 9110 section 6.6.1: not without a clock.
+        if self.date[0] != 0 {
+            writer.field("Date", &self.date);
+        }
+        writer.put(self.manner.fields);
     }
 
     /// Ends a head; so much of a file is its body.
     #[inline(never)]
     fn end(&self, length: u64, batch: &mut Batch<'_>) {
         batch.length = if batch.is_head { 0 } else { length };
-        batch.writer.end(connection(batch.closes, batch.is_http11));
+        // RFC 9112 section 9.3: what the version does not say by itself.
+        if batch.closes {
+            batch.writer.put(b"Connection: close\r\n");
+        } else if !batch.is_http11 {
+            batch.writer.put(b"Connection: keep-alive\r\n");
+        }
+        batch.writer.put(b"\r\n");
     }
 
     /// A whole short answer: these lines, and the status as text.
@@ -139,13 +151,14 @@ impl<C: Content> Site<C> {
         batch.writer.put(lines);
         let mut length = 0;
         if !status.is_bodiless() {
-            length = text.len() as u64;
+            length = text.len() as u64 + 1;
             let lines = b"Content-Type: text/plain\r\nContent-Length: %\r\n";
             batch.writer.numbers(lines, &[length]);
         }
         self.end(length, batch);
         if batch.length > 0 {
             batch.writer.put(text);
+            batch.writer.put(b"\n");
         }
     }
 
