@@ -25,16 +25,23 @@
 //! HTTP itself is in `ounce-http`; this package moves the bytes.
 #![no_std]
 
+pub mod address;
 mod desk;
+pub mod engine;
 mod entry;
 mod health;
 mod listen;
 mod memory;
+pub mod options;
+pub mod page;
 mod program;
 mod server;
 mod service;
+pub mod site;
+pub mod start;
 mod stream;
 
+pub use entry::Once;
 #[doc(hidden)]
 pub use entry::Strings;
 pub use ounce_http as http;

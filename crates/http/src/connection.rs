@@ -11,6 +11,10 @@ use crate::head::{self, Framing, Head, Limits, Stop};
 use crate::status::Status;
 
 /// What the received bytes amount to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nothing to box it in: no allocation"
+)]
 #[derive(Debug)]
 pub enum Next<'a> {
     /// No byte of a request: the connection is idle.
@@ -33,7 +37,7 @@ pub struct Message<'a> {
     /// The head.
     pub head: Head<'a>,
     /// The content, decoded.
-    pub body: &'a [u8],
+    pub body: &'a mut [u8],
     /// How many bytes to consume once it is answered.
     pub length: usize,
 }
@@ -79,7 +83,7 @@ pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a>
     };
     match found {
         Ok(body) => Next::Request(Message {
-            body: rest.get(..body.length).unwrap_or_default(),
+            body: rest.get_mut(..body.length).unwrap_or_default(),
             length: head.length + body.wire_length,
             head,
         }),

@@ -12,9 +12,12 @@
 
 mod ascii;
 pub mod chunked;
+pub mod condition;
 pub mod connection;
 pub mod content_type;
+mod cursor;
 pub mod date;
+pub mod encoding;
 pub mod head;
 pub mod json;
 pub mod method;
@@ -23,5 +26,7 @@ pub mod path;
 pub mod response;
 pub mod route;
 pub mod status;
+mod words;
+pub mod writer;
 
 pub use ascii::{parse_decimal, utf8};
