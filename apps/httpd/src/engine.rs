@@ -36,12 +36,14 @@ const READING: u64 = 1 << 40;
 /// The most sockets that can be handed in.
 pub const MAX_LISTENERS: usize = 4;
 /// What an answer may need: with less room the others are sent first.
-pub const ANSWER_BYTES: usize = 900;
+pub const ANSWER_BYTES: usize = 640;
 /// Answers are sent when they are as many bytes: well below a third of a send
 /// buffer, which is free when epoll reports room, so that they go whole.
 const BATCH_BYTES: usize = 4_096;
 /// The most of a file in one turn.
 const TURN_BYTES: u64 = 1 << 20;
+/// How many events are fetched at a time.
+const EVENTS: usize = 8;
 /// Seconds in which a refused client may read why.
 const LINGER_SECONDS: u64 = 2;
 
@@ -70,7 +72,7 @@ pub struct Batch<'b> {
     pub is_head: bool,
     /// The request was of HTTP/1.1.
     pub is_http11: bool,
-    /// The server is to end.
+    /// The connection is to end with the last request that has come.
     pub is_stopping: bool,
 }
 
@@ -83,8 +85,8 @@ pub trait Handler {
     /// Answers with an error, after which the connection ends.
     fn refuse(&self, status: Status, batch: &mut Batch<'_>);
 
-    /// A second has passed.
-    fn tick(&mut self);
+    /// The time has become this, in seconds since 1970.
+    fn tick(&mut self, second: u64);
 
     /// The descriptor that all files are parts of; negative where each is its own.
     fn shared_file(&self) -> Fd;
@@ -111,6 +113,9 @@ pub struct Engine<H: 'static> {
     count: u32,
     /// No connection's descriptor is above it.
     highest: u32,
+    /// Since 1970.
+    second: u64,
+    /// On the clock that never goes back.
     now: u64,
     /// 0 while it is not asked to stop.
     stop_at: u64,
@@ -126,7 +131,7 @@ pub struct Engine<H: 'static> {
     buffer: &'static mut [u8],
     /// What answers.
     pub handler: H,
-    events: [Event; 16],
+    events: [Event; EVENTS],
 }
 
 impl<H: Handler> Engine<H> {
@@ -148,6 +153,7 @@ impl<H: Handler> Engine<H> {
             signals,
             count: 0,
             highest: 0,
+            second: 0,
             now: 0,
             stop_at: 0,
             is_paused: true,
@@ -157,7 +163,7 @@ impl<H: Handler> Engine<H> {
             busy,
             buffer,
             handler,
-            events: [Event::default(); 16],
+            events: [Event::default(); EVENTS],
         }
     }
 
@@ -170,10 +176,12 @@ impl<H: Handler> Engine<H> {
             let is_waiting = self.count == 0 && !self.is_paused && self.stop_at == 0;
             let timeout_ms = if is_waiting { -1 } else { 1_000 };
             let ready = bare::wait(self.epoll, &mut self.events, timeout_ms);
-            let before = self.now;
-            self.now = bare::time(Clock::Steady);
-            if before != self.now {
-                self.handler.tick();
+            let second = bare::time(Clock::Real);
+            let is_new_second = second != self.second;
+            if is_new_second {
+                self.second = second;
+                self.now = bare::time(Clock::Steady);
+                self.handler.tick(second);
             }
             let mut signals = 0;
             for index in 0..ready.max(0) as usize {
@@ -207,7 +215,7 @@ impl<H: Handler> Engine<H> {
                 }
                 self.stop();
             }
-            if before != self.now {
+            if is_new_second {
                 self.sweep();
             }
             if self.stop_at != 0 && (self.count == 0 || self.now >= self.stop_at) {
@@ -355,7 +363,7 @@ impl<H: Handler> Engine<H> {
     /// nothing follows.
     #[inline(never)]
     fn refuse(&mut self, fd: Fd, status: Status) {
-        let mut batch = batch(self.buffer, self.stop_at);
+        let mut batch = batch(self.buffer, false);
         self.handler.refuse(status, &mut batch);
         bare::send(fd, batch.writer.bytes(), false);
         bare::shutdown(fd);
@@ -400,7 +408,7 @@ impl<H: Handler> Engine<H> {
             .buffer
             .split_at_mut_checked(received)
             .unwrap_or_default();
-        let mut batch = batch(output, self.stop_at);
+        let mut batch = batch(output, self.stop_at != 0 && !is_full);
         let mut consumed = 0;
         let mut is_partial = false;
         while consumed < received
@@ -509,7 +517,7 @@ impl<H: Handler> Engine<H> {
 }
 
 /// An empty batch in this buffer.
-fn batch(buffer: &mut [u8], stop_at: u64) -> Batch<'_> {
+fn batch(buffer: &mut [u8], is_stopping: bool) -> Batch<'_> {
     Batch {
         writer: HeadWriter::new(buffer),
         consumed: 0,
@@ -521,6 +529,6 @@ fn batch(buffer: &mut [u8], stop_at: u64) -> Batch<'_> {
         is_refused: true,
         is_head: false,
         is_http11: true,
-        is_stopping: stop_at != 0,
+        is_stopping,
     }
 }

@@ -188,6 +188,7 @@ impl<'a> Head<'a> {
 ///
 /// # Errors
 /// Where the head is not whole, or is to be refused.
+#[inline(never)]
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
     let mut head = Head {
         method: Method::Get,
@@ -346,10 +347,13 @@ fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
         // last, the body has no end.
         let mut last = coding;
         let mut codings = coding;
+        let mut count = 0;
         while let Some(item) = take_item(&mut codings) {
             last = item;
+            count += u32::from(is_same(item, b"chunked"));
         }
-        if !head.is_http11 || head.has(Known::ContentLength) || !is_same(last, b"chunked") {
+        let is_last = count == 1 && is_same(last, b"chunked");
+        if !head.is_http11 || head.has(Known::ContentLength) || !is_last {
             return Err(Status::BadRequest);
         }
         // Section 6.1: other codings are not understood.
