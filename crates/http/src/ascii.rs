@@ -108,7 +108,7 @@ pub(crate) fn take_class<'a>(rest: &mut &'a [u8], class: u8) -> &'a [u8] {
 /// Takes what stands before the first of this byte off, and the byte; all where
 /// there is none.
 #[inline(never)]
-pub(crate) fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> &'a [u8] {
+pub fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> &'a [u8] {
     let end = rest.iter().position(|&other| other == byte);
     let (taken, after) = rest
         .split_at_checked(end.unwrap_or(rest.len()))
