@@ -29,6 +29,8 @@ const LINGERS: u32 = 1 << 26;
 const LISTENER: u32 = 1 << 27;
 /// The descriptor of signals.
 const SIGNALS: u32 = 1 << 28;
+/// With that file all is answered that has come.
+const ANSWERED: u32 = 1 << 30;
 const DESCRIPTOR: u32 = BODY - 1;
 /// In a deadline: a request has begun.
 const READING: u64 = 1 << 40;
@@ -442,7 +444,10 @@ impl<H: Handler> Engine<H> {
             bare::receive(fd, taken, TAKE);
             self.set_busy(fd, true);
             if file >= 0 {
-                let token = if closes { BODY | CLOSES } else { BODY };
+                let mut token = if closes { BODY | CLOSES } else { BODY };
+                if consumed == received && !is_full {
+                    token |= ANSWERED;
+                }
                 let extra = if self.handler.shared_file() < 0 {
                     file as u32
                 } else {
@@ -512,7 +517,9 @@ impl<H: Handler> Engine<H> {
             bare::close(extra as Fd);
         }
         self.set_busy(fd, true);
-        self.rearm(fd, 0, 0);
+        if token & ANSWERED == 0 {
+            self.rearm(fd, 0, 0);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod log;
 mod packed;
 
 use crate::engine::{Batch, Handler};
+use core::cell::Cell;
 use core::marker::PhantomData;
 use ounce_http::chunked;
 use ounce_http::condition::Decision;
@@ -53,6 +54,8 @@ pub struct Site<C> {
     pub manner: Manner,
     /// What is packed, if it is.
     pub packed: Option<Packed<'static>>,
+    /// Paths that were looked at in this second and have no other forms.
+    alone: [Cell<u32>; folder::ALONE],
     content: PhantomData<C>,
 }
 
@@ -77,6 +80,7 @@ impl<C: Content> Site<C> {
             packed,
             manner,
             date: [0; DATE_BYTES],
+            alone: [const { Cell::new(0) }; folder::ALONE],
             content: PhantomData,
         }
     }
