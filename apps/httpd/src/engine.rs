@@ -107,30 +107,32 @@ pub struct Limits {
     pub connections: u32,
 }
 
-/// The loop's state.
+/// The loop's state; what is used most stands first, where it is reached by
+/// short instructions.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Engine<H: 'static> {
     epoll: Fd,
     signals: Fd,
     count: u32,
     /// No connection's descriptor is above it.
     highest: u32,
-    /// Since 1970.
-    second: u64,
+    /// A bit for each descriptor.
+    busy: &'static mut [u8],
+    buffer: &'static mut [u8],
+    /// How much of the buffer takes what is received.
+    input_bytes: usize,
     /// On the clock that never goes back.
     now: u64,
     /// 0 while it is not asked to stop.
     stop_at: u64,
+    /// Since 1970.
+    second: u64,
+    limits: Limits,
     /// The listeners are not watched, for want of descriptors.
     is_paused: bool,
-    limits: Limits,
     /// Negative where there is none.
     listeners: [Fd; MAX_LISTENERS],
-    /// A bit for each descriptor.
-    busy: &'static mut [u8],
-    /// How much of the buffer takes what is received.
-    input_bytes: usize,
-    buffer: &'static mut [u8],
     /// What answers.
     pub handler: H,
     events: [Event; EVENTS],

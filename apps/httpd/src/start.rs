@@ -184,6 +184,7 @@ fn run<C: Content>(
             b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n",
         );
     }
+    let own = texts.written();
     for line in options.lines {
         if !line.is_empty() {
             texts.put(line);
@@ -198,6 +199,7 @@ fn run<C: Content>(
     let texts: &'static [u8] = texts;
     let manner = Manner {
         fields: &texts[cache..],
+        own: &texts[own..],
         cache: &texts[immutable..cache],
         immutable: &texts[..immutable],
         lists: is_on(At::<C>::LISTING),
