@@ -29,6 +29,8 @@ const LINGERS: u32 = 1 << 26;
 const LISTENER: u32 = 1 << 27;
 /// The descriptor of signals.
 const SIGNALS: u32 = 1 << 28;
+/// With that file all is answered that has come.
+const ANSWERED: u32 = 1 << 30;
 const DESCRIPTOR: u32 = BODY - 1;
 /// In a deadline: a request has begun.
 const READING: u64 = 1 << 40;
@@ -105,30 +107,32 @@ pub struct Limits {
     pub connections: u32,
 }
 
-/// The loop's state.
+/// The loop's state; what is used most stands first, where it is reached by
+/// short instructions.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Engine<H: 'static> {
     epoll: Fd,
     signals: Fd,
     count: u32,
     /// No connection's descriptor is above it.
     highest: u32,
-    /// Since 1970.
-    second: u64,
+    /// A bit for each descriptor.
+    busy: &'static mut [u8],
+    buffer: &'static mut [u8],
+    /// How much of the buffer takes what is received.
+    input_bytes: usize,
     /// On the clock that never goes back.
     now: u64,
     /// 0 while it is not asked to stop.
     stop_at: u64,
+    /// Since 1970.
+    second: u64,
+    limits: Limits,
     /// The listeners are not watched, for want of descriptors.
     is_paused: bool,
-    limits: Limits,
     /// Negative where there is none.
     listeners: [Fd; MAX_LISTENERS],
-    /// A bit for each descriptor.
-    busy: &'static mut [u8],
-    /// How much of the buffer takes what is received.
-    input_bytes: usize,
-    buffer: &'static mut [u8],
     /// What answers.
     pub handler: H,
     events: [Event; EVENTS],
@@ -442,7 +446,10 @@ impl<H: Handler> Engine<H> {
             bare::receive(fd, taken, TAKE);
             self.set_busy(fd, true);
             if file >= 0 {
-                let token = if closes { BODY | CLOSES } else { BODY };
+                let mut token = if closes { BODY | CLOSES } else { BODY };
+                if consumed == received && !is_full {
+                    token |= ANSWERED;
+                }
                 let extra = if self.handler.shared_file() < 0 {
                     file as u32
                 } else {
@@ -512,7 +519,9 @@ impl<H: Handler> Engine<H> {
             bare::close(extra as Fd);
         }
         self.set_busy(fd, true);
-        self.rearm(fd, 0, 0);
+        if token & ANSWERED == 0 {
+            self.rearm(fd, 0, 0);
+        }
     }
 }
 

@@ -50,10 +50,21 @@ pub fn start<C: Content>(
     memory: &'static Once<Memory<C>>,
     room: &'static Once<Room>,
 ) -> u8 {
-    let options = match Options::read(program, C::HELP, At::<C>::HEADER) {
-        Ok(options) => options,
-        Err(text) => return misused(program, text),
-    };
+    let mut options = Options::new(C::HELP, At::<C>::HEADER);
+    match options.read(program) {
+        Ok(()) => run(program, &options, memory, room),
+        Err(text) => misused(program, text),
+    }
+}
+
+/// Does what the options say.
+#[inline(never)]
+fn run<C: Content>(
+    program: &Program,
+    options: &Options,
+    memory: &'static Once<Memory<C>>,
+    room: &'static Once<Room>,
+) -> u8 {
     let is_on = |number: usize| options.numbers[number] != 0;
     if is_on(At::<C>::HELP) {
         program.print(C::HELP);
@@ -173,7 +184,7 @@ pub fn start<C: Content>(
             b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n",
         );
     }
-    let security = texts.written();
+    let own = texts.written();
     for line in options.lines {
         if !line.is_empty() {
             texts.put(line);
@@ -188,7 +199,7 @@ pub fn start<C: Content>(
     let texts: &'static [u8] = texts;
     let manner = Manner {
         fields: &texts[cache..],
-        added: &texts[security..],
+        own: &texts[own..],
         cache: &texts[immutable..cache],
         immutable: &texts[..immutable],
         lists: is_on(At::<C>::LISTING),

@@ -29,4 +29,4 @@ pub mod status;
 mod words;
 pub mod writer;
 
-pub use ascii::{parse_decimal, utf8};
+pub use ascii::{parse_decimal, take_until, utf8};

@@ -20,6 +20,8 @@ const NAMES: [[u8; 4]; 4] = [*b"    ", *b"br  ", *b"zstd", *b"gzip"];
 /// More than what stands before a redirect's place, but for the user's fields.
 const BEFORE_BYTES: usize = 128;
 const TAG_BYTES: usize = 18;
+/// How many paths without other forms are remembered for a second.
+pub(super) const ALONE: usize = 16;
 
 impl<C: Content> Site<C> {
     /// Answers for the decoded path of this length behind what is written.
@@ -41,8 +43,8 @@ impl<C: Content> Site<C> {
         }
         let mut status = Status::Ok;
         let mut fd = self.open(&mut path, 0);
-        let mut kind = bare::file(fd).kind;
-        if kind == FileKind::Folder && !is_folder {
+        let mut file = bare::file(fd);
+        if file.kind == FileKind::Folder && !is_folder {
             bare::close(fd);
             return self.redirect(head, length, batch);
         }
@@ -55,7 +57,7 @@ impl<C: Content> Site<C> {
             }
         }
         for page in [&b"/index.html"[..], b"/404.html"] {
-            if kind == FileKind::Regular {
+            if file.kind == FileKind::Regular {
                 break;
             }
             match -fd as u32 {
@@ -78,40 +80,42 @@ impl<C: Content> Site<C> {
             path.go_to(0);
             path.put(page);
             fd = self.open(&mut path, 0);
-            kind = bare::file(fd).kind;
+            file = bare::file(fd);
         }
-        if kind != FileKind::Regular {
+        if file.kind != FileKind::Regular {
             bare::close(fd);
             return self.short(Status::NotFound, b"", batch);
         }
         let media_type = content_type::of(path.bytes());
 
         // The best of its forms.
-        let weights = encoding::weights(head.known(Known::AcceptEncoding));
-        let mut best = 0;
+        let mark = self.mark(path.bytes());
+        let place = &self.alone[mark as usize % ALONE];
         let mut coding = 0;
         let mut varies = false;
-        for (number, weight) in weights.iter().enumerate() {
-            let mut other = fd;
-            if number > 0 {
-                other = self.open(&mut path, number);
-                if bare::file(other).kind != FileKind::Regular {
-                    bare::close(other);
-                    continue;
+        if place.get() != mark {
+            let weights = encoding::weights(head.known(Known::AcceptEncoding));
+            let mut best = weights[0];
+            for number in 1..weights.len() {
+                let mut other = self.open(&mut path, number);
+                let form = bare::file(other);
+                if form.kind == FileKind::Regular {
+                    varies = true;
+                    // At equal weight a coding goes before none, and the first
+                    // before others.
+                    let weight = weights[number];
+                    if weight > best || coding == 0 && weight == best && best > 0 {
+                        (fd, other) = (other, fd);
+                        (best, coding, file) = (weight, number, form);
+                    }
                 }
-                varies = true;
-            }
-            // At equal weight a coding goes before none, and the first before others.
-            if *weight > best || coding == 0 && *weight == best && best > 0 {
-                (fd, other) = (other, fd);
-                (best, coding) = (*weight, number);
-            }
-            if fd != other {
                 bare::close(other);
+            }
+            if !varies {
+                place.set(mark);
             }
         }
 
-        let file = bare::file(fd);
         let tag = tag(&file);
         let mut decision = Decision {
             status,
@@ -160,26 +164,31 @@ impl<C: Content> Site<C> {
             writer.content(&decision, file.size);
         }
         self.end(decision.end - decision.start, batch);
-        if batch.length > SHORT_BYTES {
-            bare::seek(fd, decision.start);
-            batch.file = fd;
-            return;
-        }
         let written = batch.writer.written();
         match batch.writer.rest().get_mut(..batch.length as usize) {
-            Some(place) => {
+            Some(place) if batch.length <= SHORT_BYTES => {
                 // Cut short just now: only closing tells the client.
                 let read = bare::read_at(fd, place, decision.start);
                 batch.closes |= read != batch.length as isize;
                 batch.writer.go_to(written + read.max(0) as usize);
+                bare::close(fd);
             }
-            None => {
+            _ => {
                 bare::seek(fd, decision.start);
                 batch.file = fd;
-                return;
             }
         }
-        bare::close(fd);
+    }
+
+    /// A number that stands for a path in this second: where it is noted in
+    /// `alone`, the path was looked at in this second and had no other forms.
+    #[inline(never)]
+    fn mark(&self, path: &[u8]) -> u32 {
+        let second = u32::from(self.date[24]) | 1 << 31;
+        path.iter().fold(second, |mark, &byte| {
+            // FNV-1a, 32 bits.
+            (mark ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        })
     }
 
     /// Opens the path with a coding's suffix behind it.
