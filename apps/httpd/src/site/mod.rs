@@ -118,6 +118,7 @@ impl<C: Content> Site<C> {
     }
 
     /// Begins an answer.
+    #[inline(never)]
     fn begin(&self, status: Status, batch: &mut Batch<'_>) {
         self.begin_bare(status, batch);
         batch.writer.put(self.manner.fields);
