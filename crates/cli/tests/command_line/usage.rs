@@ -157,11 +157,12 @@ fn settings_file_that_is_a_pipe_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn what_is_left_out_of_a_web_folder_is_told() {
+fn what_is_left_out_of_a_web_folder_that_is_not_packed_is_told() {
     let bench = Workbench::new();
     bench.file("public/index.html", "<p>");
     std::os::unix::fs::symlink("/etc/passwd", bench.path("public/out")).unwrap();
-    let stderr = String::from_utf8(bench.output(&["build", "public"]).stderr).unwrap();
+    let stderr = bench.output(&["build", "public", "--plain"]).stderr;
+    let stderr = String::from_utf8(stderr).unwrap();
     assert!(stderr.contains("note: out is left out: "), "{stderr}");
 }
 
