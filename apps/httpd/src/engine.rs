@@ -142,6 +142,7 @@ impl<H: Handler> Engine<H> {
     /// An engine of these parts. `busy` has a bit for each descriptor that a
     /// connection can have; `buffer` takes what is received and behind it what is
     /// sent.
+    #[inline(never)]
     pub fn new(
         handler: H,
         limits: Limits,

@@ -17,10 +17,11 @@ const PREFIX: &[u8] = b"OUNCE_HTTPD_";
 
 /// What the user chose, by the options' numbers.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Options {
-    help: &'static [u8],
     /// Of options that take a number; 1 for a switch that is on.
     pub numbers: [u32; MAX_OPTIONS],
+    help: &'static [u8],
     /// Of options that take a text.
     pub texts: [&'static [u8]; MAX_OPTIONS],
     /// All texts of the option that may be repeated.

@@ -35,13 +35,19 @@ impl<'b> HeadWriter<'b> {
         }
     }
 
+    /// Appends one byte.
+    #[inline(never)]
+    pub fn push(&mut self, byte: u8) {
+        self.put(&[byte]);
+    }
+
     /// Appends a number in decimal digits.
     #[inline(never)]
     pub fn number(&mut self, number: u64) {
         if number > 9 {
             self.number(number / 10);
         }
-        self.put(&[b'0' + (number % 10) as u8]);
+        self.push(b'0' + (number % 10) as u8);
     }
 
     /// Appends a text in which each `%` stands for the next of these numbers.
@@ -54,7 +60,7 @@ impl<'b> HeadWriter<'b> {
             {
                 self.number(*number);
             } else {
-                self.put(&[*byte]);
+                self.push(*byte);
             }
         }
     }
@@ -81,14 +87,22 @@ impl<'b> HeadWriter<'b> {
         }
     }
 
+    /// Appends a byte as two hexadecimal digits.
+    #[inline(never)]
+    pub fn hex(&mut self, byte: u8) {
+        self.push(hex_digit(byte >> 4));
+        self.push(hex_digit(byte & 15));
+    }
+
     /// Appends a path, escaped (RFC 3986 section 2.1).
     #[inline(never)]
     pub fn path(&mut self, path: &[u8]) {
         for byte in path {
             if ascii::is(*byte, PATH) {
-                self.put(&[*byte]);
+                self.push(*byte);
             } else {
-                self.put(&[b'%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
+                self.push(b'%');
+                self.hex(*byte);
             }
         }
     }
