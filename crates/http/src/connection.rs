@@ -33,7 +33,7 @@ pub struct Message<'a> {
     /// The head.
     pub head: Head<'a>,
     /// The content, decoded.
-    pub body: &'a [u8],
+    pub body: &'a mut [u8],
     /// How many bytes to consume once it is answered.
     pub length: usize,
 }
@@ -79,7 +79,7 @@ pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a>
     };
     match found {
         Ok(body) => Next::Request(Message {
-            body: rest.get(..body.length).unwrap_or_default(),
+            body: rest.get_mut(..body.length).unwrap_or_default(),
             length: head.length + body.wire_length,
             head,
         }),

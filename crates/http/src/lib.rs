@@ -11,16 +11,22 @@
 #![forbid(unsafe_code)]
 
 mod ascii;
+pub mod asset;
 pub mod chunked;
 pub mod connection;
 pub mod content_type;
 pub mod date;
+pub mod etag;
+pub mod form;
 pub mod head;
 pub mod json;
 pub mod method;
 pub mod path;
+pub mod problem;
+pub mod request;
 pub mod response;
 pub mod route;
 pub mod status;
+pub mod stream;
 
 pub use ascii::{parse_decimal, utf8};

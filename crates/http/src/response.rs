@@ -1,17 +1,21 @@
 //! The answer: a body written into a fixed buffer, and the head before it.
 //!
-//! The body is written first, behind room for the head; [`Response::finish`]
-//! writes the head, whose Content-Length is then known, and joins the two.
+//! The body is written first, behind room for the head, as are fields of the
+//! handler's own; [`Response::finish`] writes the rest of the head, whose
+//! Content-Length is then known, and joins them.
 
-use crate::ascii::{self, PATH, decimal, hex_digit};
+use crate::ascii::{self, PATH, VALUE, decimal, hex_digit};
 use crate::content_type;
 use crate::date::DATE_BYTES;
 use crate::json::{Json, Sink};
 use crate::method::Methods;
 use crate::status::Status;
+use crate::stream::{Ending, Outgoing};
 
 /// Room kept for the head; longer ones (only a long redirect can be) become 414.
 pub const HEAD_BYTES: usize = 1_024;
+/// Of it, for what the library writes: the status line and up to seven fields.
+const OWN_BYTES: usize = 320;
 
 /// An answer being written.
 #[derive(Debug)]
@@ -21,6 +25,11 @@ pub struct Response<'b> {
     allow: Methods,
     is_redirect: bool,
     file_bytes: Option<u64>,
+    /// Where the body's pieces begin, if it is written in pieces.
+    stream: Option<u64>,
+    is_http11: bool,
+    /// Where the handler's fields end.
+    fields_end: usize,
     body: Writer<'b>,
 }
 
@@ -29,6 +38,8 @@ pub struct Response<'b> {
 pub struct Finish<'d> {
     /// Whether the request was HEAD: same head, no body.
     pub is_head: bool,
+    /// Whether the client reads chunked coding: false for HTTP/1.0.
+    pub is_http11: bool,
     /// What to say about the connection; `None` says nothing, which means
     /// keep-alive in HTTP/1.1.
     pub connection: Option<&'static str>,
@@ -46,6 +57,9 @@ impl<'b> Response<'b> {
             allow: Methods::NONE,
             is_redirect: false,
             file_bytes: None,
+            stream: None,
+            is_http11: false,
+            fields_end: OWN_BYTES,
             body: Writer {
                 length: HEAD_BYTES.min(buffer.len()),
                 is_overrun: false,
@@ -66,6 +80,51 @@ impl<'b> Response<'b> {
         self
     }
 
+    /// Adds a field to the head, for which there are 700 bytes in all. More, and
+    /// a value with a control character in it, turn the answer into a 500.
+    #[inline(never)]
+    pub fn field(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        let room = self.body.buffer.get_mut(..HEAD_BYTES - 2);
+        let mut fields = Writer {
+            buffer: room.unwrap_or_default(),
+            length: self.fields_end,
+            is_overrun: false,
+        };
+        fields.field(name, value);
+        self.fields_end = fields.length;
+        self.body.is_overrun |= fields.is_overrun || !ascii::all(value, VALUE);
+        self
+    }
+
+    /// Becomes a redirect (301, 302, 303, 307, 308) to a URI.
+    pub fn redirect(&mut self, status: Status, location: &str) -> &mut Self {
+        self.status(status).field("Location", location.as_bytes())
+    }
+
+    /// Lets the route's pieces write the body, from this place on. It is sent as
+    /// the client takes it; nothing written before goes with it.
+    pub fn stream(&mut self, from: u64) -> &mut Self {
+        self.clear_body();
+        self.stream = Some(from);
+        self
+    }
+
+    /// As [`Self::stream`], where the body's length is known.
+    pub fn stream_of(&mut self, from: u64, length_bytes: u64) -> &mut Self {
+        self.stream(from).file_bytes = Some(length_bytes);
+        self
+    }
+
+    /// Makes constant bytes the body. What is longer than the room is streamed
+    /// from byte 0 on.
+    pub fn constant(&mut self, bytes: &'static [u8]) -> &mut Self {
+        if self.body.buffer.len() - self.body.length < bytes.len() {
+            self.stream_of(0, bytes.len() as u64)
+        } else {
+            self.write(bytes)
+        }
+    }
+
     /// Appends to the body. What passes the buffer turns the answer into a 500.
     pub fn write(&mut self, bytes: &[u8]) -> &mut Self {
         self.body.put(bytes);
@@ -75,6 +134,11 @@ impl<'b> Response<'b> {
     /// Appends plain text to the body.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.content_type(content_type::TEXT).write(text.as_bytes())
+    }
+
+    /// Appends a number's digits to the body.
+    pub fn number(&mut self, value: u64) -> &mut Self {
+        self.write(decimal(value, &mut [0; 20]))
     }
 
     /// Starts a JSON body.
@@ -119,8 +183,15 @@ impl<'b> Response<'b> {
 
     /// Announces a body of this length, which the caller sends after the head.
     pub fn file(&mut self, length_bytes: u64) -> &mut Self {
+        self.clear_body().file_bytes = Some(length_bytes);
+        self
+    }
+
+    /// Drops what was written; status and fields stay.
+    pub fn clear_body(&mut self) -> &mut Self {
         self.body.length = HEAD_BYTES.min(self.body.buffer.len());
-        self.file_bytes = Some(length_bytes);
+        self.file_bytes = None;
+        self.stream = None;
         self
     }
 
@@ -129,13 +200,31 @@ impl<'b> Response<'b> {
         self.allow = Methods::NONE;
         self.is_redirect = false;
         self.body.is_overrun = false;
-        self.file(0).file_bytes = None;
+        self.fields_end = OWN_BYTES;
+        self.clear_body();
+    }
+
+    /// Lists what is allowed in the head (RFC 9110 section 10.2.1).
+    pub fn allow(&mut self, allow: Methods) -> &mut Self {
+        self.allow = allow;
+        self
+    }
+
+    /// After [`Self::finish`]: the body that is to be written piece by piece.
+    pub fn outgoing(&self) -> Option<Outgoing> {
+        let ending = match self.file_bytes {
+            Some(length) => Ending::Length(length),
+            None if self.is_http11 => Ending::Chunked,
+            None => Ending::Close,
+        };
+        Some(Outgoing::new(self.stream?, ending))
     }
 
     /// Writes the head before the body and returns how many bytes, from the
     /// start of the buffer, are to be sent. The response is of no use after it.
     #[inline(never)]
     pub fn finish(&mut self, finish: &Finish<'_>) -> usize {
+        self.is_http11 = finish.is_http11;
         if self.body.is_overrun {
             self.error(if self.is_redirect {
                 Status::UriTooLong
@@ -149,7 +238,12 @@ impl<'b> Response<'b> {
             length = self.head(finish);
         }
         let body = HEAD_BYTES..self.body.length;
-        if finish.is_head || self.is_redirect || self.status.is_bodiless() || body.is_empty() {
+        if finish.is_head
+            || self.is_redirect
+            || self.stream.is_some()
+            || self.status.is_bodiless()
+            || body.is_empty()
+        {
             return length;
         }
         // The body moves up to the head, which is no longer than its room.
@@ -167,10 +261,19 @@ impl<'b> Response<'b> {
             .buffer
             .split_at_mut_checked(HEAD_BYTES)
             .unwrap_or_default();
-        let mut head = Writer {
-            buffer: room,
-            length: 0,
+        let mut fields = Writer {
+            buffer: room.get_mut(..HEAD_BYTES - 2).unwrap_or_default(),
+            length: self.fields_end,
             is_overrun: false,
+        };
+        if self.is_redirect {
+            fields.field("Location", body.get(..body_bytes).unwrap_or_default());
+        }
+        let (fields_end, is_overrun) = (fields.length, fields.is_overrun);
+        let mut head = Writer {
+            buffer: room.get_mut(..OWN_BYTES).unwrap_or_default(),
+            length: 0,
+            is_overrun,
         };
         head.put(b"HTTP/1.1 ");
         head.put(self.status.line().as_bytes());
@@ -178,14 +281,12 @@ impl<'b> Response<'b> {
         if let Some(connection) = finish.connection {
             head.field("Connection", connection.as_bytes());
         }
-        if self.is_redirect {
-            head.field("Location", body.get(..body_bytes).unwrap_or_default());
-        } else if !self.content_type.is_empty() {
+        if !self.is_redirect && !self.content_type.is_empty() {
             head.field("Content-Type", self.content_type.as_bytes());
             // Without it a browser may take a text for a script.
             head.field("X-Content-Type-Options", b"nosniff");
         }
-        if self.status == Status::MethodNotAllowed {
+        if !self.allow.is_empty() {
             let mut separator: &[u8] = b"\r\nAllow: ";
             for name in self.allow.names() {
                 head.put(separator);
@@ -195,14 +296,30 @@ impl<'b> Response<'b> {
         }
         if !self.status.is_bodiless() {
             let length = match self.file_bytes {
-                Some(length) => length,
-                None if self.is_redirect => 0,
-                None => body_bytes as u64,
+                None if self.stream.is_some() => None,
+                Some(length) => Some(length),
+                None if self.is_redirect => Some(0),
+                None => Some(body_bytes as u64),
             };
-            head.field("Content-Length", decimal(length, &mut [0; 20]));
+            if let Some(length) = length {
+                head.field("Content-Length", decimal(length, &mut [0; 20]));
+            } else if self.is_http11 {
+                head.field("Transfer-Encoding", b"chunked");
+            }
         }
+        if head.is_overrun {
+            return 0;
+        }
+        // The handler's fields move up, and an empty line ends the head.
+        let start = head.length;
+        room.copy_within(OWN_BYTES..fields_end, start);
+        let mut head = Writer {
+            buffer: room,
+            length: start + fields_end - OWN_BYTES,
+            is_overrun: false,
+        };
         head.put(b"\r\n\r\n");
-        if head.is_overrun { 0 } else { head.length }
+        head.length
     }
 }
 
@@ -256,6 +373,7 @@ mod tests {
         write(&mut response);
         let finish = Finish {
             is_head,
+            is_http11: true,
             connection: None,
             date: &DATE,
         };
@@ -301,6 +419,49 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_the_handler_stand_in_the_head() {
+        let text = sent(false, |response| {
+            response.field("ETag", b"\"1\"").text("hello");
+            response.redirect(Status::Found, "https://example.org/");
+        });
+        assert!(text.starts_with("HTTP/1.1 302 Found\r\nDate: "), "{text}");
+        let end = "Content-Length: 5\r\nETag: \"1\"\r\nLocation: https://example.org/\r\n\r\nhello";
+        assert!(text.ends_with(end), "{text}");
+    }
+
+    #[test]
+    fn fields_that_would_end_the_head_or_pass_it_become_a_500() {
+        for value in ["a\r\nSet-Cookie: b", "a\nb", "a\0", &"x".repeat(700)] {
+            let text = sent(false, |response| {
+                response.field("A", value.as_bytes()).text("b");
+            });
+            assert!(text.starts_with("HTTP/1.1 500 "), "{text}");
+            assert!(!text.contains("A: ") && text.ends_with("Error\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn rfc9112_7_a_stream_tells_its_length_or_is_chunked() {
+        let text = sent(false, |response| {
+            response.text("dropped").stream(0);
+        });
+        assert!(
+            text.ends_with("Transfer-Encoding: chunked\r\n\r\n"),
+            "{text}"
+        );
+        let text = sent(false, |response| {
+            response.stream_of(0, 7);
+        });
+        assert!(text.ends_with("Content-Length: 7\r\n\r\n"), "{text}");
+        let mut buffer = [0; HEAD_BYTES + 64];
+        let mut response = Response::new(&mut buffer);
+        response.constant(&[b'x'; 65]);
+        assert!(response.outgoing().is_some());
+        response.stream(0).error(Status::Conflict);
+        assert!(response.outgoing().is_none());
+    }
+
+    #[test]
     fn a_body_past_the_buffer_becomes_a_500() {
         let text = sent(false, |response| {
             response.text(&"x".repeat(65));
@@ -317,11 +478,8 @@ mod tests {
         let text = sent(false, |response| {
             response.redirect_to_directory("/a b/é".as_bytes(), Some(b"q=1"));
         });
-        assert!(
-            text.contains("\r\nLocation: /a%20b/%C3%A9/?q=1\r\n"),
-            "{text}"
-        );
-        assert!(text.ends_with("Content-Length: 0\r\n\r\n"), "{text}");
+        let end = "\r\nContent-Length: 0\r\nLocation: /a%20b/%C3%A9/?q=1\r\n\r\n";
+        assert!(text.ends_with(end), "{text}");
         let text = sent(false, |response| {
             response.redirect_to_directory(&[b'/'; 65], None);
         });

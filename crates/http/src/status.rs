@@ -11,14 +11,26 @@ pub enum Status {
     Ok,
     /// 201
     Created,
+    /// 202
+    Accepted,
     /// 204
     NoContent,
     /// 301
     MovedPermanently,
+    /// 302
+    Found,
+    /// 303
+    SeeOther,
+    /// 304
+    NotModified,
+    /// 307
+    TemporaryRedirect,
     /// 308
     PermanentRedirect,
     /// 400
     BadRequest,
+    /// 401
+    Unauthorized,
     /// 403
     Forbidden,
     /// 404
@@ -29,6 +41,8 @@ pub enum Status {
     RequestTimeout,
     /// 409
     Conflict,
+    /// 412
+    PreconditionFailed,
     /// 413
     ContentTooLarge,
     /// 414
@@ -49,6 +63,8 @@ pub enum Status {
     ServiceUnavailable,
     /// 505
     HttpVersionNotSupported,
+    /// 507
+    InsufficientStorage,
 }
 
 /// In the order of the variants; one text, as in `content_type`.
@@ -56,15 +72,22 @@ const LINES: &str = "\
 100 Continue\n\
 200 OK\n\
 201 Created\n\
+202 Accepted\n\
 204 No Content\n\
 301 Moved Permanently\n\
+302 Found\n\
+303 See Other\n\
+304 Not Modified\n\
+307 Temporary Redirect\n\
 308 Permanent Redirect\n\
 400 Bad Request\n\
+401 Unauthorized\n\
 403 Forbidden\n\
 404 Not Found\n\
 405 Method Not Allowed\n\
 408 Request Timeout\n\
 409 Conflict\n\
+412 Precondition Failed\n\
 413 Content Too Large\n\
 414 URI Too Long\n\
 415 Unsupported Media Type\n\
@@ -75,6 +98,7 @@ const LINES: &str = "\
 501 Not Implemented\n\
 503 Service Unavailable\n\
 505 HTTP Version Not Supported\n\
+507 Insufficient Storage\n\
 ";
 
 impl Status {
@@ -93,9 +117,9 @@ impl Status {
     }
 
     /// Whether an answer of this status has neither body nor Content-Length
-    /// (RFC 9110 section 8.6: 1xx and 204).
+    /// (RFC 9110 sections 8.6 and 15.4.5: 1xx, 204 and 304).
     pub fn is_bodiless(self) -> bool {
-        matches!(self, Self::Continue | Self::NoContent)
+        matches!(self, Self::Continue | Self::NoContent | Self::NotModified)
     }
 }
 
@@ -111,7 +135,7 @@ mod tests {
         assert_eq!(Status::RequestHeaderFieldsTooLarge.code(), 431);
         assert_eq!(Status::HttpVersionNotSupported.code(), 505);
         assert_eq!(
-            Status::HttpVersionNotSupported as usize + 1,
+            Status::InsufficientStorage as usize + 1,
             LINES.lines().count()
         );
     }

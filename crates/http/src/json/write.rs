@@ -25,6 +25,15 @@ impl<S: Sink> Json<S> {
         }
     }
 
+    /// A writer in the midst of a text that other writers have begun: behind a
+    /// value there, or where the next one needs no comma.
+    pub fn resume(sink: S, is_behind_value: bool) -> Self {
+        Self {
+            sink,
+            needs_comma: is_behind_value,
+        }
+    }
+
     /// Opens an object.
     pub fn object(&mut self) -> &mut Self {
         self.open(b"{")
@@ -79,6 +88,11 @@ impl<S: Sink> Json<S> {
         self.comma();
         self.sink.put(decimal(value, &mut [0; 20]));
         self
+    }
+
+    /// Writes `null`.
+    pub fn null(&mut self) -> &mut Self {
+        self.raw(b"null")
     }
 
     /// Writes `true` or `false`.
@@ -161,7 +175,7 @@ mod tests {
             .bool(true)
             .object()
             .end_object();
-        json.end_array().key("c").raw(b"null").end_object();
+        json.end_array().key("c").null().end_object();
         let expected = r#"{"a\"\\":"\u000A\u001Fé","b":[0,18446744073709551615,true,{}],"c":null}"#;
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -1,0 +1,186 @@
+//! What a handler is given.
+
+use crate::ascii::{is_same, parse_decimal};
+use crate::etag;
+use crate::form::Form;
+use crate::head::Head;
+use crate::json::Reader;
+use crate::method::Method;
+use crate::problem::{Answer, Problem};
+use crate::status::Status;
+use core::str::FromStr;
+
+/// The most parameters that a pattern can have, and the most that a query can:
+/// rows with more never match, queries with more are refused.
+pub const MAX_PAIRS: usize = 16;
+
+/// Names and values.
+pub(crate) type Pairs<'a> = [(&'a str, &'a str); MAX_PAIRS];
+
+pub(crate) const NO_PAIRS: Pairs<'static> = [("", ""); MAX_PAIRS];
+
+/// A request to a service, with everything decoded.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The head, with the fields and the query as they were sent.
+    pub head: &'a Head<'a>,
+    /// The path, decoded and normalised.
+    pub path: &'a str,
+    /// The content.
+    pub body: &'a mut [u8],
+    params: Pairs<'a>,
+    query: Pairs<'a>,
+}
+
+impl<'a> Request<'a> {
+    #[inline(never)]
+    pub(crate) fn new(
+        head: &'a Head<'a>,
+        path: &'a str,
+        params: Pairs<'a>,
+        body: &'a mut [u8],
+        scratch: &'a mut [u8],
+    ) -> Result<Self, Problem> {
+        let mut query = NO_PAIRS;
+        if let Some(sent) = head.query {
+            let place = scratch.get_mut(..sent.len()).ok_or(Status::UriTooLong)?;
+            place.copy_from_slice(sent);
+            let mut free = query.iter_mut();
+            for pair in Form::new(place) {
+                *free.next().ok_or(BAD_QUERY)? = pair.map_err(|_| BAD_QUERY)?;
+            }
+        }
+        Ok(Self {
+            head,
+            path,
+            body,
+            params,
+            query,
+        })
+    }
+
+    /// The method: HEAD where a handler of GET is asked for the head alone.
+    pub fn method(&self) -> Method {
+        self.head.method
+    }
+
+    /// The segment that `{name}` stood for; empty if the pattern has no such.
+    pub fn param(&self, name: &str) -> &'a str {
+        lookup(&self.params, name).unwrap_or_default()
+    }
+
+    /// The segment that `{name}` stood for, as a number, an address or whatever
+    /// can be read from text.
+    ///
+    /// # Errors
+    /// 404: nothing has such a name.
+    pub fn parse<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
+        self.param(name)
+            .parse()
+            .map_err(|_| Status::NotFound.into())
+    }
+
+    /// The value of the query's first parameter of this name.
+    pub fn query(&self, name: &str) -> Option<&'a str> {
+        lookup(&self.query, name)
+    }
+
+    /// A parameter of the query that is a number, written as digits alone.
+    ///
+    /// # Errors
+    /// 400 where it is there and is not.
+    pub fn query_number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.query(name) else {
+            return Ok(None);
+        };
+        match parse_decimal(text.as_bytes()) {
+            None => Err(Problem::new(
+                Status::BadRequest,
+                "A query parameter is not a number.",
+            )),
+            number => Ok(number),
+        }
+    }
+
+    /// The value of the first field of this name.
+    pub fn field(&self, name: &str) -> Option<&'a [u8]> {
+        self.head.field(name)
+    }
+
+    /// Takes the body, and leaves an empty one.
+    pub fn take_body(&mut self) -> &'a mut [u8] {
+        core::mem::take(&mut self.body)
+    }
+
+    /// Takes the body to read it as JSON.
+    ///
+    /// # Errors
+    /// 415 where Content-Type says that it is something else, or nothing: a page
+    /// of another site can send forms and text, but not this.
+    #[inline(never)]
+    pub fn json(&mut self) -> Result<Reader<'a>, Problem> {
+        let sent = self.field("Content-Type").unwrap_or_default();
+        let end = sent.iter().position(|&byte| byte == b';' || byte == b' ');
+        let media_type = sent.get(..end.unwrap_or(sent.len())).unwrap_or_default();
+        let tail = media_type.len().saturating_sub(5);
+        if !is_same(media_type, b"application/json")
+            && !is_same(media_type.get(tail..).unwrap_or_default(), b"+json")
+        {
+            return Err(Problem::new(
+                Status::UnsupportedMediaType,
+                "Send it as Content-Type: application/json.",
+            ));
+        }
+        Ok(Reader::new(self.take_body()))
+    }
+
+    /// Takes the body to read it as a form
+    /// (`application/x-www-form-urlencoded`).
+    pub fn form(&mut self) -> Form<'a> {
+        Form::new(self.take_body())
+    }
+
+    /// Whether the client has what bears this entity tag, in quotes, and wants a
+    /// 304 rather than that again (RFC 9110 section 13.1.2).
+    pub fn has(&self, tag: &[u8]) -> bool {
+        self.names_tag("If-None-Match", tag)
+    }
+
+    /// Whether the client's conditions for a change hold: `If-Match` names the
+    /// tag of what there is, `If-None-Match` does not (RFC 9110 sections 13.1.1
+    /// and 13.1.2). The tag is in quotes, and `None` where there is nothing.
+    ///
+    /// # Errors
+    /// 412 where they do not.
+    #[inline(never)]
+    pub fn may_change(&self, tag: Option<&[u8]>) -> Answer {
+        let is_other = self
+            .field("If-Match")
+            .is_some_and(|list| tag.is_none_or(|tag| !etag::lists(list, tag, false)));
+        if is_other || tag.is_some_and(|tag| self.names_tag("If-None-Match", tag)) {
+            return Err(Problem::new(
+                Status::PreconditionFailed,
+                "It has changed since.",
+            ));
+        }
+        Ok(())
+    }
+
+    fn names_tag(&self, field: &str, tag: &[u8]) -> bool {
+        self.field(field)
+            .is_some_and(|list| etag::lists(list, tag, true))
+    }
+}
+
+const BAD_QUERY: Problem = Problem::new(
+    Status::BadRequest,
+    "The query is malformed or has more than 16 parameters.",
+);
+
+#[inline(never)]
+fn lookup<'a>(pairs: &Pairs<'a>, name: &str) -> Option<&'a str> {
+    pairs
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|&(_, value)| value)
+}
