@@ -40,7 +40,7 @@ impl Desk {
     pub(crate) fn turn(
         &mut self,
         slot: &mut Slot,
-        service: &dyn Service,
+        service: &mut dyn Service,
         is_half_closed: bool,
     ) -> Step {
         for _ in 0..TURNS {
@@ -60,6 +60,7 @@ impl Desk {
         response.error(status);
         let length = response.finish(&Finish {
             is_head: false,
+            is_http11: true,
             connection: Some("close"),
             date: &self.date,
         });
@@ -74,7 +75,7 @@ impl Desk {
     }
 
     /// Looks at what has come and answers the whole requests in it.
-    fn read(&mut self, slot: &mut Slot, service: &dyn Service, is_half_closed: bool) -> Step {
+    fn read(&mut self, slot: &mut Slot, service: &mut dyn Service, is_half_closed: bool) -> Step {
         let received = receive(socket(slot)?, &mut self.input, RecvFlags::PEEK)?;
         if received == 0 {
             return Err(Halt::Ends);
@@ -109,7 +110,7 @@ impl Desk {
                     response.error(status);
                     slot.closes = true;
                 }
-                Next::Request(message) => {
+                Next::Request(mut message) => {
                     is_head = message.head.method == Method::Head;
                     is_http11 = message.head.is_http11;
                     consumed += message.length;
@@ -117,7 +118,7 @@ impl Desk {
                     let is_last = self.is_stopping && consumed == received && received < INPUT;
                     slot.closes = !message.head.keep_alive || is_last;
                     slot.continued = false;
-                    let file = answer(service, &message, &mut self.path, &mut response);
+                    let file = answer(service, &mut message, &mut self.path, &mut response);
                     if let Some(file) = file
                         && !is_head
                     {
@@ -134,6 +135,7 @@ impl Desk {
             };
             sent += response.finish(&Finish {
                 is_head,
+                is_http11,
                 connection,
                 date: &self.date,
             });

@@ -8,17 +8,26 @@
 //! #![no_std]
 //! #![no_main]
 //! #![forbid(unsafe_code)]
-//! use ounce_httpd::{Program, Request, Response, Route, serve};
+//! use ounce_httpd::{Answer, Program, Request, Response, Route, serve};
 //!
 //! ounce_httpd::entry!(main);
-//! static ROUTES: [Route; 1] = [Route::get("/", index)];
 //!
 //! fn main(program: &Program) -> u8 {
-//!     serve(program, &ROUTES)
+//!     serve(program, &ROUTES, &mut Counter { calls: 0 })
 //! }
 //!
-//! fn index(_: &Request, response: &mut Response) {
-//!     response.text("hello\n");
+//! struct Counter {
+//!     calls: u64,
+//! }
+//!
+//! static ROUTES: [Route<Counter>; 1] = [Route::get("/", Counter::index)];
+//!
+//! impl Counter {
+//!     fn index(&mut self, _: &mut Request, response: &mut Response) -> Answer {
+//!         self.calls += 1;
+//!         response.text("call ").number(self.calls).text("\n");
+//!         Ok(())
+//!     }
 //! }
 //! ```
 //!
@@ -37,11 +46,16 @@ mod stream;
 
 #[doc(hidden)]
 pub use entry::Strings;
+pub use entry::State;
 pub use ounce_http as http;
+pub use ounce_http::problem::{Answer, Problem};
+pub use ounce_http::request::Request;
 pub use ounce_http::response::Response;
-pub use ounce_http::route::{Request, Route};
+pub use ounce_http::route::Route;
+pub use ounce_http::status::Status;
 pub use program::{Program, number};
 pub use server::serve_on;
+use ounce_http::route::App;
 pub use service::{File, Service};
 
 /// Defines the program's way in: calls a `fn(&Program) -> u8`, whose result is
@@ -63,13 +77,13 @@ pub const DEFAULT_PORT: u16 = 8080;
 /// Serves these routes until SIGTERM: on the sockets handed in by `LISTEN_FDS`,
 /// else on port `PORT` (8080). `GET /healthz` is answered without the routes,
 /// and the single argument `--health` asks a running server for it.
-pub fn serve(program: &Program, routes: &'static [Route]) -> u8 {
+pub fn serve<S>(program: &Program, routes: &'static [Route<S>], state: &mut S) -> u8 {
     let Some(port) = port(program) else {
         program.complain(b"error: PORT is not a port number\nhint: 1 to 65535\n");
         return 2;
     };
     match program.arguments().next() {
-        None => serve_on(program, port, &routes),
+        None => serve_on(program, port, &mut App::new(routes, state)),
         Some(argument) if argument.to_bytes() == b"--health" => health(port),
         Some(_) => {
             program.complain(b"usage: [PORT=8080] program [--health]\n");

@@ -59,7 +59,7 @@ fn main(program: &Program) -> u8 {
         .or_else(|| program.variable("OUNCE_HTTPD_ROOT"))
         .unwrap_or(c"/public");
     match site::Site::open(root) {
-        Ok(site) => serve_on(program, port, &site),
+        Ok(mut site) => serve_on(program, port, &mut site),
         Err(_) => {
             program.complain(b"error: cannot open the folder ");
             program.complain(root.to_bytes());

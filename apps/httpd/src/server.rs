@@ -37,7 +37,7 @@ const WATCHED: EventFlags = EventFlags::IN
 
 /// Serves until SIGTERM or SIGINT; the result is the exit status. Sockets handed
 /// in by `LISTEN_FDS` go before `port`.
-pub fn serve_on(program: &Program, port: u16, service: &dyn Service) -> u8 {
+pub fn serve_on(program: &Program, port: u16, service: &mut dyn Service) -> u8 {
     let text: &[u8] = match run(program, port, service) {
         Ok(()) => return 0,
         Err(Errno::ADDRINUSE) => b"error: the port is taken\nhint: choose another with PORT\n",
@@ -53,7 +53,7 @@ pub fn serve_on(program: &Program, port: u16, service: &dyn Service) -> u8 {
     4
 }
 
-fn run(program: &Program, port: u16, service: &dyn Service) -> Result<(), Errno> {
+fn run(program: &Program, port: u16, service: &mut dyn Service) -> Result<(), Errno> {
     let watched = SignalSet::EMPTY.with(SIGTERM).with(SIGINT).with(SIGCHLD);
     // sendfile(2) has no MSG_NOSIGNAL: SIGPIPE is blocked and never looked at.
     signal::block(watched.with(SIGPIPE))?;
@@ -94,7 +94,7 @@ fn max_connections() -> usize {
 
 struct Server<'s> {
     memory: &'static mut Memory,
-    service: &'s dyn Service,
+    service: &'s mut dyn Service,
     epoll: OwnedFd,
     count: usize,
     max_count: usize,

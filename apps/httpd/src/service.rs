@@ -6,7 +6,7 @@ use ounce_http::head::Head;
 use ounce_http::method::{Method, Methods};
 use ounce_http::path;
 use ounce_http::response::Response;
-use ounce_http::route::{self, Route};
+use ounce_http::route::App;
 use ounce_http::status::Status;
 use ounce_http::utf8;
 use rustix::fd::OwnedFd;
@@ -21,28 +21,32 @@ pub struct File {
 
 /// What answers requests.
 pub trait Service {
-    /// Answers one request, whose path is decoded and normalised. Where it
-    /// returns a file, that is the body, and the response must have announced
-    /// it with [`Response::file`].
+    /// Answers one request, whose path is decoded and normalised; `scratch` is
+    /// longer than its query. Where it returns a file, that is the body, and the
+    /// response must have announced it with [`Response::file`].
     fn answer(
-        &self,
+        &mut self,
         head: &Head<'_>,
         path: &[u8],
-        body: &[u8],
+        body: &mut [u8],
+        scratch: &mut [u8],
         response: &mut Response<'_>,
     ) -> Option<File>;
 }
 
-impl Service for &[Route] {
+impl<S> Service for App<'_, S> {
     fn answer(
-        &self,
+        &mut self,
         head: &Head<'_>,
         path: &[u8],
-        body: &[u8],
+        body: &mut [u8],
+        scratch: &mut [u8],
         response: &mut Response<'_>,
     ) -> Option<File> {
         match utf8(path) {
-            Some(path) => route::dispatch(self, head, path, body, response),
+            Some(path) => {
+                App::answer(self, head, path, body, scratch, response);
+            }
             None => {
                 response.error(Status::BadRequest);
             }
@@ -51,10 +55,11 @@ impl Service for &[Route] {
     }
 }
 
-/// Answers a whole request; `buffer` takes the decoded path.
+/// Answers a whole request; `buffer` takes the decoded path and, behind it, what
+/// the service decodes: the two are no longer than the request line.
 pub(crate) fn answer(
-    service: &dyn Service,
-    message: &Message<'_>,
+    service: &mut dyn Service,
+    message: &mut Message<'_>,
     buffer: &mut [u8],
     response: &mut Response<'_>,
 ) -> Option<File> {
@@ -64,7 +69,10 @@ pub(crate) fn answer(
         response.status(Status::NoContent);
         return None;
     }
-    match path::decode(head.path, buffer) {
+    let (path, scratch) = buffer
+        .split_at_mut_checked(head.path.len())
+        .unwrap_or_default();
+    match path::decode(head.path, path) {
         Err(status) => {
             response.error(status);
             None
@@ -76,6 +84,6 @@ pub(crate) fn answer(
             };
             None
         }
-        Ok(path) => service.answer(head, path, message.body, response),
+        Ok(path) => service.answer(head, path, message.body, scratch, response),
     }
 }

@@ -95,10 +95,11 @@ impl Site {
 
 impl Service for Site {
     fn answer(
-        &self,
+        &mut self,
         head: &Head<'_>,
         path: &[u8],
-        _body: &[u8],
+        _body: &mut [u8],
+        _scratch: &mut [u8],
         response: &mut Response<'_>,
     ) -> Option<File> {
         if !matches!(head.method, Method::Get | Method::Head) {

@@ -98,6 +98,16 @@ pub(crate) fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> Option<&'a [u8]> 
     Some(taken)
 }
 
+/// What is before the first of this character, and what is behind it; `None`
+/// where it is not there. It is ASCII.
+#[inline(never)]
+pub(crate) fn cut(text: &str, byte: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|other| other == byte) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
+}
+
 /// What stands from an index on; nothing where it is past the end.
 #[inline(never)]
 pub(crate) fn from(bytes: &[u8], at: usize) -> &[u8] {

@@ -34,19 +34,20 @@ impl Problem {
     /// Becomes the answer's body. Fields that were set before stay.
     #[inline(never)]
     pub fn write(&self, response: &mut Response<'_>) {
-        response.clear_body().status(self.status);
         let line = self.status.line();
-        let mut json = response.json();
-        json.object().key("title");
-        json.string(line.get(4..).unwrap_or_default());
-        json.key("status").number(self.status.code().into());
+        let title = line.get(4..).unwrap_or_default();
+        let code = line.get(..3).unwrap_or_default();
+        response.clear_body().status(self.status);
+        response.write(b"{\"title\":\"").write(title.as_bytes());
+        response.write(b"\",\"status\":").write(code.as_bytes());
         if !self.detail.is_empty() {
-            json.key("detail").string(self.detail);
+            response.write(b",\"detail\":");
+            response.json().string(self.detail);
         }
         if let Some(at) = self.at {
-            json.key("offset").number(at as u64);
+            response.write(b",\"offset\":").number(at as u64);
         }
-        json.end_object();
+        response.write(b"}");
         response.content_type("application/problem+json");
     }
 }

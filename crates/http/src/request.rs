@@ -1,6 +1,6 @@
 //! What a handler is given.
 
-use crate::ascii::{is_same, parse_decimal};
+use crate::ascii::{cut, is_same, parse_decimal};
 use crate::etag;
 use crate::form::Form;
 use crate::head::Head;
@@ -9,15 +9,6 @@ use crate::method::Method;
 use crate::problem::{Answer, Problem};
 use crate::status::Status;
 use core::str::FromStr;
-
-/// The most parameters that a pattern can have, and the most that a query can:
-/// rows with more never match, queries with more are refused.
-pub const MAX_PAIRS: usize = 16;
-
-/// Names and values.
-pub(crate) type Pairs<'a> = [(&'a str, &'a str); MAX_PAIRS];
-
-pub(crate) const NO_PAIRS: Pairs<'static> = [("", ""); MAX_PAIRS];
 
 /// A request to a service, with everything decoded.
 #[derive(Debug)]
@@ -28,8 +19,8 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The content.
     pub body: &'a mut [u8],
-    params: Pairs<'a>,
-    query: Pairs<'a>,
+    pattern: &'static str,
+    query: Form<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -37,24 +28,21 @@ impl<'a> Request<'a> {
     pub(crate) fn new(
         head: &'a Head<'a>,
         path: &'a str,
-        params: Pairs<'a>,
+        pattern: &'static str,
         body: &'a mut [u8],
         scratch: &'a mut [u8],
     ) -> Result<Self, Problem> {
-        let mut query = NO_PAIRS;
+        let mut query = Form::EMPTY;
         if let Some(sent) = head.query {
             let place = scratch.get_mut(..sent.len()).ok_or(Status::UriTooLong)?;
             place.copy_from_slice(sent);
-            let mut free = query.iter_mut();
-            for pair in Form::new(place) {
-                *free.next().ok_or(BAD_QUERY)? = pair.map_err(|_| BAD_QUERY)?;
-            }
+            query = Form::decode(place)?;
         }
         Ok(Self {
             head,
             path,
             body,
-            params,
+            pattern,
             query,
         })
     }
@@ -65,8 +53,19 @@ impl<'a> Request<'a> {
     }
 
     /// The segment that `{name}` stood for; empty if the pattern has no such.
+    #[inline(never)]
     pub fn param(&self, name: &str) -> &'a str {
-        lookup(&self.params, name).unwrap_or_default()
+        let (mut patterns, mut segments) = (Some(self.pattern), Some(self.path));
+        while let (Some(pattern), Some(path)) = (patterns, segments) {
+            let (expected, more) = cut(pattern, b'/');
+            patterns = more;
+            let (segment, more) = cut(path, b'/');
+            segments = more;
+            if parameter(expected) == Some(name) {
+                return segment;
+            }
+        }
+        ""
     }
 
     /// The segment that `{name}` stood for, as a number, an address or whatever
@@ -82,7 +81,7 @@ impl<'a> Request<'a> {
 
     /// The value of the query's first parameter of this name.
     pub fn query(&self, name: &str) -> Option<&'a str> {
-        lookup(&self.query, name)
+        self.query.get(name)
     }
 
     /// A parameter of the query that is a number, written as digits alone.
@@ -136,8 +135,11 @@ impl<'a> Request<'a> {
 
     /// Takes the body to read it as a form
     /// (`application/x-www-form-urlencoded`).
-    pub fn form(&mut self) -> Form<'a> {
-        Form::new(self.take_body())
+    ///
+    /// # Errors
+    /// 400 where it cannot be decoded.
+    pub fn form(&mut self) -> Result<Form<'a>, Problem> {
+        Ok(Form::decode(self.take_body())?)
     }
 
     /// Whether the client has what bears this entity tag, in quotes, and wants a
@@ -172,15 +174,7 @@ impl<'a> Request<'a> {
     }
 }
 
-const BAD_QUERY: Problem = Problem::new(
-    Status::BadRequest,
-    "The query is malformed or has more than 16 parameters.",
-);
-
-#[inline(never)]
-fn lookup<'a>(pairs: &Pairs<'a>, name: &str) -> Option<&'a str> {
-    pairs
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|&(_, value)| value)
+/// The name in a pattern's segment `{name}`.
+pub(crate) fn parameter(segment: &str) -> Option<&str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
 }
