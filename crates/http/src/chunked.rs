@@ -1,13 +1,15 @@
 //! Chunked transfer coding (RFC 9112 section 7.1), decoded in place. Extensions
 //! and trailer fields are checked and dropped.
 
-use crate::ascii::{self, HEX, VALUE, all, hex_value, is};
-use crate::head::{Stop, WireLines, take_name};
+use crate::ascii::{self, HEX, VALUE, hex_value};
+use crate::cursor::{Cursor, Stop};
+use crate::head::take_field;
 use crate::status::Status;
 
-/// The longest chunk-size line with its extension, and the longest trailer line.
+/// The longest chunk-size line with its extension.
 const LINE_BYTES: usize = 256;
-const TRAILER_FIELDS: usize = 16;
+/// The longest trailer section.
+const TRAILER_BYTES: usize = 2_048;
 
 /// A whole body, moved to the front of the bytes it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,18 +76,16 @@ pub(crate) fn trailer_length(bytes: &[u8]) -> Result<usize, Stop> {
 
 /// Where the chunk's data starts, and how long it is.
 fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
-    let mut lines = WireLines {
-        rest: ascii::from(bytes, at),
-        line: b"",
-    };
-    lines.advance(LINE_BYTES, Status::BadRequest)?;
-    let line = lines.line;
-    let count = line.iter().take_while(|&&byte| is(byte, HEX)).count();
-    let (digits, extension) = line.split_at_checked(count).unwrap_or_default();
+    let mut line = Cursor::new(ascii::from(bytes, at), LINE_BYTES);
+    let digits = line.take(HEX);
     // RFC 9112 section 7.1.1: extensions are ignored, but must begin as such:
     // "5 ;a", "5_" and "0x5" are read in several ways elsewhere.
-    let starts_well = matches!(extension, [] | [b';', ..]);
-    if !starts_well || !all(extension, VALUE) || digits.is_empty() || digits.len() > 15 {
+    if line.rest.first() == Some(&b';') {
+        line.take(VALUE);
+    }
+    line.expect(b"\r\n");
+    line.judge(Status::BadRequest)?;
+    if digits.len() > 15 {
         return Err(Status::BadRequest.into());
     }
     let mut size = 0_u64;
@@ -96,24 +96,19 @@ fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
         .ok()
         .filter(|&size| size <= usize::MAX / 4)
         .ok_or(Status::ContentTooLarge)?;
-    Ok((bytes.len() - lines.rest.len(), size))
+    Ok((bytes.len() - line.unread(), size))
 }
 
 /// How many bytes are behind the trailer section at the start of `bytes`.
 fn trailer(bytes: &[u8]) -> Result<usize, Stop> {
-    let too_long = Status::RequestHeaderFieldsTooLarge;
-    let mut lines = WireLines {
-        rest: bytes,
-        line: b"",
-    };
-    for _ in 0..=TRAILER_FIELDS {
-        lines.advance(LINE_BYTES, too_long)?;
-        if lines.line.is_empty() {
-            return Ok(lines.rest.len());
+    let mut cursor = Cursor::new(bytes, TRAILER_BYTES);
+    loop {
+        let (name, _) = take_field(&mut cursor);
+        cursor.judge(Status::RequestHeaderFieldsTooLarge)?;
+        if name.is_empty() {
+            return Ok(cursor.unread());
         }
-        take_name(&mut lines.line).ok_or(Status::BadRequest)?;
     }
-    Err(too_long.into())
 }
 
 #[cfg(test)]

@@ -11,6 +11,10 @@ use crate::head::{self, Framing, Head, Limits, Stop};
 use crate::status::Status;
 
 /// What the received bytes amount to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nothing to box it in: no allocation"
+)]
 #[derive(Debug)]
 pub enum Next<'a> {
     /// No byte of a request: the connection is idle.

@@ -2,21 +2,26 @@
 //!
 //! Lines are judged one after another and the first fault decides, so that a
 //! head gives the same result however the network has cut it up. Nothing is
-//! copied: a [`Head`] borrows the bytes it was read from. What the fields mean
-//! beyond framing and connection (ranges, conditions) is left to those who look
-//! them up with [`Head::field`].
+//! copied: a [`Head`] borrows the bytes it was read from. The fields that a
+//! server of files looks at are kept as they are met ([`Known`]); what they mean
+//! beyond framing and connection is judged by [`condition`](crate::condition)
+//! and [`encoding`](crate::encoding).
 
 use crate::ascii::{
-    self, ADDRESS, DIGIT, HOST_NAME, TARGET, TOKEN, VALUE, all, is_same, parse_decimal, take_until,
+    ADDRESS, DIGIT, HOST_NAME, TARGET, TOKEN, VALUE, all, from, is, is_same, parse_decimal, span,
+    split, split_at_byte, take_item, trim,
 };
+use crate::cursor::Cursor;
+pub use crate::cursor::Stop;
 use crate::method::Method;
 use crate::status::Status;
+use crate::words::{Words, words};
 
 /// What a server is willing to read.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The longest request line; more is 414. RFC 9112 section 3 recommends at
-    /// least 8,000.
+    /// The longest request line with its end; more is 414. RFC 9112 section 3
+    /// recommends at least 8,000.
     pub line_bytes: usize,
     /// The longest head in all; more is 431.
     pub head_bytes: usize,
@@ -27,10 +32,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 8,000 bytes of request line, 16 KB of head, 64 fields, 15 KB of body: one
+    /// 8 KB of request line, 16 KB of head, 64 fields, 15 KB of body: one
     /// request fits in 32 KB.
     pub const DEFAULT: Self = Self {
-        line_bytes: 8_000,
+        line_bytes: 8_192,
         head_bytes: 16_384,
         fields: 64,
         body_bytes: 15_360,
@@ -46,45 +51,82 @@ pub enum Framing {
     Chunked,
 }
 
+/// The fields that are kept as they are met, in the order of `KNOWN`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// RFC 9110 section 7.2.
+    Host,
+    /// RFC 9110 section 8.6.
+    ContentLength,
+    /// RFC 9112 section 6.1.
+    TransferEncoding,
+    /// RFC 9110 section 10.1.1.
+    Expect,
+    /// RFC 9110 section 7.6.1.
+    Connection,
+    /// RFC 9110 section 13.1.1.
+    IfMatch,
+    /// RFC 9110 section 13.1.4.
+    IfUnmodifiedSince,
+    /// RFC 9110 section 13.1.2.
+    IfNoneMatch,
+    /// RFC 9110 section 13.1.3.
+    IfModifiedSince,
+    /// RFC 9110 section 13.1.5.
+    IfRange,
+    /// RFC 9110 section 14.2.
+    Range,
+    /// RFC 9110 section 12.5.3.
+    AcceptEncoding,
+}
+
+const KNOWN: Words = words![
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "expect",
+    "connection",
+    "if-match",
+    "if-unmodified-since",
+    "if-none-match",
+    "if-modified-since",
+    "if-range",
+    "range",
+    "accept-encoding",
+];
+const KNOWN_FIELDS: usize = Known::AcceptEncoding as usize + 1;
+
 /// A whole and valid request head.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
     /// The method.
     pub method: Method,
-    /// The path as sent, percent-encoded, without query; `*` for `OPTIONS *`.
-    pub path: &'a [u8],
-    /// What follows the first `?`, if there is one.
-    pub query: Option<&'a [u8]>,
     /// True for HTTP/1.1, false for HTTP/1.0.
     pub is_http11: bool,
-    /// How the body is delimited.
-    pub framing: Framing,
     /// Whether the client is willing to send more requests.
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue`.
     pub expects_continue: bool,
+    /// How the body is delimited.
+    pub framing: Framing,
+    /// The path as sent, percent-encoded, without query; `*` for `OPTIONS *`.
+    pub path: &'a [u8],
+    /// What follows the first `?`, if there is one.
+    pub query: Option<&'a [u8]>,
     /// The length of the head on the wire, final empty line included.
     pub length: usize,
+    /// Behind the request line, with the empty line.
     fields: &'a [u8],
-}
-
-/// Why reading ended before the end of what is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// What is there is faultless, but not whole.
-    Partial,
-    /// It is to be refused with this status; the connection must be closed after
-    /// it, since nobody knows where the next request would begin.
-    Refuse(Status),
-}
-
-impl From<Status> for Stop {
-    fn from(status: Status) -> Self {
-        Self::Refuse(status)
-    }
+    known: [Option<&'a [u8]>; KNOWN_FIELDS],
 }
 
 impl<'a> Head<'a> {
+    /// The value of a field, without surrounding space; of the first where there
+    /// are several of a kind of which there may be several.
+    pub fn known(&self, field: Known) -> Option<&'a [u8]> {
+        self.known.get(field as usize).copied().flatten()
+    }
+
     /// The value of the first field of this name, without surrounding space.
     pub fn field(&self, name: &str) -> Option<&'a [u8]> {
         self.fields()
@@ -92,15 +134,35 @@ impl<'a> Head<'a> {
             .map(|(_, value)| value)
     }
 
-    /// All fields in the order they came.
+    /// All fields in the order they came, values without surrounding space.
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         // The lines were judged when the head was parsed.
-        let mut rest = self.fields;
+        let mut cursor = Cursor::new(self.fields, usize::MAX);
         core::iter::from_fn(move || {
-            let mut line = take_until(&mut rest, b'\r')?;
-            rest = ascii::from(rest, 1);
-            Some((take_name(&mut line)?, line))
+            let field = take_field(&mut cursor);
+            (!field.0.is_empty()).then_some(field)
         })
+    }
+
+    /// For a server that does not look at bodies: how many bytes of body come
+    /// before the next request and are to be thrown away. `None` where that is
+    /// more than `max_bytes`, has no length, or hangs on whether the client still
+    /// sends what it waits to send (RFC 9110 section 10.1.1): then the connection
+    /// is closed after the answer, so that no body is read as a request.
+    pub fn body_to_skip(&self, max_bytes: u64) -> Option<u64> {
+        match self.framing {
+            Framing::Length(0) => Some(0),
+            Framing::Length(length) if length <= max_bytes && !self.expects_continue => {
+                Some(length)
+            }
+            _ => None,
+        }
+    }
+
+    /// The request line as it was sent.
+    pub fn line(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+        split_at_byte(line, b'\r').0
     }
 }
 
@@ -108,304 +170,196 @@ impl<'a> Head<'a> {
 ///
 /// # Errors
 /// Where the head is not whole, or is to be refused.
+#[inline(never)]
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
+    let mut line = Cursor::new(bytes, limits.line_bytes);
     // RFC 9112 section 2.2: ignore at least one empty line before the request
     // line. One is enough; more is somebody trying something.
-    let rest = match bytes {
-        [] | [b'\r'] | [b'\r', b'\n'] => return Err(Stop::Partial),
-        [b'\r', b'\n', rest @ ..] => rest,
-        _ => bytes,
-    };
-    // Tells a TLS handshake or other noise at once, without awaiting a line end.
-    if !all(rest.get(..1).unwrap_or_default(), TOKEN) {
-        return Err(Stop::Refuse(Status::BadRequest));
+    if line.rest.first() == Some(&b'\r') {
+        line.expect(b"\r\n");
     }
-    let mut lines = WireLines { rest, line: b"" };
-    lines.advance(limits.line_bytes, Status::UriTooLong)?;
-    let mut head = Head {
-        method: Method::Get,
-        path: b"",
-        query: None,
-        is_http11: false,
-        framing: Framing::Length(0),
-        keep_alive: false,
-        expects_continue: false,
-        length: 0,
-        fields: lines.rest,
+    // RFC 9112 section 3: three parts, one space between each.
+    let name = line.take(TOKEN);
+    line.expect(b" ");
+    let target = line.take(TARGET);
+    line.expect(b" HTTP/");
+    let version = line.take(TARGET);
+    line.expect(b"\r\n");
+    line.judge(Status::UriTooLong)?;
+    // RFC 9112 section 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT
+    let is_http11 = match version {
+        b"1.1" => true,
+        b"1.0" => false,
+        &[major, b'.', minor] if is(major, DIGIT) && is(minor, DIGIT) => {
+            return Err(Status::HttpVersionNotSupported.into());
+        }
+        _ => return Err(Status::BadRequest.into()),
     };
-    read_request_line(&mut head, lines.line)?;
-
-    let mut facts = Facts::default();
+    let start = bytes.len() - line.unread();
+    let mut head = Head {
+        method: Method::from_bytes(name).ok_or(Status::NotImplemented)?,
+        is_http11,
+        keep_alive: is_http11,
+        expects_continue: false,
+        framing: Framing::Length(0),
+        path: target,
+        query: None,
+        length: 0,
+        fields: from(bytes, start),
+        known: [None; KNOWN_FIELDS],
+    };
+    let authority = read_target(&mut head)?;
+    let mut cursor = Cursor::new(head.fields, limits.head_bytes.saturating_sub(start));
+    let mut closes = false;
     for _ in 0..=limits.fields {
-        head.length = bytes.len() - lines.rest.len();
-        let room = limits.head_bytes.saturating_sub(head.length);
-        lines.advance(room, Status::RequestHeaderFieldsTooLarge)?;
-        if lines.line.is_empty() {
-            let length = head.fields.len() - lines.rest.len();
-            head.fields = head.fields.get(..length).unwrap_or_default();
-            head.length += 2;
-            facts.decide(&mut head)?;
+        let (name, value) = take_field(&mut cursor);
+        cursor.judge(Status::RequestHeaderFieldsTooLarge)?;
+        if name.is_empty() {
+            head.length = bytes.len() - cursor.unread();
+            head.keep_alive &= !closes;
+            judge_fields(&mut head, authority)?;
             return Ok(head);
         }
-        let name = take_name(&mut lines.line).ok_or(Status::BadRequest)?;
-        facts.note(name, lines.line, head.is_http11)?;
+        if let Some(number) = KNOWN.find(name)
+            && let Some(known) = head.known.get_mut(number)
+        {
+            // RFC 9112 section 6.3 lets a list of equal lengths pass; a second
+            // reader might not. A second Host (section 3.2), Transfer-Encoding
+            // or Expect is read differently by different servers, too.
+            if known.is_some() && number <= Known::Expect as usize {
+                return Err(Status::BadRequest.into());
+            }
+            known.get_or_insert(value);
+            // RFC 9112 section 9.3; there may be several fields of these.
+            let mut options = value;
+            while number == Known::Connection as usize
+                && let Some(option) = take_item(&mut options)
+            {
+                closes |= is_same(option, b"close");
+                head.keep_alive |= is_same(option, b"keep-alive");
+            }
+        }
     }
-    Err(Stop::Refuse(Status::RequestHeaderFieldsTooLarge))
+    Err(Status::RequestHeaderFieldsTooLarge.into())
 }
 
-/// What the fields say about this connection and message.
-#[derive(Default)]
-struct Facts {
-    host: bool,
-    content_length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    expects_continue: bool,
+/// RFC 9110 section 5: `name ":" OWS value OWS`, and the end of the line; the
+/// empty line has neither. A space before the colon (RFC 9112 section 5.1) and
+/// a folded line (section 5.2) are faults.
+#[inline(never)]
+pub(crate) fn take_field<'a>(cursor: &mut Cursor<'a>) -> (&'a [u8], &'a [u8]) {
+    let mut field: (&[u8], &[u8]) = (&[], &[]);
+    if cursor.rest.first() != Some(&b'\r') {
+        field.0 = cursor.take(TOKEN);
+        cursor.expect(b":");
+        // Anything up to the line's end, and possibly nothing.
+        let (value, rest) = span(cursor.rest, VALUE);
+        field.1 = trim(value);
+        cursor.rest = rest;
+    }
+    cursor.expect(b"\r\n");
+    field
 }
 
-/// The fields that are looked at, in the order of the constants below.
-const NOTED: &str = "host\ncontent-length\ntransfer-encoding\nconnection\nexpect\n";
-const HOST: usize = 0;
-const CONTENT_LENGTH: usize = 1;
-const TRANSFER_ENCODING: usize = 2;
-const CONNECTION: usize = 3;
-const EXPECT: usize = 4;
-
-impl Facts {
-    #[inline(never)]
-    fn note(&mut self, name: &[u8], value: &[u8], is_http11: bool) -> Result<(), Status> {
-        match ascii::line_of(NOTED, name) {
-            Some(HOST) => {
-                if self.host || !is_host(value) {
-                    return Err(Status::BadRequest);
-                }
-                self.host = true;
-            }
-            Some(CONTENT_LENGTH) => {
-                // RFC 9112 section 6.3 lets a list of equal values pass; a second
-                // reader might not, so it is refused.
-                if self.content_length.is_some() {
-                    return Err(Status::BadRequest);
-                }
-                self.content_length = Some(parse_decimal(value).ok_or(Status::BadRequest)?);
-            }
-            Some(TRANSFER_ENCODING) => {
-                // RFC 9112 section 6.1: not defined for HTTP/1.0, and doubled
-                // fields are read differently by different servers.
-                if !is_http11 || self.chunked {
-                    return Err(Status::BadRequest);
-                }
-                if !is_same(value, b"chunked") {
-                    return Err(refuse_coding(value));
-                }
-                self.chunked = true;
-            }
-            Some(CONNECTION) => {
-                let mut rest = value;
-                while let Some(option) = take_item(&mut rest) {
-                    self.close |= is_same(option, b"close");
-                    self.keep_alive |= is_same(option, b"keep-alive");
-                }
-            }
-            Some(EXPECT) if is_http11 => {
-                if !is_same(value, b"100-continue") {
-                    return Err(Status::ExpectationFailed);
-                }
-                self.expects_continue = true;
-            }
-            _ => {}
-        }
-        Ok(())
+/// What follows from all fields together.
+fn judge_fields(head: &mut Head<'_>, authority: Option<&[u8]>) -> Result<(), Status> {
+    // RFC 9112 section 3.2: a Host, and a valid one, in HTTP/1.1. Where the
+    // target names another one (section 3.2.2), proxies before us may have
+    // looked at either.
+    let is_well = match (head.known(Known::Host), authority) {
+        (Some(host), _) if !is_host(host) => false,
+        (Some(host), Some(authority)) => is_same(host, authority),
+        (host, _) => host.is_some() || !head.is_http11,
+    };
+    let length = head.known(Known::ContentLength);
+    let coding = head.known(Known::TransferEncoding);
+    // RFC 9112 section 6.1: both together are a smuggling attempt, and 1.0 has
+    // no transfer codings.
+    if !is_well || coding.is_some() && (length.is_some() || !head.is_http11) {
+        return Err(Status::BadRequest);
     }
-
-    /// What follows from all fields together.
-    fn decide(&self, head: &mut Head<'_>) -> Result<(), Status> {
-        // RFC 9112 section 3.2: exactly one Host in HTTP/1.1.
-        if head.is_http11 && !self.host {
-            return Err(Status::BadRequest);
-        }
-        head.framing = match (self.chunked, self.content_length) {
-            // RFC 9112 section 6.1: both together are a smuggling attempt.
-            (true, Some(_)) => return Err(Status::BadRequest),
-            (true, None) => Framing::Chunked,
-            (false, length) => Framing::Length(length.unwrap_or(0)),
-        };
-        // RFC 9112 section 9.3.
-        head.keep_alive = !self.close && (head.is_http11 || self.keep_alive);
-        head.expects_continue = self.expects_continue;
-        Ok(())
+    if let Some(length) = length {
+        head.framing = Framing::Length(parse_decimal(length).ok_or(Status::BadRequest)?);
     }
+    if let Some(coding) = coding {
+        head.framing = Framing::Chunked;
+        if !is_same(coding, b"chunked") {
+            return Err(refuse_coding(coding));
+        }
+    }
+    if head.is_http11
+        && let Some(expectation) = head.known(Known::Expect)
+    {
+        if !is_same(expectation, b"100-continue") {
+            return Err(Status::ExpectationFailed);
+        }
+        head.expects_continue = true;
+    }
+    Ok(())
 }
 
 /// RFC 9112 section 6.3, rule 4: where chunked is not the last coding, or is
 /// applied twice, the body has no end: 400. Section 6.1: other codings: 501.
-fn refuse_coding(value: &[u8]) -> Status {
-    let mut rest = value;
+fn refuse_coding(mut codings: &[u8]) -> Status {
+    // An empty item behind the last comma is a last coding, too.
+    let mut is_well = codings.last() != Some(&b',');
     let mut count = 0;
     let mut is_last = false;
-    while let Some(coding) = take_item(&mut rest) {
+    while let Some(coding) = take_item(&mut codings) {
         is_last = is_same(coding, b"chunked");
         count += u32::from(is_last);
     }
-    // An empty item behind the last comma is a last coding, too.
-    if is_last && count == 1 && !value.ends_with(b",") {
+    is_well &= is_last && count == 1;
+    if is_well {
         Status::NotImplemented
     } else {
         Status::BadRequest
     }
 }
 
-/// Reads bytes from the wire line by line.
-pub(crate) struct WireLines<'a> {
-    /// The bytes behind the line.
-    pub(crate) rest: &'a [u8],
-    /// The line, without its end.
-    pub(crate) line: &'a [u8],
-}
-
-impl WireLines<'_> {
-    /// Goes on to the next line. RFC 9112 section 2.2: a line end is CRLF, and a
-    /// bare CR or LF is refused, not mended.
-    #[inline(never)]
-    pub(crate) fn advance(&mut self, max_bytes: usize, too_long: Status) -> Result<(), Stop> {
-        // One past the limit: a line may be just as long.
-        let end = self
-            .rest
-            .iter()
-            .take(max_bytes + 1)
-            .position(|&byte| byte == b'\r' || byte == b'\n');
-        let Some(end) = end else {
-            // As many more as a CRLF takes could still come.
-            return Err(if self.rest.len() < max_bytes + 2 {
-                Stop::Partial
-            } else {
-                Stop::Refuse(too_long)
-            });
-        };
-        let (line, end) = self.rest.split_at_checked(end).unwrap_or_default();
-        match end {
-            [b'\r', b'\n', rest @ ..] => {
-                (self.line, self.rest) = (line, rest);
-                Ok(())
-            }
-            [b'\r'] => Err(Stop::Partial),
-            _ => Err(Stop::Refuse(Status::BadRequest)),
-        }
-    }
-}
-
-/// RFC 9112 section 3: three parts, one space between each.
-fn read_request_line<'a>(head: &mut Head<'a>, line: &'a [u8]) -> Result<(), Status> {
-    let mut version = line;
-    let name = take_until(&mut version, b' ').unwrap_or_default();
-    let target = take_until(&mut version, b' ').unwrap_or_default();
-    if name.is_empty() || !all(name, TOKEN) || target.is_empty() || !all(target, TARGET) {
-        return Err(Status::BadRequest);
-    }
-    // RFC 9112 section 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT
-    let (protocol, number) = version.split_at_checked(5).unwrap_or_default();
-    head.is_http11 = match number {
-        _ if protocol != b"HTTP/" => return Err(Status::BadRequest),
-        b"1.1" => true,
-        b"1.0" => false,
-        &[major, b'.', minor] if all(&[major, minor], DIGIT) => {
-            return Err(Status::HttpVersionNotSupported);
-        }
-        _ => return Err(Status::BadRequest),
-    };
-    head.method = Method::from_bytes(name).ok_or(Status::NotImplemented)?;
-    read_target(head, target)
-}
-
-/// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS.
-fn read_target<'a>(head: &mut Head<'a>, target: &'a [u8]) -> Result<(), Status> {
-    let mut rest = target;
-    if target == b"*" {
-        if head.method != Method::Options {
-            return Err(Status::BadRequest);
-        }
-    } else if target.first() != Some(&b'/') {
-        let scheme = take_until(&mut rest, b':').unwrap_or_default();
-        if !is_same(scheme, b"http") && !is_same(scheme, b"https") {
-            return Err(Status::BadRequest);
-        }
-        rest = rest.strip_prefix(b"//").ok_or(Status::BadRequest)?;
-        let is_end = |&byte: &u8| byte == b'/' || byte == b'?';
-        let end = rest.iter().position(is_end).unwrap_or(rest.len());
-        let host = rest.get(..end).unwrap_or_default();
+/// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS. Splits
+/// path and query; the result is the authority of an absolute-form.
+fn read_target<'a>(head: &mut Head<'a>) -> Result<Option<&'a [u8]>, Status> {
+    let mut authority = None;
+    let mut path = head.path;
+    if path.first() != Some(&b'/') && (path != b"*" || head.method != Method::Options) {
+        let (scheme, rest) = split_at_byte(path, b':');
+        let rest = rest.strip_prefix(b"://").ok_or(Status::BadRequest)?;
+        let end = rest.iter().position(|&byte| byte == b'/' || byte == b'?');
+        let (host, rest) = split(rest, end);
         // RFC 9110 section 4.2.1: an empty host is invalid; 4.2.4: so is user
         // information, which `is_host` does not let through.
-        if host.is_empty() || !is_host(host) {
+        let is_web = is_same(scheme, b"http") || is_same(scheme, b"https");
+        if !is_web || host.is_empty() || !is_host(host) {
             return Err(Status::BadRequest);
         }
-        rest = ascii::from(rest, end);
+        authority = Some(host);
+        path = rest;
     }
-    head.path = rest;
-    if let Some(path) = take_until(&mut rest, b'?') {
-        head.path = path;
-        head.query = Some(rest);
-    }
+    let (path, query) = split_at_byte(path, b'?');
+    head.query = query.get(1..);
     // `http://host` and `http://host?q` mean the root (RFC 9110 section 4.2.3).
-    if head.path.is_empty() {
-        head.path = b"/";
-    }
-    Ok(())
-}
-
-/// RFC 9110 section 5: `name ":" OWS value OWS`; takes the name off and leaves
-/// the value, trimmed. A space before the colon (RFC 9112 section 5.1) and a
-/// folded line (section 5.2) fail as names.
-#[inline(never)]
-pub(crate) fn take_name<'a>(line: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let name = take_until(line, b':')?;
-    if name.is_empty() || !all(name, TOKEN) || !all(line, VALUE) {
-        return None;
-    }
-    *line = trim(line);
-    Some(name)
+    head.path = if path.is_empty() { b"/" } else { path };
+    Ok(authority)
 }
 
 /// RFC 9110 section 7.2 and RFC 3986 section 3.2.2, by alphabet: a name, an
 /// address, or one in brackets, and a port. Empty is allowed.
 #[inline(never)]
 fn is_host(value: &[u8]) -> bool {
-    let mut port;
-    let is_well = if let [b'[', rest @ ..] = value {
-        port = rest;
-        match take_until(&mut port, b']') {
-            Some(host) if !host.is_empty() && all(host, ADDRESS) => {}
+    let port = if let [b'[', rest @ ..] = value {
+        match span(rest, ADDRESS) {
+            ([_, ..], [b']', port @ ..]) => port,
             _ => return false,
         }
-        port.is_empty() || port.first() == Some(&b':')
     } else {
-        let colon = value.iter().position(|&byte| byte == b':');
-        let (host, rest) = value
-            .split_at_checked(colon.unwrap_or(value.len()))
-            .unwrap_or_default();
-        port = rest;
-        all(host, HOST_NAME)
+        span(value, HOST_NAME).1
     };
-    // A colon and up to five digits, or nothing at all.
-    is_well && port.len() <= 6 && all(ascii::from(port, 1), DIGIT)
-}
-
-/// Takes the next item of a comma-separated list off.
-#[inline(never)]
-fn take_item<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    if rest.is_empty() {
-        return None;
+    match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && all(digits, DIGIT),
+        _ => false,
     }
-    let item = take_until(rest, b',').unwrap_or_else(|| core::mem::take(rest));
-    Some(trim(item))
-}
-
-#[inline(never)]
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
 }
 
 #[cfg(test)]
@@ -413,7 +367,6 @@ mod tests {
     extern crate std;
     use super::*;
     use std::format;
-    use std::vec::Vec;
 
     fn status(request: &str) -> Status {
         match parse(request.as_bytes(), &Limits::DEFAULT) {
@@ -513,11 +466,11 @@ mod tests {
     #[test]
     fn rfc9112_3_2_target_forms_are_told_apart() {
         assert_eq!(
-            head("GET http://a.b:80/c?d HTTP/1.1\r\nHost: a\r\n\r\n").path,
+            head("GET http://a.b:80/c?d HTTP/1.1\r\nHost: A.b:80\r\n\r\n").path,
             b"/c"
         );
         assert_eq!(
-            head("GET HTTP://a.b HTTP/1.1\r\nHost: a\r\n\r\n").path,
+            head("GET HTTP://a.b HTTP/1.1\r\nHost: a.b\r\n\r\n").path,
             b"/"
         );
         assert_eq!(head("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").path, b"*");
@@ -538,6 +491,71 @@ mod tests {
             let text = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
             assert_eq!(status(&text), Status::BadRequest, "{target}");
         }
+    }
+
+    #[test]
+    fn rfc9112_3_2_2_an_absolute_form_against_the_host_is_refused() {
+        for host in ["b", "a:81", "a:80", ""] {
+            let text = format!("GET http://a/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(status(&text), Status::BadRequest, "{host}");
+        }
+        // In 1.0 there may be none to be against.
+        head("GET http://a/ HTTP/1.0\r\n\r\n");
+    }
+
+    #[test]
+    fn rfc9110_5_2_of_other_fields_the_first_counts_and_repeated_framing_is_refused() {
+        let text = with_field("Range: a\r\nRange: b\r\nConnection: x\r\nConnection: close");
+        let twice = head(&text);
+        assert_eq!(twice.known(Known::Range), Some(&b"a"[..]));
+        assert!(!twice.keep_alive);
+        assert_eq!(twice.known(Known::IfRange), None);
+        let text = with_field("Expect: 100-continue\r\nExpect: 100-continue");
+        assert_eq!(status(&text), Status::BadRequest);
+    }
+
+    #[test]
+    fn every_known_field_is_found_by_its_name() {
+        let fields = [
+            ("Host", Known::Host),
+            ("content-length", Known::ContentLength),
+            ("Connection", Known::Connection),
+            ("if-match", Known::IfMatch),
+            ("If-Unmodified-Since", Known::IfUnmodifiedSince),
+            ("IF-NONE-MATCH", Known::IfNoneMatch),
+            ("If-Modified-Since", Known::IfModifiedSince),
+            ("If-Range", Known::IfRange),
+            ("Range", Known::Range),
+            ("Accept-Encoding", Known::AcceptEncoding),
+        ];
+        for (number, (name, field)) in fields.into_iter().enumerate() {
+            let text = format!("GET / HTTP/1.0\r\n{name}: {number}\r\n\r\n");
+            let expected = format!("{number}");
+            assert_eq!(
+                head(&text).known(field),
+                Some(expected.as_bytes()),
+                "{name}"
+            );
+            assert_eq!(head(&text).field(name), Some(expected.as_bytes()), "{name}");
+        }
+        assert_eq!(KNOWN.count(), KNOWN_FIELDS);
+    }
+
+    #[test]
+    fn rfc9112_6_3_a_body_nobody_reads_is_skipped_or_ends_the_connection() {
+        let skip = |field: &str| head(&with_field(field)).body_to_skip(100);
+        assert_eq!(skip("X: y"), Some(0));
+        assert_eq!(skip("Content-Length: 100"), Some(100));
+        assert_eq!(skip("Content-Length: 101"), None);
+        assert_eq!(skip("Transfer-Encoding: chunked"), None);
+        assert_eq!(skip("Content-Length: 5\r\nExpect: 100-continue"), None);
+        assert_eq!(skip("Content-Length: 0\r\nExpect: 100-continue"), Some(0));
+    }
+
+    #[test]
+    fn the_request_line_is_told_as_it_was_sent() {
+        let text = "\r\nGET /a%20b?c HTTP/1.0\r\n\r\n";
+        assert_eq!(head(text).line(text.as_bytes()), b"GET /a%20b?c HTTP/1.0");
     }
 
     #[test]
@@ -680,14 +698,14 @@ mod tests {
 
     #[test]
     fn rfc9110_15_5_15_a_long_request_line_gets_414() {
-        let long = "a".repeat(8_000);
+        let long = "a".repeat(8_192);
         assert_eq!(status(&format!("GET /{long}")), Status::UriTooLong);
-        assert_eq!(
-            status(&format!("GET /{long} HTTP/1.1\r\n")),
-            Status::UriTooLong
-        );
-        let fits = "a".repeat(8_000 - "GET / HTTP/1.0".len());
+        let text = format!("GET /{long} HTTP/1.1\r\n");
+        assert_eq!(status(&text), Status::UriTooLong);
+        let fits = "a".repeat(8_192 - "GET / HTTP/1.0\r\n".len());
         head(&format!("GET /{fits} HTTP/1.0\r\n\r\n"));
+        let text = format!("GET /a{fits} HTTP/1.0\r\n\r\n");
+        assert_eq!(status(&text), Status::UriTooLong);
     }
 
     #[test]
@@ -708,15 +726,18 @@ mod tests {
             assert!(matches!(parsed, Err(Stop::Partial)), "cut at {end}");
         }
         let tight = Limits {
-            head_bytes: text.len() - 2,
+            head_bytes: text.len(),
             ..Limits::DEFAULT
         };
         assert!(parse(text, &tight).is_ok());
         let tighter = Limits {
-            head_bytes: text.len() - 5,
+            head_bytes: text.len() - 1,
             ..Limits::DEFAULT
         };
-        assert!(parse(text, &tighter).is_err());
-        let _: Vec<u8> = text.to_vec();
+        let too_long = Stop::Refuse(Status::RequestHeaderFieldsTooLarge);
+        assert_eq!(parse(text, &tighter).err(), Some(too_long));
+        // Before that, it is still only not whole.
+        let cut = &text[..text.len() - 2];
+        assert_eq!(parse(cut, &tighter).err(), Some(Stop::Partial));
     }
 }

@@ -13,9 +13,12 @@
 mod ascii;
 pub mod asset;
 pub mod chunked;
+pub mod condition;
 pub mod connection;
 pub mod content_type;
+mod cursor;
 pub mod date;
+pub mod encoding;
 pub mod etag;
 pub mod form;
 pub mod head;
@@ -28,5 +31,7 @@ pub mod response;
 pub mod route;
 pub mod status;
 pub mod stream;
+mod words;
+pub mod writer;
 
 pub use ascii::{parse_decimal, utf8};

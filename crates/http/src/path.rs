@@ -11,19 +11,34 @@ use crate::status::Status;
 /// # Errors
 /// 400 for a malformed escape, an encoded slash, a backslash, a control
 /// character or NUL, a path that does not start with `/`, and one that climbs
-/// above the root; 414 where `out` is shorter than the path.
+/// above the root; 414 where `out` is too short.
 #[inline(never)]
 pub fn decode<'b>(path: &[u8], out: &'b mut [u8]) -> Result<&'b mut [u8], Status> {
-    if path.first() != Some(&b'/') {
-        return Err(Status::BadRequest);
-    }
-    let mut length = 0;
-    let mut rest = path;
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        let mut byte = first;
+    let mut rest = path.strip_prefix(b"/").ok_or(Status::BadRequest)?;
+    // What is written, and how much of it is done; that ends with a slash.
+    let mut length = put(out, 0, b'/')?;
+    let mut done = length;
+    loop {
+        let mut byte = b'/';
+        let is_end = rest.is_empty();
+        if let [first, after @ ..] = rest {
+            (byte, rest) = (*first, after);
+        }
         if byte == b'/' {
-            length = resolve(out, length)?;
+            match out.get(done..length).unwrap_or_default() {
+                b"" | b"." => length = done,
+                b".." => {
+                    let parent = out.get(..done - 1).unwrap_or_default();
+                    let slash = parent.iter().rposition(|&byte| byte == b'/');
+                    length = slash.ok_or(Status::BadRequest)? + 1;
+                }
+                _ if is_end => {}
+                _ => length = put(out, length, b'/')?,
+            }
+            if is_end {
+                return out.get_mut(..length).ok_or(Status::UriTooLong);
+            }
+            done = length;
         } else {
             if byte == b'%' {
                 byte = escaped(&mut rest).ok_or(Status::BadRequest)?;
@@ -31,39 +46,21 @@ pub fn decode<'b>(path: &[u8], out: &'b mut [u8]) -> Result<&'b mut [u8], Status
             if byte < b' ' || byte == 0x7f || byte == b'/' || byte == b'\\' {
                 return Err(Status::BadRequest);
             }
+            length = put(out, length, byte)?;
         }
-        length = put(out, length, byte)?;
     }
-    let resolved = resolve(out, length)?;
-    if resolved < length {
-        // `/a/`, `/a/.` and `/a/b/..` all name the directory.
-        length = put(out, resolved, b'/')?;
-    }
-    out.get_mut(..length).ok_or(Status::UriTooLong)
 }
 
-/// Resolves the last segment of what is written so far, if it is empty or a dot
-/// segment: the length that is left, without the slash before it.
+/// Whether a decoded path leads through a name that starts with a dot, such as
+/// `/.git/config`, which nobody meant to publish. What stands below
+/// `/.well-known/` (RFC 8615) is not hidden by that.
 #[inline(never)]
-fn resolve(out: &[u8], length: usize) -> Result<usize, Status> {
-    let written = out.get(..length).unwrap_or_default();
-    let Some((parent, segment)) = split_last_segment(written) else {
-        return Ok(length);
-    };
-    match segment {
-        b"" | b"." => Ok(parent.len()),
-        b".." => split_last_segment(parent)
-            .map(|(parent, _)| parent.len())
-            .ok_or(Status::BadRequest),
-        _ => Ok(length),
-    }
+pub fn is_hidden(path: &[u8]) -> bool {
+    let path = path.strip_prefix(b"/.well-known").unwrap_or(path);
+    path.windows(2).any(|two| two == b"/.") || path.first() != Some(&b'/')
 }
 
-fn split_last_segment(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    let slash = path.iter().rposition(|&byte| byte == b'/')?;
-    Some((path.get(..slash)?, path.get(slash + 1..)?))
-}
-
+#[inline(never)]
 fn put(out: &mut [u8], at: usize, byte: u8) -> Result<usize, Status> {
     *out.get_mut(at).ok_or(Status::UriTooLong)? = byte;
     Ok(at + 1)
@@ -107,6 +104,30 @@ mod tests {
         ] {
             assert_eq!(decoded(path).as_deref(), Ok(expected), "{path}");
         }
+    }
+
+    #[test]
+    fn rfc8615_3_of_hidden_names_only_well_known_is_shown() {
+        for path in [
+            "/.git/config",
+            "/a/.b",
+            "/a/.b/c",
+            "/.well-knownx",
+            "/.well-known/.a",
+            "/.well-known",
+        ] {
+            assert!(is_hidden(path.as_bytes()), "{path}");
+        }
+        for path in ["/", "/a.b", "/a/b.", "/.well-known/", "/.well-known/a"] {
+            assert!(!is_hidden(path.as_bytes()), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_longer_than_its_buffer_gets_414() {
+        assert_eq!(decode(b"/abc", &mut [0; 3]), Err(Status::UriTooLong));
+        assert_eq!(decode(b"/abc", &mut [0; 4]).as_deref(), Ok(&b"/abc"[..]));
+        assert_eq!(decode(b"/abc", &mut []), Err(Status::UriTooLong));
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl From<json::Error> for Problem {
 mod tests {
     extern crate std;
     use super::*;
-    use crate::response::{Finish, HEAD_BYTES};
+    use crate::response::{HEAD_BYTES, Manner};
     use std::string::String;
 
     fn told(problem: impl Into<Problem>) -> String {
@@ -91,9 +91,8 @@ mod tests {
         let mut response = Response::new(&mut buffer);
         response.text("half an answer");
         problem.into().write(&mut response);
-        let length = response.finish(&Finish {
+        let length = response.finish(&Manner {
             is_head: false,
-            is_http11: true,
             connection: None,
             date: &[b'-'; 29],
         });

@@ -1,9 +1,10 @@
 //! What a handler is given.
 
 use crate::ascii::{cut, is_same, parse_decimal};
-use crate::etag;
+use crate::condition::lists_tag;
+use crate::etag::Tag;
 use crate::form::Form;
-use crate::head::Head;
+use crate::head::{Head, Known};
 use crate::json::Reader;
 use crate::method::Method;
 use crate::problem::{Answer, Problem};
@@ -145,32 +146,34 @@ impl<'a> Request<'a> {
     /// Whether the client has what bears this entity tag, in quotes, and wants a
     /// 304 rather than that again (RFC 9110 section 13.1.2).
     pub fn has(&self, tag: &[u8]) -> bool {
-        self.names_tag("If-None-Match", tag)
+        self.head
+            .known(Known::IfNoneMatch)
+            .is_some_and(|list| lists_tag(list, tag, true))
     }
 
     /// Whether the client's conditions for a change hold: `If-Match` names the
     /// tag of what there is, `If-None-Match` does not (RFC 9110 sections 13.1.1
-    /// and 13.1.2). The tag is in quotes, and `None` where there is nothing.
+    /// and 13.1.2). `None` says that there is nothing.
     ///
     /// # Errors
     /// 412 where they do not.
     #[inline(never)]
-    pub fn may_change(&self, tag: Option<&[u8]>) -> Answer {
-        let is_other = self
-            .field("If-Match")
-            .is_some_and(|list| tag.is_none_or(|tag| !etag::lists(list, tag, false)));
-        if is_other || tag.is_some_and(|tag| self.names_tag("If-None-Match", tag)) {
+    pub fn may_change(&self, tag: Option<&Tag>) -> Answer {
+        let tag = tag.map_or(&b""[..], Tag::as_bytes);
+        // Nothing is listed by no list, not even by `*`.
+        let lists = |field, is_weak| {
+            let list = self.head.known(field)?;
+            Some(!tag.is_empty() && lists_tag(list, tag, is_weak))
+        };
+        if lists(Known::IfMatch, false) == Some(false)
+            || lists(Known::IfNoneMatch, true) == Some(true)
+        {
             return Err(Problem::new(
                 Status::PreconditionFailed,
-                "It has changed since.",
+                "It is not as the request expects it to be.",
             ));
         }
         Ok(())
-    }
-
-    fn names_tag(&self, field: &str, tag: &[u8]) -> bool {
-        self.field(field)
-            .is_some_and(|list| etag::lists(list, tag, true))
     }
 }
 

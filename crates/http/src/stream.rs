@@ -3,7 +3,8 @@
 
 use crate::ascii::{decimal, from, hex_digit};
 use crate::chunked;
-use crate::head::{Framing, Stop};
+use crate::cursor::Stop;
+use crate::head::Framing;
 use crate::json::{Json, Sink};
 use crate::status::Status;
 
