@@ -26,6 +26,16 @@ impl Program {
         self.arguments.skip(1)
     }
 
+    /// The environment, as `NAME=value`.
+    pub fn environment(&self) -> impl Iterator<Item = &'static CStr> + use<> {
+        self.environment
+    }
+
+    /// Where the kernel's stack of strings ends.
+    pub(crate) fn strings(&self) -> Strings {
+        self.environment
+    }
+
     /// A variable of the environment.
     pub fn variable(&self, name: &str) -> Option<&'static CStr> {
         self.environment.into_iter().find_map(|entry| {

@@ -24,6 +24,7 @@ pub mod form;
 pub mod head;
 pub mod json;
 pub mod method;
+pub mod packed;
 pub mod path;
 pub mod problem;
 pub mod request;

@@ -33,7 +33,7 @@ pub struct Response<'b> {
     length_bytes: Option<u64>,
     /// Where the body's pieces begin, if it is written in pieces.
     stream: Option<u64>,
-    pub(crate) is_http11: bool,
+    is_http11: bool,
     buffer: &'b mut [u8],
     /// Where the fields end that begin at `START_BYTES`.
     fields: usize,
@@ -55,6 +55,11 @@ impl<'b> Response<'b> {
             fields: START_BYTES,
             body: HEAD_BYTES,
         }
+    }
+
+    /// Says whether the client reads chunked coding: one of HTTP/1.0 does not.
+    pub fn set_http11(&mut self, is_http11: bool) {
+        self.is_http11 = is_http11;
     }
 
     /// Sets the status.

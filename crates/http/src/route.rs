@@ -140,6 +140,8 @@ pub enum Plan {
     Collect(u64),
     /// Give it to [`App::receive`] piece by piece: the row, and the most bytes.
     Receive(usize, u64),
+    /// Nothing: the answer, which [`App::answer`] gives, is no, whatever it says.
+    Ignore,
 }
 
 /// A table of routes and the state that its handlers share.
@@ -162,8 +164,7 @@ impl<'s, S> App<'s, S> {
                 Action::Receive(_) => Plan::Receive(number, route.max_bytes),
                 _ => Plan::Collect(route.max_bytes),
             },
-            // It is not looked at: 404 and 405 need no body.
-            Err(_) => Plan::Collect(u64::MAX),
+            Err(_) => Plan::Ignore,
         }
     }
 
@@ -178,7 +179,7 @@ impl<'s, S> App<'s, S> {
         scratch: &mut [u8],
         response: &mut Response<'_>,
     ) -> Option<usize> {
-        response.is_http11 = head.is_http11;
+        response.set_http11(head.is_http11);
         let (number, route) = match find(self.routes, head.method, path) {
             Ok(found) => found,
             Err(allow) => {
@@ -546,7 +547,7 @@ mod tests {
             while !out.is_done() {
                 let mut buffer = [0; 100];
                 let piece = out.fill(&mut buffer, &mut |at, piece| app.piece(row, at, piece));
-                sent.extend_from_slice(piece.unwrap());
+                sent.extend_from_slice(&buffer[piece.unwrap()]);
             }
             sent
         };

@@ -7,6 +7,7 @@ use crate::cursor::Stop;
 use crate::head::Framing;
 use crate::json::{Json, Sink};
 use crate::status::Status;
+use core::ops::Range;
 
 /// A body on its way in.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub struct Incoming {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
+    // First, so that a place that is held for one is all zeros.
+    End,
     /// In a body whose length was announced.
     Known,
     /// Before a line with a chunk's size.
@@ -30,7 +33,6 @@ enum Place {
     ChunkEnd,
     /// Behind the last chunk.
     Trailer,
-    End,
 }
 
 /// What was taken from the bytes.
@@ -70,6 +72,11 @@ impl Incoming {
             left_bytes,
             room_bytes: max_bytes,
         })
+    }
+
+    /// Whether all has come.
+    pub fn is_end(&self) -> bool {
+        self.place == Place::End
     }
 
     /// Takes the first content that stands in the bytes received and not yet
@@ -137,7 +144,7 @@ impl Incoming {
         Ok(Taken {
             content,
             consumed,
-            is_end: self.place == Place::End,
+            is_end: self.is_end(),
         })
     }
 }
@@ -145,12 +152,12 @@ impl Incoming {
 /// How the end of a streamed answer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
+    /// By closing the connection; for HTTP/1.0.
+    Close,
     /// By chunked coding; for HTTP/1.1.
     Chunked,
     /// By its length: so many bytes are still to come.
     Length(u64),
-    /// By closing the connection; for HTTP/1.0.
-    Close,
 }
 
 /// An answer on its way out.
@@ -195,17 +202,17 @@ impl Outgoing {
         self.at.is_none()
     }
 
-    /// Lets the handler write the next piece, and frames it: the bytes to send.
-    /// The buffer is longer than 64 bytes and no longer than 65,000.
+    /// Lets the handler write the next piece, and frames it: where in the buffer
+    /// the bytes to send are. The buffer is longer than 64 bytes and no longer than 65,000.
     ///
     /// # Errors
     /// [`Broken`].
     #[inline(never)]
-    pub fn fill<'b>(
+    pub fn fill(
         &mut self,
-        buffer: &'b mut [u8],
+        buffer: &mut [u8],
         write: &mut dyn FnMut(u64, &mut Piece<'_>) -> Option<u64>,
-    ) -> Result<&'b [u8], Broken> {
+    ) -> Result<Range<usize>, Broken> {
         let end = buffer.len().checked_sub(FRAME_BYTES - SIZE_BYTES);
         let mut length = 0;
         for _ in 0..EMPTY_PIECES {
@@ -251,7 +258,7 @@ impl Outgoing {
                 }
             }
         }
-        buffer.get(range).ok_or(Broken)
+        Ok(range)
     }
 }
 
@@ -383,11 +390,12 @@ mod tests {
         let mut sent = Vec::new();
         while !out.is_done() {
             let mut buffer = [0; 80];
-            sent.extend_from_slice(out.fill(&mut buffer, &mut |at, piece| {
+            let range = out.fill(&mut buffer, &mut |at, piece| {
                 let at = usize::try_from(at).unwrap();
                 piece.text(pieces[at]);
                 (at + 1 < pieces.len()).then_some(at as u64 + 1)
-            })?);
+            })?;
+            sent.extend_from_slice(&buffer[range]);
         }
         Ok(sent)
     }

@@ -13,6 +13,7 @@ compile_error!("ounce-linux knows the system calls of x86_64 and aarch64 only");
 extern crate std;
 
 pub mod arena;
+pub mod bare;
 pub mod capability;
 pub mod clock;
 mod clone;
