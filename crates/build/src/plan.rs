@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use ounce_oci::Reference;
 
+use crate::base;
 use crate::cargo::Toolchain;
 use crate::config;
-use crate::detect::{self, Detected, PlanError};
+use crate::detect::{self, Detected, Pages, PlanError};
 use crate::project;
 use crate::recipe::{Found, ImageRecipe, Recipe};
 use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
@@ -131,6 +132,23 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
             image_name(image).parse()?
         }
     };
+    let (site, packed) = match found.site {
+        None => (None, None),
+        Some(Pages::Folder(site)) => (Some(site), None),
+        Some(Pages::Packed(packing)) => (None, Some(packing)),
+    };
+    let is_within = |path: &str| path.starts_with(&format!("/{}/", base::SITE_ROOT));
+    if packed.is_some() && settings.files.iter().any(|file| is_within(&file.to)) {
+        return Err(PlanError::Meaningless {
+            what: "a file beneath /public",
+            found: "a packed site: with `pack = false` it stays a folder",
+        });
+    }
+    // A folder is served as its server is told; a packed site has it in it.
+    let rules_as_arguments = match site {
+        Some(_) => settings.rules.arguments(),
+        None => Vec::new(),
+    };
     let image = settings.image;
     let (uid, gid) = parse_user(image.user.as_deref().unwrap_or("65532:65532"))?;
     let mut labels = image.labels;
@@ -157,7 +175,7 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         programs: found.programs,
         image: ImageRecipe {
             entrypoint: format!("/{name}"),
-            args: image.args.unwrap_or_default(),
+            args: [rules_as_arguments, image.args.unwrap_or_default()].concat(),
             user: format!("{uid}:{gid}"),
             env: image.env,
             ports: ports.iter().map(ToString::to_string).collect(),
@@ -168,7 +186,8 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
             passwd: image.passwd.unwrap_or(false),
             tmp: image.tmp.unwrap_or(false),
             files: extra_files(settings.files)?,
-            site: found.site,
+            site,
+            packed,
         },
         compression: settings.compression.unwrap_or_default(),
         mtime: request.source_date_epoch.unwrap_or(0),

@@ -123,6 +123,9 @@ pub(crate) struct BuildOptions {
     /// Take a folder for web files even if it has no index.html
     #[arg(long)]
     pub(crate) site: bool,
+    /// Keep web files as a folder, in place of one packed file with ready answers
+    #[arg(long)]
+    pub(crate) plain: bool,
     /// Fail with exit code 1 if the image, as pulled, is larger (100KB, 1 MiB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) budget: Option<ByteSize>,

@@ -77,8 +77,10 @@ pub(crate) fn is(byte: u8, class: u8) -> bool {
 }
 
 /// Whether all bytes are in a class.
-pub(crate) fn all(bytes: &[u8], class: u8) -> bool {
-    span(bytes, class).1.is_empty()
+#[inline(never)]
+pub(crate) fn all(mut bytes: &[u8], class: u8) -> bool {
+    take_class(&mut bytes, class);
+    bytes.is_empty()
 }
 
 /// Equal but for case.
@@ -87,37 +89,34 @@ pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.eq_ignore_ascii_case(b))
 }
 
-/// The bytes up to the first that is not of a class, and what is from there on.
+/// Takes the bytes off that stand before the first that is not of a class.
 #[inline(never)]
-pub(crate) fn span(bytes: &[u8], class: u8) -> (&[u8], &[u8]) {
-    let end = bytes.iter().position(|&byte| !is(byte, class));
-    split(bytes, end)
+pub(crate) fn take_class<'a>(rest: &mut &'a [u8], class: u8) -> &'a [u8] {
+    let end = rest.iter().position(|&byte| !is(byte, class));
+    let (taken, after) = rest
+        .split_at_checked(end.unwrap_or(rest.len()))
+        .unwrap_or_default();
+    *rest = after;
+    taken
 }
 
-/// What is before a place and what is from there on; all is before no place.
+/// Takes what stands before the first of this byte off, and the byte; all where
+/// there is none.
 #[inline(never)]
-pub(crate) fn split(bytes: &[u8], at: Option<usize>) -> (&[u8], &[u8]) {
-    at.and_then(|at| bytes.split_at_checked(at))
-        .unwrap_or((bytes, &[]))
-}
-
-/// What is before the first of this byte and what is from there on; all is
-/// before a byte that is not there.
-#[inline(never)]
-pub(crate) fn split_at_byte(bytes: &[u8], byte: u8) -> (&[u8], &[u8]) {
-    split(bytes, bytes.iter().position(|&other| other == byte))
+pub(crate) fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> &'a [u8] {
+    let end = rest.iter().position(|&other| other == byte);
+    let (taken, after) = rest
+        .split_at_checked(end.unwrap_or(rest.len()))
+        .unwrap_or_default();
+    *rest = from(after, 1);
+    taken
 }
 
 /// Takes the next item of a comma-separated list off (RFC 9110 section 5.6.1),
 /// without the space around it. Nothing is left of a list behind its last item.
 #[inline(never)]
 pub(crate) fn take_item<'a>(list: &mut &'a [u8]) -> Option<&'a [u8]> {
-    if list.is_empty() {
-        return None;
-    }
-    let (item, rest) = split_at_byte(list, b',');
-    *list = from(rest, 1);
-    Some(trim(item))
+    (!list.is_empty()).then(|| trim(take_until(list, b',')))
 }
 
 /// Without spaces and tabs at both ends (RFC 9110 section 5.6.3, OWS).

@@ -76,7 +76,9 @@ pub(crate) fn trailer_length(bytes: &[u8]) -> Result<usize, Stop> {
 
 /// Where the chunk's data starts, and how long it is.
 fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
-    let mut line = Cursor::new(ascii::from(bytes, at), LINE_BYTES);
+    let rest = ascii::from(bytes, at);
+    let within = rest.get(..LINE_BYTES).unwrap_or(rest);
+    let mut line = Cursor::new(within);
     let digits = line.take(HEX);
     // RFC 9112 section 7.1.1: extensions are ignored, but must begin as such:
     // "5 ;a", "5_" and "0x5" are read in several ways elsewhere.
@@ -84,7 +86,7 @@ fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
         line.take(VALUE);
     }
     line.expect(b"\r\n");
-    line.judge(Status::BadRequest)?;
+    line.judge_at_limit(within.len() == LINE_BYTES, Status::BadRequest)?;
     if digits.len() > 15 {
         return Err(Status::BadRequest.into());
     }
@@ -96,17 +98,19 @@ fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
         .ok()
         .filter(|&size| size <= usize::MAX / 4)
         .ok_or(Status::ContentTooLarge)?;
-    Ok((bytes.len() - line.unread(), size))
+    Ok((at + within.len() - line.rest.len(), size))
 }
 
 /// How many bytes are behind the trailer section at the start of `bytes`.
 fn trailer(bytes: &[u8]) -> Result<usize, Stop> {
-    let mut cursor = Cursor::new(bytes, TRAILER_BYTES);
+    let within = bytes.get(..TRAILER_BYTES).unwrap_or(bytes);
+    let mut cursor = Cursor::new(within);
     loop {
         let (name, _) = take_field(&mut cursor);
-        cursor.judge(Status::RequestHeaderFieldsTooLarge)?;
+        let too_long = Status::RequestHeaderFieldsTooLarge;
+        cursor.judge_at_limit(within.len() == TRAILER_BYTES, too_long)?;
         if name.is_empty() {
-            return Ok(cursor.unread());
+            return Ok(bytes.len() - within.len() + cursor.rest.len());
         }
     }
 }
@@ -162,6 +166,23 @@ mod tests {
         ] {
             assert_eq!(run(text), Err(Status::BadRequest.into()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn rfc9112_7_1_1_and_7_1_2_long_extensions_and_trailers_are_refused() {
+        let long = "a".repeat(300);
+        assert_eq!(
+            run(&std::format!("5;{long}")),
+            Err(Status::BadRequest.into())
+        );
+        let long = "a: b\r\n".repeat(400);
+        assert_eq!(
+            run(&std::format!("0\r\n{long}")),
+            Err(Status::RequestHeaderFieldsTooLarge.into())
+        );
+        let fits = "a: b\r\n".repeat(300);
+        let text = std::format!("0\r\n{fits}\r\nGET");
+        assert_eq!(run(&text), Ok((Vec::new(), text.len() - 3)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! whole, a part, or word that the client has it already (RFC 9110 sections 13
 //! and 14).
 
-use crate::ascii::{from, is_same, saturating_decimal, split_at_byte, take_item};
+use crate::ascii::{is_same, saturating_decimal, take_item, take_until};
 use crate::date;
 use crate::head::{Head, Known};
 use crate::method::Method;
@@ -41,38 +41,35 @@ pub fn decide(head: &Head<'_>, facts: &Facts<'_>) -> Decision {
         start: 0,
         end: facts.length_bytes,
     };
-    let is_unmodified_since = |field| match head.known(field).and_then(date::parse) {
-        Some(date) if facts.modified_seconds > 0 => Some(facts.modified_seconds <= date),
-        // Sections 13.1.3 and 13.1.4: ignored without a valid date, and without
-        // a date to compare with.
-        _ => None,
-    };
-    let lists = |field, is_weak| Some(lists_tag(head.known(field)?, facts.etag, is_weak));
-    // Steps 1 and 2.
-    let is_met =
-        lists(Known::IfMatch, false).or_else(|| is_unmodified_since(Known::IfUnmodifiedSince));
-    // Steps 3 and 4.
-    let is_had =
-        || lists(Known::IfNoneMatch, true).or_else(|| is_unmodified_since(Known::IfModifiedSince));
-    let refusal = if is_met == Some(false) {
-        Status::PreconditionFailed
-    } else if is_had() == Some(true) {
-        Status::NotModified
-    } else {
+    // Steps 1 and 2, then 3 and 4.
+    if is_unchanged(head, facts, Known::IfMatch, Known::IfUnmodifiedSince) == Some(false) {
+        decision.status = Status::PreconditionFailed;
+    } else if is_unchanged(head, facts, Known::IfNoneMatch, Known::IfModifiedSince) == Some(true) {
+        decision.status = Status::NotModified;
+    } else if let Some(range) = head.known(Known::Range)
         // Step 5. Section 14.2: of other methods than GET, ignored.
-        if head.method == Method::Get
-            && let Some(range) = head.known(Known::Range)
-            && head
-                .known(Known::IfRange)
-                .is_none_or(|validator| is_current(validator, facts))
-        {
-            read_range(range, &mut decision);
-        }
-        return decision;
-    };
-    decision.status = refusal;
-    decision.end = 0;
+        && head.method == Method::Get
+        && is_current(head, facts)
+    {
+        read_range(range, &mut decision);
+    }
+    if !matches!(decision.status, Status::Ok | Status::PartialContent) {
+        (decision.start, decision.end) = (0, 0);
+    }
     decision
+}
+
+/// Whether the representation is one that the client named, by a list of tags
+/// or else by a date; `None` where it named none.
+#[inline(never)]
+fn is_unchanged(head: &Head<'_>, facts: &Facts<'_>, tags: Known, date: Known) -> Option<bool> {
+    if let Some(list) = head.known(tags) {
+        return Some(lists_tag(list, facts.etag, tags == Known::IfNoneMatch));
+    }
+    // Sections 13.1.3 and 13.1.4: ignored without a valid date, and without a
+    // date to compare with.
+    let date = date::parse(head.known(date)?)?;
+    (facts.modified_seconds > 0).then_some(facts.modified_seconds <= date)
 }
 
 /// Whether a list of entity tags, or `*`, holds ours. Weak comparison (RFC 9110
@@ -94,47 +91,43 @@ pub(crate) fn lists_tag(mut list: &[u8], etag: &[u8], is_weak: bool) -> bool {
     false
 }
 
-/// RFC 9110 section 13.1.5: the very tag, or the very date.
-fn is_current(validator: &[u8], facts: &Facts<'_>) -> bool {
-    if validator.first() == Some(&b'"') {
-        return validator == facts.etag;
-    }
-    facts.modified_seconds > 0 && date::parse(validator) == Some(facts.modified_seconds)
+/// RFC 9110 section 13.1.5: whether If-Range names the very tag, or the very
+/// date, or is not there.
+fn is_current(head: &Head<'_>, facts: &Facts<'_>) -> bool {
+    let Some(validator) = head.known(Known::IfRange) else {
+        return true;
+    };
+    validator == facts.etag && !validator.is_empty()
+        || facts.modified_seconds > 0 && date::parse(validator) == Some(facts.modified_seconds)
 }
 
 /// RFC 9110 section 14.1.2: one range of bytes. Several are answered with the
 /// whole (section 14.2 lets a server ignore any), which costs less than a
 /// multipart body. So is what is malformed.
-fn read_range(value: &[u8], decision: &mut Decision) {
+#[inline(never)]
+fn read_range(mut range: &[u8], decision: &mut Decision) {
     let length = decision.end;
-    let (unit, range) = split_at_byte(value, b'=');
-    let (first, last) = split_at_byte(from(range, 1), b'-');
-    let last = last.get(1..).unwrap_or(b"none");
-    let (start, end) = match (saturating_decimal(first), saturating_decimal(last)) {
+    let unit = take_until(&mut range, b'=');
+    let whole = range;
+    let first = take_until(&mut range, b'-');
+    let has_dash = first.len() < whole.len();
+    let (start, end) = match (saturating_decimal(first), saturating_decimal(range)) {
         (Some(start), Some(last)) if start <= last => (start, length.min(last.saturating_add(1))),
-        (Some(start), None) if last.is_empty() => (start, length),
+        (Some(start), None) if range.is_empty() => (start, length),
         // Nothing at all has no last bytes that could be told.
         (None, Some(suffix)) if first.is_empty() && (length > 0 || suffix == 0) => {
             (length.saturating_sub(suffix), length)
         }
         _ => return,
     };
-    if !is_same(unit, b"bytes") {
-        return;
+    if has_dash && is_same(unit, b"bytes") {
+        decision.status = if start < length {
+            Status::PartialContent
+        } else {
+            Status::RangeNotSatisfiable
+        };
+        (decision.start, decision.end) = (start, end);
     }
-    *decision = if start < length {
-        Decision {
-            status: Status::PartialContent,
-            start,
-            end,
-        }
-    } else {
-        Decision {
-            status: Status::RangeNotSatisfiable,
-            start: 0,
-            end: 0,
-        }
-    };
 }
 
 #[cfg(test)]

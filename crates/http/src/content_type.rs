@@ -1,13 +1,16 @@
 //! Media types by file name. The list is short on purpose: what the web is made
 //! of; all else is `application/octet-stream`, which no browser runs.
 
-use crate::ascii::{is_same, split_at_byte};
+use crate::ascii::{from, is_same, take_until};
 use crate::words::{Words, words};
 
 /// Plain text.
 pub const TEXT: &str = "text/plain; charset=utf-8";
 /// JSON, which is UTF-8 by definition (RFC 8259 section 8.1).
 pub const JSON: &str = "application/json";
+
+/// What is said of text (and need not be said of anything else).
+pub const CHARSET: &[u8] = b"; charset=utf-8";
 
 /// A top-level type, or an extension that is also the subtype, or an extension
 /// and its subtype.
@@ -54,49 +57,67 @@ const TYPES: Words = words![
     "webm",
 ];
 
-/// The media type for a path, by the extension of its last segment, in three
-/// parts: `text/`, `html`, `; charset=utf-8`.
+const UNKNOWN: MediaType = MediaType {
+    top: b"application/",
+    subtype: b"octet-stream",
+};
+
+/// A media type in two parts; where the first is `text/`, [`CHARSET`] follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaType {
+    /// The top-level type with its slash: `text/`.
+    pub top: &'static [u8],
+    /// The subtype: `html`.
+    pub subtype: &'static [u8],
+}
+
+/// The media type for a path, by the extension of its last segment.
 #[inline(never)]
-pub fn of(path: &[u8]) -> [&'static str; 3] {
-    let mut back = path.rsplitn(2, |&byte| byte == b'/' || byte == b'.');
-    let extension = back.next().unwrap_or_default();
-    let is_extension = path.get(back.next().map_or(0, <[u8]>::len)) == Some(&b'.');
-    let mut top = "";
+pub fn of(path: &[u8]) -> MediaType {
+    let dot = path.iter().rposition(|&byte| byte == b'/' || byte == b'.');
+    let [b'.', extension @ ..] = from(path, dot.unwrap_or(path.len())) else {
+        return UNKNOWN;
+    };
+    let mut found = UNKNOWN;
     for word in TYPES {
-        let (known, subtype) = split_at_byte(word.as_bytes(), b'=');
-        if word.ends_with('/') {
-            top = word;
-        } else if is_extension && is_same(known, extension) {
-            let subtype = word.get(word.len() - subtype.len() + 1..).unwrap_or(word);
-            // Without it old browsers guess; subtypes beside `text/` have their own.
-            let charset = if top == "text/" {
-                "; charset=utf-8"
-            } else {
-                ""
-            };
-            return [top, subtype, charset];
+        found.subtype = word;
+        let known = take_until(&mut found.subtype, b'=');
+        if word.ends_with(b"/") {
+            found.top = word;
+        } else if is_same(known, extension) {
+            if found.subtype.is_empty() {
+                found.subtype = known;
+            }
+            return found;
         }
     }
-    ["application/", "octet-stream", ""]
+    UNKNOWN
 }
 
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
+    use std::string::String;
+
+    fn text(path: &[u8]) -> String {
+        let MediaType { top, subtype } = of(path);
+        let charset = if top == b"text/" { CHARSET } else { b"" };
+        String::from_utf8([top, subtype, charset].concat()).unwrap()
+    }
 
     #[test]
     fn extension_is_looked_up_without_regard_to_case() {
-        assert_eq!(of(b"/a/INDEX.HTML").concat(), "text/html; charset=utf-8");
-        assert_eq!(of(b"app.tar.js").concat(), "text/javascript; charset=utf-8");
-        assert_eq!(of(b"a.png").concat(), "image/png");
-        assert_eq!(of(b"a.svg").concat(), "image/svg+xml");
+        assert_eq!(text(b"/a/INDEX.HTML"), "text/html; charset=utf-8");
+        assert_eq!(text(b"app.tar.js"), "text/javascript; charset=utf-8");
+        assert_eq!(text(b"a.png"), "image/png");
+        assert_eq!(text(b"a.svg"), "image/svg+xml");
     }
 
     #[test]
     fn the_first_and_the_last_type_are_found() {
-        assert_eq!(of(b"a.html").concat(), "text/html; charset=utf-8");
-        assert_eq!(of(b"a.webm").concat(), "video/webm");
+        assert_eq!(text(b"a.html"), "text/html; charset=utf-8");
+        assert_eq!(text(b"a.webm"), "video/webm");
     }
 
     #[test]
@@ -111,11 +132,7 @@ mod tests {
             "a.js=javascript",
             "/.text/",
         ] {
-            assert_eq!(
-                of(path.as_bytes()).concat(),
-                "application/octet-stream",
-                "{path}"
-            );
+            assert_eq!(text(path.as_bytes()), "application/octet-stream", "{path}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! empty. So a rule is read in one go and judged once, and a text gives the same
 //! result however the network has cut it up.
 
-use crate::ascii::span;
+use crate::ascii::take_class;
 use crate::status::Status;
 
 /// Why reading ended before the end of what is read.
@@ -26,38 +26,29 @@ impl From<Status> for Stop {
 /// A place in the bytes.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
-    /// What is not read yet, up to the limit; empty after a fault.
+    /// What is not read yet; empty after a fault.
     pub(crate) rest: &'a [u8],
-    /// How many bytes are past the limit, if it is reached.
-    beyond: Option<usize>,
+    /// What was wrong first.
     fault: Option<Stop>,
 }
 
 impl<'a> Cursor<'a> {
-    /// At the start of the bytes, of which no more than `max_bytes` are read.
-    pub(crate) fn new(bytes: &'a [u8], max_bytes: usize) -> Self {
+    /// At the start of the bytes.
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self {
-            rest: bytes.get(..max_bytes).unwrap_or(bytes),
-            beyond: bytes.len().checked_sub(max_bytes),
+            rest: bytes,
             fault: None,
         }
-    }
-
-    /// How many bytes are not read, those past the limit among them.
-    pub(crate) fn unread(&self) -> usize {
-        self.rest.len() + self.beyond.unwrap_or(0)
     }
 
     /// Reads on to the first byte that is not of a class; none at all is a fault.
     #[inline(never)]
     pub(crate) fn take(&mut self, class: u8) -> &'a [u8] {
-        let (taken, rest) = span(self.rest, class);
-        if rest.is_empty() {
+        let taken = take_class(&mut self.rest, class);
+        if self.rest.is_empty() {
             self.fail(Stop::Partial);
         } else if taken.is_empty() {
             self.fail(Status::BadRequest.into());
-        } else {
-            self.rest = rest;
         }
         taken
     }
@@ -83,13 +74,16 @@ impl<'a> Cursor<'a> {
         self.fault = self.fault.or(Some(fault));
     }
 
-    /// What was read so far is judged. Where bytes are missing and no more of
-    /// them are read, that is `too_long`.
-    pub(crate) fn judge(&self, too_long: Status) -> Result<(), Stop> {
-        match self.fault {
-            None => Ok(()),
-            Some(Stop::Partial) if self.beyond.is_some() => Err(too_long.into()),
-            Some(fault) => Err(fault),
+    /// What was read so far is judged.
+    pub(crate) fn judge(&self) -> Result<(), Stop> {
+        self.fault.map_or(Ok(()), Err)
+    }
+
+    /// The same where no more bytes are read than there are.
+    pub(crate) fn judge_at_limit(&self, is_at_limit: bool, too_long: Status) -> Result<(), Stop> {
+        match self.judge() {
+            Err(Stop::Partial) if is_at_limit => Err(too_long.into()),
+            judged => judged,
         }
     }
 }

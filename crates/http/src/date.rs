@@ -5,8 +5,13 @@ use crate::ascii::from;
 /// The length of every IMF-fixdate.
 pub const DATE_BYTES: usize = 29;
 
-const DAYS: &[u8] = b"ThuFriSatSunMonTueWed";
-const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+static DAYS: [[u8; 3]; 7] = [
+    *b"Thu", *b"Fri", *b"Sat", *b"Sun", *b"Mon", *b"Tue", *b"Wed",
+];
+static MONTHS: [[u8; 3]; 12] = [
+    *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
+    *b"Nov", *b"Dec",
+];
 /// The last second of the year 9999; later ones have no such form.
 const LAST: u64 = 253_402_300_799;
 
@@ -27,9 +32,9 @@ pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
         month += 1;
     }
     *text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
-    put_name(text, 0, DAYS, day % 7);
+    put_name(text, 0, DAYS.get(day as usize % 7));
     put_two(text, 5, day - first_day(year, month) + 1);
-    put_name(text, 8, MONTHS, month - 1);
+    put_name(text, 8, MONTHS.get(month as usize - 1));
     put_two(text, 12, year / 100);
     put_two(text, 14, year);
     for at in [23, 20, 17] {
@@ -46,21 +51,20 @@ pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
 /// before 1970 and leap seconds, which no file of ours has.
 #[inline(never)]
 pub fn parse(text: &[u8]) -> Option<u64> {
-    let mut month = 1;
-    while month < 12 && from(MONTHS, 3 * month as usize - 3).get(..3) != text.get(8..11) {
-        month += 1;
-    }
     let year = two(text, 12) * 100 + two(text, 14);
-    let day = first_day(year.max(1_970), month)
-        .wrapping_add(two(text, 5))
-        .wrapping_sub(1);
     let second = (two(text, 17) * 60 + two(text, 20)) * 60 + two(text, 23);
-    let seconds = u64::from(day) * 86_400 + u64::from(second);
-    // Whatever is wrong, from digits that are none to a thirtieth of February,
-    // does not come out again.
-    let mut same = [0; DATE_BYTES];
-    imf_fixdate(seconds, &mut same);
-    (text == same).then_some(seconds)
+    for month in 1..=12 {
+        let day = (first_day(year.max(1_970), month) + two(text, 5)).saturating_sub(1);
+        let seconds = u64::from(day) * 86_400 + u64::from(second);
+        // Whatever is wrong, from digits that are none to a thirtieth of
+        // February, does not come out again; nor do other months.
+        let mut same = [0; DATE_BYTES];
+        imf_fixdate(seconds, &mut same);
+        if text == same {
+            return Some(seconds);
+        }
+    }
+    None
 }
 
 /// Days from the start of 1970 to a month's first day. Month 13 is the next
@@ -68,6 +72,7 @@ pub fn parse(text: &[u8]) -> Option<u64> {
 ///
 /// The year is taken to begin in March: then the months' lengths repeat every
 /// five (31, 30, 31, 30, 31: 153 days), and the leap day is the last of all.
+#[inline(never)]
 fn first_day(year: u32, month: u32) -> u32 {
     let (year, month) = if month > 2 {
         (year, month - 3)
@@ -80,23 +85,18 @@ fn first_day(year: u32, month: u32) -> u32 {
 
 /// Writes the last two decimal digits of a number.
 #[inline(never)]
-fn put_two(text: &mut [u8], at: usize, value: u32) {
+fn put_two(text: &mut [u8; DATE_BYTES], at: usize, value: u32) {
     if let Some([tens, ones]) = text.get_mut(at..at + 2) {
         *tens = b'0' + (value / 10 % 10) as u8;
         *ones = b'0' + (value % 10) as u8;
     }
 }
 
-/// Writes one of names of three letters.
-#[inline(never)]
-fn put_name(text: &mut [u8], at: usize, names: &[u8], number: u32) {
-    for (place, &byte) in text
-        .iter_mut()
-        .skip(at)
-        .zip(from(names, 3 * number as usize))
-        .take(3)
-    {
-        *place = byte;
+/// Writes a name of three letters.
+fn put_name(text: &mut [u8; DATE_BYTES], at: usize, name: Option<&[u8; 3]>) {
+    let place = text.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
+    if let (Some(place), Some(name)) = (place, name) {
+        *place = *name;
     }
 }
 

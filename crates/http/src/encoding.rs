@@ -1,7 +1,7 @@
 //! Content codings: which of several encoded forms a client prefers (RFC 9110
 //! section 12.5.3).
 
-use crate::ascii::{from, is_same, split_at_byte, take_item, trim};
+use crate::ascii::{is_same, take_item, take_until, trim};
 use crate::words::{Words, words};
 
 /// The codings in the order of the weights: none, Brotli (RFC 7932), Zstandard
@@ -16,38 +16,36 @@ const NAMES: Words = words!["identity", "br", "zstd", "gzip"];
 /// then, but who does not ask for one may not know it.
 #[inline(never)]
 pub fn weights(accept_encoding: Option<&[u8]>) -> [u16; 4] {
-    let mut weights = [None; 4];
-    let mut others = None;
-    let mut list = accept_encoding.unwrap_or_default();
-    while let Some(item) = take_item(&mut list) {
-        let (name, parameter) = split_at_byte(item, b';');
-        let name = trim(name);
-        let weight = Some(weight(trim(from(parameter, 1))));
-        if name == b"*" {
-            others = weight;
-        } else if let Some(place) = NAMES.find(name).and_then(|number| weights.get_mut(number)) {
-            *place = weight;
-        }
+    let list = accept_encoding.unwrap_or_default();
+    let mut weights = [1, 0, 0, 0];
+    for (place, name) in weights.iter_mut().zip(NAMES) {
+        let weight = weight(list, name).or_else(|| weight(list, b"*"));
+        *place = weight.unwrap_or(*place);
     }
-    let [identity, rest @ ..] = weights;
-    let [br, zstd, gzip] = rest.map(|weight| weight.or(others).unwrap_or(0));
-    [identity.or(others).unwrap_or(1), br, zstd, gzip]
+    weights
 }
 
-/// RFC 9110 section 12.4.2: `q=` and a number from 0 to 1 with up to three
-/// decimals, in thousandths. What is no such parameter is as none, which is 1.
-fn weight(parameter: &[u8]) -> u16 {
-    let (name, value) = split_at_byte(parameter, b'=');
-    if !is_same(name, b"q") {
-        return 1_000;
+/// The weight that a list gives to a name (RFC 9110 section 12.4.2): `q=` and a
+/// number from 0 to 1 with up to three decimals, in thousandths. What is no such
+/// parameter is as none, which is 1.
+#[inline(never)]
+fn weight(mut list: &[u8], name: &[u8]) -> Option<u16> {
+    while let Some(mut parameter) = take_item(&mut list) {
+        if !is_same(trim(take_until(&mut parameter, b';')), name) {
+            continue;
+        }
+        let mut parameter = trim(parameter);
+        if !is_same(take_until(&mut parameter, b'='), b"q") {
+            return Some(1_000);
+        }
+        let mut weight = 0;
+        for at in [0, 2, 3, 4] {
+            let digit = parameter.get(at).map_or(0, |digit| digit & 15);
+            weight = weight * 10 + u16::from(digit);
+        }
+        return Some(weight);
     }
-    let mut weight = 0;
-    let mut unit = 1_000;
-    for digit in value.iter().filter(|digit| digit.is_ascii_digit()) {
-        weight += u16::from(digit & 15) * unit;
-        unit /= 10;
-    }
-    weight
+    None
 }
 
 /// The best of several forms: the number, as in [`weights`], of the heaviest
@@ -112,17 +110,19 @@ mod tests {
     #[test]
     fn rfc9110_12_4_2_weights_are_thousandths() {
         for (text, expected) in [
-            ("q=1", 1_000),
-            ("q=0.123", 123),
-            ("q=0.05", 50),
-            ("q=0", 0),
-            ("q=0.000", 0),
-            ("q=", 0),
-            ("", 1_000),
+            ("a;q=1", Some(1_000)),
+            ("a;q=0.123", Some(123)),
+            ("a;q=0.05", Some(50)),
+            ("a;q=0", Some(0)),
+            ("a;q=0.000", Some(0)),
+            ("a;q=", Some(0)),
+            ("a;", Some(1_000)),
+            ("b, A ; q=0.5", Some(500)),
+            ("b", None),
+            // Nothing that is sent can overflow.
+            ("a;q=??????", Some(16_665)),
         ] {
-            assert_eq!(weight(text.as_bytes()), expected, "{text}");
+            assert_eq!(weight(text.as_bytes(), b"a"), expected, "{text}");
         }
-        // Nothing that is sent can overflow.
-        assert_eq!(weight(b"q=99999"), 9_999);
     }
 }

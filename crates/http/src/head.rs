@@ -8,8 +8,8 @@
 //! and [`encoding`](crate::encoding).
 
 use crate::ascii::{
-    ADDRESS, DIGIT, HOST_NAME, TARGET, TOKEN, VALUE, all, from, is, is_same, parse_decimal, span,
-    split, split_at_byte, take_item, trim,
+    ADDRESS, DIGIT, HOST_NAME, TARGET, TOKEN, VALUE, all, from, is_same, parse_decimal, take_class,
+    take_item, take_until, trim,
 };
 use crate::cursor::Cursor;
 pub use crate::cursor::Stop;
@@ -20,27 +20,23 @@ use crate::words::{Words, words};
 /// What a server is willing to read.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The longest request line with its end; more is 414. RFC 9112 section 3
-    /// recommends at least 8,000.
-    pub line_bytes: usize,
-    /// The longest head in all; more is 431.
+    /// The longest head in all; more is 414 where that is within the request
+    /// line, else 431. RFC 9112 section 3 recommends at least 8,000 for the line.
     pub head_bytes: usize,
-    /// The most field lines; more is 431.
-    pub fields: usize,
     /// The longest body, decoded; more is 413.
     pub body_bytes: usize,
 }
 
 impl Limits {
-    /// 8 KB of request line, 16 KB of head, 64 fields, 15 KB of body: one
-    /// request fits in 32 KB.
+    /// 16 KB of head, 15 KB of body: one request fits in 32 KB.
     pub const DEFAULT: Self = Self {
-        line_bytes: 8_192,
         head_bytes: 16_384,
-        fields: 64,
         body_bytes: 15_360,
     };
 }
+
+/// The most field lines; more is 431.
+const MAX_FIELDS: usize = 100;
 
 /// How long the body is (RFC 9112 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +58,6 @@ pub enum Known {
     TransferEncoding,
     /// RFC 9110 section 10.1.1.
     Expect,
-    /// RFC 9110 section 7.6.1.
-    Connection,
     /// RFC 9110 section 13.1.1.
     IfMatch,
     /// RFC 9110 section 13.1.4.
@@ -85,7 +79,6 @@ const KNOWN: Words = words![
     "content-length",
     "transfer-encoding",
     "expect",
-    "connection",
     "if-match",
     "if-unmodified-since",
     "if-none-match",
@@ -93,8 +86,11 @@ const KNOWN: Words = words![
     "if-range",
     "range",
     "accept-encoding",
+    "connection",
 ];
-const KNOWN_FIELDS: usize = Known::AcceptEncoding as usize + 1;
+/// This one is read as it is met and not kept (RFC 9110 section 7.6.1); in its
+/// place stands the host that an absolute-form names.
+const CONNECTION: usize = Known::AcceptEncoding as usize + 1;
 
 /// A whole and valid request head.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +101,8 @@ pub struct Head<'a> {
     pub is_http11: bool,
     /// Whether the client is willing to send more requests.
     pub keep_alive: bool,
+    /// Whether the client said that it will not.
+    closes: bool,
     /// Whether the client waits for `100 Continue`.
     pub expects_continue: bool,
     /// How the body is delimited.
@@ -117,7 +115,7 @@ pub struct Head<'a> {
     pub length: usize,
     /// Behind the request line, with the empty line.
     fields: &'a [u8],
-    known: [Option<&'a [u8]>; KNOWN_FIELDS],
+    known: [Option<&'a [u8]>; CONNECTION + 1],
 }
 
 impl<'a> Head<'a> {
@@ -137,7 +135,7 @@ impl<'a> Head<'a> {
     /// All fields in the order they came, values without surrounding space.
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         // The lines were judged when the head was parsed.
-        let mut cursor = Cursor::new(self.fields, usize::MAX);
+        let mut cursor = Cursor::new(self.fields);
         core::iter::from_fn(move || {
             let field = take_field(&mut cursor);
             (!field.0.is_empty()).then_some(field)
@@ -160,9 +158,11 @@ impl<'a> Head<'a> {
     }
 
     /// The request line as it was sent.
-    pub fn line(&self, bytes: &'a [u8]) -> &'a [u8] {
-        let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
-        split_at_byte(line, b'\r').0
+    pub fn line(&self, mut bytes: &'a [u8]) -> &'a [u8] {
+        if bytes.first() == Some(&b'\r') {
+            bytes = from(bytes, 2);
+        }
+        take_until(&mut bytes, b'\r')
     }
 }
 
@@ -170,77 +170,80 @@ impl<'a> Head<'a> {
 ///
 /// # Errors
 /// Where the head is not whole, or is to be refused.
-#[inline(never)]
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
-    let mut line = Cursor::new(bytes, limits.line_bytes);
-    // RFC 9112 section 2.2: ignore at least one empty line before the request
-    // line. One is enough; more is somebody trying something.
-    if line.rest.first() == Some(&b'\r') {
-        line.expect(b"\r\n");
-    }
-    // RFC 9112 section 3: three parts, one space between each.
-    let name = line.take(TOKEN);
-    line.expect(b" ");
-    let target = line.take(TARGET);
-    line.expect(b" HTTP/");
-    let version = line.take(TARGET);
-    line.expect(b"\r\n");
-    line.judge(Status::UriTooLong)?;
-    // RFC 9112 section 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT
-    let is_http11 = match version {
-        b"1.1" => true,
-        b"1.0" => false,
-        &[major, b'.', minor] if is(major, DIGIT) && is(minor, DIGIT) => {
-            return Err(Status::HttpVersionNotSupported.into());
-        }
-        _ => return Err(Status::BadRequest.into()),
-    };
-    let start = bytes.len() - line.unread();
     let mut head = Head {
-        method: Method::from_bytes(name).ok_or(Status::NotImplemented)?,
-        is_http11,
-        keep_alive: is_http11,
+        method: Method::Get,
+        is_http11: false,
+        keep_alive: false,
+        closes: false,
         expects_continue: false,
         framing: Framing::Length(0),
-        path: target,
+        path: b"",
         query: None,
         length: 0,
-        fields: from(bytes, start),
-        known: [None; KNOWN_FIELDS],
+        fields: b"",
+        known: [None; CONNECTION + 1],
     };
-    let authority = read_target(&mut head)?;
-    let mut cursor = Cursor::new(head.fields, limits.head_bytes.saturating_sub(start));
-    let mut closes = false;
-    for _ in 0..=limits.fields {
+    let within = bytes.get(..limits.head_bytes).unwrap_or(bytes);
+    match read(&mut head, within) {
+        Ok(()) => Ok(head),
+        // No more than this will be read.
+        Err(Stop::Partial) if within.len() == limits.head_bytes => {
+            Err(Stop::Refuse(if head.path.is_empty() {
+                Status::UriTooLong
+            } else {
+                Status::RequestHeaderFieldsTooLarge
+            }))
+        }
+        Err(stop) => Err(stop),
+    }
+}
+
+#[inline(never)]
+fn read<'a>(head: &mut Head<'a>, bytes: &'a [u8]) -> Result<(), Stop> {
+    let mut cursor = Cursor::new(bytes);
+    read_line(head, &mut cursor)?;
+    head.fields = cursor.rest;
+    for _ in 0..MAX_FIELDS {
         let (name, value) = take_field(&mut cursor);
-        cursor.judge(Status::RequestHeaderFieldsTooLarge)?;
+        cursor.judge()?;
         if name.is_empty() {
-            head.length = bytes.len() - cursor.unread();
-            head.keep_alive &= !closes;
-            judge_fields(&mut head, authority)?;
-            return Ok(head);
+            head.length = bytes.len() - cursor.rest.len();
+            return Ok(judge_fields(head)?);
         }
-        if let Some(number) = KNOWN.find(name)
-            && let Some(known) = head.known.get_mut(number)
-        {
-            // RFC 9112 section 6.3 lets a list of equal lengths pass; a second
-            // reader might not. A second Host (section 3.2), Transfer-Encoding
-            // or Expect is read differently by different servers, too.
-            if known.is_some() && number <= Known::Expect as usize {
-                return Err(Status::BadRequest.into());
-            }
-            known.get_or_insert(value);
-            // RFC 9112 section 9.3; there may be several fields of these.
-            let mut options = value;
-            while number == Known::Connection as usize
-                && let Some(option) = take_item(&mut options)
-            {
-                closes |= is_same(option, b"close");
-                head.keep_alive |= is_same(option, b"keep-alive");
-            }
-        }
+        note_field(head, name, value)?;
     }
     Err(Status::RequestHeaderFieldsTooLarge.into())
+}
+
+/// RFC 9112 section 3: method, target and version, one space between each.
+#[inline(never)]
+fn read_line<'a>(head: &mut Head<'a>, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    // RFC 9112 section 2.2: ignore at least one empty line before the request
+    // line. One is enough; more is somebody trying something.
+    if cursor.rest.first() == Some(&b'\r') {
+        cursor.expect(b"\r\n");
+    }
+    let name = cursor.take(TOKEN);
+    cursor.expect(b" ");
+    let target = cursor.take(TARGET);
+    cursor.expect(b" HTTP/");
+    let version = cursor.take(TARGET);
+    cursor.expect(b"\r\n");
+    cursor.judge()?;
+    // RFC 9112 section 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT
+    head.is_http11 = version == b"1.1";
+    head.keep_alive = head.is_http11;
+    if !head.is_http11 && version != b"1.0" {
+        return Err(Stop::Refuse(match version {
+            [major, b'.', minor] if all(&[*major, *minor], DIGIT) => {
+                Status::HttpVersionNotSupported
+            }
+            _ => Status::BadRequest,
+        }));
+    }
+    head.method = Method::from_bytes(name).ok_or(Status::NotImplemented)?;
+    Ok(read_target(head, target)?)
 }
 
 /// RFC 9110 section 5: `name ":" OWS value OWS`, and the end of the line; the
@@ -253,113 +256,149 @@ pub(crate) fn take_field<'a>(cursor: &mut Cursor<'a>) -> (&'a [u8], &'a [u8]) {
         field.0 = cursor.take(TOKEN);
         cursor.expect(b":");
         // Anything up to the line's end, and possibly nothing.
-        let (value, rest) = span(cursor.rest, VALUE);
-        field.1 = trim(value);
-        cursor.rest = rest;
+        field.1 = trim(take_class(&mut cursor.rest, VALUE));
     }
     cursor.expect(b"\r\n");
     field
 }
 
-/// What follows from all fields together.
-fn judge_fields(head: &mut Head<'_>, authority: Option<&[u8]>) -> Result<(), Status> {
-    // RFC 9112 section 3.2: a Host, and a valid one, in HTTP/1.1. Where the
-    // target names another one (section 3.2.2), proxies before us may have
-    // looked at either.
-    let is_well = match (head.known(Known::Host), authority) {
-        (Some(host), _) if !is_host(host) => false,
-        (Some(host), Some(authority)) => is_same(host, authority),
-        (host, _) => host.is_some() || !head.is_http11,
-    };
-    let length = head.known(Known::ContentLength);
-    let coding = head.known(Known::TransferEncoding);
-    // RFC 9112 section 6.1: both together are a smuggling attempt, and 1.0 has
-    // no transfer codings.
-    if !is_well || coding.is_some() && (length.is_some() || !head.is_http11) {
-        return Err(Status::BadRequest);
-    }
-    if let Some(length) = length {
-        head.framing = Framing::Length(parse_decimal(length).ok_or(Status::BadRequest)?);
-    }
-    if let Some(coding) = coding {
-        head.framing = Framing::Chunked;
-        if !is_same(coding, b"chunked") {
-            return Err(refuse_coding(coding));
-        }
-    }
-    if head.is_http11
-        && let Some(expectation) = head.known(Known::Expect)
+/// Keeps the value of a field, if it is one of those that are kept.
+#[inline(never)]
+fn note_field<'a>(head: &mut Head<'a>, name: &[u8], value: &'a [u8]) -> Result<(), Status> {
+    let number = KNOWN.find(name);
+    if number == Some(CONNECTION) {
+        // RFC 9112 section 9.3. There may be several fields of these.
+        head.closes |= has_item(value, b"close");
+        head.keep_alive |= has_item(value, b"keep-alive");
+    } else if let Some(number) = number
+        && let Some(known) = head.known.get_mut(number)
     {
-        if !is_same(expectation, b"100-continue") {
-            return Err(Status::ExpectationFailed);
+        // RFC 9112 section 6.3 lets a list of equal lengths pass; a second
+        // reader might not. A second Host (section 3.2), Transfer-Encoding or
+        // Expect is read differently by different servers, too.
+        if known.is_some() && number <= Known::Expect as usize {
+            return Err(Status::BadRequest);
         }
-        head.expects_continue = true;
+        known.get_or_insert(value);
     }
     Ok(())
 }
 
-/// RFC 9112 section 6.3, rule 4: where chunked is not the last coding, or is
-/// applied twice, the body has no end: 400. Section 6.1: other codings: 501.
-fn refuse_coding(mut codings: &[u8]) -> Status {
-    // An empty item behind the last comma is a last coding, too.
-    let mut is_well = codings.last() != Some(&b',');
-    let mut count = 0;
-    let mut is_last = false;
-    while let Some(coding) = take_item(&mut codings) {
-        is_last = is_same(coding, b"chunked");
-        count += u32::from(is_last);
+/// Whether a comma-separated list has an item, whatever its case.
+#[inline(never)]
+fn has_item(mut list: &[u8], item: &[u8]) -> bool {
+    while let Some(other) = take_item(&mut list) {
+        if is_same(other, item) {
+            return true;
+        }
     }
-    is_well &= is_last && count == 1;
-    if is_well {
-        Status::NotImplemented
-    } else {
-        Status::BadRequest
-    }
+    false
 }
 
-/// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS. Splits
-/// path and query; the result is the authority of an absolute-form.
-fn read_target<'a>(head: &mut Head<'a>) -> Result<Option<&'a [u8]>, Status> {
-    let mut authority = None;
-    let mut path = head.path;
-    if path.first() != Some(&b'/') && (path != b"*" || head.method != Method::Options) {
-        let (scheme, rest) = split_at_byte(path, b':');
-        let rest = rest.strip_prefix(b"://").ok_or(Status::BadRequest)?;
-        let end = rest.iter().position(|&byte| byte == b'/' || byte == b'?');
-        let (host, rest) = split(rest, end);
-        // RFC 9110 section 4.2.1: an empty host is invalid; 4.2.4: so is user
-        // information, which `is_host` does not let through.
-        let is_web = is_same(scheme, b"http") || is_same(scheme, b"https");
-        if !is_web || host.is_empty() || !is_host(host) {
+/// What follows from all fields together.
+#[inline(never)]
+fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
+    let [host, length, coding, expectation, .., authority] = head.known;
+    // RFC 9112 section 3.2: a Host, and a valid one, in HTTP/1.1. Where the
+    // target names another one (section 3.2.2), proxies before us may have
+    // looked at either.
+    let named = host.or(authority).unwrap_or_default();
+    let mut rest = named;
+    if head.is_http11 && host.is_none()
+        || !take_host(&mut rest)
+        || !rest.is_empty()
+        || !is_same(named, authority.unwrap_or(named))
+    {
+        return Err(Status::BadRequest);
+    }
+    head.keep_alive &= !head.closes;
+    if let Some(length) = length {
+        head.framing = Framing::Length(parse_decimal(length).ok_or(Status::BadRequest)?);
+    }
+    if let Some(coding) = coding {
+        // RFC 9112 section 6.1: with a length it is a smuggling attempt, and 1.0
+        // has no transfer codings. Section 6.3, rule 4: where chunked is not the
+        // last, the body has no end.
+        let mut codings = coding;
+        let mut last = coding;
+        while let Some(item) = take_item(&mut codings) {
+            last = item;
+        }
+        if length.is_some() || !head.is_http11 || !is_same(last, b"chunked") {
             return Err(Status::BadRequest);
         }
-        authority = Some(host);
-        path = rest;
+        // Section 6.1: other codings are not understood.
+        if last.len() < coding.len() {
+            return Err(Status::NotImplemented);
+        }
+        head.framing = Framing::Chunked;
     }
-    let (path, query) = split_at_byte(path, b'?');
-    head.query = query.get(1..);
-    // `http://host` and `http://host?q` mean the root (RFC 9110 section 4.2.3).
-    head.path = if path.is_empty() { b"/" } else { path };
-    Ok(authority)
+    if head.is_http11
+        && let Some(expectation) = expectation
+    {
+        head.expects_continue = is_same(expectation, b"100-continue");
+        if !head.expects_continue {
+            return Err(Status::ExpectationFailed);
+        }
+    }
+    Ok(())
 }
 
-/// RFC 9110 section 7.2 and RFC 3986 section 3.2.2, by alphabet: a name, an
-/// address, or one in brackets, and a port. Empty is allowed.
+/// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS; splits
+/// path and query.
 #[inline(never)]
-fn is_host(value: &[u8]) -> bool {
-    let port = if let [b'[', rest @ ..] = value {
-        match span(rest, ADDRESS) {
-            ([_, ..], [b']', port @ ..]) => port,
-            _ => return false,
+fn read_target<'a>(head: &mut Head<'a>, mut target: &'a [u8]) -> Result<(), Status> {
+    let is_asterisk = target == b"*" && head.method == Method::Options;
+    if target.first() != Some(&b'/') && !is_asterisk {
+        let scheme = take_until(&mut target, b'/');
+        let authority = target.strip_prefix(b"/").ok_or(Status::BadRequest)?;
+        target = authority;
+        // RFC 9110 section 4.2.1: an empty host is invalid; 4.2.4: so is user
+        // information. Both are judged with the Host, which is the same.
+        let is_web = is_same(scheme, b"http:") || is_same(scheme, b"https:");
+        if !take_host(&mut target) || !is_web || target.len() == authority.len() {
+            return Err(Status::BadRequest);
+        }
+        let authority = authority.get(..authority.len() - target.len());
+        if let Some(place) = head.known.last_mut() {
+            *place = authority;
+        }
+        if !matches!(target, [] | [b'/' | b'?', ..]) {
+            return Err(Status::BadRequest);
+        }
+    }
+    let length = target.len();
+    // `http://host` and `http://host?q` mean the root (RFC 9110 section 4.2.3).
+    head.path = match take_until(&mut target, b'?') {
+        b"" => b"/",
+        path => path,
+    };
+    head.query = (head.path.len() < length).then_some(target);
+    Ok(())
+}
+
+/// Takes a host and its port off, by alphabet (RFC 9110 section 7.2 and RFC 3986
+/// section 3.2.2): a name, an address, or one in brackets; possibly nothing.
+#[inline(never)]
+fn take_host(rest: &mut &[u8]) -> bool {
+    if let [b'[', address @ ..] = *rest {
+        *rest = address;
+        let address = take_class(rest, ADDRESS);
+        let [b']', port @ ..] = *rest else {
+            return false;
+        };
+        *rest = port;
+        if address.is_empty() {
+            return false;
         }
     } else {
-        span(value, HOST_NAME).1
-    };
-    match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && all(digits, DIGIT),
-        _ => false,
+        take_class(rest, HOST_NAME);
     }
+    if let [b':', port @ ..] = *rest {
+        *rest = port;
+        return take_class(rest, DIGIT).len() <= 5;
+    }
+    true
 }
 
 #[cfg(test)]
@@ -519,7 +558,6 @@ mod tests {
         let fields = [
             ("Host", Known::Host),
             ("content-length", Known::ContentLength),
-            ("Connection", Known::Connection),
             ("if-match", Known::IfMatch),
             ("If-Unmodified-Since", Known::IfUnmodifiedSince),
             ("IF-NONE-MATCH", Known::IfNoneMatch),
@@ -538,7 +576,7 @@ mod tests {
             );
             assert_eq!(head(&text).field(name), Some(expected.as_bytes()), "{name}");
         }
-        assert_eq!(KNOWN.count(), KNOWN_FIELDS);
+        assert_eq!(KNOWN.count(), CONNECTION + 1);
     }
 
     #[test]
@@ -664,8 +702,9 @@ mod tests {
             ("identity", Status::BadRequest),
             ("xchunked", Status::BadRequest),
             ("chunked, gzip", Status::BadRequest),
-            ("chunked, chunked", Status::BadRequest),
-            ("chunked,", Status::BadRequest),
+            ("chunked, chunked", Status::NotImplemented),
+            ("chunked,", Status::NotImplemented),
+            (",", Status::BadRequest),
             ("\u{b}chunked", Status::BadRequest),
             ("", Status::BadRequest),
         ] {
@@ -698,21 +737,20 @@ mod tests {
 
     #[test]
     fn rfc9110_15_5_15_a_long_request_line_gets_414() {
-        let long = "a".repeat(8_192);
+        let long = "a".repeat(16_384);
         assert_eq!(status(&format!("GET /{long}")), Status::UriTooLong);
         let text = format!("GET /{long} HTTP/1.1\r\n");
         assert_eq!(status(&text), Status::UriTooLong);
-        let fits = "a".repeat(8_192 - "GET / HTTP/1.0\r\n".len());
+        // RFC 9112 section 3 recommends this much.
+        let fits = "a".repeat(8_000);
         head(&format!("GET /{fits} HTTP/1.0\r\n\r\n"));
-        let text = format!("GET /a{fits} HTTP/1.0\r\n\r\n");
-        assert_eq!(status(&text), Status::UriTooLong);
     }
 
     #[test]
     fn rfc6585_5_too_many_or_too_long_fields_get_431() {
-        let many: std::string::String = (0..65).map(|_| "a: b\r\n").collect();
-        let text = format!("GET / HTTP/1.0\r\n{many}\r\n");
-        assert_eq!(status(&text), Status::RequestHeaderFieldsTooLarge);
+        let with = |count: usize| format!("GET / HTTP/1.0\r\n{}\r\n", "a: b\r\n".repeat(count));
+        assert_eq!(status(&with(100)), Status::RequestHeaderFieldsTooLarge);
+        head(&with(99));
         let long = "a".repeat(16_384);
         let text = format!("GET / HTTP/1.0\r\nX: {long}");
         assert_eq!(status(&text), Status::RequestHeaderFieldsTooLarge);

@@ -1,5 +1,6 @@
 //! Request methods (RFC 9110 section 9): those that a server can be written for.
 
+use crate::ascii::utf8;
 use crate::words::{Words, words};
 
 /// A method this library knows. All others, CONNECT and TRACE among them, are
@@ -38,13 +39,13 @@ impl Method {
     /// The method of this exact name; names are case-sensitive.
     pub fn from_bytes(name: &[u8]) -> Option<Self> {
         let mut names = NAMES;
-        let number = names.position(|known| known.as_bytes() == name)?;
+        let number = names.position(|known| known == name)?;
         ALL.get(number).copied()
     }
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        NAMES.get(self as usize)
+        utf8(NAMES.get(self as usize)).unwrap_or_default()
     }
 }
 
@@ -74,7 +75,7 @@ impl Methods {
         NAMES
             .enumerate()
             .filter(move |(number, _)| self.0 >> number & 1 != 0)
-            .map(|(_, name)| name)
+            .filter_map(|(_, name)| utf8(name))
     }
 }
 
@@ -86,8 +87,8 @@ mod tests {
     fn every_name_reads_back_as_its_method() {
         assert_eq!(NAMES.count(), ALL.len());
         for (name, method) in NAMES.zip(ALL) {
-            assert_eq!(Method::from_bytes(name.as_bytes()), Some(method));
-            assert_eq!(method.name(), name);
+            assert_eq!(Method::from_bytes(name), Some(method));
+            assert_eq!(method.name().as_bytes(), name);
         }
     }
 

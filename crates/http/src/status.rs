@@ -1,5 +1,6 @@
 //! Status codes (RFC 9110 section 15): the ones that are really sent.
 
+use crate::ascii::utf8;
 use crate::words::{Words, words};
 
 /// The status of an answer. The first ones, to [`Status::HttpVersionNotSupported`],
@@ -134,15 +135,15 @@ const OTHER_LINES: Words = words![
 impl Status {
     /// Code and reason as on the status line, such as `404 Not Found`.
     pub fn line(self) -> &'static str {
-        match (self as usize).checked_sub(Self::Continue as usize) {
+        let line = match (self as usize).checked_sub(Self::Continue as usize) {
             None => self.first_line(),
             Some(number) => OTHER_LINES.get(number),
-        }
+        };
+        utf8(line).unwrap_or_default()
     }
 
     /// The same, but empty for those which a server of files does not send.
-    #[inline(never)]
-    pub fn first_line(self) -> &'static str {
+    pub fn first_line(self) -> &'static [u8] {
         LINES.get(self as usize)
     }
 

@@ -6,7 +6,7 @@ use crate::ascii::is_same;
 
 /// A list of words, and what is left of it while it is gone through.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Words(pub(crate) &'static str);
+pub(crate) struct Words(pub(crate) &'static [u8]);
 
 /// Packs words into a [`Words`] when compiled.
 macro_rules! words {
@@ -14,21 +14,18 @@ macro_rules! words {
         const WORDS: &[&str] = &[$($word),*];
         const LENGTH: usize = $crate::words::packed_length(WORDS);
         const BYTES: [u8; LENGTH] = $crate::words::pack(WORDS);
-        $crate::words::Words(match core::str::from_utf8(&BYTES) {
-            Ok(text) => text,
-            Err(_) => panic!("words are UTF-8"),
-        })
+        $crate::words::Words(&BYTES)
     }};
 }
 pub(crate) use words;
 
 impl Iterator for Words {
-    type Item = &'static str;
+    type Item = &'static [u8];
 
     #[inline(never)]
-    fn next(&mut self) -> Option<&'static str> {
-        let length = usize::from(*self.0.as_bytes().first()?);
-        let (word, rest) = self.0.get(1..)?.split_at_checked(length)?;
+    fn next(&mut self) -> Option<&'static [u8]> {
+        let (length, rest) = self.0.split_first()?;
+        let (word, rest) = rest.split_at_checked(usize::from(*length))?;
         self.0 = rest;
         Some(word)
     }
@@ -38,12 +35,12 @@ impl Words {
     /// The number of the word that is this one but for case.
     #[inline(never)]
     pub(crate) fn find(mut self, word: &[u8]) -> Option<usize> {
-        self.position(|known| is_same(known.as_bytes(), word))
+        self.position(|known| is_same(known, word))
     }
 
-    /// The word of this number; none is empty text.
+    /// The word of this number; none is empty.
     #[inline(never)]
-    pub(crate) fn get(mut self, number: usize) -> &'static str {
+    pub(crate) fn get(mut self, number: usize) -> &'static [u8] {
         self.nth(number).unwrap_or_default()
     }
 }
@@ -64,8 +61,7 @@ pub(crate) const fn pack<const LENGTH: usize>(mut words: &[&str]) -> [u8; LENGTH
     let mut packed = [0; LENGTH];
     let mut at = 0;
     while let [word, rest @ ..] = words {
-        // Past it the length would be no character of its own.
-        assert!(word.len() < 128);
+        assert!(word.len() < 256);
         packed[at] = word.len() as u8;
         at += 1;
         let mut bytes = word.as_bytes();
@@ -87,9 +83,9 @@ mod tests {
 
     #[test]
     fn words_come_out_as_they_went_in() {
-        assert!(THREE.eq(["one", "", "three"]));
-        assert_eq!(THREE.get(2), "three");
-        assert_eq!(THREE.get(3), "");
+        assert!(THREE.eq([&b"one"[..], b"", b"three"]));
+        assert_eq!(THREE.get(2), b"three");
+        assert_eq!(THREE.get(3), b"");
     }
 
     #[test]

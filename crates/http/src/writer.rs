@@ -1,8 +1,9 @@
 //! Writes the head of an answer (RFC 9112 section 4) into a buffer, line by
 //! line, from the front.
 
-use crate::ascii::{self, PATH, TOKEN, VALUE, all, decimal, hex_digit};
+use crate::ascii::{self, PATH, TOKEN, VALUE, all, hex_digit};
 use crate::condition::Decision;
+use crate::content_type::{self, MediaType};
 use crate::date::DATE_BYTES;
 use crate::status::Status;
 
@@ -42,7 +43,25 @@ impl<'b> HeadWriter<'b> {
     /// Appends a number in decimal digits.
     #[inline(never)]
     pub fn number(&mut self, number: u64) {
-        self.put(decimal(number, &mut [0; 20]));
+        if number > 9 {
+            self.number(number / 10);
+        }
+        self.put(&[b'0' + (number % 10) as u8]);
+    }
+
+    /// Appends a text in which each `%` stands for the next of these numbers.
+    #[inline(never)]
+    pub fn numbers(&mut self, text: &[u8], numbers: &[u64]) {
+        let mut numbers = numbers.iter();
+        for byte in text {
+            if *byte == b'%'
+                && let Some(number) = numbers.next()
+            {
+                self.number(*number);
+            } else {
+                self.put(&[*byte]);
+            }
+        }
     }
 
     /// Appends `name: value` and the end of the line. Neither may hold CR or LF:
@@ -58,9 +77,9 @@ impl<'b> HeadWriter<'b> {
     /// Appends the status line and, where the clock is set, Date (RFC 9110
     /// section 6.6.1): a date that starts with NUL is not sent.
     #[inline(never)]
-    pub fn start(&mut self, line: &str, date: &[u8; DATE_BYTES]) {
+    pub fn start(&mut self, status: Status, date: &[u8; DATE_BYTES]) {
         self.put(b"HTTP/1.1 ");
-        self.put(line.as_bytes());
+        self.put(status.first_line());
         self.put(b"\r\n");
         if date.first() != Some(&0) {
             self.field("Date", date);
@@ -83,23 +102,28 @@ impl<'b> HeadWriter<'b> {
     /// sections 8.6 and 14.4), for a decision on something of this length.
     #[inline(never)]
     pub fn content(&mut self, decision: &Decision, length_bytes: u64) {
+        let (start, end) = (decision.start, decision.end);
         if decision.status == Status::PartialContent {
-            self.put(b"Content-Range: bytes ");
-            self.number(decision.start);
-            self.put(b"-");
-            self.number(decision.end - 1);
-            self.put(b"/");
-            self.number(length_bytes);
-            self.put(b"\r\n");
+            let range = [start, end - 1, length_bytes];
+            self.numbers(b"Content-Range: bytes %-%/%\r\n", &range);
         }
-        self.content_length(decision.end - decision.start);
+        self.content_length(end - start);
     }
 
     /// Appends Content-Length.
-    #[inline(never)]
     pub fn content_length(&mut self, length_bytes: u64) {
-        self.put(b"Content-Length: ");
-        self.number(length_bytes);
+        self.numbers(b"Content-Length: %\r\n", &[length_bytes]);
+    }
+
+    /// Appends Content-Type with a type found by [`content_type::of`].
+    #[inline(never)]
+    pub fn content_type(&mut self, media_type: MediaType) {
+        self.put(b"Content-Type: ");
+        self.put(media_type.top);
+        self.put(media_type.subtype);
+        if media_type.top == b"text/" {
+            self.put(content_type::CHARSET);
+        }
         self.put(b"\r\n");
     }
 
@@ -144,15 +168,16 @@ impl HeadWriter<'_> {
     #[inline(never)]
     pub fn short(&mut self, status: Status, lines: &[u8], manner: &Manner<'_>) {
         let line = status.first_line();
-        self.start(line, manner.date);
+        self.start(status, manner.date);
         self.put(lines);
-        if !status.is_bodiless() {
-            self.put(b"Content-Type: text/plain; charset=utf-8\r\n");
-            self.content_length(line.len() as u64 + 1);
+        let is_bodiless = status.is_bodiless();
+        if !is_bodiless {
+            let text = b"Content-Type: text/plain\r\nContent-Length: %\r\n";
+            self.numbers(text, &[line.len() as u64 + 1]);
         }
         self.end(manner.connection);
-        if !status.is_bodiless() && !manner.is_head {
-            self.put(line.as_bytes());
+        if !is_bodiless && !manner.is_head {
+            self.put(line);
             self.put(b"\n");
         }
     }
@@ -161,6 +186,7 @@ impl HeadWriter<'_> {
 /// Whether a line from outside is `name: value`, so that it can stand in a head.
 #[inline(never)]
 pub fn is_field(line: &[u8]) -> bool {
-    let (name, value) = ascii::split_at_byte(line, b':');
+    let mut value = line;
+    let name = ascii::take_until(&mut value, b':');
     !name.is_empty() && all(name, TOKEN) && !value.is_empty() && all(value, VALUE)
 }

@@ -91,13 +91,17 @@ pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode,
     if context.output.json {
         context.output.document(&figures)?;
     } else {
+        let made = built
+            .site
+            .iter()
+            .map(|summary| build::site(summary, context.output.color));
         let flags = built
             .images
             .iter()
-            .map(|image| build::flags(image, context.output.color))
-            .collect::<String>();
+            .map(|image| build::flags(image, context.output.color));
+        let made = made.chain(flags).collect::<String>();
         context.output.text(&format!(
-            "{flags}{}",
+            "{made}{}",
             text(&figures, &weight, &answer, &memory, context.output.color)
         ))?;
     }

@@ -1,5 +1,5 @@
-//! A folder of web files, walked in order, within bounds, and judged: what is
-//! packed, and what is left out and why.
+//! A folder of web files, walked in order, within bounds, and judged: what goes
+//! into an image as it is, and what is left out and why.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,18 +11,23 @@ pub const SITE_FILES: usize = 100_000;
 /// Most bytes of a site.
 pub const SITE_BYTES: u64 = 4 << 30;
 /// Deepest folder.
-const SITE_DEPTH: usize = 64;
+pub(super) const SITE_DEPTH: usize = 64;
 
-/// Folders of version control, and files that tools leave.
-const LEFT_OUT: [&str; 7] = [
-    ".git",
-    ".hg",
-    ".svn",
-    ".jj",
-    "CVS",
-    ".DS_Store",
-    "ounce.toml",
-];
+/// Why a name is left out, if it is. `is_root` says that it stands in the
+/// site's own folder.
+pub(super) fn left_out(name: &[u8], is_root: bool) -> Option<&'static str> {
+    match name {
+        b".git" | b".hg" | b".svn" | b".jj" | b"CVS" | b".DS_Store" => {
+            Some("not meant to be served")
+        }
+        b"ounce.toml" if is_root => Some("not meant to be served"),
+        // RFC 8615.
+        b".well-known" if is_root => None,
+        [b'.', ..] => Some("its name starts with a dot, and such are not served"),
+        b"healthz" if is_root => Some("the server answers /healthz itself"),
+        _ => None,
+    }
+}
 
 /// The files of a site.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -75,6 +80,22 @@ pub enum SiteError {
     /// Nothing in it.
     #[error("{} holds no file to serve", .0.display())]
     Empty(PathBuf),
+    /// A link that cannot be followed.
+    #[error("the link {} {why}", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+        /// Where it leads.
+        why: &'static str,
+    },
+    /// Neither file nor folder.
+    #[error("{} is {what}, which nobody can be served", path.display())]
+    Special {
+        /// Where.
+        path: PathBuf,
+        /// A device, say.
+        what: &'static str,
+    },
     /// Past a bound.
     #[error("{} is past the bound of {bound}", folder.display())]
     TooMuch {
@@ -83,6 +104,19 @@ pub enum SiteError {
         /// Which bound, in words.
         bound: String,
     },
+}
+
+impl SiteError {
+    /// What to do about it.
+    pub fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Link { .. } => "take it away, or let it lead to something in the folder",
+            Self::Special { .. } => "take it away, or move it out of the folder",
+            Self::Name(_) => "rename it, or let ounce pack the folder, which takes any name",
+            _ => return Vec::new(),
+        };
+        vec![hint.to_owned()]
+    }
 }
 
 /// Walks `root`; the order is by path, whatever the file system's is.
@@ -141,8 +175,8 @@ impl Walk {
                 path: from.clone(),
                 source,
             })?;
-            if LEFT_OUT.contains(&name.as_str()) && (name != "ounce.toml" || prefix.is_empty()) {
-                self.omit(path, "not meant to be served");
+            if let Some(why) = left_out(name.as_bytes(), prefix.is_empty()) {
+                self.omit(path, why);
             } else if metadata.is_dir() {
                 self.folder(&from, &path, depth + 1)?;
             } else if metadata.is_symlink() {
