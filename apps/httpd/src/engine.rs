@@ -27,6 +27,8 @@ const LINGERS: u32 = 1 << 26;
 const LISTENER: u32 = 1 << 27;
 /// The descriptor of signals.
 const SIGNALS: u32 = 1 << 28;
+/// What goes on is the handler's: which of its streams stands beside it.
+const STREAM: u32 = 1 << 29;
 const DESCRIPTOR: u32 = BODY - 1;
 /// In a deadline: a request has begun.
 const READING: u64 = 1 << 40;
@@ -61,6 +63,35 @@ pub struct Turn {
     pub offset: u32,
     /// How much of it.
     pub length: u64,
+    /// From here on the handler goes on by itself: its number for it.
+    pub stream: u32,
+}
+
+/// In [`Turn::stream`]: there is none.
+pub const NO_STREAM: u32 = u32::MAX;
+
+/// What a stream has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To be called when the kernel has more, or takes more.
+    Waits,
+    /// To be called again, once others had their turn.
+    Again,
+    /// It is over, and the next request may come.
+    Done,
+    /// It is over, and so is the connection once the client has read its end.
+    Closes,
+    /// The connection is of no more use.
+    Ends,
+}
+
+/// A stream that has been too slow.
+#[derive(Clone, Copy, Debug)]
+pub struct Overdue {
+    /// Its connection.
+    pub fd: Fd,
+    /// Nothing is answered yet: 408 tells the client.
+    pub is_told: bool,
 }
 
 /// What answers requests.
@@ -78,6 +109,28 @@ pub trait Handler {
 
     /// The descriptor that all files are parts of, if there is such a one.
     fn shared_file(&self) -> Option<Fd>;
+
+    /// Whether it has streams: what follows is asked for only then.
+    const STREAMS: bool = false;
+
+    /// Goes on with a stream; the buffer is for its use.
+    fn go_on(&mut self, _fd: Fd, _stream: u32, _buffer: &mut [u8]) -> Step {
+        Step::Ends
+    }
+
+    /// Keeps what the kernel did not take of the answers before and in this
+    /// turn, to send it as a stream: its number.
+    fn keep(&mut self, _fd: Fd, _rest: &[u8], _turn: &Turn) -> Option<u32> {
+        None
+    }
+
+    /// The connection of a stream has gone.
+    fn forget(&mut self, _stream: u32) {}
+
+    /// A stream that has been too slow, and is forgotten now.
+    fn overdue(&mut self) -> Option<Overdue> {
+        None
+    }
 }
 
 /// What else an answer depends on.
@@ -104,7 +157,7 @@ pub struct Limits {
 
 /// The loop's state.
 #[derive(Debug)]
-pub struct Engine<H: 'static> {
+pub struct Engine<H> {
     epoll: Fd,
     signals: Fd,
     count: u32,
@@ -188,6 +241,8 @@ impl<H: Handler> Engine<H> {
                     self.close_both(fd, token, extra);
                 } else if token & BODY != 0 {
                     self.go_on(fd, token, extra);
+                } else if H::STREAMS && token & STREAM != 0 {
+                    self.go_on_stream(fd, extra);
                 } else if token & LINGERS != 0 {
                     self.linger(fd);
                 } else if flags & OUTPUT != 0 {
@@ -243,6 +298,13 @@ impl<H: Handler> Engine<H> {
 
     /// Once a second, closes what is overdue.
     fn sweep(&mut self) {
+        while H::STREAMS && let Some(Overdue { fd, is_told }) = self.handler.overdue() {
+            if is_told {
+                self.refuse(fd, ounce_http::status::Status::RequestTimeout);
+                self.discard(fd);
+            }
+            self.close(fd);
+        }
         for fd in 0..=self.highest as Fd {
             if self.is_busy(fd) {
                 self.set_busy(fd, false);
@@ -317,6 +379,9 @@ impl<H: Handler> Engine<H> {
     fn close_both(&mut self, fd: Fd, token: u32, extra: u32) {
         if token & BODY != 0 && self.handler.shared_file().is_none() {
             bare::close(extra as Fd);
+        }
+        if H::STREAMS && token & STREAM != 0 {
+            self.handler.forget(extra);
         }
         self.close(fd);
     }
@@ -397,11 +462,17 @@ impl<H: Handler> Engine<H> {
             file: -1,
             offset: 0,
             length: 0,
+            stream: NO_STREAM,
         };
         let (mut consumed, mut written) = (0, 0);
         let mut is_partial = false;
         let (input, output) = self.buffer.split_at_mut_checked(received).unwrap_or_default();
-        while consumed < received && written < BATCH_BYTES && turn.file < 0 && !turn.closes {
+        while consumed < received
+            && written < BATCH_BYTES
+            && turn.file < 0
+            && turn.stream == NO_STREAM
+            && !turn.closes
+        {
             let bytes = input.get_mut(consumed..).unwrap_or_default();
             let room = output.get_mut(written..).unwrap_or_default();
             if room.len() < ANSWER_BYTES {
@@ -414,17 +485,25 @@ impl<H: Handler> Engine<H> {
                 is_stopping: self.stop_at != 0,
             };
             self.handler.answer(fd, bytes, room, &mut turn, more);
-            is_partial = turn.written == 0;
+            written += turn.written;
+            consumed += turn.consumed;
+            is_partial = turn.consumed == 0;
             if is_partial {
                 break;
             }
-            consumed += turn.consumed;
-            written += turn.written;
         }
         let has_file = turn.file >= 0;
-        if written > 0 {
+        // The head alone of a body that a stream receives has no answer yet.
+        if written > 0 || consumed > 0 {
             let bytes = output.get(..written).unwrap_or_default();
-            if bare::send(fd, bytes, has_file) != written as isize {
+            let sent = bare::send(fd, bytes, has_file);
+            if H::STREAMS && sent != written as isize {
+                let rest = bytes.get(sent.max(0) as usize..).unwrap_or_default();
+                match self.handler.keep(fd, rest, &turn) {
+                    Some(stream) => turn.stream = stream,
+                    None => return self.close(fd),
+                }
+            } else if sent != written as isize {
                 // The kernel had room, and now has none.
                 turn.closes = true;
                 turn.is_refused = false;
@@ -437,6 +516,12 @@ impl<H: Handler> Engine<H> {
             bare::receive(fd, taken, TAKE);
             self.set_busy(fd, true);
         }
+        if H::STREAMS && turn.stream != NO_STREAM {
+            // The handler watches over those who are slow.
+            bare::keep(fd, Kept::First, 0);
+            self.set_busy(fd, false);
+            return self.rearm(fd, STREAM, turn.stream);
+        }
         if has_file {
             let token = if turn.closes { BODY | CLOSES } else { BODY };
             let extra = if self.handler.shared_file().is_some() {
@@ -448,10 +533,7 @@ impl<H: Handler> Engine<H> {
         }
         if turn.closes {
             if turn.is_refused || consumed < received || !is_whole {
-                bare::shutdown(fd);
-                self.set_busy(fd, false);
-                self.set_deadline(fd, LINGER_SECONDS);
-                self.rearm(fd, LINGERS, 0);
+                self.close_softly(fd);
             } else {
                 self.close(fd);
             }
@@ -466,6 +548,29 @@ impl<H: Handler> Engine<H> {
                 self.set_busy(fd, false);
                 self.set_deadline(fd, READING + u64::from(self.limits.header_seconds));
             }
+        }
+    }
+
+    /// Says that nothing follows, and reads on until the client has seen it.
+    #[inline(never)]
+    fn close_softly(&mut self, fd: Fd) {
+        bare::shutdown(fd);
+        self.set_busy(fd, false);
+        self.set_deadline(fd, LINGER_SECONDS);
+        self.rearm(fd, LINGERS, 0);
+    }
+
+    /// Has the handler go on with a stream.
+    fn go_on_stream(&mut self, fd: Fd, stream: u32) {
+        match self.handler.go_on(fd, stream, self.buffer) {
+            Step::Waits => {}
+            Step::Again => self.rearm(fd, STREAM, stream),
+            Step::Done => {
+                self.set_busy(fd, true);
+                self.rearm(fd, 0, 0);
+            }
+            Step::Closes => self.close_softly(fd),
+            Step::Ends => self.close_both(fd, STREAM, stream),
         }
     }
 

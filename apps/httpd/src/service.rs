@@ -32,7 +32,7 @@ const LIMITS: Limits = Limits {
 /// An answer and its head.
 pub(crate) const OUTPUT_BYTES: usize = HEAD_BYTES + MAX_ANSWER_BYTES;
 /// The path and the query, decoded.
-const SCRATCH_BYTES: usize = Limits::DEFAULT.line_bytes;
+const SCRATCH_BYTES: usize = LIMITS.head_bytes;
 /// What the loop needs: a request, the answers before it, its answer, and the
 /// path behind that.
 pub(crate) const BUFFER_BYTES: usize = 24_576 + 4_096 + OUTPUT_BYTES + SCRATCH_BYTES;
@@ -121,7 +121,11 @@ impl<'s, S> Service<'s, S> {
         match self.app.plan(head.method, path) {
             Plan::Ignore => {
                 self.app.answer(&head, path, &mut [], scratch, response);
-                unread
+                // What is there already need not end the connection.
+                match connection::body(head, rest, is_full, MAX_BODY_BYTES) {
+                    Next::Request(message) => Outcome::Answered(message.length, None),
+                    _ => Outcome::Refused,
+                }
             }
             Plan::Collect(max_bytes) => {
                 let max_bytes = max_bytes.min(MAX_BODY_BYTES as u64) as usize;

@@ -223,7 +223,12 @@ impl<'b> Response<'b> {
     fn head(&mut self, manner: &Manner<'_>) -> Option<usize> {
         let room = self.buffer.get_mut(..HEAD_BYTES)?;
         let mut start = HeadWriter::new(room.get_mut(..START_BYTES)?);
-        start.start(self.status.line(), manner.date);
+        start.put(b"HTTP/1.1 ");
+        start.put(self.status.line().as_bytes());
+        start.put(b"\r\n");
+        if manner.date.first() != Some(&0) {
+            start.field("Date", manner.date);
+        }
         if !self.content_type.is_empty() && !self.status.is_bodiless() {
             start.field("Content-Type", self.content_type.as_bytes());
             // Without it a browser may take a text for a script.

@@ -6,7 +6,7 @@ mod listing;
 mod log;
 mod packed;
 
-use crate::engine::{Handler, More, Turn};
+use crate::engine::{Handler, More, NO_STREAM, Turn};
 use core::marker::PhantomData;
 use ounce_http::chunked;
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
@@ -210,6 +210,7 @@ impl<C: Content> Handler for Site<C> {
             file: -1,
             offset: 0,
             length: 0,
+            stream: NO_STREAM,
         };
         let finish = Finish {
             is_head: false,
