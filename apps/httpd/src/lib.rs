@@ -40,11 +40,14 @@ pub mod engine;
 mod entry;
 mod listen;
 pub mod options;
+#[cfg(any())]
 pub mod page;
 mod program;
 mod serve;
 mod service;
+#[cfg(any())]
 pub mod site;
+#[cfg(any())]
 pub mod start;
 mod streams;
 
@@ -60,6 +63,7 @@ pub use ounce_http::response::Response;
 pub use ounce_http::route::{Body, Route};
 pub use ounce_http::status::Status;
 pub use ounce_http::stream::Piece;
+pub use ounce_http::text::Text;
 pub use program::{Program, number};
 pub use serve::serve;
 pub use service::{MAX_ANSWER_BYTES, MAX_BODY_BYTES, MAX_STREAMS};

@@ -30,8 +30,10 @@ pub mod problem;
 pub mod request;
 pub mod response;
 pub mod route;
+pub mod secret;
 pub mod status;
 pub mod stream;
+pub mod text;
 mod words;
 pub mod writer;
 
