@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "each example uses what it needs")]
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{env, thread};
 
@@ -61,23 +62,26 @@ pub fn build() -> String {
 impl Service {
     /// Builds and starts the example with these variables.
     pub fn start(variables: &[(&str, &str)]) -> Self {
+        /// Tests run side by side, and below what the kernel hands out.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let program = build();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-        let port = listener.local_addr().expect("address").port();
-        drop(listener);
-        let child = Command::new(program)
-            .env("PORT", port.to_string())
-            .envs(variables.iter().copied())
-            .spawn()
-            .expect("start");
-        let service = Self { child, port };
-        for _ in 0..1_000 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return service;
+        for _ in 0..50 {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 16;
+            let port = 10_000 + (number % 20_000) as u16;
+            let mut child = Command::new(&program)
+                .env("PORT", port.to_string())
+                .envs(variables.iter().copied())
+                .spawn()
+                .expect("start");
+            // Until it answers, or has found the port taken.
+            while child.try_wait().expect("wait").is_none() {
+                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                    return Self { child, port };
+                }
+                thread::sleep(Duration::from_millis(5));
             }
-            thread::sleep(Duration::from_millis(5));
         }
-        panic!("nothing listens on port {port}");
+        panic!("no port is free");
     }
 
     /// A connection, on which nothing takes longer than ten seconds.
@@ -121,14 +125,21 @@ impl Service {
     pub fn dirty_bytes(&self) -> u64 {
         let path = format!("/proc/{}/smaps", self.child.id());
         let text = std::fs::read_to_string(path).expect("smaps");
-        let dirty = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("Private_Dirty:"));
-        let kilobytes = dirty.map(|rest| rest.trim().trim_end_matches(" kB"));
-        kilobytes
-            .map(|number| number.parse::<u64>().expect("a number"))
-            .sum::<u64>()
-            * 1_024
+        let (mut is_writable, mut kilobytes) = (false, 0);
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("Private_Dirty:"), Some(number)) if is_writable => {
+                    kilobytes += number.parse::<u64>().expect("a number");
+                }
+                // A mapping begins: its place and how it may be used.
+                (Some(_), Some(rights)) if rights.len() == 4 && rights.ends_with('p') => {
+                    is_writable = rights.starts_with("rw");
+                }
+                _ => {}
+            }
+        }
+        kilobytes * 1_024
     }
 }
 

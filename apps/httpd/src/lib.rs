@@ -40,14 +40,11 @@ pub mod engine;
 mod entry;
 mod listen;
 pub mod options;
-#[cfg(any())]
 pub mod page;
 mod program;
 mod serve;
 mod service;
-#[cfg(any())]
 pub mod site;
-#[cfg(any())]
 pub mod start;
 mod streams;
 

@@ -165,8 +165,9 @@ impl<'s, S> Service<'s, S> {
                 stream.is_http11 = head.is_http11;
                 stream.closes = !head.keep_alive;
                 let place = number as usize;
+                let is_asked =
+                    head.expects_continue && rest.is_empty() && !stream.incoming.is_end();
                 if self.app.begin(row, place, &head, path, scratch, response) {
-                    let is_asked = head.expects_continue && rest.is_empty();
                     return Outcome::Received(head.length, number, is_asked);
                 }
                 self.streams.free(number);

@@ -109,7 +109,8 @@ impl Streams {
 
     /// A second has passed.
     pub(crate) fn tick(&mut self) {
-        for stream in &mut self.0 {
+        // One that was never used has no page yet, and gets none by being read.
+        for stream in self.0.iter_mut().filter(|stream| stream.holder != 0) {
             stream.patience = stream.patience.saturating_sub(1);
         }
     }
