@@ -11,6 +11,8 @@
 //! The kernel watches over clients that take nothing (TCP_USER_TIMEOUT, see
 //! `start`). What an answer says is the [`Handler`]'s.
 
+use ounce_http::status::Status;
+use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{
     self, CHILD_CHANGED, Change, Clock, ERROR, Event, Fd, HANGUP, Kept, OUTPUT, PEEK, PEER_DONE,
     TAKE, WATCH_ALL, WATCH_INPUT, errno,
@@ -36,39 +38,47 @@ const READING: u64 = 1 << 40;
 /// The most sockets that can be handed in.
 pub const MAX_LISTENERS: usize = 4;
 /// What an answer may need: with less room the others are sent first.
-pub const ANSWER_BYTES: usize = 900;
+pub const ANSWER_BYTES: usize = 640;
 /// Answers are sent when they are as many bytes: well below a third of a send
 /// buffer, which is free when epoll reports room, so that they go whole.
 const BATCH_BYTES: usize = 4_096;
 /// The most of a file in one turn.
 const TURN_BYTES: u64 = 1 << 20;
+/// How many events are fetched at a time.
+const EVENTS: usize = 8;
 /// Seconds in which a refused client may read why.
 const LINGER_SECONDS: u64 = 2;
 
-/// How a request was answered.
+/// Answers that are sent together, and what follows from the last.
 #[derive(Debug)]
-pub struct Turn {
-    /// Bytes of the request; 0 while it is not whole.
+#[repr(C)]
+pub struct Batch<'b> {
+    /// Where they are written.
+    pub writer: HeadWriter<'b>,
+    /// Bytes of the request.
     pub consumed: usize,
-    /// Bytes of the answer.
-    pub written: usize,
-    /// The connection ends with it.
-    pub closes: bool,
-    /// What else the client has sent is no request.
-    pub is_refused: bool,
+    /// Bytes of the answer's body.
+    pub length: u64,
     /// A file to be sent behind it, from where it stands or from `offset` on;
     /// negative for none.
     pub file: Fd,
     /// For a file that is shared.
     pub offset: u32,
-    /// How much of it.
-    pub length: u64,
+    /// How it was answered.
+    pub status: Status,
+    /// The connection ends with it.
+    pub closes: bool,
+    /// What else the client has sent is no request.
+    pub is_refused: bool,
+    /// The request was HEAD.
+    pub is_head: bool,
+    /// The request was of HTTP/1.1.
+    pub is_http11: bool,
+    /// The connection is to end with the last request that has come.
+    pub is_stopping: bool,
     /// From here on the handler goes on by itself: its number for it.
-    pub stream: u32,
+    pub stream: Option<u16>,
 }
-
-/// In [`Turn::stream`]: there is none.
-pub const NO_STREAM: u32 = u32::MAX;
 
 /// What a stream has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,50 +106,41 @@ pub struct Overdue {
 
 /// What answers requests.
 pub trait Handler {
-    /// Answers the request at the start of `bytes`, if it is whole. `is_full`
-    /// says that no more of it will come; `is_stopping` that the connection is
-    /// to end.
-    fn answer(&mut self, peer: Fd, bytes: &mut [u8], out: &mut [u8], turn: &mut Turn, more: More);
+    /// Answers the request at the start of `bytes`; false while it is not whole,
+    /// and then nothing is written but that it is awaited (100). `is_full` says
+    /// that no more of it will come.
+    fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool;
 
-    /// Answers with an error, after which the connection ends: its bytes.
-    fn refuse(&mut self, status: ounce_http::status::Status, out: &mut [u8]) -> usize;
+    /// Answers with an error, after which the connection ends.
+    fn refuse(&self, status: Status, batch: &mut Batch<'_>);
 
-    /// A second has passed.
-    fn tick(&mut self);
+    /// The time has become this, in seconds since 1970.
+    fn tick(&mut self, second: u64);
 
-    /// The descriptor that all files are parts of, if there is such a one.
-    fn shared_file(&self) -> Option<Fd>;
+    /// The descriptor that all files are parts of; negative where each is its own.
+    fn shared_file(&self) -> Fd;
 
     /// Whether it has streams: what follows is asked for only then.
     const STREAMS: bool = false;
 
     /// Goes on with a stream; the buffer is for its use.
-    fn go_on(&mut self, _fd: Fd, _stream: u32, _buffer: &mut [u8]) -> Step {
+    fn go_on(&mut self, _fd: Fd, _stream: u16, _buffer: &mut [u8]) -> Step {
         Step::Ends
     }
 
-    /// Keeps what the kernel did not take of the answers before and in this
-    /// turn, to send it as a stream: its number.
-    fn keep(&mut self, _fd: Fd, _rest: &[u8], _turn: &Turn) -> Option<u32> {
+    /// Keeps what the kernel did not take of a batch, behind so many bytes, to
+    /// send it as a stream: its number.
+    fn keep(&mut self, _fd: Fd, _sent: usize, _batch: &mut Batch<'_>) -> Option<u16> {
         None
     }
 
     /// The connection of a stream has gone.
-    fn forget(&mut self, _stream: u32) {}
+    fn forget(&mut self, _stream: u16) {}
 
     /// A stream that has been too slow, and is forgotten now.
     fn overdue(&mut self) -> Option<Overdue> {
         None
     }
-}
-
-/// What else an answer depends on.
-#[derive(Clone, Copy, Debug)]
-pub struct More {
-    /// No more of the request fits.
-    pub is_full: bool,
-    /// The server is to end.
-    pub is_stopping: bool,
 }
 
 /// Seconds, and how many connections.
@@ -163,6 +164,9 @@ pub struct Engine<H> {
     count: u32,
     /// No connection's descriptor is above it.
     highest: u32,
+    /// Since 1970.
+    second: u64,
+    /// On the clock that never goes back.
     now: u64,
     /// 0 while it is not asked to stop.
     stop_at: u64,
@@ -178,7 +182,7 @@ pub struct Engine<H> {
     buffer: &'static mut [u8],
     /// What answers.
     pub handler: H,
-    events: [Event; 16],
+    events: [Event; EVENTS],
 }
 
 impl<H: Handler> Engine<H> {
@@ -200,6 +204,7 @@ impl<H: Handler> Engine<H> {
             signals,
             count: 0,
             highest: 0,
+            second: 0,
             now: 0,
             stop_at: 0,
             is_paused: true,
@@ -209,7 +214,7 @@ impl<H: Handler> Engine<H> {
             busy,
             buffer,
             handler,
-            events: [Event::default(); 16],
+            events: [Event::default(); EVENTS],
         }
     }
 
@@ -222,14 +227,22 @@ impl<H: Handler> Engine<H> {
             let is_waiting = self.count == 0 && !self.is_paused && self.stop_at == 0;
             let timeout_ms = if is_waiting { -1 } else { 1_000 };
             let ready = bare::wait(self.epoll, &mut self.events, timeout_ms);
-            let before = self.now;
-            self.now = bare::time(Clock::Steady);
-            if before != self.now {
-                self.handler.tick();
+            let second = bare::time(Clock::Real);
+            let is_new_second = second != self.second;
+            if is_new_second {
+                self.second = second;
+                self.now = bare::time(Clock::Steady);
+                self.handler.tick(second);
             }
             let mut signals = 0;
             for index in 0..ready.max(0) as usize {
-                let Some(&Event { flags, token, extra, .. }) = self.events.get(index) else {
+                let Some(&Event {
+                    flags,
+                    token,
+                    extra,
+                    ..
+                }) = self.events.get(index)
+                else {
                     break;
                 };
                 let fd = (token & DESCRIPTOR) as Fd;
@@ -242,7 +255,7 @@ impl<H: Handler> Engine<H> {
                 } else if token & BODY != 0 {
                     self.go_on(fd, token, extra);
                 } else if H::STREAMS && token & STREAM != 0 {
-                    self.go_on_stream(fd, extra);
+                    self.go_on_stream(fd, extra as u16);
                 } else if token & LINGERS != 0 {
                     self.linger(fd);
                 } else if flags & OUTPUT != 0 {
@@ -255,7 +268,7 @@ impl<H: Handler> Engine<H> {
                 }
                 self.stop();
             }
-            if before != self.now {
+            if is_new_second {
                 self.sweep();
             }
             if self.stop_at != 0 && (self.count == 0 || self.now >= self.stop_at) {
@@ -300,8 +313,7 @@ impl<H: Handler> Engine<H> {
     fn sweep(&mut self) {
         while H::STREAMS && let Some(Overdue { fd, is_told }) = self.handler.overdue() {
             if is_told {
-                self.refuse(fd, ounce_http::status::Status::RequestTimeout);
-                self.discard(fd);
+                self.refuse(fd, Status::RequestTimeout);
             }
             self.close(fd);
         }
@@ -318,8 +330,7 @@ impl<H: Handler> Engine<H> {
             // Where something has come, it is part of a request.
             let received = bare::receive(fd, self.buffer, PEEK);
             if received > 0 {
-                self.refuse(fd, ounce_http::status::Status::RequestTimeout);
-                self.discard(fd);
+                self.refuse(fd, Status::RequestTimeout);
             }
             self.close(fd);
         }
@@ -353,8 +364,7 @@ impl<H: Handler> Engine<H> {
             }
             let has_place = fd as usize >> 3 < self.busy.len();
             if self.count >= self.limits.connections || !has_place {
-                self.refuse(fd, ounce_http::status::Status::ServiceUnavailable);
-                self.discard(fd);
+                self.refuse(fd, Status::ServiceUnavailable);
                 bare::close(fd);
                 continue;
             }
@@ -377,11 +387,11 @@ impl<H: Handler> Engine<H> {
     /// Closes a connection and the file that is being sent on it.
     #[inline(never)]
     fn close_both(&mut self, fd: Fd, token: u32, extra: u32) {
-        if token & BODY != 0 && self.handler.shared_file().is_none() {
+        if token & BODY != 0 && self.handler.shared_file() < 0 {
             bare::close(extra as Fd);
         }
         if H::STREAMS && token & STREAM != 0 {
-            self.handler.forget(extra);
+            self.handler.forget(extra as u16);
         }
         self.close(fd);
     }
@@ -414,10 +424,12 @@ impl<H: Handler> Engine<H> {
     /// Answers with an error, as far as the kernel takes it, and says that
     /// nothing follows.
     #[inline(never)]
-    fn refuse(&mut self, fd: Fd, status: ounce_http::status::Status) {
-        let length = self.handler.refuse(status, self.buffer);
-        bare::send(fd, self.buffer.get(..length).unwrap_or_default(), false);
+    fn refuse(&mut self, fd: Fd, status: Status) {
+        let mut batch = batch(self.buffer, false);
+        self.handler.refuse(status, &mut batch);
+        bare::send(fd, batch.writer.bytes(), false);
         bare::shutdown(fd);
+        self.discard(fd);
     }
 
     /// Throws away what has come: unread, it would turn a close into a reset,
@@ -453,101 +465,83 @@ impl<H: Handler> Engine<H> {
             return;
         }
         let received = received as usize;
-        let is_whole = received < self.input_bytes;
-        let mut turn = Turn {
-            consumed: 0,
-            written: 0,
-            closes: false,
-            is_refused: false,
-            file: -1,
-            offset: 0,
-            length: 0,
-            stream: NO_STREAM,
-        };
-        let (mut consumed, mut written) = (0, 0);
+        let is_full = received == self.input_bytes;
+        let (input, output) = self
+            .buffer
+            .split_at_mut_checked(received)
+            .unwrap_or_default();
+        let mut batch = batch(output, self.stop_at != 0 && !is_full);
+        let mut consumed = 0;
         let mut is_partial = false;
-        let (input, output) = self.buffer.split_at_mut_checked(received).unwrap_or_default();
         while consumed < received
-            && written < BATCH_BYTES
-            && turn.file < 0
-            && turn.stream == NO_STREAM
-            && !turn.closes
+            && batch.writer.written() < BATCH_BYTES
+            && batch.writer.rest().len() >= ANSWER_BYTES
+            && batch.file < 0
+            && batch.stream.is_none()
+            && !batch.closes
         {
             let bytes = input.get_mut(consumed..).unwrap_or_default();
-            let room = output.get_mut(written..).unwrap_or_default();
-            if room.len() < ANSWER_BYTES {
+            if !self
+                .handler
+                .answer(fd, bytes, is_full && consumed == 0, &mut batch)
+            {
+                batch.closes = false;
+                is_partial = true;
                 break;
             }
-            turn.consumed = 0;
-            turn.written = 0;
-            let more = More {
-                is_full: !is_whole && consumed == 0,
-                is_stopping: self.stop_at != 0,
-            };
-            self.handler.answer(fd, bytes, room, &mut turn, more);
-            written += turn.written;
-            consumed += turn.consumed;
-            is_partial = turn.consumed == 0;
-            if is_partial {
-                break;
-            }
+            consumed += batch.consumed;
         }
-        let has_file = turn.file >= 0;
-        // The head alone of a body that a stream receives has no answer yet.
-        if written > 0 || consumed > 0 {
-            let bytes = output.get(..written).unwrap_or_default();
-            let sent = bare::send(fd, bytes, has_file);
-            if H::STREAMS && sent != written as isize {
-                let rest = bytes.get(sent.max(0) as usize..).unwrap_or_default();
-                match self.handler.keep(fd, rest, &turn) {
-                    Some(stream) => turn.stream = stream,
-                    None => return self.close(fd),
+        let file = batch.file;
+        if consumed > 0 || H::STREAMS && !batch.writer.bytes().is_empty() {
+            let bytes = batch.writer.bytes();
+            let (length, closes) = (bytes.len(), batch.closes);
+            let sent = bare::send(fd, bytes, file >= 0);
+            if H::STREAMS && sent != length as isize {
+                batch.stream = self.handler.keep(fd, sent.max(0) as usize, &mut batch);
+                if batch.stream.is_none() {
+                    return self.close(fd);
                 }
-            } else if sent != written as isize {
+            } else if sent != length as isize {
                 // The kernel had room, and now has none.
-                turn.closes = true;
-                turn.is_refused = false;
-                if has_file && self.handler.shared_file().is_none() {
-                    bare::close(turn.file);
-                }
-                return self.close(fd);
+                let token = if file >= 0 { BODY } else { 0 };
+                return self.close_both(fd, token, file as u32);
             }
+            let (offset, length, is_refused) = (batch.offset, batch.length, batch.is_refused);
+            let stream = batch.stream;
             let taken = input.get_mut(..consumed).unwrap_or_default();
             bare::receive(fd, taken, TAKE);
             self.set_busy(fd, true);
-        }
-        if H::STREAMS && turn.stream != NO_STREAM {
-            // The handler watches over those who are slow.
-            bare::keep(fd, Kept::First, 0);
-            self.set_busy(fd, false);
-            return self.rearm(fd, STREAM, turn.stream);
-        }
-        if has_file {
-            let token = if turn.closes { BODY | CLOSES } else { BODY };
-            let extra = if self.handler.shared_file().is_some() {
-                turn.offset
-            } else {
-                turn.file as u32
-            };
-            return self.send_file(fd, token, extra, turn.length);
-        }
-        if turn.closes {
-            if turn.is_refused || consumed < received || !is_whole {
-                self.close_softly(fd);
-            } else {
-                self.close(fd);
+            if H::STREAMS && let Some(stream) = stream {
+                // The handler watches over those who are slow.
+                bare::keep(fd, Kept::First, 0);
+                self.set_busy(fd, false);
+                return self.rearm(fd, STREAM, stream.into());
             }
-        } else if flags & PEER_DONE != 0 && is_whole && (is_partial || consumed == received) {
+            if file >= 0 {
+                let token = if closes { BODY | CLOSES } else { BODY };
+                let extra = if self.handler.shared_file() < 0 {
+                    file as u32
+                } else {
+                    offset
+                };
+                return self.send_file(fd, token, extra, length);
+            }
+            if closes {
+                if !is_refused && consumed == received && !is_full {
+                    return self.close(fd);
+                }
+                return self.close_softly(fd);
+            }
+        }
+        if is_full || !is_partial && consumed < received {
+            self.rearm(fd, 0, 0);
+        } else if flags & PEER_DONE != 0 {
             // Nothing more comes.
             self.close(fd);
-        } else if !is_whole || !is_partial && consumed < received {
-            self.rearm(fd, 0, 0);
-        } else if is_partial {
+        } else if is_partial && (self.is_busy(fd) || bare::kept(fd, Kept::First) & READING == 0) {
             // Its first bytes: from now on it has so many seconds.
-            if self.is_busy(fd) || bare::kept(fd, Kept::First) & READING == 0 {
-                self.set_busy(fd, false);
-                self.set_deadline(fd, READING + u64::from(self.limits.header_seconds));
-            }
+            self.set_busy(fd, false);
+            self.set_deadline(fd, READING + u64::from(self.limits.header_seconds));
         }
     }
 
@@ -561,16 +555,16 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Has the handler go on with a stream.
-    fn go_on_stream(&mut self, fd: Fd, stream: u32) {
+    fn go_on_stream(&mut self, fd: Fd, stream: u16) {
         match self.handler.go_on(fd, stream, self.buffer) {
             Step::Waits => {}
-            Step::Again => self.rearm(fd, STREAM, stream),
+            Step::Again => self.rearm(fd, STREAM, stream.into()),
             Step::Done => {
                 self.set_busy(fd, true);
                 self.rearm(fd, 0, 0);
             }
             Step::Closes => self.close_softly(fd),
-            Step::Ends => self.close_both(fd, STREAM, stream),
+            Step::Ends => self.close_both(fd, STREAM, stream.into()),
         }
     }
 
@@ -586,14 +580,15 @@ impl<H: Handler> Engine<H> {
         let shared = self.handler.shared_file();
         let count = left.min(TURN_BYTES) as usize;
         let mut offset = extra.into();
-        let sent = match shared {
-            Some(file) => bare::send_file(fd, file, Some(&mut offset), count),
-            None => bare::send_file(fd, extra as Fd, None, count),
+        let sent = if shared < 0 {
+            bare::send_file(fd, extra as Fd, None, count)
+        } else {
+            bare::send_file(fd, shared, Some(&mut offset), count)
         };
         if sent > 0 {
             left -= sent as u64;
-            if shared.is_some() {
-                extra += sent as u32;
+            if shared >= 0 {
+                extra = offset as u32;
             }
         } else if sent != -(errno::EAGAIN as isize) {
             // Gone, or cut short while it was sent: only closing tells the client.
@@ -609,10 +604,28 @@ impl<H: Handler> Engine<H> {
         if token & CLOSES != 0 {
             return self.close_both(fd, token, extra);
         }
-        if shared.is_none() {
+        if shared < 0 {
             bare::close(extra as Fd);
         }
         self.set_busy(fd, true);
         self.rearm(fd, 0, 0);
+    }
+}
+
+/// An empty batch in this buffer.
+fn batch(buffer: &mut [u8], is_stopping: bool) -> Batch<'_> {
+    Batch {
+        writer: HeadWriter::new(buffer),
+        consumed: 0,
+        length: 0,
+        file: -1,
+        offset: 0,
+        status: Status::Ok,
+        closes: false,
+        is_refused: true,
+        is_head: false,
+        is_http11: true,
+        is_stopping,
+        stream: None,
     }
 }

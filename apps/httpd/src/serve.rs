@@ -93,7 +93,7 @@ pub fn serve<S>(program: &Program, routes: &'static [Route<S>], state: &mut S) -
         bare::drop_user(USER, USER);
     }
     bare::no_new_privileges();
-    bare::see_beneath(None);
+    bare::see_beneath(-1);
     bare::allow_only(bare::SERVING_PACKED);
     engine.run()
 }

@@ -1,7 +1,7 @@
 //! A table of routes on the event loop: from received bytes to a handler and
 //! back to bytes to send. `/healthz` and `OPTIONS *` are answered here.
 
-use crate::engine::{Handler, More, NO_STREAM, Overdue, Step, Turn};
+use crate::engine::{Batch, Handler, Overdue, Step};
 use crate::streams::Streams;
 use ounce_http::connection::{self, Message, Next};
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
@@ -14,8 +14,7 @@ use ounce_http::route::{App, Body, Plan};
 use ounce_http::status::Status;
 use ounce_http::stream::{Incoming, Outgoing};
 use ounce_http::utf8;
-use ounce_http::writer;
-use ounce_linux::bare::{self, Clock, Fd, PEEK, TAKE, errno};
+use ounce_linux::bare::{self, Fd, PEEK, TAKE, errno};
 
 /// The longest body that a handler is given whole.
 pub const MAX_BODY_BYTES: usize = 15_360;
@@ -65,7 +64,7 @@ enum Outcome {
     Refused,
     /// Its head was so long and its body goes to this stream; `true` where the
     /// client waits to be asked.
-    Received(usize, u32, bool),
+    Received(usize, u16, bool),
 }
 
 /// A second try is welcome.
@@ -177,7 +176,7 @@ impl<'s, S> Service<'s, S> {
     }
 
     /// Takes in what has come of a body.
-    fn take_in(&mut self, fd: Fd, number: u32, input: &mut [u8]) -> Step {
+    fn take_in(&mut self, fd: Fd, number: u16, input: &mut [u8]) -> Step {
         let Some(stream) = self.streams.get(number) else {
             return Step::Ends;
         };
@@ -230,9 +229,10 @@ impl<'s, S> Service<'s, S> {
         if is_answered {
             stream.closes |= response.closes();
             length = response.finish(&Manner {
-                is_head: false,
-                connection: writer::connection(stream.closes, stream.is_http11),
                 date: &self.date,
+                is_head: false,
+                is_http11: stream.is_http11,
+                closes: stream.closes,
             });
             stream.outgoing = response.outgoing().unwrap_or(Outgoing::EMPTY);
             stream.is_incoming = false;
@@ -244,7 +244,7 @@ impl<'s, S> Service<'s, S> {
     }
 
     /// Sends what is there to be sent, or has more of it written.
-    fn put_out(&mut self, fd: Fd, number: u32) -> Step {
+    fn put_out(&mut self, fd: Fd, number: u16) -> Step {
         let Some(stream) = self.streams.get(number) else {
             return Step::Ends;
         };
@@ -290,23 +290,25 @@ fn busy(response: &mut Response<'_>) {
 impl<S> Handler for Service<'_, S> {
     const STREAMS: bool = true;
 
-    fn answer(&mut self, peer: Fd, bytes: &mut [u8], out: &mut [u8], turn: &mut Turn, more: More) {
+    fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
         let length = bytes.len();
-        let (out, scratch) = out.split_at_mut_checked(OUTPUT_BYTES).unwrap_or_default();
-        let mut response = Response::new(out);
+        let start = batch.writer.written();
         let date = self.date;
         let mut manner = Manner {
-            is_head: false,
-            connection: None,
             date: &date,
+            is_head: false,
+            is_http11: true,
+            closes: true,
         };
-        let mut is_http11 = true;
-        let outcome = match connection::head(bytes, more.is_full, &LIMITS) {
+        let room = batch.writer.rest();
+        let (out, scratch) = room.split_at_mut_checked(OUTPUT_BYTES).unwrap_or_default();
+        let mut response = Response::new(out);
+        let outcome = match connection::head(bytes, is_full, &LIMITS) {
             Ok((head, rest)) => {
-                turn.closes = !head.keep_alive || more.is_stopping;
+                manner.closes = !head.keep_alive;
                 manner.is_head = head.method == Method::Head;
-                is_http11 = head.is_http11;
-                self.request(peer, (head, rest), scratch, &mut response, more.is_full)
+                manner.is_http11 = head.is_http11;
+                self.request(peer, (head, rest), scratch, &mut response, is_full)
             }
             Err(Next::Refuse(status)) => {
                 Problem::from(status).write(&mut response);
@@ -314,74 +316,85 @@ impl<S> Handler for Service<'_, S> {
             }
             Err(_) => Outcome::Waits(false),
         };
-        let mut row = None;
-        match outcome {
+        let mut row = usize::MAX;
+        let (consumed, is_refused) = match outcome {
             Outcome::Waits(is_asked) => {
-                turn.closes = false;
-                return say_continue(is_asked, out, turn);
+                if is_asked {
+                    batch.writer.put(CONTINUE);
+                }
+                return false;
             }
             Outcome::Received(consumed, number, is_asked) => {
-                turn.consumed = consumed;
-                turn.stream = number;
-                return say_continue(is_asked, out, turn);
+                if is_asked {
+                    batch.writer.put(CONTINUE);
+                }
+                batch.consumed = consumed;
+                batch.stream = Some(number);
+                return true;
             }
             Outcome::Answered(consumed, by) => {
-                turn.consumed = consumed;
-                turn.closes |= response.closes();
-                row = by;
+                row = by.unwrap_or(row);
+                manner.closes |= response.closes() || batch.is_stopping && consumed == length;
+                (consumed, false)
             }
             Outcome::Refused => {
-                turn.consumed = length;
-                turn.closes = true;
-                turn.is_refused = true;
+                manner.closes = true;
+                (length, true)
             }
-        }
-        manner.connection = writer::connection(turn.closes, is_http11);
-        turn.written = response.finish(&manner);
+        };
+        let mut written = response.finish(&manner);
+        let mut stream = None;
         if let Some(outgoing) = response.outgoing()
             && !manner.is_head
         {
-            if let Some((number, stream)) = self.streams.take(peer) {
-                stream.outgoing = outgoing;
-                stream.row = row.unwrap_or(usize::MAX);
-                stream.closes = turn.closes;
-                turn.stream = number;
+            if let Some((number, place)) = self.streams.take(peer) {
+                place.outgoing = outgoing;
+                place.row = row;
+                place.closes = manner.closes;
+                stream = Some(number);
             } else {
-                let mut response = Response::new(out);
                 busy(&mut response);
-                turn.written = response.finish(&manner);
+                written = response.finish(&manner);
             }
         }
+        batch.writer.go_to(start + written);
+        batch.stream = stream;
+        batch.consumed = consumed;
+        batch.closes = manner.closes;
+        batch.is_refused = is_refused;
+        true
     }
 
-    fn refuse(&mut self, status: Status, out: &mut [u8]) -> usize {
-        let mut response = Response::new(out);
+    fn refuse(&self, status: Status, batch: &mut Batch<'_>) {
+        let start = batch.writer.written();
+        let mut response = Response::new(batch.writer.rest());
         if status == Status::ServiceUnavailable {
             busy(&mut response);
         } else {
             Problem::from(status).write(&mut response);
         }
-        response.finish(&Manner {
-            is_head: false,
-            connection: writer::connection(true, true),
+        let written = response.finish(&Manner {
             date: &self.date,
-        })
+            is_head: false,
+            is_http11: true,
+            closes: true,
+        });
+        batch.writer.go_to(start + written);
     }
 
-    fn tick(&mut self) {
-        let now = bare::time(Clock::Real);
-        imf_fixdate(now, &mut self.date);
-        if now < SET_SECONDS {
+    fn tick(&mut self, second: u64) {
+        imf_fixdate(second, &mut self.date);
+        if second < SET_SECONDS {
             self.date[0] = 0;
         }
         self.streams.tick();
     }
 
-    fn shared_file(&self) -> Option<Fd> {
-        None
+    fn shared_file(&self) -> Fd {
+        -1
     }
 
-    fn go_on(&mut self, fd: Fd, number: u32, buffer: &mut [u8]) -> Step {
+    fn go_on(&mut self, fd: Fd, number: u16, buffer: &mut [u8]) -> Step {
         for _ in 0..TURNS {
             let is_incoming = self.streams.get(number).is_some_and(|it| it.is_incoming);
             let step = if is_incoming {
@@ -396,15 +409,16 @@ impl<S> Handler for Service<'_, S> {
         Step::Again
     }
 
-    fn keep(&mut self, fd: Fd, rest: &[u8], turn: &Turn) -> Option<u32> {
-        let (number, stream) = if turn.stream == NO_STREAM {
-            let (number, stream) = self.streams.take(fd)?;
-            stream.closes = turn.closes;
-            (number, stream)
+    fn keep(&mut self, fd: Fd, sent: usize, batch: &mut Batch<'_>) -> Option<u16> {
+        let (number, stream) = if let Some(number) = batch.stream {
+            (number, self.streams.get(number)?)
         } else {
-            (turn.stream, self.streams.get(turn.stream)?)
+            let (number, stream) = self.streams.take(fd)?;
+            stream.closes = batch.closes;
+            (number, stream)
         };
-        // A body that is received has not been asked for, then.
+        let rest = batch.writer.bytes().get(sent..).unwrap_or_default();
+        // Where a body is received, that has not been asked for, then.
         let is_kept = !stream.is_incoming && stream.keep(rest);
         if !is_kept {
             self.forget(number);
@@ -412,7 +426,7 @@ impl<S> Handler for Service<'_, S> {
         is_kept.then_some(number)
     }
 
-    fn forget(&mut self, number: u32) {
+    fn forget(&mut self, number: u16) {
         if let Some(stream) = self.streams.get(number)
             && stream.is_incoming
         {
@@ -429,15 +443,5 @@ impl<S> Handler for Service<'_, S> {
         let is_told = self.streams.get(number).is_some_and(|it| it.is_incoming);
         self.forget(number);
         Some(Overdue { fd, is_told })
-    }
-}
-
-/// Asks for the body, if the client waits for that.
-fn say_continue(is_asked: bool, out: &mut [u8], turn: &mut Turn) {
-    if let Some(place) = out.get_mut(..CONTINUE.len())
-        && is_asked
-    {
-        place.copy_from_slice(CONTINUE);
-        turn.written = CONTINUE.len();
     }
 }

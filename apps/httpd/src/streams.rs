@@ -82,7 +82,7 @@ impl Streams {
 
     /// Takes a free place for this connection: its number.
     #[inline(never)]
-    pub(crate) fn take(&mut self, fd: Fd) -> Option<(u32, &mut Stream)> {
+    pub(crate) fn take(&mut self, fd: Fd) -> Option<(u16, &mut Stream)> {
         let mut places = (0..).zip(&mut self.0);
         let (number, stream) = places.find(|(_, stream)| stream.holder == 0)?;
         stream.holder = fd as u32 + 1;
@@ -95,13 +95,13 @@ impl Streams {
 
     /// A place that is taken.
     #[inline(never)]
-    pub(crate) fn get(&mut self, number: u32) -> Option<&mut Stream> {
+    pub(crate) fn get(&mut self, number: u16) -> Option<&mut Stream> {
         let stream = self.0.get_mut(number as usize)?;
         (stream.holder != 0).then_some(stream)
     }
 
     /// Gives a place back.
-    pub(crate) fn free(&mut self, number: u32) {
+    pub(crate) fn free(&mut self, number: u16) {
         if let Some(stream) = self.get(number) {
             stream.holder = 0;
         }
@@ -116,7 +116,7 @@ impl Streams {
     }
 
     /// One that is too slow: its number and its connection.
-    pub(crate) fn overdue(&self) -> Option<(u32, Fd)> {
+    pub(crate) fn overdue(&self) -> Option<(u16, Fd)> {
         let mut places = (0..).zip(&self.0);
         let (number, stream) =
             places.find(|(_, stream)| stream.holder != 0 && stream.patience == 0)?;

@@ -31,6 +31,54 @@ pub fn decode(bytes: &mut [u8], max_bytes: usize) -> Result<Decoded, Stop> {
     walk(bytes, max_bytes, true)
 }
 
+/// Goes through a body at the start of `bytes` without decoding it: its length
+/// on the wire, trailer section included.
+///
+/// # Errors
+/// As for [`decode`]; 413 where all of it, as it is sent, would pass `max_bytes`.
+#[inline(never)]
+pub fn measure(bytes: &[u8], max_bytes: usize) -> Result<usize, Stop> {
+    let within = bytes.get(..max_bytes).unwrap_or(bytes);
+    match measure_within(within, max_bytes) {
+        Err(Stop::Partial) if within.len() == max_bytes => Err(Status::ContentTooLarge.into()),
+        measured => measured,
+    }
+}
+
+fn measure_within(bytes: &[u8], max_bytes: usize) -> Result<usize, Stop> {
+    let mut cursor = Cursor::new(bytes);
+    loop {
+        let digits = cursor.take(HEX);
+        if cursor.rest.first() == Some(&b';') {
+            cursor.take(VALUE);
+        }
+        cursor.expect(b"\r\n");
+        let mut size = 0;
+        for &digit in digits {
+            size = size << 4 | usize::from(hex_value(digit).unwrap_or(0));
+        }
+        if digits.len() > 15 {
+            cursor.fail(Status::BadRequest.into());
+        }
+        cursor.judge()?;
+        if size == 0 {
+            break;
+        }
+        if size > max_bytes {
+            return Err(Status::ContentTooLarge.into());
+        }
+        cursor.rest = cursor.rest.get(size..).ok_or(Stop::Partial)?;
+        cursor.expect(b"\r\n");
+    }
+    loop {
+        let (name, _) = take_field(&mut cursor);
+        cursor.judge()?;
+        if name.is_empty() {
+            return Ok(bytes.len() - cursor.rest.len());
+        }
+    }
+}
+
 /// Goes through the body, to judge it or to move the data to the front. The
 /// lines ahead stay as they are: data moves only towards the front.
 #[inline(never)]
@@ -138,7 +186,9 @@ mod tests {
     #[test]
     fn a_body_cut_at_any_byte_is_partial() {
         let text = "5\r\nhello\r\n0\r\nX: y\r\n\r\n";
+        assert_eq!(measure(text.as_bytes(), 1_000), Ok(text.len()));
         for end in 0..text.len() {
+            assert_eq!(measure(&text.as_bytes()[..end], 1_000), Err(Stop::Partial));
             assert_eq!(run(&text[..end]), Err(Stop::Partial), "cut at {end}");
         }
     }
@@ -165,6 +215,8 @@ mod tests {
             "0\r\nX: y\n\r\n",
         ] {
             assert_eq!(run(text), Err(Status::BadRequest.into()), "{text:?}");
+            let measured = measure(text.as_bytes(), 1_000);
+            assert_eq!(measured, Err(Status::BadRequest.into()), "{text:?}");
         }
     }
 

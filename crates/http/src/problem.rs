@@ -93,7 +93,8 @@ mod tests {
         problem.into().write(&mut response);
         let length = response.finish(&Manner {
             is_head: false,
-            connection: None,
+            is_http11: true,
+            closes: false,
             date: &[b'-'; 29],
         });
         String::from_utf8(buffer[..length].to_vec()).unwrap()

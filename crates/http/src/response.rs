@@ -247,7 +247,7 @@ impl<'b> Response<'b> {
             let length = (self.body - HEAD_BYTES) as u64;
             rest.content_length(self.length_bytes.unwrap_or(length));
         }
-        rest.end(manner.connection);
+        rest.end(manner);
         rest.length()
     }
 }
@@ -272,9 +272,10 @@ mod tests {
         let mut response = Response::new(&mut buffer);
         write(&mut response);
         let manner = Manner {
-            is_head,
-            connection: None,
             date: &DATE,
+            is_head,
+            is_http11: true,
+            closes: false,
         };
         let length = response.finish(&manner);
         String::from_utf8(buffer[..length].to_vec()).unwrap()

@@ -417,7 +417,8 @@ mod tests {
         let row = app.answer(&head, &path, &mut body, &mut scratch, &mut response);
         let manner = Manner {
             is_head: method == "HEAD",
-            connection: None,
+            is_http11: true,
+            closes: false,
             date: &[b'-'; 29],
         };
         let length = response.finish(&manner);
@@ -514,7 +515,8 @@ mod tests {
             app.answer(&head, "/a", body, &mut [], &mut response);
             let length = response.finish(&Manner {
                 is_head: false,
-                connection: None,
+                is_http11: true,
+                closes: false,
                 date: &[b'-'; 29],
             });
             assert_eq!(&buffer[9..12], expected.as_bytes());

@@ -19,7 +19,13 @@ mod tests {
     #[test]
     fn only_the_same_is_the_same() {
         assert!(is_same(b"", b"") && is_same(b"ab", b"ab"));
-        for (a, b) in [("", "a"), ("a", ""), ("ab", "aa"), ("ab", "bb"), ("ab", "abc")] {
+        for (a, b) in [
+            ("", "a"),
+            ("a", ""),
+            ("ab", "aa"),
+            ("ab", "bb"),
+            ("ab", "abc"),
+        ] {
             assert!(!is_same(a.as_bytes(), b.as_bytes()), "{a} {b}");
         }
     }

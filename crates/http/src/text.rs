@@ -19,7 +19,9 @@ impl<const BYTES: usize> Text<BYTES> {
     /// Holds a text; `None` where it is too long.
     pub fn new(text: &str) -> Option<Self> {
         let mut own = Self::EMPTY;
-        own.bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        own.bytes
+            .get_mut(..text.len())?
+            .copy_from_slice(text.as_bytes());
         own.length = u16::try_from(text.len()).ok()?;
         Some(own)
     }
