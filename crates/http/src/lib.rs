@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod ascii;
+pub mod asset;
 pub mod chunked;
 pub mod condition;
 pub mod connection;
@@ -23,14 +24,21 @@ pub mod content_type;
 mod cursor;
 pub mod date;
 pub mod encoding;
+pub mod etag;
+pub mod form;
 pub mod head;
 pub mod json;
 pub mod method;
 pub mod packed;
 pub mod path;
+pub mod problem;
+pub mod request;
 pub mod response;
 pub mod route;
+pub mod secret;
 pub mod status;
+pub mod stream;
+pub mod text;
 mod words;
 pub mod writer;
 

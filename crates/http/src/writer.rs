@@ -21,6 +21,11 @@ impl<'b> HeadWriter<'b> {
         Self { buffer, length: 0 }
     }
 
+    /// Writes from this place of the buffer on.
+    pub(crate) fn at(buffer: &'b mut [u8], length: usize) -> Self {
+        Self { buffer, length }
+    }
+
     /// Appends bytes as they are.
     #[inline(never)]
     pub fn put(&mut self, bytes: &[u8]) {
