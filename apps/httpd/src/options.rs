@@ -109,7 +109,7 @@ impl Options {
             if name.len() == text.len() {
                 value = b"1";
                 if option as u8 != NOTHING {
-                    value = arguments.next().map(CStr::to_bytes).unwrap_or_default();
+                    value = arguments.next().ok_or(text)?.to_bytes();
                 }
             }
             if option == NONE || !self.set(option, value) {

@@ -130,7 +130,7 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Appends Content-Type with a type found by [`content_type::of`].
-    pub fn content_type(&mut self, media_type: MediaType) {
+    pub fn content_type(&mut self, media_type: &MediaType) {
         self.put(b"Content-Type: ");
         self.put(media_type.top);
         self.put(media_type.subtype);

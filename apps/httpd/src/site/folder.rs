@@ -159,7 +159,7 @@ impl<C: Content> Site<C> {
         });
         if decision.status != Status::NotModified {
             writer.put(b"Accept-Ranges: bytes\r\n");
-            writer.content_type(media_type);
+            writer.content_type(&media_type);
             if coding > 0 {
                 writer.field("Content-Encoding", NAMES[coding & 3]);
             }
