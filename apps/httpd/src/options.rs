@@ -17,10 +17,11 @@ const PREFIX: &[u8] = b"OUNCE_HTTPD_";
 
 /// What the user chose, by the options' numbers.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Options {
-    help: &'static [u8],
     /// Of options that take a number; 1 for a switch that is on.
     pub numbers: [u32; MAX_OPTIONS],
+    help: &'static [u8],
     /// Of options that take a text.
     pub texts: [&'static [u8]; MAX_OPTIONS],
     /// All texts of the option that may be repeated.
@@ -108,7 +109,7 @@ impl Options {
             if name.len() == text.len() {
                 value = b"1";
                 if option as u8 != NOTHING {
-                    value = arguments.next().map(CStr::to_bytes).unwrap_or_default();
+                    value = arguments.next().ok_or(text)?.to_bytes();
                 }
             }
             if option == NONE || !self.set(option, value) {

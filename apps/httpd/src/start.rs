@@ -9,6 +9,7 @@ use crate::program::{Program, number};
 use crate::site::{Content, Manner, Site};
 use core::marker::PhantomData;
 use ounce_http::packed::Site as Packed;
+use ounce_http::take_until;
 use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{self, Address, Fd, FileKind, OPEN_ROOT, Setting, errno};
 
@@ -77,11 +78,12 @@ fn run<C: Content>(
     let port = options.numbers[At::<C>::PORT];
     let place = options.texts[At::<C>::ADDRESS];
     let mut address = Address::NONE;
-    let mut ids = options.texts[At::<C>::USER]
-        .splitn(2, |&byte| byte == b':')
-        .map(number);
-    let user = ids.next().flatten();
-    let group = ids.next().unwrap_or(user);
+    let mut group = options.texts[At::<C>::USER];
+    let user = take_until(&mut group, b':');
+    if group.is_empty() {
+        group = user;
+    }
+    let (user, group) = (number(user), number(group));
     let misuse: &[u8] = if port > 65_535 {
         b"--port"
     } else if !address::parse(place, port, &mut address) {

@@ -16,7 +16,9 @@ use ounce_linux::bare::{self, Fd, File, FileKind, OPEN_FILE, errno};
 /// Behind a file's name, by the numbers of the codings.
 const SUFFIXES: [[u8; 4]; 4] = [*b"\0\0\0\0", *b".br\0", *b".zst", *b".gz\0"];
 /// What the content then is.
-const NAMES: [[u8; 4]; 4] = [*b"    ", *b"br  ", *b"zstd", *b"gzip"];
+static NAMES: [&[u8]; 4] = [b"", b"br", b"zstd", b"gzip"];
+/// What stands in for what is not found.
+static PAGES: [&[u8]; 2] = [b"/index.html", b"/404.html"];
 /// More than what stands before a redirect's place, but for the user's fields.
 const BEFORE_BYTES: usize = 128;
 const TAG_BYTES: usize = 18;
@@ -56,7 +58,7 @@ impl<C: Content> Site<C> {
                 return listing::write(self, fd, batch);
             }
         }
-        for page in [&b"/index.html"[..], b"/404.html"] {
+        for page in &PAGES {
             if file.kind == FileKind::Regular {
                 break;
             }
@@ -157,9 +159,9 @@ impl<C: Content> Site<C> {
         });
         if decision.status != Status::NotModified {
             writer.put(b"Accept-Ranges: bytes\r\n");
-            writer.content_type(media_type);
+            writer.content_type(&media_type);
             if coding > 0 {
-                writer.field("Content-Encoding", NAMES[coding & 3].trim_ascii());
+                writer.field("Content-Encoding", NAMES[coding & 3]);
             }
             writer.content(&decision, file.size);
         }
@@ -241,17 +243,19 @@ fn tag(file: &File) -> [u8; TAG_BYTES] {
     } else {
         file.modified
     };
-    let mut hash = 0_u64;
-    for part in [seconds << 30 | nanoseconds, file.size, file.inode] {
-        // The constant is 2^64 divided by the golden ratio, to spread the bits.
-        hash = (hash ^ part)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29);
-    }
     let mut tag = [b'"'; TAG_BYTES];
-    for place in tag.iter_mut().skip(1).take(16) {
-        hash = hash.rotate_left(4);
-        *place = b"0123456789abcdef"[hash as usize & 15];
+    let mut hash = spread(spread(spread(nanoseconds) ^ seconds) ^ file.size) ^ file.inode;
+    hash = spread(hash);
+    for place in &mut tag[1..TAG_BYTES - 1] {
+        // Letters from a to p: as good as hexadecimal digits.
+        *place = b'a' + (hash >> 60) as u8;
+        hash <<= 4;
     }
     tag
+}
+
+/// Spreads the bits of a number, by 2^64 divided by the golden ratio.
+#[inline(never)]
+fn spread(number: u64) -> u64 {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
 }

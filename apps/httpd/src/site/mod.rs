@@ -191,7 +191,8 @@ impl<C: Content> Site<C> {
 
 impl<C: Content> Handler for Site<C> {
     #[inline(never)]
-    fn answer(&mut self, peer: Fd, bytes: &[u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
+    fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
+        let bytes = &*bytes;
         let start = batch.writer.written();
         let parsed = head::parse(bytes, &LIMITS);
         let mut line: &[u8] = b"";
