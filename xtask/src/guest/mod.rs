@@ -89,7 +89,8 @@ pub(crate) fn run(house: &House, ounce: &Path) -> Result<()> {
 fn judge(output: &str) -> Result<()> {
     let said: BTreeMap<&str, &str> = output
         .lines()
-        .filter_map(|line| line.trim().strip_prefix("check ")?.split_once(": "))
+        // The first line may follow what the firmware wrote.
+        .filter_map(|line| line.trim().split_once("check ")?.1.split_once(": "))
         .collect();
     let wrong: Vec<String> = EXPECTED
         .iter()
