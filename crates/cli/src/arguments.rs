@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use ounce_build::settings::{ExtraFile, Port};
 use ounce_oci::ByteSize;
@@ -61,7 +62,7 @@ pub(crate) struct Arguments {
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// The store: an OCI image layout [default: $XDG_DATA_HOME/ounce]
-    #[arg(long, global = true, value_name = "DIR", env = "OUNCE_STORE", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    #[arg(long, global = true, value_name = "DIR", env = "OUNCE_STORE", hide_env_values = true, value_parser = OsStringValueParser::new().map(PathBuf::from), value_hint = ValueHint::DirPath)]
     pub(crate) store: Option<PathBuf>,
     /// Seconds to wait for another ounce that holds the store's lock
     #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = seconds)]

@@ -44,7 +44,9 @@ impl Context {
     /// # Errors
     /// There is no home folder to put it in, or the store cannot be opened.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
-        let root = match &self.global.store {
+        // An empty variable is as one that is not set.
+        let named = self.global.store.as_ref();
+        let root = match named.filter(|root| !root.as_os_str().is_empty()) {
             Some(root) => root.clone(),
             None => home("XDG_DATA_HOME", ".local/share")?,
         };
