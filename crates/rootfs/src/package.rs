@@ -126,6 +126,7 @@ enum Record {
     Node,
     Rpm,
     OsRelease,
+    Users,
 }
 
 /// Which record a path is, if any.
@@ -136,6 +137,7 @@ fn record(path: &Path) -> Option<Record> {
     Some(match text {
         "var/lib/dpkg/status" => Record::DpkgStatus,
         "lib/apk/db/installed" | "usr/lib/apk/db/installed" => Record::Apk,
+        "etc/passwd" => Record::Users,
         "etc/os-release" | "usr/lib/os-release" => Record::OsRelease,
         _ if text.starts_with("var/lib/dpkg/status.d/") && name.ends_with(".md5sums") => {
             Record::DpkgFiles
@@ -178,6 +180,8 @@ pub struct Packages {
     pub distribution: Option<String>,
     /// `PRETTY_NAME` of it.
     pub distribution_name: Option<String>,
+    /// Names in `/etc/passwd`.
+    pub users: Vec<String>,
     /// What could not be read, one line each.
     pub faults: Vec<String>,
 }
@@ -256,6 +260,13 @@ impl Catalogue {
                 }
                 Record::Node => packages.packages.extend(node::package(path, content)),
                 Record::OsRelease => os_release(&text, &mut packages),
+                Record::Users => {
+                    let names = text.lines().filter_map(|line| line.split(':').next());
+                    packages.users = names
+                        .filter(|name| !name.is_empty())
+                        .map(str::to_owned)
+                        .collect();
+                }
                 Record::Rpm => {}
             }
         }

@@ -5,9 +5,12 @@
 
 pub mod bases;
 pub mod budget;
-mod deflated;
+pub mod kind;
+mod pass;
 pub mod report;
+mod shares;
 pub mod sizes;
+pub mod surface;
 
 pub use report::compare;
 pub use sizes::{Weight, measure};

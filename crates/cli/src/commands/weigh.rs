@@ -73,6 +73,7 @@ fn contributor(one: &Contributor) -> String {
         Part::File(path) => format!("{path} {}", one.bytes),
         Part::Hidden => format!("files that upper layers hide {}", one.bytes),
         Part::Documents => format!("manifest and configuration {}", one.bytes),
+        Part::Overhead => format!("headers, folders and links {}", one.bytes),
     }
 }
 

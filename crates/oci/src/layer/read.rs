@@ -52,10 +52,12 @@ impl LayerReader {
             .max(FREE_BYTES)
             .min(limits.uncompressed_bytes);
         let progress = Progress::default();
-        let stream = decompress_telling(blob, compression, &progress).map_err(|source| LayerError::Entry {
-            digest: layer.digest,
-            path: String::new(),
-            fault: Fault::Io(source),
+        let stream = decompress_telling(blob, compression, &progress).map_err(|source| {
+            LayerError::Entry {
+                digest: layer.digest,
+                path: String::new(),
+                fault: Fault::Io(source),
+            }
         })?;
         Ok(Self {
             tar: TarReader::new(Hashing::new(Bounded::new(stream, most)), limits.entries),
