@@ -358,9 +358,37 @@ pub(crate) struct WeighArguments {
     /// Fail with exit code 1 if one is larger as pulled
     #[arg(long, value_name = "SIZE")]
     pub(crate) budget: Option<ByteSize>,
+    /// Fail with exit code 1 if one has more files
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_files: Option<u64>,
+    /// Fail with exit code 1 if one has such: shell, setuid, capabilities,
+    /// interpreter, package-manager, tool, secret, world-writable, executable-data
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) deny: Vec<String>,
     /// Show this many of the largest files
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub(crate) files: usize,
+    /// Show what the second of two images has otherwise than the first
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Also write one page with a map of all files, for a browser
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) html: Option<PathBuf>,
+    /// Print a bill of materials of one image instead
+    #[arg(long, value_name = "FORM")]
+    pub(crate) sbom: Option<BillChoice>,
+    /// With --json: every file of each image
+    #[arg(long, requires = "json")]
+    pub(crate) all_files: bool,
+}
+
+/// Forms of a bill of materials.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum BillChoice {
+    /// SPDX 2.3, JSON
+    Spdx,
+    /// CycloneDX 1.6, JSON
+    Cyclonedx,
 }
 
 /// `ounce inspect`.

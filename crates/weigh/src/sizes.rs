@@ -13,6 +13,7 @@ use ounce_rootfs::tree::{ContentId, Hiding, LookupError, NodeKind, Tree, TreeErr
 use ounce_rootfs::{ElfFacts, Script};
 use serde::Serialize;
 
+use crate::inventory::{Inventory, Item};
 use crate::kind::FileKind;
 use crate::pass::{self, Facts, Found, Stop};
 use crate::shares;
@@ -274,6 +275,14 @@ impl MeasureError {
 /// # Errors
 /// A layer is not valid or cannot be read.
 pub fn measure(image: &Image) -> Result<Weight, MeasureError> {
+    Ok(measure_all(image)?.0)
+}
+
+/// As [`measure`], with every file beside.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_all(image: &Image) -> Result<(Weight, Inventory), MeasureError> {
     let found = pass::pass(image).map_err(MeasureError::of)?;
     let tree = &found.tree;
     let compressed = &found.facts;
@@ -282,7 +291,9 @@ pub fn measure(image: &Image) -> Result<Weight, MeasureError> {
         |is: fn(&NodeKind) -> bool| tree.iter().filter(|(_, node)| is(&node.kind)).count() as u64;
     let set_id = |mode: u32| mode & 0o6000 != 0;
     let owners = owners(&found.packages, tree);
-    Ok(Weight {
+    let packages = packages(&found, &owners);
+    let inventory = inventory(&found, &owners, &packages);
+    let weight = Weight {
         digest: image.digest.to_string(),
         platform: image.platform.to_string(),
         pulled_bytes: ByteSize(image.pulled_bytes()),
@@ -301,7 +312,7 @@ pub fn measure(image: &Image) -> Result<Weight, MeasureError> {
         largest: largest(tree, compressed),
         kinds: kinds(&found),
         heavy_folders: folders(&found),
-        packages: packages(&found, &owners),
+        packages,
         unpackaged: unpackaged(&found, &owners),
         distribution: found.packages.distribution_name.clone(),
         overhead_bytes: ByteSize(found.overhead.iter().sum()),
@@ -311,7 +322,53 @@ pub fn measure(image: &Image) -> Result<Weight, MeasureError> {
         faults: found.packages.faults.clone(),
         program: program(image, tree)?,
         method: shares::METHOD,
-    })
+    };
+    Ok((weight, inventory))
+}
+
+/// Every file, with the number of its package in `packages`.
+fn inventory(
+    found: &Found,
+    owners: &HashMap<ContentId, usize>,
+    packages: &[PackageWeight],
+) -> Inventory {
+    let known = &found.packages.packages;
+    // The weights are sorted otherwise than the records they come from.
+    let numbers: HashMap<(Manager, &str, &str, String), usize> = packages
+        .iter()
+        .enumerate()
+        .map(|(number, one)| {
+            let key = (one.manager, &*one.name, &*one.version, one.record.clone());
+            (key, number)
+        })
+        .collect();
+    let number = |id: &ContentId| {
+        let one = &known[*owners.get(id)?];
+        let record = format!("/{}", one.record.display());
+        let key = (one.manager, &*one.name, &*one.version, record);
+        numbers.get(&key).copied()
+    };
+    let mut seen = HashSet::new();
+    let files = found.tree.iter().filter_map(|(path, node)| {
+        let NodeKind::File(id) = node.kind else {
+            return None;
+        };
+        let facts = found.facts.get(&id)?;
+        let is_first = seen.insert(id);
+        Some(Item {
+            path: format!("/{}", path.display()),
+            bytes: if is_first { node.bytes } else { 0 },
+            compressed_bytes: if is_first { facts.compressed } else { 0 },
+            kind: facts.kind,
+            layer: node.layer,
+            mode: node.mode,
+            package: number(&id),
+            digest: facts.digest,
+        })
+    });
+    Inventory {
+        files: files.collect(),
+    }
 }
 
 /// Each content that can be seen, with its first name, in the order of the paths.
