@@ -378,7 +378,7 @@ pub(crate) struct WeighArguments {
     #[arg(long, value_name = "FORM")]
     pub(crate) sbom: Option<BillChoice>,
     /// With --json: every file of each image
-    #[arg(long, requires = "json")]
+    #[arg(long)]
     pub(crate) all_files: bool,
 }
 

@@ -6,6 +6,7 @@
 pub mod bases;
 pub mod budget;
 pub mod cost;
+pub mod difference;
 pub mod inventory;
 pub mod kind;
 mod pass;

@@ -9,7 +9,8 @@ use crate::Weight;
 use crate::bases::{self, Beside};
 use crate::budget::Verdict;
 use crate::cost::{Cost, cost};
-use crate::inventory::{Difference, Inventory};
+use crate::difference::Difference;
+use crate::inventory::Inventory;
 
 /// Names this form of the document. A field more does not change it; a field
 /// that goes or means something else does.

@@ -372,9 +372,7 @@ fn inventory(
 }
 
 /// Each content that can be seen, with its first name, in the order of the paths.
-fn visible<'found>(
-    found: &'found Found,
-) -> impl Iterator<Item = (ContentId, &'found Path, &'found Facts)> {
+fn visible(found: &Found) -> impl Iterator<Item = (ContentId, &Path, &Facts)> {
     let mut seen = HashSet::new();
     found.tree.iter().filter_map(move |(path, node)| {
         let NodeKind::File(id) = node.kind else {

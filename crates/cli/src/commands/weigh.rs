@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ounce_oci::{Image, Place, Platform};
 use ounce_weigh::budget::{Contributor, Part, Verdict};
-use ounce_weigh::inventory::difference;
+use ounce_weigh::difference::difference;
 use ounce_weigh::report::{Document, Named};
 use ounce_weigh::sbom::{self, Form};
 use ounce_weigh::{Inventory, Weight, measure_all, surface};
@@ -123,7 +123,7 @@ fn denied(image: &Named, what: &str) -> Result<(), Failure> {
 
 fn compared(
     measured: &[(String, Weight, Inventory)],
-) -> Result<Option<ounce_weigh::inventory::Difference>, Failure> {
+) -> Result<Option<ounce_weigh::difference::Difference>, Failure> {
     match measured {
         [(_, before, old), (_, after, new)] => Ok(Some(difference((before, old), (after, new)))),
         _ => Err(Failure::new(

@@ -4,7 +4,7 @@ use ounce_oci::ByteSize;
 use ounce_rootfs::elf::Kind;
 use ounce_weigh::Weight;
 use ounce_weigh::cost::{self, Range};
-use ounce_weigh::inventory::Difference;
+use ounce_weigh::difference::Difference;
 use ounce_weigh::report::{Document, Named};
 
 use super::table::{Align, Table};
