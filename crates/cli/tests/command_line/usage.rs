@@ -183,9 +183,22 @@ fn argument_for_the_program_without_dashes_is_answered_with_where_it_goes() {
     let bench = Workbench::new();
     let output = bench.output(&["run", "hello", "echo"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(output.status.code(), Some(125), "{stderr}");
     assert!(
         stderr.contains("hint: ") && stderr.contains(" -- ARGS"),
         "{stderr}"
     );
+}
+
+#[test]
+fn wrong_usage_of_run_leaves_the_codes_below_125_to_the_program() {
+    let bench = Workbench::new();
+    for (words, code) in [
+        (&["run", "--bad"][..], 125),
+        (&["--lock-timeout", "3", "run", "--bad"], 125),
+        (&["tag", "run", "--bad"], 2),
+        (&["run", "--help"], 0),
+    ] {
+        assert_eq!(bench.output(words).status.code(), Some(code), "{words:?}");
+    }
 }
