@@ -11,6 +11,8 @@
 //! The kernel watches over clients that take nothing (TCP_USER_TIMEOUT, see
 //! `start`). What an answer says is the [`Handler`]'s.
 
+use ounce_http::status::Status;
+use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{
     self, CHILD_CHANGED, Change, Clock, ERROR, Event, Fd, HANGUP, Kept, OUTPUT, PEEK, PEER_DONE,
     TAKE, WATCH_ALL, WATCH_INPUT, errno,
@@ -43,50 +45,49 @@ const TURN_BYTES: u64 = 1 << 20;
 /// Seconds in which a refused client may read why.
 const LINGER_SECONDS: u64 = 2;
 
-/// How a request was answered.
+/// Answers that are sent together, and what follows from the last.
 #[derive(Debug)]
-pub struct Turn {
-    /// Bytes of the request; 0 while it is not whole.
+#[repr(C)]
+pub struct Batch<'b> {
+    /// Where they are written.
+    pub writer: HeadWriter<'b>,
+    /// Bytes of the request.
     pub consumed: usize,
-    /// Bytes of the answer.
-    pub written: usize,
-    /// The connection ends with it.
-    pub closes: bool,
-    /// What else the client has sent is no request.
-    pub is_refused: bool,
+    /// Bytes of the answer's body.
+    pub length: u64,
     /// A file to be sent behind it, from where it stands or from `offset` on;
     /// negative for none.
     pub file: Fd,
     /// For a file that is shared.
     pub offset: u32,
-    /// How much of it.
-    pub length: u64,
+    /// How it was answered.
+    pub status: Status,
+    /// The connection ends with it.
+    pub closes: bool,
+    /// What else the client has sent is no request.
+    pub is_refused: bool,
+    /// The request was HEAD.
+    pub is_head: bool,
+    /// The request was of HTTP/1.1.
+    pub is_http11: bool,
+    /// The server is to end.
+    pub is_stopping: bool,
 }
 
 /// What answers requests.
 pub trait Handler {
-    /// Answers the request at the start of `bytes`, if it is whole. `is_full`
-    /// says that no more of it will come; `is_stopping` that the connection is
-    /// to end.
-    fn answer(&mut self, peer: Fd, bytes: &mut [u8], out: &mut [u8], turn: &mut Turn, more: More);
+    /// Answers the request at the start of `bytes`; false, and nothing written,
+    /// while it is not whole. `is_full` says that no more of it will come.
+    fn answer(&mut self, peer: Fd, bytes: &[u8], is_full: bool, batch: &mut Batch<'_>) -> bool;
 
-    /// Answers with an error, after which the connection ends: its bytes.
-    fn refuse(&mut self, status: ounce_http::status::Status, out: &mut [u8]) -> usize;
+    /// Answers with an error, after which the connection ends.
+    fn refuse(&self, status: Status, batch: &mut Batch<'_>);
 
     /// A second has passed.
     fn tick(&mut self);
 
-    /// The descriptor that all files are parts of, if there is such a one.
-    fn shared_file(&self) -> Option<Fd>;
-}
-
-/// What else an answer depends on.
-#[derive(Clone, Copy, Debug)]
-pub struct More {
-    /// No more of the request fits.
-    pub is_full: bool,
-    /// The server is to end.
-    pub is_stopping: bool,
+    /// The descriptor that all files are parts of; negative where each is its own.
+    fn shared_file(&self) -> Fd;
 }
 
 /// Seconds, and how many connections.
@@ -262,8 +263,7 @@ impl<H: Handler> Engine<H> {
             // Where something has come, it is part of a request.
             let received = bare::receive(fd, self.buffer, PEEK);
             if received > 0 {
-                self.refuse(fd, ounce_http::status::Status::RequestTimeout);
-                self.discard(fd);
+                self.refuse(fd, Status::RequestTimeout);
             }
             self.close(fd);
         }
@@ -297,8 +297,7 @@ impl<H: Handler> Engine<H> {
             }
             let has_place = fd as usize >> 3 < self.busy.len();
             if self.count >= self.limits.connections || !has_place {
-                self.refuse(fd, ounce_http::status::Status::ServiceUnavailable);
-                self.discard(fd);
+                self.refuse(fd, Status::ServiceUnavailable);
                 bare::close(fd);
                 continue;
             }
@@ -321,7 +320,7 @@ impl<H: Handler> Engine<H> {
     /// Closes a connection and the file that is being sent on it.
     #[inline(never)]
     fn close_both(&mut self, fd: Fd, token: u32, extra: u32) {
-        if token & BODY != 0 && self.handler.shared_file().is_none() {
+        if token & BODY != 0 && self.handler.shared_file() < 0 {
             bare::close(extra as Fd);
         }
         self.close(fd);
@@ -355,10 +354,12 @@ impl<H: Handler> Engine<H> {
     /// Answers with an error, as far as the kernel takes it, and says that
     /// nothing follows.
     #[inline(never)]
-    fn refuse(&mut self, fd: Fd, status: ounce_http::status::Status) {
-        let length = self.handler.refuse(status, self.buffer);
-        bare::send(fd, self.buffer.get(..length).unwrap_or_default(), false);
+    fn refuse(&mut self, fd: Fd, status: Status) {
+        let mut batch = batch(self.buffer, self.stop_at);
+        self.handler.refuse(status, &mut batch);
+        bare::send(fd, batch.writer.bytes(), false);
         bare::shutdown(fd);
+        self.discard(fd);
     }
 
     /// Throws away what has come: unread, it would turn a close into a reset,
@@ -394,87 +395,72 @@ impl<H: Handler> Engine<H> {
             return;
         }
         let received = received as usize;
-        let is_whole = received < self.input_bytes;
-        let mut turn = Turn {
-            consumed: 0,
-            written: 0,
-            closes: false,
-            is_refused: false,
-            file: -1,
-            offset: 0,
-            length: 0,
-        };
-        let (mut consumed, mut written) = (0, 0);
-        let mut is_partial = false;
+        let is_full = received == self.input_bytes;
         let (input, output) = self
             .buffer
             .split_at_mut_checked(received)
             .unwrap_or_default();
-        while consumed < received && written < BATCH_BYTES && turn.file < 0 && !turn.closes {
-            let bytes = input.get_mut(consumed..).unwrap_or_default();
-            let room = output.get_mut(written..).unwrap_or_default();
-            if room.len() < ANSWER_BYTES {
+        let mut batch = batch(output, self.stop_at);
+        let mut consumed = 0;
+        let mut is_partial = false;
+        while consumed < received
+            && batch.writer.written() < BATCH_BYTES
+            && batch.writer.rest().len() >= ANSWER_BYTES
+            && batch.file < 0
+            && !batch.closes
+        {
+            let bytes = input.get(consumed..).unwrap_or_default();
+            if !self
+                .handler
+                .answer(fd, bytes, is_full && consumed == 0, &mut batch)
+            {
+                batch.closes = false;
+                is_partial = true;
                 break;
             }
-            turn.consumed = 0;
-            turn.written = 0;
-            let more = More {
-                is_full: !is_whole && consumed == 0,
-                is_stopping: self.stop_at != 0,
-            };
-            self.handler.answer(fd, bytes, room, &mut turn, more);
-            is_partial = turn.written == 0;
-            if is_partial {
-                break;
-            }
-            consumed += turn.consumed;
-            written += turn.written;
+            consumed += batch.consumed;
         }
-        let has_file = turn.file >= 0;
-        if written > 0 {
-            let bytes = output.get(..written).unwrap_or_default();
-            if bare::send(fd, bytes, has_file) != written as isize {
+        let file = batch.file;
+        if consumed > 0 {
+            let bytes = batch.writer.bytes();
+            let (length, closes) = (bytes.len(), batch.closes);
+            if bare::send(fd, bytes, file >= 0) != length as isize {
                 // The kernel had room, and now has none.
-                turn.closes = true;
-                turn.is_refused = false;
-                if has_file && self.handler.shared_file().is_none() {
-                    bare::close(turn.file);
-                }
-                return self.close(fd);
+                let token = if file >= 0 { BODY } else { 0 };
+                return self.close_both(fd, token, file as u32);
             }
+            let (offset, length, is_refused) = (batch.offset, batch.length, batch.is_refused);
             let taken = input.get_mut(..consumed).unwrap_or_default();
             bare::receive(fd, taken, TAKE);
             self.set_busy(fd, true);
-        }
-        if has_file {
-            let token = if turn.closes { BODY | CLOSES } else { BODY };
-            let extra = if self.handler.shared_file().is_some() {
-                turn.offset
-            } else {
-                turn.file as u32
-            };
-            return self.send_file(fd, token, extra, turn.length);
-        }
-        if turn.closes {
-            if turn.is_refused || consumed < received || !is_whole {
+            if file >= 0 {
+                let token = if closes { BODY | CLOSES } else { BODY };
+                let extra = if self.handler.shared_file() < 0 {
+                    file as u32
+                } else {
+                    offset
+                };
+                return self.send_file(fd, token, extra, length);
+            }
+            if closes {
+                if !is_refused && consumed == received && !is_full {
+                    return self.close(fd);
+                }
                 bare::shutdown(fd);
                 self.set_busy(fd, false);
                 self.set_deadline(fd, LINGER_SECONDS);
-                self.rearm(fd, LINGERS, 0);
-            } else {
-                self.close(fd);
+                return self.rearm(fd, LINGERS, 0);
             }
-        } else if flags & PEER_DONE != 0 && is_whole && (is_partial || consumed == received) {
+        }
+        if is_full || !is_partial && consumed < received {
+            self.rearm(fd, 0, 0);
+        } else if flags & PEER_DONE != 0 {
             // Nothing more comes.
             self.close(fd);
-        } else if !is_whole || !is_partial && consumed < received {
-            self.rearm(fd, 0, 0);
-        } else if is_partial {
+        } else if is_partial && (self.is_busy(fd) || bare::kept(fd, Kept::First) & READING == 0) {
             // Its first bytes: from now on it has so many seconds.
-            if self.is_busy(fd) || bare::kept(fd, Kept::First) & READING == 0 {
-                self.set_busy(fd, false);
-                self.set_deadline(fd, READING + u64::from(self.limits.header_seconds));
-            }
+            self.set_busy(fd, false);
+            self.set_deadline(fd, READING + u64::from(self.limits.header_seconds));
         }
     }
 
@@ -490,14 +476,15 @@ impl<H: Handler> Engine<H> {
         let shared = self.handler.shared_file();
         let count = left.min(TURN_BYTES) as usize;
         let mut offset = extra.into();
-        let sent = match shared {
-            Some(file) => bare::send_file(fd, file, Some(&mut offset), count),
-            None => bare::send_file(fd, extra as Fd, None, count),
+        let sent = if shared < 0 {
+            bare::send_file(fd, extra as Fd, None, count)
+        } else {
+            bare::send_file(fd, shared, Some(&mut offset), count)
         };
         if sent > 0 {
             left -= sent as u64;
-            if shared.is_some() {
-                extra += sent as u32;
+            if shared >= 0 {
+                extra = offset as u32;
             }
         } else if sent != -(errno::EAGAIN as isize) {
             // Gone, or cut short while it was sent: only closing tells the client.
@@ -513,10 +500,27 @@ impl<H: Handler> Engine<H> {
         if token & CLOSES != 0 {
             return self.close_both(fd, token, extra);
         }
-        if shared.is_none() {
+        if shared < 0 {
             bare::close(extra as Fd);
         }
         self.set_busy(fd, true);
         self.rearm(fd, 0, 0);
+    }
+}
+
+/// An empty batch in this buffer.
+fn batch(buffer: &mut [u8], stop_at: u64) -> Batch<'_> {
+    Batch {
+        writer: HeadWriter::new(buffer),
+        consumed: 0,
+        length: 0,
+        file: -1,
+        offset: 0,
+        status: Status::Ok,
+        closes: false,
+        is_refused: true,
+        is_head: false,
+        is_http11: true,
+        is_stopping: stop_at != 0,
     }
 }

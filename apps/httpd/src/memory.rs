@@ -5,7 +5,6 @@
 use crate::entry::Once;
 use crate::listen::{Listeners, MAX_LISTENERS};
 use ounce_http::date::DATE_BYTES;
-use ounce_http::head::Limits;
 use ounce_linux::descriptor::DescriptorSlot;
 
 /// The table's length: descriptors from here on are turned away with 503.
@@ -16,7 +15,7 @@ pub(crate) const INPUT: usize = 32_768;
 const OUTPUT: usize = 32_768;
 /// How many clients can lag behind with an answer that the kernel did not take.
 const SPILLS: usize = 16;
-const PATH: usize = Limits::DEFAULT.line_bytes;
+const PATH: usize = 8_192;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {

@@ -3,62 +3,41 @@
 //! word in capitals) or nothing, and its default in brackets.
 
 use crate::program::Program;
+use core::ffi::CStr;
 use ounce_http::parse_decimal;
 
-/// The most options that a help text can name.
-pub const MAX_OPTIONS: usize = 24;
-/// The most lines by `--header`.
-pub const MAX_FIELDS: usize = 8;
+/// The most options that a help text can name, and one that none does.
+const MAX_OPTIONS: usize = 24;
+const NO_OPTION: usize = MAX_OPTIONS - 1;
+/// The most lines by an option that may be repeated.
+pub const MAX_LINES: usize = 8;
 /// How variables of the environment begin.
 const PREFIX: &[u8] = b"OUNCE_HTTPD_";
 
-/// What the user chose.
+/// What the user chose, by the options' numbers.
 #[derive(Debug)]
 pub struct Options {
     help: &'static [u8],
-    values: [&'static [u8]; MAX_OPTIONS],
-    /// The lines by `--header`.
-    pub fields: [&'static [u8]; MAX_FIELDS],
-    field_count: usize,
-    field_option: usize,
-    /// The folder or the file.
-    pub root: Option<&'static core::ffi::CStr>,
+    /// Of options that take a number; 1 for a switch that is on.
+    pub numbers: [u32; MAX_OPTIONS],
+    /// Of options that take a text.
+    pub texts: [&'static [u8]; MAX_OPTIONS],
+    /// All texts of the option that may be repeated.
+    pub lines: [&'static [u8]; MAX_LINES],
+    line_count: usize,
+    repeated: usize,
+    /// The only argument that is no option.
+    pub root: Option<&'static CStr>,
 }
 
-/// What cannot be understood.
-#[derive(Clone, Copy, Debug)]
-pub struct Misuse(pub &'static [u8]);
-
-/// What an option takes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Takes {
-    Nothing,
-    Number,
-    Text,
-}
-
-/// The next line of a help text that names an option, from its two dashes on.
-fn next_option(help: &mut &'static [u8]) -> Option<&'static [u8]> {
-    loop {
-        if help.is_empty() {
-            return None;
-        }
-        let end = help.iter().position(|&byte| byte == b'\n')?;
-        let line = help.get(..end)?;
-        *help = help.get(end + 1..)?;
-        if let [b' ', b' ', _, _, _, _, b'-', b'-', ..] = line {
-            return Some(line);
-        }
-    }
-}
-
-/// The number of the option of this name in a help text, or past all.
+/// The number of the option of this name in a help text; where it names none
+/// such, that of one which is never given.
+#[allow(clippy::indexing_slicing, reason = "runs when compiled")]
 pub const fn number_of(help: &[u8], name: &[u8]) -> usize {
     let mut number = 0;
     let mut at = 0;
-    while at + 8 < help.len() {
-        if help[at] == b'\n' && help[at + 7] == b'-' && help[at + 8] == b'-' && help[at + 1] == b' '
-        {
+    while at + 9 < help.len() {
+        if help[at] == b'\n' && help[at + 7] == b'-' && help[at + 8] == b'-' {
             let mut same = 0;
             while same < name.len() && help[at + 9 + same] == name[same] {
                 same += 1;
@@ -70,110 +49,101 @@ pub const fn number_of(help: &[u8], name: &[u8]) -> usize {
         }
         at += 1;
     }
-    MAX_OPTIONS
+    NO_OPTION
 }
 
 impl Options {
-    /// Reads the environment, then the arguments. The option of number
-    /// `field_option` may be repeated.
+    /// Reads the environment, then the arguments. The option of number `repeated`
+    /// may be given several times.
+    ///
+    /// # Errors
+    /// The argument or variable that cannot be understood.
     pub fn read(
         program: &Program,
         help: &'static [u8],
-        field_option: usize,
-    ) -> Result<Self, Misuse> {
+        repeated: usize,
+    ) -> Result<Self, &'static [u8]> {
         let mut options = Self {
             help,
-            values: [b""; MAX_OPTIONS],
-            fields: [b""; MAX_FIELDS],
-            field_count: 0,
-            field_option,
+            numbers: [0; MAX_OPTIONS],
+            texts: [b""; MAX_OPTIONS],
+            lines: [b""; MAX_LINES],
+            line_count: 0,
+            repeated: NO_OPTION,
             root: None,
         };
-        let mut rest = help;
-        for place in &mut options.values {
-            let Some(line) = next_option(&mut rest) else {
-                break;
-            };
-            if let [.., b']'] = line
-                && let Some(start) = line.iter().rposition(|&byte| byte == b'[')
-            {
-                *place = line.get(start + 1..line.len() - 1).unwrap_or_default();
-            }
-        }
+        // Defaults: no name, so that all are met.
+        options.find(b"", true);
+        options.repeated = repeated;
         for entry in program.environment() {
-            let entry = entry.to_bytes();
-            let Some(variable) = entry.strip_prefix(PREFIX) else {
-                continue;
-            };
-            let end = variable.iter().position(|&byte| byte == b'=');
-            let (name, value) = variable
-                .split_at_checked(end.unwrap_or(0))
-                .unwrap_or_default();
-            let mut lower = [0; 24];
-            for (place, byte) in lower.iter_mut().zip(name) {
-                *place = if *byte == b'_' {
-                    b'-'
-                } else {
-                    byte.to_ascii_lowercase()
-                };
-            }
-            let name = lower.get(..name.len()).unwrap_or_default();
-            let value = value.get(1..).unwrap_or_default();
-            // A variable without an option may be meant for another version.
-            if let Some((number, takes)) = options.find(name) {
-                options.set(number, takes, value).ok_or(Misuse(entry))?;
+            let text = entry.to_bytes();
+            if let Some(variable) = text.strip_prefix(PREFIX) {
+                let (name, value) = split(variable);
+                // One without an option may be meant for another version.
+                if let Some((number, takes)) = options.find(name, false) {
+                    options.set(number, takes, value).ok_or(text)?;
+                }
             }
         }
         let mut arguments = program.arguments();
         while let Some(argument) = arguments.next() {
             let text = argument.to_bytes();
-            let misuse = Misuse(text);
-            let Some(name) = text.strip_prefix(b"-") else {
+            if text.first() != Some(&b'-') {
                 if options.root.is_some() {
-                    return Err(misuse);
+                    return Err(text);
                 }
                 options.root = Some(argument);
                 continue;
-            };
-            let end = name
-                .iter()
-                .position(|&byte| byte == b'=')
-                .unwrap_or(name.len());
-            let (name, value) = name.split_at_checked(end).unwrap_or_default();
-            let (number, takes) = options.find(name).ok_or(misuse)?;
-            let value = if let Some(value) = value.strip_prefix(b"=") {
-                value
-            } else if takes == Takes::Nothing {
-                b"1"
-            } else {
-                arguments.next().ok_or(misuse)?.to_bytes()
-            };
-            options.set(number, takes, value).ok_or(misuse)?;
+            }
+            let (name, mut value) = split(text);
+            let letters = name.strip_prefix(b"--").unwrap_or_else(|| &name[1..]);
+            let (number, takes) = options.find(letters, false).ok_or(text)?;
+            if value.is_empty() && name.len() == text.len() {
+                value = b"1";
+                if takes != b' ' {
+                    value = arguments.next().ok_or(text)?.to_bytes();
+                }
+            }
+            options.set(number, takes, value).ok_or(text)?;
         }
         Ok(options)
     }
 
-    /// By its name: `-name`, a letter, or the bare name of a variable.
+    /// The option of this name or letter, as of a flag or a variable: its number
+    /// and what it takes, `N`, another letter, or a space for nothing. Or sets all
+    /// to their defaults.
     #[inline(never)]
-    fn find(&self, name: &[u8]) -> Option<(usize, Takes)> {
-        let long = name.strip_prefix(b"-").unwrap_or(name);
-        let mut rest = self.help;
+    fn find(&mut self, name: &[u8], sets_defaults: bool) -> Option<(usize, u8)> {
         let mut number = 0;
-        while let Some(line) = next_option(&mut rest) {
-            let [_, _, _, letter, _, _, _, _, words @ ..] = line else {
-                break;
+        for line in self.help.split(|&byte| byte == b'\n') {
+            let [_, _, _, letter, _, _, b'-', b'-', words @ ..] = line else {
+                continue;
             };
-            let is_long = words
-                .strip_prefix(long)
-                .is_some_and(|rest| rest.starts_with(b" "));
-            if is_long && !long.is_empty() || name == [*letter] && *letter != b' ' {
-                let end = words.iter().position(|&byte| byte == b' ').unwrap_or(0);
-                let takes = match words.get(end + 1..) {
-                    Some([b'N', b' ', ..]) => Takes::Number,
-                    Some([b'A'..=b'Z', ..]) => Takes::Text,
-                    _ => Takes::Nothing,
-                };
+            let mut rest = words.iter();
+            let mut known = name.iter();
+            let mut is_same = true;
+            // The name is over at the first space.
+            for &byte in rest.by_ref().take_while(|&&byte| byte != b' ') {
+                let other = known.next().map_or(0, |other| match other {
+                    b'_' => b'-',
+                    other => other.to_ascii_lowercase(),
+                });
+                is_same &= other == byte;
+            }
+            is_same &= known.next().is_none();
+            let mut takes = rest.next().copied().unwrap_or(b' ');
+            if !takes.is_ascii_uppercase() {
+                takes = b' ';
+            } else if takes == b'N' && rest.next() != Some(&b' ') {
+                takes = b'T';
+            }
+            if is_same || name == [*letter] {
                 return Some((number, takes));
+            }
+            if sets_defaults && line.ends_with(b"]") {
+                let start = line.iter().rposition(|&byte| byte == b'[').unwrap_or(0) + 1;
+                let value = line.get(start..line.len() - 1).unwrap_or_default();
+                self.set(number, takes, value);
             }
             number += 1;
         }
@@ -181,39 +151,27 @@ impl Options {
     }
 
     #[inline(never)]
-    fn set(&mut self, number: usize, takes: Takes, value: &'static [u8]) -> Option<()> {
-        let value: &[u8] = match takes {
-            Takes::Number => {
-                u32::try_from(parse_decimal(value)?).ok()?;
-                value
-            }
-            Takes::Text => value,
-            Takes::Nothing => match value {
-                b"1" | b"true" | b"yes" => b"1",
-                b"" | b"0" | b"false" | b"no" => b"",
-                _ => return None,
-            },
+    fn set(&mut self, number: usize, takes: u8, value: &'static [u8]) -> Option<()> {
+        *self.texts.get_mut(number)? = value;
+        *self.numbers.get_mut(number)? = match (takes, value) {
+            (b'N', _) => u32::try_from(parse_decimal(value)?).ok()?,
+            (b' ', b"1" | b"true" | b"yes") => 1,
+            (b' ', b"" | b"0" | b"false" | b"no") => 0,
+            (b' ', _) => return None,
+            _ => 0,
         };
-        if number == self.field_option {
-            *self.fields.get_mut(self.field_count)? = value;
-            self.field_count += 1;
+        if number == self.repeated {
+            *self.lines.get_mut(self.line_count)? = value;
+            self.line_count += 1;
         }
-        *self.values.get_mut(number)? = value;
         Some(())
     }
+}
 
-    /// A text, or a switch: empty where it is off.
-    pub fn text(&self, number: usize) -> &'static [u8] {
-        self.values.get(number).copied().unwrap_or_default()
-    }
-
-    /// A switch.
-    pub fn is_on(&self, number: usize) -> bool {
-        !self.text(number).is_empty()
-    }
-
-    /// A number.
-    pub fn number(&self, number: usize) -> u32 {
-        parse_decimal(self.text(number)).unwrap_or(0) as u32
-    }
+/// What is before the first `=`, and what is behind it.
+#[inline(never)]
+fn split(text: &[u8]) -> (&[u8], &[u8]) {
+    let mut parts = text.splitn(2, |&byte| byte == b'=');
+    let name = parts.next().unwrap_or_default();
+    (name, parts.next().unwrap_or_default())
 }

@@ -3,10 +3,11 @@
 use crate::address;
 use crate::engine::{Engine, Limits, MAX_LISTENERS};
 use crate::entry::{self, Once};
-use crate::options::{MAX_OPTIONS, Misuse, Options, number_of};
+use crate::options::{Options, number_of};
 use crate::page::{Memory, Room};
 use crate::program::{Program, number};
 use crate::site::{Content, Manner, Site};
+use core::marker::PhantomData;
 use ounce_http::packed::Site as Packed;
 use ounce_http::writer::{HeadWriter, is_field};
 use ounce_linux::bare::{self, Address, Fd, FileKind, OPEN_ROOT, Setting, errno};
@@ -16,57 +17,32 @@ const FIRST: Fd = 3;
 /// Descriptors kept for files and for the program's own.
 const RESERVE: u64 = 32;
 
-/// The numbers of the options in a help text.
-struct Numbers {
-    port: usize,
-    address: usize,
-    listing: usize,
-    spa: usize,
-    cache: usize,
-    immutable: usize,
-    no_security_headers: usize,
-    log: usize,
-    max_connections: usize,
-    header_seconds: usize,
-    idle_seconds: usize,
-    write_seconds: usize,
-    grace_seconds: usize,
-    user: usize,
-    no_sandbox: usize,
-    tiny: usize,
-    reuse_port: usize,
-    health: usize,
-    help: usize,
-    version: usize,
-}
+/// The numbers of a program's options.
+struct At<C>(PhantomData<C>);
 
-const fn numbers(help: &[u8]) -> Numbers {
-    Numbers {
-        port: number_of(help, b"port"),
-        address: number_of(help, b"address"),
-        listing: number_of(help, b"listing"),
-        spa: number_of(help, b"spa"),
-        cache: number_of(help, b"cache"),
-        immutable: number_of(help, b"immutable"),
-        no_security_headers: number_of(help, b"no-security-headers"),
-        log: number_of(help, b"log"),
-        max_connections: number_of(help, b"max-connections"),
-        header_seconds: number_of(help, b"header-seconds"),
-        idle_seconds: number_of(help, b"idle-seconds"),
-        write_seconds: number_of(help, b"write-seconds"),
-        grace_seconds: number_of(help, b"grace-seconds"),
-        user: number_of(help, b"user"),
-        no_sandbox: number_of(help, b"no-sandbox"),
-        tiny: number_of(help, b"tiny"),
-        reuse_port: number_of(help, b"reuse-port"),
-        health: number_of(help, b"health"),
-        help: number_of(help, b"help"),
-        version: number_of(help, b"version"),
-    }
+impl<C: Content> At<C> {
+    const PORT: usize = number_of(C::HELP, b"port");
+    const ADDRESS: usize = number_of(C::HELP, b"address");
+    const LISTING: usize = number_of(C::HELP, b"listing");
+    const SPA: usize = number_of(C::HELP, b"spa");
+    const CACHE: usize = number_of(C::HELP, b"cache");
+    const IMMUTABLE: usize = number_of(C::HELP, b"immutable");
+    const HEADER: usize = number_of(C::HELP, b"header");
+    const NO_SECURITY_HEADERS: usize = number_of(C::HELP, b"no-security-headers");
+    const LOG: usize = number_of(C::HELP, b"log");
+    const MAX_CONNECTIONS: usize = number_of(C::HELP, b"max-connections");
+    const HEADER_SECONDS: usize = number_of(C::HELP, b"header-seconds");
+    const IDLE_SECONDS: usize = number_of(C::HELP, b"idle-seconds");
+    const WRITE_SECONDS: usize = number_of(C::HELP, b"write-seconds");
+    const GRACE_SECONDS: usize = number_of(C::HELP, b"grace-seconds");
+    const USER: usize = number_of(C::HELP, b"user");
+    const NO_SANDBOX: usize = number_of(C::HELP, b"no-sandbox");
+    const TINY: usize = number_of(C::HELP, b"tiny");
+    const REUSE_PORT: usize = number_of(C::HELP, b"reuse-port");
+    const HEALTH: usize = number_of(C::HELP, b"health");
+    const HELP: usize = number_of(C::HELP, b"help");
+    const VERSION: usize = number_of(C::HELP, b"version");
 }
-
-/// Why it does not start: what was tried, on what, and the kernel's answer.
-struct Refusal<'a>(&'a [u8], &'a [u8], i32);
 
 /// Runs the program; comes back only where it is not to serve.
 pub fn start<C: Content>(
@@ -74,156 +50,155 @@ pub fn start<C: Content>(
     memory: &'static Once<Memory<C>>,
     room: &'static Once<Room>,
 ) -> u8 {
-    let options = match Options::read(program, C::HELP, const { number_of(C::HELP, b"header") }) {
+    let options = match Options::read(program, C::HELP, At::<C>::HEADER) {
         Ok(options) => options,
-        Err(misuse) => return misused(program, misuse),
+        Err(text) => return misused(program, text),
     };
-    let at = const { numbers(C::HELP) };
-    if options.is_on(at.help) {
+    let is_on = |number: usize| options.numbers[number] != 0;
+    if is_on(At::<C>::HELP) {
         program.print(C::HELP);
         return 0;
     }
-    if options.is_on(at.version) {
+    if is_on(At::<C>::VERSION) {
         program.print(concat!("httpd ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
         return 0;
     }
-    let port = options.number(at.port);
-    let text = options.text(at.address);
-    let Some(address) = address::parse(text, port) else {
-        return misused(program, Misuse(text));
-    };
-    if port > 65_535 {
-        return misused(program, Misuse(options.text(at.port)));
+    let port = options.numbers[At::<C>::PORT];
+    let place = options.texts[At::<C>::ADDRESS];
+    let mut address = Address::NONE;
+    if port > 65_535 || !address::parse(place, port, &mut address) {
+        return misused(
+            program,
+            if port > 65_535 {
+                options.texts[At::<C>::PORT]
+            } else {
+                place
+            },
+        );
     }
-    if options.is_on(at.health) {
+    if is_on(At::<C>::HEALTH) {
         return u8::from(!is_well(&address));
     }
-    match prepare::<C>(program, &options, &at, address, memory, room) {
-        Ok(status) => status,
-        Err(Refusal(what, which, error)) => {
-            program.complain(b"error: cannot ");
-            program.complain(what);
-            program.complain(b" ");
-            program.complain(which);
-            program.complain(b": ");
-            complain_of(program, -error as u32);
-            4
-        }
-    }
-}
 
-fn misused(program: &Program, misuse: Misuse) -> u8 {
-    program.complain(b"error: cannot understand ");
-    program.complain(misuse.0);
-    program.complain(b"\nhint: httpd --help\n");
-    2
-}
-
-/// An error in words, or as its number.
-fn complain_of(program: &Program, error: u32) {
-    let words: &[u8] = match error {
-        errno::EACCES | errno::EPERM => b"not permitted",
-        errno::EADDRINUSE => b"in use",
-        errno::ENOENT => b"not found",
-        errno::EINVAL => b"not what it should be",
-        _ => b"",
-    };
-    program.complain(words);
-    if words.is_empty() {
-        let mut digits = [0; 24];
-        let mut writer = HeadWriter::new(&mut digits);
-        writer.put(b"error ");
-        writer.number(error.into());
-        let end = writer.length().unwrap_or(0);
-        program.complain(digits.get(..end).unwrap_or_default());
-    }
-    program.complain(b"\n");
-}
-
-fn prepare<C: Content>(
-    program: &Program,
-    options: &Options,
-    at: &Numbers,
-    address: Address,
-    memory: &'static Once<Memory<C>>,
-    room: &'static Once<Room>,
-) -> Result<u8, Refusal<'static>> {
     let path = options.root.unwrap_or(c"/public");
     let root = bare::open(path, OPEN_ROOT);
-    let refuse = |error| Refusal(b"open", path.to_bytes(), error);
-    if root < 0 {
-        return Err(refuse(root));
-    }
     let file = bare::file(root);
-    let packed = match file.kind {
-        FileKind::Folder if C::FOLDERS => None,
-        FileKind::Regular => {
-            let site = Packed::new(bare::map(root, file.size as usize));
-            Some(site.ok_or(refuse(-(errno::EINVAL as i32)))?)
-        }
-        _ => return Err(refuse(-(errno::EINVAL as i32))),
-    };
+    let mut packed = None;
+    if file.kind == FileKind::Regular {
+        packed = Packed::new(bare::map(root, file.size as usize));
+    }
+    if packed.is_none() && (!C::FOLDERS || file.kind != FileKind::Folder) {
+        let error = if root < 0 { root } else { INVALID };
+        return refused(program, b"open ", path.to_bytes(), error);
+    }
+
     let mut listeners = [-1; MAX_LISTENERS];
-    open_listeners(program, options, at, address, &mut listeners)
-        .map_err(|error| Refusal(b"listen on port", options.text(at.port), error))?;
-    let milliseconds = options.number(at.write_seconds).saturating_mul(1_000);
+    let is_ours = program
+        .number("LISTEN_PID")
+        .is_none_or(|process| process == bare::process_id());
+    let inherited = if is_ours {
+        program.number("LISTEN_FDS").unwrap_or(0)
+    } else {
+        0
+    };
+    for (fd, place) in (FIRST..).zip(&mut listeners).take(inherited as usize) {
+        *place = fd;
+        // It listens already, unless it is something else.
+        if bare::adopt(fd) < 0 || bare::listen(fd) < 0 {
+            return refused(program, b"listen on ", b"LISTEN_FDS", INVALID);
+        }
+    }
+    if inherited == 0 {
+        let is_shared = is_on(At::<C>::REUSE_PORT);
+        let mut fd = bound(&address, is_shared);
+        if place == b"::" && matches!(-fd as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL) {
+            address::parse(b"0.0.0.0", port, &mut address);
+            fd = bound(&address, is_shared);
+        }
+        if fd < 0 {
+            return refused(
+                program,
+                b"listen on port ",
+                options.texts[At::<C>::PORT],
+                fd,
+            );
+        }
+        if port == 0 {
+            bare::local(fd, &mut address);
+            let [_, _, high, low, ..] = address.bytes;
+            let port = u16::from_be_bytes([high, low]);
+            tell(program, b"listening on port %\n", port.into());
+        }
+        listeners[0] = fd;
+    }
+    let milliseconds = options.numbers[At::<C>::WRITE_SECONDS].saturating_mul(1_000);
     for fd in listeners {
         // Accepted sockets inherit both.
         bare::set(fd, Setting::NoDelay, 1);
         bare::set(fd, Setting::UserTimeout, milliseconds);
     }
 
-    let memory = memory.take().ok_or(refuse(0))?;
-    let (busy, buffer): (&mut [u8], &mut [u8]) = if options.is_on(at.tiny) {
-        (&mut memory.busy, &mut memory.buffer)
-    } else {
-        let room = room.take().ok_or(refuse(0))?;
-        (&mut room.busy, &mut room.buffer)
+    // 70 is "our bug": this is the only place that takes them.
+    let Some(memory) = memory.take() else {
+        return 70;
     };
+    let mut busy: &mut [u8] = &mut memory.busy;
+    let mut buffer: &mut [u8] = &mut memory.buffer;
+    if !is_on(At::<C>::TINY) {
+        let Some(room) = room.take() else {
+            return 70;
+        };
+        (busy, buffer) = (&mut room.busy, &mut room.buffer);
+    }
     // Arguments and environment will be gone: what answers need of them is kept
     // at the buffer's start.
-    let (fields, buffer) = keep(buffer, |writer| {
-        writer.put(b"X-Content-Type-Options: nosniff\r\n");
-        if !options.is_on(at.no_security_headers) {
-            writer.put(b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n");
-        }
-        for line in options.fields {
-            if !line.is_empty() {
-                writer.put(line);
-                writer.put(b"\r\n");
+    let mut texts = HeadWriter::new(buffer);
+    texts.put(options.texts[At::<C>::IMMUTABLE]);
+    let immutable = texts.written();
+    if !options.texts[At::<C>::CACHE].is_empty() {
+        texts.field("Cache-Control", options.texts[At::<C>::CACHE]);
+    }
+    let cache = texts.written();
+    texts.put(b"X-Content-Type-Options: nosniff\r\n");
+    if !is_on(At::<C>::NO_SECURITY_HEADERS) {
+        texts.put(
+            b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n",
+        );
+    }
+    for line in options.lines {
+        if !line.is_empty() {
+            if !is_field(line) {
+                return misused(program, line);
             }
+            texts.put(line);
+            texts.put(b"\r\n");
         }
-    });
-    let (cache, buffer) = keep(buffer, |writer| {
-        let text = options.text(at.cache);
-        if !text.is_empty() {
-            writer.field("Cache-Control", text);
-        }
-    });
-    let (immutable, buffer) = keep(buffer, |writer| writer.put(options.text(at.immutable)));
-    if buffer.len() < 1_000 {
-        return Err(Refusal(
-            b"keep",
+    }
+    let fields = texts.written();
+    if fields > buffer.len() - LEAST_BYTES {
+        return refused(
+            program,
+            b"keep ",
             b"so many headers",
             -(errno::ENOMEM as i32),
-        ));
+        );
     }
+    let (texts, buffer) = buffer.split_at_mut(fields);
+    let texts: &'static [u8] = texts;
     let manner = Manner {
-        fields,
-        cache,
-        immutable,
-        lists: options.is_on(at.listing),
-        is_spa: options.is_on(at.spa),
-        logs: options.is_on(at.log),
+        fields: &texts[cache..],
+        cache: &texts[immutable..cache],
+        immutable: &texts[..immutable],
+        lists: is_on(At::<C>::LISTING),
+        is_spa: is_on(At::<C>::SPA),
+        logs: is_on(At::<C>::LOG),
     };
-    let most = bare::descriptor_limit()
-        .saturating_sub(RESERVE)
-        .min(u32::MAX.into()) as u32;
+    let most = bare::descriptor_limit().saturating_sub(RESERVE) as u32;
     let limits = Limits {
-        header_seconds: options.number(at.header_seconds),
-        idle_seconds: options.number(at.idle_seconds),
-        grace_seconds: options.number(at.grace_seconds),
-        connections: options.number(at.max_connections).min(most),
+        header_seconds: options.numbers[At::<C>::HEADER_SECONDS],
+        idle_seconds: options.numbers[At::<C>::IDLE_SECONDS],
+        grace_seconds: options.numbers[At::<C>::GRACE_SECONDS],
+        connections: options.numbers[At::<C>::MAX_CONNECTIONS].min(most),
     };
     let is_packed = packed.is_some();
     let site = Site::new(root, packed, manner);
@@ -232,23 +207,21 @@ fn prepare<C: Content>(
         .write(Engine::new(site, limits, listeners, busy, buffer));
 
     if bare::user_id() == 0 {
-        let text = options.text(at.user);
-        let end = text
-            .iter()
-            .position(|&byte| byte == b':')
-            .unwrap_or(text.len());
-        let (user, group) = text.split_at_checked(end).unwrap_or_default();
-        let user = number(user).ok_or(Refusal(b"become", text, -(errno::EINVAL as i32)))?;
-        let group = group.strip_prefix(b":").map_or(Some(user), number);
-        let group = group.ok_or(Refusal(b"become", text, -(errno::EINVAL as i32)))?;
+        let text = options.texts[At::<C>::USER];
+        let mut ids = text.splitn(2, |&byte| byte == b':').map(number);
+        let user = ids.next().flatten();
+        let group = ids.next().unwrap_or(user);
+        let (Some(user), Some(group)) = (user, group) else {
+            return misused(program, text);
+        };
         let result = bare::drop_user(user, group);
         if result < 0 {
-            return Err(Refusal(b"become", text, result));
+            return refused(program, b"become user ", text, result);
         }
     }
-    if !options.is_on(at.no_sandbox) {
+    if !is_on(At::<C>::NO_SANDBOX) {
         bare::no_new_privileges();
-        bare::see_beneath((!is_packed).then_some(root));
+        bare::see_beneath(if is_packed { -1 } else { root });
         bare::allow_only(if C::FOLDERS {
             bare::SERVING
         } else {
@@ -258,88 +231,66 @@ fn prepare<C: Content>(
     entry::settle(program, &mut memory.stack, engine, serve::<C>)
 }
 
+/// EINVAL, for what is not what it should be.
+const INVALID: i32 = -(errno::EINVAL as i32);
+/// What requests and answers need of the buffer.
+const LEAST_BYTES: usize = 1_000;
+
 extern "C" fn serve<C: Content>(engine: &'static mut Engine<Site<C>>) -> ! {
     entry::exit(engine.run())
 }
 
-/// Writes to the start of a buffer; what was written, and the rest.
-fn keep(
-    buffer: &'static mut [u8],
-    write: impl FnOnce(&mut HeadWriter<'_>),
-) -> (&'static [u8], &'static mut [u8]) {
-    let mut writer = HeadWriter::new(buffer);
-    write(&mut writer);
-    let length = writer.length().unwrap_or(usize::MAX);
-    let (kept, rest) = buffer.split_at_mut_checked(length).unwrap_or_default();
-    (kept, rest)
+/// The command line or the environment cannot be understood.
+#[inline(never)]
+fn misused(program: &Program, text: &[u8]) -> u8 {
+    for part in [
+        b"error: cannot understand ",
+        text,
+        b"\nhint: httpd --help\n",
+    ] {
+        program.complain(part);
+    }
+    2
 }
 
-fn open_listeners(
-    program: &Program,
-    options: &Options,
-    at: &Numbers,
-    address: Address,
-    places: &mut [Fd; MAX_LISTENERS],
-) -> Result<(), i32> {
-    let is_ours = match program.number("LISTEN_PID") {
-        None => true,
-        Some(process) => process == bare::process_id(),
+/// The kernel refuses: what was tried, on what, and why.
+#[inline(never)]
+fn refused(program: &Program, what: &[u8], which: &[u8], error: i32) -> u8 {
+    let why: &[u8] = match -error as u32 {
+        errno::EACCES | errno::EPERM => b": not permitted\n",
+        errno::EADDRINUSE => b": in use\n",
+        errno::ENOENT => b": not found\n",
+        errno::EINVAL => b": not what it should be\n",
+        _ => b": error %\n",
     };
-    let count = program.number("LISTEN_FDS").unwrap_or(0);
-    if is_ours && count > 0 {
-        for (fd, place) in (FIRST..).zip(places).take(count as usize) {
-            let mut result = bare::adopt(fd);
-            if result >= 0 {
-                // It listens already, unless it is something else.
-                result = bare::listen(fd);
-            }
-            if result < 0 {
-                return Err(result);
-            }
-            *place = fd;
-        }
-        return Ok(());
+    for part in [b"error: cannot ", what, which] {
+        program.complain(part);
     }
-    let mut fd = bound(&address, options, at);
-    if options.text(at.address) == b"::"
-        && matches!(-fd as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL)
-        && let Some(all) = address::parse(b"0.0.0.0", options.number(at.port))
-    {
-        fd = bound(&all, options, at);
-    }
-    if fd < 0 {
-        return Err(fd);
-    }
-    if options.number(at.port) == 0 {
-        let mut address = Address::NONE;
-        bare::local(fd, &mut address);
-        let [_, _, high, low, ..] = address.bytes;
-        let mut text = [0; 40];
-        let mut writer = HeadWriter::new(&mut text);
-        writer.put(b"listening on port ");
-        writer.number(u16::from_be_bytes([high, low]).into());
-        writer.put(b"\n");
-        let end = writer.length().unwrap_or(0);
-        program.complain(text.get(..end).unwrap_or_default());
-    }
-    let [first, ..] = places;
-    *first = fd;
-    Ok(())
+    tell(program, why, -error as u32);
+    4
+}
+
+/// Tells a text with a number.
+#[inline(never)]
+fn tell(program: &Program, text: &[u8], number: u32) {
+    let mut buffer = [0; 40];
+    let mut writer = HeadWriter::new(&mut buffer);
+    writer.numbers(text, &[number.into()]);
+    program.complain(writer.bytes());
 }
 
 /// A socket that listens on this address, or the error.
-fn bound(address: &Address, options: &Options, at: &Numbers) -> Fd {
+#[inline(never)]
+fn bound(address: &Address, is_shared: bool) -> Fd {
     let fd = bare::socket(address, false);
-    if fd < 0 {
-        return fd;
-    }
     bare::set(fd, Setting::ReuseAddress, 1);
     // All addresses are those of IPv4, too; of other sockets this is no setting.
     bare::set(fd, Setting::OnlyV6, 0);
-    if options.is_on(at.reuse_port) {
-        bare::set(fd, Setting::ReusePort, 1);
+    bare::set(fd, Setting::ReusePort, is_shared.into());
+    let mut result = fd;
+    if result >= 0 {
+        result = bare::bind(fd, address);
     }
-    let mut result = bare::bind(fd, address);
     if result >= 0 {
         result = bare::listen(fd);
     }
@@ -352,17 +303,14 @@ fn bound(address: &Address, options: &Options, at: &Numbers) -> Fd {
 
 /// Asks a server for its health. Connecting to "all addresses" is connecting to
 /// this machine's own (ip(7)).
+#[inline(never)]
 fn is_well(address: &Address) -> bool {
     let fd = bare::socket(address, true);
     let mut answer = [0; 12];
     bare::keep(fd, bare::Kept::First, 2);
     bare::keep(fd, bare::Kept::Second, 2);
-    bare::connect(fd, address) >= 0
-        && bare::send(fd, b"GET /healthz HTTP/1.0\r\n\r\n", false) > 0
-        && bare::receive(fd, &mut answer, 0) > 0
-        && answer == *b"HTTP/1.1 200"
+    bare::connect(fd, address);
+    bare::send(fd, b"GET /healthz HTTP/1.0\r\n\r\n", false);
+    bare::receive(fd, &mut answer, 0);
+    answer == *b"HTTP/1.1 200"
 }
-
-const _: () = assert!(MAX_OPTIONS < 64);
-#[allow(unused_imports)]
-use is_field as _;

@@ -83,6 +83,12 @@ pub(crate) fn all(mut bytes: &[u8], class: u8) -> bool {
     bytes.is_empty()
 }
 
+/// Equal to the last bit.
+#[inline(never)]
+pub(crate) fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    a == b
+}
+
 /// Equal but for case.
 #[inline(never)]
 pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {

@@ -31,6 +31,46 @@ pub fn decode(bytes: &mut [u8], max_bytes: usize) -> Result<Decoded, Stop> {
     walk(bytes, max_bytes, true)
 }
 
+/// Goes through a body at the start of `bytes` without decoding it: its length
+/// on the wire, trailer section included.
+///
+/// # Errors
+/// As for [`decode`], but for the bound: that is the caller's buffer.
+#[inline(never)]
+pub fn measure(bytes: &[u8]) -> Result<usize, Stop> {
+    let mut cursor = Cursor::new(bytes);
+    loop {
+        let digits = cursor.take(HEX);
+        if cursor.rest.first() == Some(&b';') {
+            cursor.take(VALUE);
+        }
+        cursor.expect(b"\r\n");
+        let mut size = 0;
+        for &digit in digits {
+            size = size << 4 | usize::from(hex_value(digit).unwrap_or(0));
+        }
+        if digits.len() > 15 {
+            cursor.fail(Status::BadRequest.into());
+        }
+        cursor.judge()?;
+        if size == 0 {
+            break;
+        }
+        match cursor.rest.get(size..) {
+            Some(rest) => cursor.rest = rest,
+            None => return Err(Stop::Partial),
+        }
+        cursor.expect(b"\r\n");
+    }
+    loop {
+        let (name, _) = take_field(&mut cursor);
+        cursor.judge()?;
+        if name.is_empty() {
+            return Ok(bytes.len() - cursor.rest.len());
+        }
+    }
+}
+
 /// Goes through the body, to judge it or to move the data to the front. The
 /// lines ahead stay as they are: data moves only towards the front.
 #[inline(never)]
@@ -127,7 +167,9 @@ mod tests {
     #[test]
     fn a_body_cut_at_any_byte_is_partial() {
         let text = "5\r\nhello\r\n0\r\nX: y\r\n\r\n";
+        assert_eq!(measure(text.as_bytes()), Ok(text.len()));
         for end in 0..text.len() {
+            assert_eq!(measure(&text.as_bytes()[..end]), Err(Stop::Partial));
             assert_eq!(run(&text[..end]), Err(Stop::Partial), "cut at {end}");
         }
     }
@@ -154,6 +196,8 @@ mod tests {
             "0\r\nX: y\n\r\n",
         ] {
             assert_eq!(run(text), Err(Status::BadRequest.into()), "{text:?}");
+            let measured = measure(text.as_bytes());
+            assert_eq!(measured, Err(Status::BadRequest.into()), "{text:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Dates as HTTP writes them (RFC 9110 section 5.6.7).
 
-use crate::ascii::from;
+use crate::ascii::{from, is_equal};
 
 /// The length of every IMF-fixdate.
 pub const DATE_BYTES: usize = 29;
@@ -51,16 +51,17 @@ pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
 /// before 1970 and leap seconds, which no file of ours has.
 #[inline(never)]
 pub fn parse(text: &[u8]) -> Option<u64> {
-    let year = two(text, 12) * 100 + two(text, 14);
+    let text = text.try_into().ok()?;
+    let year = (two(text, 12) * 100 + two(text, 14)).max(1_970);
     let second = (two(text, 17) * 60 + two(text, 20)) * 60 + two(text, 23);
-    for month in 1..=12 {
-        let day = (first_day(year.max(1_970), month) + two(text, 5)).saturating_sub(1);
-        let seconds = u64::from(day) * 86_400 + u64::from(second);
+    for month in 1..13 {
+        let day = first_day(year, month) + two(text, 5);
+        let seconds = (u64::from(day) * 86_400 + u64::from(second)).saturating_sub(86_400);
         // Whatever is wrong, from digits that are none to a thirtieth of
         // February, does not come out again; nor do other months.
         let mut same = [0; DATE_BYTES];
         imf_fixdate(seconds, &mut same);
-        if text == same {
+        if is_equal(text, &same) {
             return Some(seconds);
         }
     }
@@ -102,7 +103,7 @@ fn put_name(text: &mut [u8; DATE_BYTES], at: usize, name: Option<&[u8; 3]>) {
 
 /// The number of two digits; anything up to 165 where they are none.
 #[inline(never)]
-fn two(text: &[u8], at: usize) -> u32 {
+fn two(text: &[u8; DATE_BYTES], at: usize) -> u32 {
     match from(text, at) {
         [tens, ones, ..] => u32::from(tens & 15) * 10 + u32::from(ones & 15),
         _ => 0,

@@ -88,8 +88,7 @@ const KNOWN: Words = words![
     "accept-encoding",
     "connection",
 ];
-/// This one is read as it is met and not kept (RFC 9110 section 7.6.1); in its
-/// place stands the host that an absolute-form names.
+/// This one is read as it is met (RFC 9110 section 7.6.1).
 const CONNECTION: usize = Known::AcceptEncoding as usize + 1;
 
 /// A whole and valid request head.
@@ -113,16 +112,35 @@ pub struct Head<'a> {
     pub query: Option<&'a [u8]>,
     /// The length of the head on the wire, final empty line included.
     pub length: usize,
-    /// Behind the request line, with the empty line.
+    /// What is behind the request line.
     fields: &'a [u8],
-    known: [Option<&'a [u8]>; CONNECTION + 1],
+    /// Where in there the values of the known fields start and end; a start of
+    /// 0, where at best a name can stand, is for those which are not there.
+    known: [[u16; 2]; CONNECTION + 1],
+    /// The host that an absolute-form names; empty for other forms.
+    authority: &'a [u8],
 }
 
 impl<'a> Head<'a> {
     /// The value of a field, without surrounding space; of the first where there
     /// are several of a kind of which there may be several.
     pub fn known(&self, field: Known) -> Option<&'a [u8]> {
-        self.known.get(field as usize).copied().flatten()
+        self.has(field).then(|| self.value(field))
+    }
+
+    /// Whether a field is there.
+    pub(crate) fn has(&self, field: Known) -> bool {
+        self.known
+            .get(field as usize)
+            .is_some_and(|[start, _]| *start > 0)
+    }
+
+    /// The value of a field; empty where it is not there, too.
+    #[inline(never)]
+    pub(crate) fn value(&self, field: Known) -> &'a [u8] {
+        let [start, end] = self.known.get(field as usize).copied().unwrap_or_default();
+        let value = self.fields.get(usize::from(start)..usize::from(end));
+        value.unwrap_or_default()
     }
 
     /// The value of the first field of this name, without surrounding space.
@@ -182,19 +200,20 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
         query: None,
         length: 0,
         fields: b"",
-        known: [None; CONNECTION + 1],
+        known: [[0; 2]; CONNECTION + 1],
+        authority: b"",
     };
-    let within = bytes.get(..limits.head_bytes).unwrap_or(bytes);
+    // No place in it is past 16 bits.
+    let limit = limits.head_bytes.min(65_535);
+    let within = bytes.get(..limit).unwrap_or(bytes);
     match read(&mut head, within) {
         Ok(()) => Ok(head),
         // No more than this will be read.
-        Err(Stop::Partial) if within.len() == limits.head_bytes => {
-            Err(Stop::Refuse(if head.path.is_empty() {
-                Status::UriTooLong
-            } else {
-                Status::RequestHeaderFieldsTooLarge
-            }))
-        }
+        Err(Stop::Partial) if within.len() == limit => Err(Stop::Refuse(if head.path.is_empty() {
+            Status::UriTooLong
+        } else {
+            Status::RequestHeaderFieldsTooLarge
+        })),
         Err(stop) => Err(stop),
     }
 }
@@ -264,22 +283,27 @@ pub(crate) fn take_field<'a>(cursor: &mut Cursor<'a>) -> (&'a [u8], &'a [u8]) {
 
 /// Keeps the value of a field, if it is one of those that are kept.
 #[inline(never)]
-fn note_field<'a>(head: &mut Head<'a>, name: &[u8], value: &'a [u8]) -> Result<(), Status> {
-    let number = KNOWN.find(name);
-    if number == Some(CONNECTION) {
-        // RFC 9112 section 9.3. There may be several fields of these.
-        head.closes |= has_item(value, b"close");
-        head.keep_alive |= has_item(value, b"keep-alive");
-    } else if let Some(number) = number
-        && let Some(known) = head.known.get_mut(number)
-    {
+fn note_field(head: &mut Head<'_>, name: &[u8], value: &[u8]) -> Result<(), Status> {
+    let number = KNOWN.find(name).unwrap_or(usize::MAX);
+    let Some(known) = head.known.get_mut(number) else {
+        return Ok(());
+    };
+    if known[0] == 0 {
+        let start = value
+            .as_ptr()
+            .addr()
+            .wrapping_sub(head.fields.as_ptr().addr());
+        *known = [start as u16, (start + value.len()) as u16];
+    } else if number <= Known::Expect as usize {
         // RFC 9112 section 6.3 lets a list of equal lengths pass; a second
         // reader might not. A second Host (section 3.2), Transfer-Encoding or
         // Expect is read differently by different servers, too.
-        if known.is_some() && number <= Known::Expect as usize {
-            return Err(Status::BadRequest);
-        }
-        known.get_or_insert(value);
+        return Err(Status::BadRequest);
+    }
+    if number == CONNECTION {
+        // RFC 9112 section 9.3. There may be several of these.
+        head.closes |= has_item(value, b"close");
+        head.keep_alive |= has_item(value, b"keep-alive");
     }
     Ok(())
 }
@@ -298,33 +322,34 @@ fn has_item(mut list: &[u8], item: &[u8]) -> bool {
 /// What follows from all fields together.
 #[inline(never)]
 fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
-    let [host, length, coding, expectation, .., authority] = head.known;
     // RFC 9112 section 3.2: a Host, and a valid one, in HTTP/1.1. Where the
     // target names another one (section 3.2.2), proxies before us may have
     // looked at either.
-    let named = host.or(authority).unwrap_or_default();
-    let mut rest = named;
-    if head.is_http11 && host.is_none()
-        || !take_host(&mut rest)
+    let host = head.value(Known::Host);
+    let mut rest = host;
+    if !take_host(&mut rest)
         || !rest.is_empty()
-        || !is_same(named, authority.unwrap_or(named))
+        || head.is_http11 && !head.has(Known::Host)
+        || !head.authority.is_empty() && !is_same(host, head.authority)
     {
         return Err(Status::BadRequest);
     }
     head.keep_alive &= !head.closes;
-    if let Some(length) = length {
-        head.framing = Framing::Length(parse_decimal(length).ok_or(Status::BadRequest)?);
+    if head.has(Known::ContentLength) {
+        let length = parse_decimal(head.value(Known::ContentLength));
+        head.framing = Framing::Length(length.ok_or(Status::BadRequest)?);
     }
-    if let Some(coding) = coding {
+    if head.has(Known::TransferEncoding) {
+        let coding = head.value(Known::TransferEncoding);
         // RFC 9112 section 6.1: with a length it is a smuggling attempt, and 1.0
         // has no transfer codings. Section 6.3, rule 4: where chunked is not the
         // last, the body has no end.
-        let mut codings = coding;
         let mut last = coding;
+        let mut codings = coding;
         while let Some(item) = take_item(&mut codings) {
             last = item;
         }
-        if length.is_some() || !head.is_http11 || !is_same(last, b"chunked") {
+        if !head.is_http11 || head.has(Known::ContentLength) || !is_same(last, b"chunked") {
             return Err(Status::BadRequest);
         }
         // Section 6.1: other codings are not understood.
@@ -333,13 +358,11 @@ fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
         }
         head.framing = Framing::Chunked;
     }
-    if head.is_http11
-        && let Some(expectation) = expectation
-    {
-        head.expects_continue = is_same(expectation, b"100-continue");
-        if !head.expects_continue {
+    if head.is_http11 && head.has(Known::Expect) {
+        if !is_same(head.value(Known::Expect), b"100-continue") {
             return Err(Status::ExpectationFailed);
         }
+        head.expects_continue = true;
     }
     Ok(())
 }
@@ -348,32 +371,36 @@ fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
 /// path and query.
 #[inline(never)]
 fn read_target<'a>(head: &mut Head<'a>, mut target: &'a [u8]) -> Result<(), Status> {
-    let is_asterisk = target == b"*" && head.method == Method::Options;
+    let is_asterisk = head.method == Method::Options && is_same(target, b"*");
     if target.first() != Some(&b'/') && !is_asterisk {
         let scheme = take_until(&mut target, b'/');
-        let authority = target.strip_prefix(b"/").ok_or(Status::BadRequest)?;
-        target = authority;
-        // RFC 9110 section 4.2.1: an empty host is invalid; 4.2.4: so is user
-        // information. Both are judged with the Host, which is the same.
         let is_web = is_same(scheme, b"http:") || is_same(scheme, b"https:");
-        if !take_host(&mut target) || !is_web || target.len() == authority.len() {
-            return Err(Status::BadRequest);
-        }
-        let authority = authority.get(..authority.len() - target.len());
-        if let Some(place) = head.known.last_mut() {
-            *place = authority;
-        }
-        if !matches!(target, [] | [b'/' | b'?', ..]) {
+        let nothing = take_until(&mut target, b'/');
+        let authority = target;
+        let is_host = take_host(&mut target);
+        head.authority = authority
+            .get(..authority.len() - target.len())
+            .unwrap_or_default();
+        // RFC 9110 section 4.2.1: an empty host is invalid; 4.2.4: so is user
+        // information.
+        if !is_web
+            || !nothing.is_empty()
+            || !is_host
+            || head.authority.is_empty()
+            || !matches!(target, [] | [b'/' | b'?', ..])
+        {
             return Err(Status::BadRequest);
         }
     }
     let length = target.len();
+    head.path = take_until(&mut target, b'?');
+    if head.path.len() < length {
+        head.query = Some(target);
+    }
     // `http://host` and `http://host?q` mean the root (RFC 9110 section 4.2.3).
-    head.path = match take_until(&mut target, b'?') {
-        b"" => b"/",
-        path => path,
-    };
-    head.query = (head.path.len() < length).then_some(target);
+    if head.path.is_empty() {
+        head.path = b"/";
+    }
     Ok(())
 }
 
@@ -538,8 +565,8 @@ mod tests {
             let text = format!("GET http://a/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
             assert_eq!(status(&text), Status::BadRequest, "{host}");
         }
-        // In 1.0 there may be none to be against.
-        head("GET http://a/ HTTP/1.0\r\n\r\n");
+        let without = "GET http://a/ HTTP/1.0\r\n\r\n";
+        assert_eq!(status(without), Status::BadRequest);
     }
 
     #[test]

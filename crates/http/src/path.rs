@@ -1,7 +1,7 @@
 //! Request paths, decoded and normalised (RFC 3986 sections 2.1 and 5.2.4) so
 //! that they can name a file or a route.
 
-use crate::ascii::hex_value;
+use crate::ascii::{hex_value, is_equal};
 use crate::status::Status;
 
 /// Decodes percent-encoding, drops `.` and empty segments, and resolves `..`.
@@ -16,65 +16,75 @@ use crate::status::Status;
 /// not for `/.well-known` (RFC 8615).
 #[inline(never)]
 pub fn decode<'b>(path: &[u8], out: &'b mut [u8]) -> Result<&'b mut [u8], Status> {
-    let out = out.get_mut(..path.len()).ok_or(Status::UriTooLong)?;
-    let mut rest = path.strip_prefix(b"/").ok_or(Status::BadRequest)?;
-    // What is written, and how much of it is done; that ends with a slash.
-    let mut length = put(out, 0, b'/');
-    let mut done = length;
-    loop {
-        let is_end = rest.is_empty();
-        let byte = take_byte(&mut rest).unwrap_or(b'/');
+    if out.len() < path.len() {
+        return Err(Status::UriTooLong);
+    }
+    let length = unescape(path, out).ok_or(Status::BadRequest)?;
+    let length = resolve(out, length)?;
+    out.get_mut(..length).ok_or(Status::UriTooLong)
+}
+
+/// Decodes percent-encoding; the length that is left.
+#[inline(never)]
+fn unescape(path: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut rest = path.iter();
+    let mut length = 0;
+    while let Some(&first) = rest.next() {
+        let mut byte = first;
+        if byte == b'%' {
+            byte = hex_value(*rest.next()?)? << 4;
+            byte |= hex_value(*rest.next()?)?;
+            if byte == b'/' {
+                return None;
+            }
+        }
+        if byte < b' ' || byte == 0x7f || byte == b'\\' {
+            return None;
+        }
+        *out.get_mut(length)? = byte;
+        length += 1;
+    }
+    Some(length)
+}
+
+/// Resolves the segments before `end` in place; the length that is left.
+#[inline(never)]
+fn resolve(path: &mut [u8], end: usize) -> Result<usize, Status> {
+    if path.first() != Some(&b'/') {
+        return Err(Status::BadRequest);
+    }
+    // What is resolved, ending with a slash, and behind it what is only moved.
+    let mut done = 1;
+    let mut length = 1;
+    for at in 1..=end {
+        // The end of the path ends a segment, too.
+        let next = path.get(at).copied().filter(|_| at < end);
+        let byte = next.unwrap_or(b'/');
+        let mut is_kept = true;
         if byte == b'/' {
-            match out.get(done..length).unwrap_or_default() {
+            is_kept = false;
+            match path.get(done..length).unwrap_or_default() {
                 b"" | b"." => length = done,
                 b".." => {
-                    let parent = out.get(..done - 1).unwrap_or_default();
-                    let slash = parent.iter().rposition(|&byte| byte == b'/');
-                    length = slash.ok_or(Status::BadRequest)? + 1;
+                    // Back to behind the slash before the one that is done.
+                    length = done - 1;
+                    while path.get(length.wrapping_sub(1)) != Some(&b'/') {
+                        length = length.checked_sub(1).ok_or(Status::BadRequest)?;
+                    }
                 }
-                [b'.', name @ ..] if done > 1 || name != b"well-known" => {
+                [b'.', name @ ..] if done > 1 || !is_equal(name, b"well-known") => {
                     return Err(Status::NotFound);
                 }
-                _ if is_end => {}
-                _ => length = put(out, length, b'/'),
+                _ => is_kept = next.is_some(),
             }
-            done = length;
-            if is_end {
-                return out.get_mut(..length).ok_or(Status::UriTooLong);
-            }
-        } else {
-            let byte = if byte == b'%' {
-                escaped(&mut rest).unwrap_or(0)
-            } else {
-                byte
-            };
-            if byte < b' ' || byte == 0x7f || byte == b'/' || byte == b'\\' {
-                return Err(Status::BadRequest);
-            }
-            length = put(out, length, byte);
+            done = length + usize::from(is_kept);
+        }
+        if is_kept && let Some(place) = path.get_mut(length) {
+            *place = byte;
+            length += 1;
         }
     }
-}
-
-/// Writes a byte and says where the next one goes. There is room, since the
-/// result is never longer than the path.
-fn put(out: &mut [u8], at: usize, byte: u8) -> usize {
-    if let Some(place) = out.get_mut(at) {
-        *place = byte;
-    }
-    at + 1
-}
-
-#[inline(never)]
-fn take_byte(rest: &mut &[u8]) -> Option<u8> {
-    let (&byte, after) = rest.split_first()?;
-    *rest = after;
-    Some(byte)
-}
-
-/// Takes the two digits of an escape off.
-fn escaped(rest: &mut &[u8]) -> Option<u8> {
-    Some(hex_value(take_byte(rest)?)? << 4 | hex_value(take_byte(rest)?)?)
+    Ok(length)
 }
 
 #[cfg(test)]

@@ -41,7 +41,10 @@ impl Words {
     /// The word of this number; none is empty.
     #[inline(never)]
     pub(crate) fn get(mut self, number: usize) -> &'static [u8] {
-        self.nth(number).unwrap_or_default()
+        for _ in 0..number {
+            self.next();
+        }
+        self.next().unwrap_or_default()
     }
 }
 

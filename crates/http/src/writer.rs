@@ -70,14 +70,14 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Appends the status line and, where the clock is set, Date (RFC 9110
-    /// section 6.6.1): a date that starts with NUL is not sent.
+    /// section 6.6.1).
     #[inline(never)]
-    pub fn start(&mut self, status: Status, date: &[u8; DATE_BYTES]) {
+    pub fn start(&mut self, status: Status, manner: &Manner<'_>) {
         self.put(b"HTTP/1.1 ");
         self.put(status.first_line());
         self.put(b"\r\n");
-        if date.first() != Some(&0) {
-            self.field("Date", date);
+        if manner.date.first() != Some(&0) {
+            self.field("Date", manner.date);
         }
     }
 
@@ -106,6 +106,7 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Appends Content-Length.
+    #[inline(never)]
     pub fn content_length(&mut self, length_bytes: u64) {
         self.numbers(b"Content-Length: %\r\n", &[length_bytes]);
     }
@@ -122,13 +123,38 @@ impl<'b> HeadWriter<'b> {
         self.put(b"\r\n");
     }
 
-    /// Appends Connection, where there is something to say, and the empty line.
+    /// Appends Connection, where there is something to say (RFC 9112 section 9.3:
+    /// a connection of 1.1 stays, one of 1.0 does not), and the empty line.
     #[inline(never)]
-    pub fn end(&mut self, connection: Option<&str>) {
-        if let Some(connection) = connection {
-            self.field("Connection", connection.as_bytes());
+    pub fn end(&mut self, manner: &Manner<'_>) {
+        if manner.closes {
+            self.put(b"Connection: close\r\n");
+        } else if !manner.is_http11 {
+            self.put(b"Connection: keep-alive\r\n");
         }
         self.put(b"\r\n");
+    }
+
+    /// How many bytes were written; more than the buffer has where they did not
+    /// fit.
+    pub fn written(&self) -> usize {
+        self.length
+    }
+
+    /// What was written, or nothing where it did not fit.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(..self.length).unwrap_or_default()
+    }
+
+    /// The buffer behind what was written.
+    pub fn rest(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(self.length..).unwrap_or_default()
+    }
+
+    /// Goes to a place in the buffer: to forget what was written behind it, or
+    /// to count in what [`Self::rest`] took.
+    pub fn go_to(&mut self, length: usize) {
+        self.length = length;
     }
 
     /// How many bytes were written; `None` where they did not fit.
@@ -140,38 +166,31 @@ impl<'b> HeadWriter<'b> {
 /// What an answer depends on besides what is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner<'d> {
-    /// Whether the request was HEAD: same head, no body.
-    pub is_head: bool,
-    /// What to say about the connection: see [`connection`].
-    pub connection: Option<&'static str>,
-    /// The Date field; see [`HeadWriter::start`].
+    /// The Date field; one that starts with NUL is not sent.
     pub date: &'d [u8; DATE_BYTES],
-}
-
-/// What to say about the connection: nothing means that it stays in HTTP/1.1,
-/// and that it closes in 1.0 (RFC 9112 section 9.3).
-pub fn connection(closes: bool, is_http11: bool) -> Option<&'static str> {
-    match (closes, is_http11) {
-        (true, _) => Some("close"),
-        (false, true) => None,
-        (false, false) => Some("keep-alive"),
-    }
+    /// Whether the request was HEAD: the same head, no body.
+    pub is_head: bool,
+    /// Whether the request was of HTTP/1.1.
+    pub is_http11: bool,
+    /// Whether the connection is closed after it.
+    pub closes: bool,
 }
 
 impl HeadWriter<'_> {
-    /// A whole short answer: head, these ready lines, and the status as text.
+    /// A whole short answer: head, these ready lines, and the status as text
+    /// (but for 204, which has none).
     #[inline(never)]
     pub fn short(&mut self, status: Status, lines: &[u8], manner: &Manner<'_>) {
-        let line = status.first_line();
-        self.start(status, manner.date);
+        self.start(status, manner);
         self.put(lines);
-        let is_bodiless = status.is_bodiless();
-        if !is_bodiless {
-            let text = b"Content-Type: text/plain\r\nContent-Length: %\r\n";
-            self.numbers(text, &[line.len() as u64 + 1]);
+        if status == Status::NoContent {
+            return self.end(manner);
         }
-        self.end(manner.connection);
-        if !is_bodiless && !manner.is_head {
+        let line = status.first_line();
+        self.put(b"Content-Type: text/plain\r\n");
+        self.content_length(line.len() as u64 + 1);
+        self.end(manner);
+        if !manner.is_head {
             self.put(line);
             self.put(b"\n");
         }

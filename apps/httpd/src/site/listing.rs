@@ -2,70 +2,43 @@
 //! connection.
 
 use super::{Content, Site};
-use crate::engine::Turn;
+use crate::engine::Batch;
 use ounce_http::status::Status;
-use ounce_http::writer::{Finish, HeadWriter};
 use ounce_linux::bare::{self, Fd};
 
-/// Sends what lists the folder, as far as the kernel takes it, and closes it.
-pub(super) fn write<C: Content>(
-    site: &Site<C>,
-    fd: Fd,
-    finish: &Finish<'_>,
-    out: &mut [u8],
-    turn: &mut Turn,
-) -> Status {
-    let finish = Finish {
-        connection: Some("close"),
-        ..*finish
-    };
-    let (page, entries) = out.split_at_mut_checked(out.len() / 2).unwrap_or_default();
-    let mut writer = HeadWriter::new(page);
-    writer.start(Status::Ok.first_line(), finish.date);
-    writer.put(site.manner.fields);
-    writer.put(b"Content-Type: text/html; charset=utf-8\r\n");
-    writer.end(finish.connection);
-    turn.closes = true;
-    if !finish.is_head {
-        writer.put(b"<!doctype html><meta name=viewport content=\"width=device-width\"><pre><a href=\"../\">../</a>\n");
+/// The most bytes of a link to a name: escaped twice, and what stands around.
+const LINK_BYTES: usize = 255 * 3 + 255 * 5 + 32;
+
+/// Writes a page that lists the folder, as far as there is room, and closes it.
+#[inline(never)]
+pub(super) fn write<C: Content>(site: &Site<C>, fd: Fd, batch: &mut Batch<'_>) {
+    batch.closes = true;
+    site.begin(Status::Ok, batch);
+    batch
+        .writer
+        .put(b"Content-Type: text/html; charset=utf-8\r\n");
+    site.end(0, batch);
+    if !batch.is_head {
+        batch.writer.put(b"<!doctype html><meta name=viewport content=\"width=device-width\"><pre><a href=\"../\">../</a>\n");
+        let mut entries = [0; 512];
         loop {
-            let count = bare::entries(fd, entries);
-            if count <= 0 {
+            let count = bare::entries(fd, &mut entries);
+            let mut rest = entries.get(..count.max(0) as usize).unwrap_or_default();
+            if rest.is_empty() || batch.writer.rest().len() < LINK_BYTES {
                 break;
             }
-            let mut rest = entries.get(..count as usize).unwrap_or_default();
-            // struct linux_dirent64: inode, place, length of the entry, kind, name.
-            while let [
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                low,
-                high,
-                kind,
-                name @ ..,
-            ] = rest
-            {
-                let length = u16::from_le_bytes([*low, *high]);
-                let end = name.iter().position(|&byte| byte == 0).unwrap_or(0);
-                let name = name.get(..end).unwrap_or_default();
-                let slash: &[u8] = if *kind == 4 { b"/" } else { b"" };
-                rest = rest.get(usize::from(length).max(1)..).unwrap_or_default();
+            // struct linux_dirent64: number and place (16 bytes), length, kind, name.
+            while let Some(([.., low, high, kind], name)) = rest.split_first_chunk::<19>() {
+                let end = name.iter().position(|&byte| byte == 0);
+                let name = name.get(..end.unwrap_or(0)).unwrap_or_default();
+                rest = rest
+                    .get(usize::from(u16::from_le_bytes([*low, *high]))..)
+                    .unwrap_or_default();
                 if name.first() == Some(&b'.') {
                     continue;
                 }
+                let slash: &[u8] = if *kind == 4 { b"/" } else { b"" };
+                let writer = &mut batch.writer;
                 writer.put(b"<a href=\"./");
                 writer.path(name);
                 writer.put(slash);
@@ -83,6 +56,4 @@ pub(super) fn write<C: Content>(
         }
     }
     bare::close(fd);
-    turn.written = writer.length().unwrap_or(0);
-    Status::Ok
 }

@@ -6,16 +6,16 @@ mod listing;
 mod log;
 mod packed;
 
-use crate::engine::{Handler, More, Turn};
+use crate::engine::{Batch, Handler};
 use core::marker::PhantomData;
 use ounce_http::chunked;
+use ounce_http::condition::Decision;
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
 use ounce_http::head::{self, Framing, Head, Limits, Stop};
 use ounce_http::method::Method;
 use ounce_http::packed::Site as Packed;
 use ounce_http::path;
 use ounce_http::status::Status;
-use ounce_http::writer::{Finish, HeadWriter, connection};
 use ounce_linux::bare::{self, Clock, Fd};
 
 /// What a program can serve.
@@ -48,17 +48,23 @@ pub struct Manner {
 pub struct Site<C> {
     /// The folder, or the packed file.
     pub root: Fd,
-    /// What is packed, if it is.
-    pub packed: Option<Packed<'static>>,
+    date: [u8; DATE_BYTES],
     /// What the user chose.
     pub manner: Manner,
-    date: [u8; DATE_BYTES],
+    /// What is packed, if it is.
+    pub packed: Option<Packed<'static>>,
     content: PhantomData<C>,
 }
 
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
 /// A clock that stands before 2001 was never set.
 const SET_SECONDS: u64 = 1_000_000_000;
+/// The most of a body that is waited for, to be thrown away.
+const BODY_BYTES: u64 = 16_384;
+/// Bodies up to this length are sent with their head.
+const SHORT_BYTES: u64 = 4_096;
+
+const LIMITS: Limits = Limits::DEFAULT;
 
 impl<C: Content> Site<C> {
     /// A site in this folder or packed file.
@@ -76,153 +82,155 @@ impl<C: Content> Site<C> {
         !C::FOLDERS || self.packed.is_some()
     }
 
-    /// Routes a valid request. Writes the answer's head, and the body where it
-    /// is short; else names a file in `turn`.
-    fn route(
-        &mut self,
-        head: &Head<'_>,
-        finish: &Finish<'_>,
-        out: &mut [u8],
-        turn: &mut Turn,
-    ) -> Status {
-        if head.path == b"*" {
-            return self.short(Status::NoContent, ALLOW, b"", finish, out, turn);
-        }
-        let path = match path::decode(head.path, out) {
-            Ok(path) => path,
-            Err(status) => return self.short(status, b"", b"", finish, out, turn),
-        };
+    /// Answers a valid request.
+    #[inline(never)]
+    fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) {
+        let mut lines = ALLOW;
         let status = match head.method {
-            Method::Get | Method::Head => Status::Ok,
+            Method::Get | Method::Head => match path::decode(head.path, batch.writer.rest()) {
+                Err(status) => {
+                    lines = b"";
+                    status
+                }
+                Ok(path) => {
+                    let length = path.len();
+                    if path == b"/healthz" {
+                        return self.plain(Status::Ok, b"", b"ok", batch);
+                    }
+                    return if self.is_packed() {
+                        self.answer_packed(head, length, batch)
+                    } else {
+                        self.answer_file(head, length, batch)
+                    };
+                }
+            },
             Method::Options => Status::NoContent,
             _ => Status::MethodNotAllowed,
         };
-        if status != Status::Ok {
-            return self.short(status, ALLOW, b"", finish, out, turn);
+        self.short(status, lines, batch);
+    }
+
+    /// Begins an answer.
+    #[inline(never)]
+    fn begin(&self, status: Status, batch: &mut Batch<'_>) {
+        batch.status = status;
+        let writer = &mut batch.writer;
+        writer.put(b"HTTP/1.1 ");
+        writer.put(status.first_line());
+        writer.put(b"\r\n");
+        // RFC 9110 section 6.6.1: not without a clock.
+        if self.date[0] != 0 {
+            writer.field("Date", &self.date);
         }
-        if path == b"/healthz" {
-            return self.short(Status::Ok, b"", b"ok\n", finish, out, turn);
+        writer.put(self.manner.fields);
+    }
+
+    /// Ends a head; so much of a file is its body.
+    #[inline(never)]
+    fn end(&self, length: u64, batch: &mut Batch<'_>) {
+        batch.length = if batch.is_head { 0 } else { length };
+        // RFC 9112 section 9.3: what the version does not say by itself.
+        if batch.closes {
+            batch.writer.put(b"Connection: close\r\n");
+        } else if !batch.is_http11 {
+            batch.writer.put(b"Connection: keep-alive\r\n");
         }
-        if path::is_hidden(path) {
-            return self.short(Status::NotFound, b"", b"", finish, out, turn);
+        batch.writer.put(b"\r\n");
+    }
+
+    /// A whole short answer: these lines, and the status as text.
+    #[inline(never)]
+    fn short(&self, status: Status, lines: &[u8], batch: &mut Batch<'_>) {
+        self.plain(status, lines, status.first_line(), batch);
+    }
+
+    /// A whole short answer with this text, if one may be.
+    #[inline(never)]
+    fn plain(&self, status: Status, lines: &[u8], text: &[u8], batch: &mut Batch<'_>) {
+        self.begin(status, batch);
+        batch.writer.put(lines);
+        let mut length = 0;
+        if !status.is_bodiless() {
+            length = text.len() as u64 + 1;
+            let lines = b"Content-Type: text/plain\r\nContent-Length: %\r\n";
+            batch.writer.numbers(lines, &[length]);
         }
-        let length = path.len();
-        if self.is_packed() {
-            self.packed_answer(head, length, finish, out, turn)
-        } else {
-            self.folder_answer(head, length, finish, out, turn)
+        self.end(length, batch);
+        if batch.length > 0 {
+            batch.writer.put(text);
+            batch.writer.put(b"\n");
         }
     }
 
-    /// A whole short answer: these lines, and the status as text if there is no
-    /// other.
+    /// 412, or 416 with the length that there is.
     #[inline(never)]
-    fn short(
-        &self,
-        status: Status,
-        lines: &[u8],
-        text: &[u8],
-        finish: &Finish<'_>,
-        out: &mut [u8],
-        turn: &mut Turn,
-    ) -> Status {
-        let mut writer = HeadWriter::new(out);
-        let line = status.first_line();
-        writer.start(line, finish.date);
-        writer.put(self.manner.fields);
-        writer.put(lines);
-        let mut text = text;
-        if !status.is_bodiless() {
-            if text.is_empty() {
-                text = line.as_bytes();
-            }
-            writer.put(b"Content-Type: text/plain; charset=utf-8\r\n");
-            writer.content_length(text.len() as u64);
+    fn unsatisfied(&self, decision: &Decision, length: u64, batch: &mut Batch<'_>) {
+        self.begin(decision.status, batch);
+        if decision.status == Status::RangeNotSatisfiable {
+            batch
+                .writer
+                .numbers(b"Content-Range: bytes */%\r\n", &[length]);
         }
-        writer.end(finish.connection);
-        if !status.is_bodiless() && !finish.is_head {
-            writer.put(text);
-        }
-        turn.length = text.len() as u64;
-        turn.written = writer.length().unwrap_or(0);
-        status
+        batch.writer.content_length(0);
+        self.end(0, batch);
     }
 }
 
 impl<C: Content> Handler for Site<C> {
     #[inline(never)]
-    fn answer(&mut self, peer: Fd, bytes: &mut [u8], out: &mut [u8], turn: &mut Turn, more: More) {
-        let date = self.date;
-        let refused = match whole(bytes, more.is_full) {
-            Ok(length) => {
-                turn.consumed = length;
-                None
-            }
-            Err(Stop::Partial) => return,
-            Err(Stop::Refuse(status)) => Some(status),
-        };
-        let limits = limits();
-        let parsed = head::parse(bytes, &limits);
-        let mut finish = Finish {
-            is_head: false,
-            connection: Some("close"),
-            date: &date,
-        };
+    fn answer(&mut self, peer: Fd, bytes: &[u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
+        let start = batch.writer.written();
+        let parsed = head::parse(bytes, &LIMITS);
         let mut line: &[u8] = b"";
-        let status = match (refused, &parsed) {
-            (None, Ok(head)) => {
-                turn.closes = !head.keep_alive || more.is_stopping || turn.consumed == 0;
-                finish.connection = connection(turn.closes, head.is_http11);
-                finish.is_head = head.method == Method::Head;
+        let refused = match &parsed {
+            Ok(head) => {
                 line = head.line(bytes);
-                if turn.consumed == 0 {
-                    turn.consumed = head.length;
-                    turn.is_refused = true;
-                }
-                self.route(head, &finish, out, turn)
+                body(head, bytes).err()
             }
-            (status, _) => {
-                turn.closes = true;
-                turn.is_refused = true;
-                turn.consumed = bytes.len();
-                let status = status.unwrap_or(Status::BadRequest);
-                self.short(status, b"", b"", &finish, out, turn)
-            }
+            Err(stop) => Some(*stop),
         };
-        if turn.written == 0 {
-            // The head did not fit, as of a redirect to a very long path.
-            turn.closes = true;
-            self.short(Status::InternalServerError, b"", b"", &finish, out, turn);
+        batch.is_head = false;
+        batch.is_http11 = true;
+        batch.consumed = bytes.len();
+        batch.closes = true;
+        batch.is_refused = true;
+        match (&parsed, refused) {
+            (_, Some(Stop::Partial)) if !is_full => return false,
+            (Ok(head), None) => {
+                batch.is_head = head.method == Method::Head;
+                batch.is_http11 = head.is_http11;
+                if let Ok(Some(length)) = body(head, bytes) {
+                    batch.consumed = length;
+                    batch.closes = !head.keep_alive || batch.is_stopping;
+                    batch.is_refused = false;
+                }
+                self.route(head, batch);
+            }
+            (Ok(_), Some(Stop::Partial)) => self.short(Status::ContentTooLarge, b"", batch),
+            (Err(_), Some(Stop::Partial)) => {
+                self.short(Status::RequestHeaderFieldsTooLarge, b"", batch);
+            }
+            (_, Some(Stop::Refuse(status))) => self.short(status, b"", batch),
+            (Err(_), None) => {}
+        }
+        if batch.writer.bytes().is_empty() {
+            // It did not fit, as a redirect to a very long path.
+            batch.writer.go_to(start);
+            batch.closes = true;
+            self.short(Status::InternalServerError, b"", batch);
         }
         if self.manner.logs {
-            let length = if finish.is_head { 0 } else { turn.length };
-            let scratch = out.get_mut(turn.written..).unwrap_or_default();
-            log::write(peer, line, status, length, &date, scratch);
+            log::write(peer, line, &self.date, batch);
         }
+        true
     }
 
-    fn refuse(&mut self, status: Status, out: &mut [u8]) -> usize {
-        let mut turn = Turn {
-            consumed: 0,
-            written: 0,
-            closes: true,
-            is_refused: true,
-            file: -1,
-            offset: 0,
-            length: 0,
+    fn refuse(&self, status: Status, batch: &mut Batch<'_>) {
+        let lines: &[u8] = match status {
+            Status::ServiceUnavailable => b"Retry-After: 1\r\n",
+            _ => b"",
         };
-        let finish = Finish {
-            is_head: false,
-            connection: Some("close"),
-            date: &self.date,
-        };
-        let lines: &[u8] = if status == Status::ServiceUnavailable {
-            b"Retry-After: 1\r\n"
-        } else {
-            b""
-        };
-        self.short(status, lines, b"", &finish, out, &mut turn);
-        turn.written
+        self.short(status, lines, batch);
     }
 
     fn tick(&mut self) {
@@ -233,49 +241,25 @@ impl<C: Content> Handler for Site<C> {
         }
     }
 
-    fn shared_file(&self) -> Option<Fd> {
-        self.is_packed().then_some(self.root)
+    fn shared_file(&self) -> Fd {
+        if self.is_packed() { self.root } else { -1 }
     }
 }
 
-fn limits() -> Limits {
-    Limits {
-        body_bytes: usize::MAX,
-        ..Limits::DEFAULT
-    }
-}
-
-/// The length of the whole request at the start of these bytes; 0 where its body
-/// will not be waited for.
-fn whole(bytes: &mut [u8], is_full: bool) -> Result<usize, Stop> {
-    let head = match head::parse(bytes, &limits()) {
-        Err(Stop::Partial) if is_full => {
-            return Err(Status::RequestHeaderFieldsTooLarge.into());
+/// The length of the whole request; none where its body is not waited for,
+/// since the client waits for us.
+#[inline(never)]
+fn body(head: &Head<'_>, bytes: &[u8]) -> Result<Option<usize>, Stop> {
+    let rest = bytes.get(head.length..).unwrap_or_default();
+    let length = match head.framing {
+        Framing::Length(0) => 0,
+        _ if head.expects_continue && rest.is_empty() => return Ok(None),
+        Framing::Chunked => chunked::measure(rest)?,
+        Framing::Length(length) if length > BODY_BYTES => {
+            return Err(Status::ContentTooLarge.into());
         }
-        head => head?,
+        Framing::Length(length) if length > rest.len() as u64 => return Err(Stop::Partial),
+        Framing::Length(length) => length as usize,
     };
-    let start = head.length;
-    let rest = bytes.len() - start;
-    let partial = |is_full| {
-        if is_full {
-            Err(Status::ContentTooLarge.into())
-        } else {
-            Err(Stop::Partial)
-        }
-    };
-    match head.framing {
-        Framing::Length(0) => Ok(start),
-        _ if head.expects_continue && rest == 0 => Ok(0),
-        Framing::Length(length) if length > 16_384 => Err(Status::ContentTooLarge.into()),
-        Framing::Length(length) if length as usize <= rest => Ok(start + length as usize),
-        Framing::Length(_) => partial(is_full),
-        Framing::Chunked => {
-            let body = bytes.get_mut(start..).unwrap_or_default();
-            match chunked::decode(body, 16_384) {
-                Ok(decoded) => Ok(start + decoded.wire_length),
-                Err(Stop::Partial) => partial(is_full),
-                Err(stop) => Err(stop),
-            }
-        }
-    }
+    Ok(Some(head.length + length))
 }

@@ -13,8 +13,8 @@ pub fn no_new_privileges() {
 }
 
 /// From here on files are opened beneath this folder only, and only to be read
-/// or listed; without a folder, none at all.
-pub fn see_beneath(folder: Option<Fd>) {
+/// or listed; with a negative number, none at all.
+pub fn see_beneath(folder: Fd) {
     // linux/landlock.h, version 1 of its ABI: all that is done to files.
     const ALL: u64 = 0x1fff;
     const READ: u64 = 1 << 2 | 1 << 3;
@@ -37,7 +37,7 @@ pub fn see_beneath(folder: Option<Fd>) {
     if rules < 0 {
         return;
     }
-    if let Some(folder) = folder {
+    if folder >= 0 {
         let rule = PathBeneath {
             allowed: READ,
             folder,

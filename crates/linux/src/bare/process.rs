@@ -70,7 +70,13 @@ pub fn reap() {
 pub fn time(clock: Clock) -> u64 {
     let mut time = [0_u64; 2];
     // SAFETY: a timespec of two 64-bit numbers is written.
-    unsafe { call2(raw::__NR_clock_gettime, clock as usize, &raw mut time as usize) };
+    unsafe {
+        call2(
+            raw::__NR_clock_gettime,
+            clock as usize,
+            &raw mut time as usize,
+        )
+    };
     time[0]
 }
 
