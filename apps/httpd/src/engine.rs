@@ -70,7 +70,7 @@ pub struct Batch<'b> {
     pub is_head: bool,
     /// The request was of HTTP/1.1.
     pub is_http11: bool,
-    /// The server is to end.
+    /// The connection is to end with the last request that has come.
     pub is_stopping: bool,
 }
 
@@ -83,8 +83,8 @@ pub trait Handler {
     /// Answers with an error, after which the connection ends.
     fn refuse(&self, status: Status, batch: &mut Batch<'_>);
 
-    /// A second has passed.
-    fn tick(&mut self);
+    /// The time has become this, in seconds since 1970.
+    fn tick(&mut self, second: u64);
 
     /// The descriptor that all files are parts of; negative where each is its own.
     fn shared_file(&self) -> Fd;
@@ -111,6 +111,9 @@ pub struct Engine<H: 'static> {
     count: u32,
     /// No connection's descriptor is above it.
     highest: u32,
+    /// Since 1970.
+    second: u64,
+    /// On the clock that never goes back.
     now: u64,
     /// 0 while it is not asked to stop.
     stop_at: u64,
@@ -148,6 +151,7 @@ impl<H: Handler> Engine<H> {
             signals,
             count: 0,
             highest: 0,
+            second: 0,
             now: 0,
             stop_at: 0,
             is_paused: true,
@@ -170,10 +174,12 @@ impl<H: Handler> Engine<H> {
             let is_waiting = self.count == 0 && !self.is_paused && self.stop_at == 0;
             let timeout_ms = if is_waiting { -1 } else { 1_000 };
             let ready = bare::wait(self.epoll, &mut self.events, timeout_ms);
-            let before = self.now;
-            self.now = bare::time(Clock::Steady);
-            if before != self.now {
-                self.handler.tick();
+            let second = bare::time(Clock::Real);
+            let is_new_second = second != self.second;
+            if is_new_second {
+                self.second = second;
+                self.now = bare::time(Clock::Steady);
+                self.handler.tick(second);
             }
             let mut signals = 0;
             for index in 0..ready.max(0) as usize {
@@ -207,7 +213,7 @@ impl<H: Handler> Engine<H> {
                 }
                 self.stop();
             }
-            if before != self.now {
+            if is_new_second {
                 self.sweep();
             }
             if self.stop_at != 0 && (self.count == 0 || self.now >= self.stop_at) {
@@ -355,7 +361,7 @@ impl<H: Handler> Engine<H> {
     /// nothing follows.
     #[inline(never)]
     fn refuse(&mut self, fd: Fd, status: Status) {
-        let mut batch = batch(self.buffer, self.stop_at);
+        let mut batch = batch(self.buffer, false);
         self.handler.refuse(status, &mut batch);
         bare::send(fd, batch.writer.bytes(), false);
         bare::shutdown(fd);
@@ -400,7 +406,7 @@ impl<H: Handler> Engine<H> {
             .buffer
             .split_at_mut_checked(received)
             .unwrap_or_default();
-        let mut batch = batch(output, self.stop_at);
+        let mut batch = batch(output, self.stop_at != 0 && !is_full);
         let mut consumed = 0;
         let mut is_partial = false;
         while consumed < received
@@ -509,7 +515,7 @@ impl<H: Handler> Engine<H> {
 }
 
 /// An empty batch in this buffer.
-fn batch(buffer: &mut [u8], stop_at: u64) -> Batch<'_> {
+fn batch(buffer: &mut [u8], is_stopping: bool) -> Batch<'_> {
     Batch {
         writer: HeadWriter::new(buffer),
         consumed: 0,
@@ -521,6 +527,6 @@ fn batch(buffer: &mut [u8], stop_at: u64) -> Batch<'_> {
         is_refused: true,
         is_head: false,
         is_http11: true,
-        is_stopping: stop_at != 0,
+        is_stopping,
     }
 }

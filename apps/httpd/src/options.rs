@@ -5,6 +5,7 @@
 use crate::program::Program;
 use core::ffi::CStr;
 use ounce_http::parse_decimal;
+use ounce_http::writer::is_field;
 
 /// The most options that a help text can name, and one that none does.
 const MAX_OPTIONS: usize = 24;
@@ -161,6 +162,9 @@ impl Options {
             _ => 0,
         };
         if number == self.repeated {
+            if !is_field(value) {
+                return None;
+            }
             *self.lines.get_mut(self.line_count)? = value;
             self.line_count += 1;
         }

@@ -9,7 +9,7 @@ use crate::program::{Program, number};
 use crate::site::{Content, Manner, Site};
 use core::marker::PhantomData;
 use ounce_http::packed::Site as Packed;
-use ounce_http::writer::{HeadWriter, is_field};
+use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{self, Address, Fd, FileKind, OPEN_ROOT, Setting, errno};
 
 /// The first descriptor handed in (sd_listen_fds(3)).
@@ -66,15 +66,24 @@ pub fn start<C: Content>(
     let port = options.numbers[At::<C>::PORT];
     let place = options.texts[At::<C>::ADDRESS];
     let mut address = Address::NONE;
-    if port > 65_535 || !address::parse(place, port, &mut address) {
-        return misused(
-            program,
-            if port > 65_535 {
-                options.texts[At::<C>::PORT]
-            } else {
-                place
-            },
-        );
+    let mut ids = options.texts[At::<C>::USER]
+        .splitn(2, |&byte| byte == b':')
+        .map(number);
+    let user = ids.next().flatten();
+    let group = ids.next().unwrap_or(user);
+    let misuse: &[u8] = if port > 65_535 {
+        b"--port"
+    } else if !address::parse(place, port, &mut address) {
+        b"--address"
+    } else if user.is_none() || group.is_none() {
+        b"--user"
+    } else if options.numbers[At::<C>::MAX_CONNECTIONS] == 0 {
+        b"--max-connections"
+    } else {
+        b""
+    };
+    if !misuse.is_empty() {
+        return misused(program, misuse);
     }
     if is_on(At::<C>::HEALTH) {
         return u8::from(!is_well(&address));
@@ -89,7 +98,7 @@ pub fn start<C: Content>(
     }
     if packed.is_none() && (!C::FOLDERS || file.kind != FileKind::Folder) {
         let error = if root < 0 { root } else { INVALID };
-        return refused(program, b"open ", path.to_bytes(), error);
+        return refused(program, &[b"open ", path.to_bytes()], error);
     }
 
     let mut listeners = [-1; MAX_LISTENERS];
@@ -105,7 +114,7 @@ pub fn start<C: Content>(
         *place = fd;
         // It listens already, unless it is something else.
         if bare::adopt(fd) < 0 || bare::listen(fd) < 0 {
-            return refused(program, b"listen on ", b"LISTEN_FDS", INVALID);
+            return refused(program, &[b"listen on LISTEN_FDS"], INVALID);
         }
     }
     if inherited == 0 {
@@ -118,8 +127,7 @@ pub fn start<C: Content>(
         if fd < 0 {
             return refused(
                 program,
-                b"listen on port ",
-                options.texts[At::<C>::PORT],
+                &[b"listen on port ", options.texts[At::<C>::PORT], b" of ", place],
                 fd,
             );
         }
@@ -167,21 +175,13 @@ pub fn start<C: Content>(
     }
     for line in options.lines {
         if !line.is_empty() {
-            if !is_field(line) {
-                return misused(program, line);
-            }
             texts.put(line);
             texts.put(b"\r\n");
         }
     }
     let fields = texts.written();
     if fields > buffer.len() - LEAST_BYTES {
-        return refused(
-            program,
-            b"keep ",
-            b"so many headers",
-            -(errno::ENOMEM as i32),
-        );
+        return refused(program, &[b"keep so many headers"], -(errno::ENOMEM as i32));
     }
     let (texts, buffer) = buffer.split_at_mut(fields);
     let texts: &'static [u8] = texts;
@@ -207,16 +207,10 @@ pub fn start<C: Content>(
         .write(Engine::new(site, limits, listeners, busy, buffer));
 
     if bare::user_id() == 0 {
-        let text = options.texts[At::<C>::USER];
-        let mut ids = text.splitn(2, |&byte| byte == b':').map(number);
-        let user = ids.next().flatten();
-        let group = ids.next().unwrap_or(user);
-        let (Some(user), Some(group)) = (user, group) else {
-            return misused(program, text);
-        };
-        let result = bare::drop_user(user, group);
+        let result = bare::drop_user(user.unwrap_or(0), group.unwrap_or(0));
         if result < 0 {
-            return refused(program, b"become user ", text, result);
+            let user = options.texts[At::<C>::USER];
+            return refused(program, &[b"become user ", user], result);
         }
     }
     if !is_on(At::<C>::NO_SANDBOX) {
@@ -255,7 +249,7 @@ fn misused(program: &Program, text: &[u8]) -> u8 {
 
 /// The kernel refuses: what was tried, on what, and why.
 #[inline(never)]
-fn refused(program: &Program, what: &[u8], which: &[u8], error: i32) -> u8 {
+fn refused(program: &Program, what: &[&[u8]], error: i32) -> u8 {
     let why: &[u8] = match -error as u32 {
         errno::EACCES | errno::EPERM => b": not permitted\n",
         errno::EADDRINUSE => b": in use\n",
@@ -263,7 +257,8 @@ fn refused(program: &Program, what: &[u8], which: &[u8], error: i32) -> u8 {
         errno::EINVAL => b": not what it should be\n",
         _ => b": error %\n",
     };
-    for part in [b"error: cannot ", what, which] {
+    program.complain(b"error: cannot ");
+    for part in what {
         program.complain(part);
     }
     tell(program, why, -error as u32);

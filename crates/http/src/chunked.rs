@@ -35,9 +35,17 @@ pub fn decode(bytes: &mut [u8], max_bytes: usize) -> Result<Decoded, Stop> {
 /// on the wire, trailer section included.
 ///
 /// # Errors
-/// As for [`decode`], but for the bound: that is the caller's buffer.
+/// As for [`decode`]; 413 where all of it, as it is sent, would pass `max_bytes`.
 #[inline(never)]
-pub fn measure(bytes: &[u8]) -> Result<usize, Stop> {
+pub fn measure(bytes: &[u8], max_bytes: usize) -> Result<usize, Stop> {
+    let within = bytes.get(..max_bytes).unwrap_or(bytes);
+    match measure_within(within, max_bytes) {
+        Err(Stop::Partial) if within.len() == max_bytes => Err(Status::ContentTooLarge.into()),
+        measured => measured,
+    }
+}
+
+fn measure_within(bytes: &[u8], max_bytes: usize) -> Result<usize, Stop> {
     let mut cursor = Cursor::new(bytes);
     loop {
         let digits = cursor.take(HEX);
@@ -56,10 +64,10 @@ pub fn measure(bytes: &[u8]) -> Result<usize, Stop> {
         if size == 0 {
             break;
         }
-        match cursor.rest.get(size..) {
-            Some(rest) => cursor.rest = rest,
-            None => return Err(Stop::Partial),
+        if size > max_bytes {
+            return Err(Status::ContentTooLarge.into());
         }
+        cursor.rest = cursor.rest.get(size..).ok_or(Stop::Partial)?;
         cursor.expect(b"\r\n");
     }
     loop {
@@ -167,9 +175,9 @@ mod tests {
     #[test]
     fn a_body_cut_at_any_byte_is_partial() {
         let text = "5\r\nhello\r\n0\r\nX: y\r\n\r\n";
-        assert_eq!(measure(text.as_bytes()), Ok(text.len()));
+        assert_eq!(measure(text.as_bytes(), 1_000), Ok(text.len()));
         for end in 0..text.len() {
-            assert_eq!(measure(&text.as_bytes()[..end]), Err(Stop::Partial));
+            assert_eq!(measure(&text.as_bytes()[..end], 1_000), Err(Stop::Partial));
             assert_eq!(run(&text[..end]), Err(Stop::Partial), "cut at {end}");
         }
     }
@@ -196,7 +204,7 @@ mod tests {
             "0\r\nX: y\n\r\n",
         ] {
             assert_eq!(run(text), Err(Status::BadRequest.into()), "{text:?}");
-            let measured = measure(text.as_bytes());
+            let measured = measure(text.as_bytes(), 1_000);
             assert_eq!(measured, Err(Status::BadRequest.into()), "{text:?}");
         }
     }

@@ -151,6 +151,22 @@ impl<'b> HeadWriter<'b> {
         self.buffer.get_mut(self.length..).unwrap_or_default()
     }
 
+    /// Moves so many bytes behind what was written to a place in the buffer. Where
+    /// they do not fit there, nothing fits any more.
+    pub fn move_rest(&mut self, length: usize, place: usize) {
+        let end = self.length.saturating_add(length);
+        if place.saturating_add(length) <= self.buffer.len() && end <= self.buffer.len() {
+            self.buffer.copy_within(self.length..end, place);
+        } else {
+            self.length = usize::MAX;
+        }
+    }
+
+    /// The byte at a place in the buffer, written or not; 0 past its end.
+    pub fn byte(&self, place: usize) -> u8 {
+        self.buffer.get(place).copied().unwrap_or(0)
+    }
+
     /// Goes to a place in the buffer: to forget what was written behind it, or
     /// to count in what [`Self::rest`] took.
     pub fn go_to(&mut self, length: usize) {

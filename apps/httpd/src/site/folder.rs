@@ -2,7 +2,7 @@
 //! rule: neither `..` nor a symbolic link leads out, even if somebody changes the
 //! tree while it is served.
 
-use super::{Content, SHORT_BYTES, Site, listing};
+use super::{Content, HIDDEN, SHORT_BYTES, Site, listing};
 use crate::engine::Batch;
 use ounce_http::condition::{Decision, Facts, decide};
 use ounce_http::content_type;
@@ -17,6 +17,8 @@ use ounce_linux::bare::{self, Fd, File, FileKind, OPEN_FILE, errno};
 const SUFFIXES: [[u8; 4]; 4] = [*b"\0\0\0\0", *b".br\0", *b".zst", *b".gz\0"];
 /// What the content then is.
 const NAMES: [[u8; 4]; 4] = [*b"    ", *b"br  ", *b"zstd", *b"gzip"];
+/// More than what stands before a redirect's place, but for the user's fields.
+const BEFORE_BYTES: usize = 128;
 const TAG_BYTES: usize = 18;
 
 impl<C: Content> Site<C> {
@@ -25,6 +27,9 @@ impl<C: Content> Site<C> {
     pub(super) fn answer_file(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {
         let mut path = HeadWriter::new(batch.writer.rest());
         path.go_to(length);
+        if length == HIDDEN {
+            path.put(b".");
+        }
         let bytes = path.bytes();
         let immutable = self.manner.immutable;
         let is_immutable = !immutable.is_empty() && bytes.starts_with(immutable);
@@ -39,7 +44,7 @@ impl<C: Content> Site<C> {
         let mut kind = bare::file(fd).kind;
         if kind == FileKind::Folder && !is_folder {
             bare::close(fd);
-            return self.redirect(head, batch);
+            return self.redirect(head, length, batch);
         }
         if is_folder && self.manner.lists && fd == -(errno::ENOENT as Fd) {
             path.go_to(length);
@@ -90,7 +95,8 @@ impl<C: Content> Site<C> {
             let mut other = fd;
             if number > 0 {
                 other = self.open(&mut path, number);
-                if other < 0 {
+                if bare::file(other).kind != FileKind::Regular {
+                    bare::close(other);
                     continue;
                 }
                 varies = true;
@@ -190,18 +196,22 @@ impl<C: Content> Site<C> {
         fd
     }
 
-    /// To the same path with a slash behind it.
+    /// To the same path, which is `length` bytes behind what is written, with a
+    /// slash behind it.
     #[inline(never)]
-    fn redirect(&self, head: &Head<'_>, batch: &mut Batch<'_>) {
+    fn redirect(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {
+        // The head comes where the path is now: it moves so far that it stays
+        // ahead even if each byte is escaped, which makes three of one.
+        let before = BEFORE_BYTES + self.manner.fields.len();
+        let start = batch.writer.written() + before + 2 * length;
+        batch.writer.move_rest(length, start);
         self.begin(Status::PermanentRedirect, batch);
-        // Two slashes at the start would name a host.
-        let mut path = head.path;
-        while let [b'/', rest @ ..] = path {
-            path = rest;
+        batch.writer.put(b"Location: ");
+        for at in start..start + length {
+            let byte = batch.writer.byte(at);
+            batch.writer.path(&[byte]);
         }
-        for part in [b"Location: /", path, b"/"] {
-            batch.writer.put(part);
-        }
+        batch.writer.put(b"/");
         if let Some(query) = head.query {
             batch.writer.put(b"?");
             batch.writer.put(query);

@@ -6,8 +6,11 @@ use crate::engine::Batch;
 use ounce_http::status::Status;
 use ounce_linux::bare::{self, Fd};
 
-/// The most bytes of a link to a name: escaped twice, and what stands around.
-const LINK_BYTES: usize = 255 * 3 + 255 * 5 + 32;
+/// Room for what the kernel says of some names at a time.
+const RECORD_BYTES: usize = 512;
+/// The most bytes of links to them: each byte escaped twice, and what stands
+/// around.
+const ENTRIES_BYTES: usize = RECORD_BYTES * 9;
 
 /// Writes a page that lists the folder, as far as there is room, and closes it.
 #[inline(never)]
@@ -19,12 +22,16 @@ pub(super) fn write<C: Content>(site: &Site<C>, fd: Fd, batch: &mut Batch<'_>) {
         .put(b"Content-Type: text/html; charset=utf-8\r\n");
     site.end(0, batch);
     if !batch.is_head {
-        batch.writer.put(b"<!doctype html><meta name=viewport content=\"width=device-width\"><pre><a href=\"../\">../</a>\n");
-        let mut entries = [0; 512];
+        batch.writer.put(b"<!doctype html><meta name=viewport content=\"width=device-width\">\n<pre><a href=\"../\">../</a>\n");
+        let mut entries = [0; RECORD_BYTES];
         loop {
             let count = bare::entries(fd, &mut entries);
             let mut rest = entries.get(..count.max(0) as usize).unwrap_or_default();
-            if rest.is_empty() || batch.writer.rest().len() < LINK_BYTES {
+            if rest.is_empty() {
+                break;
+            }
+            if batch.writer.rest().len() < ENTRIES_BYTES {
+                batch.writer.put(b"more\n");
                 break;
             }
             // struct linux_dirent64: number and place (16 bytes), length, kind, name.
@@ -44,10 +51,10 @@ pub(super) fn write<C: Content>(site: &Site<C>, fd: Fd, batch: &mut Batch<'_>) {
                 writer.put(slash);
                 writer.put(b"\">");
                 for &byte in name {
-                    match byte {
-                        b'<' => writer.put(b"&lt;"),
-                        b'&' => writer.put(b"&amp;"),
-                        byte => writer.put(&[byte]),
+                    if matches!(byte, b'<' | b'>' | b'&' | b'"') {
+                        writer.numbers(b"&#%;", &[byte.into()]);
+                    } else {
+                        writer.put(&[byte]);
                     }
                 }
                 writer.put(slash);

@@ -16,7 +16,7 @@ use ounce_http::method::Method;
 use ounce_http::packed::Site as Packed;
 use ounce_http::path;
 use ounce_http::status::Status;
-use ounce_linux::bare::{self, Clock, Fd};
+use ounce_linux::bare::Fd;
 
 /// What a program can serve.
 pub trait Content: 'static {
@@ -60,9 +60,12 @@ const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
 /// A clock that stands before 2001 was never set.
 const SET_SECONDS: u64 = 1_000_000_000;
 /// The most of a body that is waited for, to be thrown away.
-const BODY_BYTES: u64 = 16_384;
+const BODY_BYTES: usize = 16_384;
 /// Bodies up to this length are sent with their head.
 const SHORT_BYTES: u64 = 4_096;
+
+/// As the length of a path: one that is not to be found.
+const HIDDEN: usize = 0;
 
 const LIMITS: Limits = Limits::DEFAULT;
 
@@ -85,29 +88,26 @@ impl<C: Content> Site<C> {
     /// Answers a valid request.
     #[inline(never)]
     fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) {
-        let mut lines = ALLOW;
         let status = match head.method {
-            Method::Get | Method::Head => match path::decode(head.path, batch.writer.rest()) {
-                Err(status) => {
-                    lines = b"";
-                    status
-                }
-                Ok(path) => {
-                    let length = path.len();
-                    if path == b"/healthz" {
+            Method::Get | Method::Head => {
+                let length = match path::decode(head.path, batch.writer.rest()) {
+                    Ok(path) if path == b"/healthz" => {
                         return self.plain(Status::Ok, b"", b"ok", batch);
                     }
-                    return if self.is_packed() {
-                        self.answer_packed(head, length, batch)
-                    } else {
-                        self.answer_file(head, length, batch)
-                    };
-                }
-            },
+                    Ok(path) => path.len(),
+                    Err(Status::NotFound) => HIDDEN,
+                    Err(status) => return self.short(status, b"", batch),
+                };
+                return if self.is_packed() {
+                    self.answer_packed(head, length, batch)
+                } else {
+                    self.answer_file(head, length, batch)
+                };
+            }
             Method::Options => Status::NoContent,
             _ => Status::MethodNotAllowed,
         };
-        self.short(status, lines, batch);
+        self.short(status, ALLOW, batch);
     }
 
     /// Begins an answer.
@@ -189,7 +189,8 @@ impl<C: Content> Handler for Site<C> {
             }
             Err(stop) => Some(*stop),
         };
-        batch.is_head = false;
+        // Of what is refused, too, where that is known.
+        batch.is_head = bytes.starts_with(b"HEAD ");
         batch.is_http11 = true;
         batch.consumed = bytes.len();
         batch.closes = true;
@@ -197,11 +198,10 @@ impl<C: Content> Handler for Site<C> {
         match (&parsed, refused) {
             (_, Some(Stop::Partial)) if !is_full => return false,
             (Ok(head), None) => {
-                batch.is_head = head.method == Method::Head;
                 batch.is_http11 = head.is_http11;
                 if let Ok(Some(length)) = body(head, bytes) {
                     batch.consumed = length;
-                    batch.closes = !head.keep_alive || batch.is_stopping;
+                    batch.closes = !head.keep_alive || batch.is_stopping && length == bytes.len();
                     batch.is_refused = false;
                 }
                 self.route(head, batch);
@@ -226,6 +226,7 @@ impl<C: Content> Handler for Site<C> {
     }
 
     fn refuse(&self, status: Status, batch: &mut Batch<'_>) {
+        batch.closes = true;
         let lines: &[u8] = match status {
             Status::ServiceUnavailable => b"Retry-After: 1\r\n",
             _ => b"",
@@ -233,10 +234,9 @@ impl<C: Content> Handler for Site<C> {
         self.short(status, lines, batch);
     }
 
-    fn tick(&mut self) {
-        let now = bare::time(Clock::Real);
-        imf_fixdate(now, &mut self.date);
-        if now < SET_SECONDS {
+    fn tick(&mut self, second: u64) {
+        imf_fixdate(second, &mut self.date);
+        if second < SET_SECONDS {
             self.date[0] = 0;
         }
     }
@@ -254,8 +254,8 @@ fn body(head: &Head<'_>, bytes: &[u8]) -> Result<Option<usize>, Stop> {
     let length = match head.framing {
         Framing::Length(0) => 0,
         _ if head.expects_continue && rest.is_empty() => return Ok(None),
-        Framing::Chunked => chunked::measure(rest)?,
-        Framing::Length(length) if length > BODY_BYTES => {
+        Framing::Chunked => chunked::measure(rest, BODY_BYTES)?,
+        Framing::Length(length) if length > BODY_BYTES as u64 => {
             return Err(Status::ContentTooLarge.into());
         }
         Framing::Length(length) if length > rest.len() as u64 => return Err(Stop::Partial),

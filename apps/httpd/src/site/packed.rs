@@ -1,6 +1,6 @@
 //! A packed site: heads are ready, bodies are parts of one mapped file.
 
-use super::{Content, SHORT_BYTES, Site};
+use super::{Content, HIDDEN, SHORT_BYTES, Site};
 use crate::engine::Batch;
 use ounce_http::condition::{Decision, Facts, decide};
 use ounce_http::encoding::weights;
@@ -12,7 +12,10 @@ impl<C: Content> Site<C> {
     /// Answers for the decoded path of this length behind what is written.
     #[inline(never)]
     pub(super) fn answer_packed(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {
-        let path = batch.writer.rest().get(..length).unwrap_or_default();
+        let mut path = batch.writer.rest().get(..length).unwrap_or_default();
+        if length == HIDDEN {
+            path = b".";
+        }
         let Some(entry) = self.packed.as_ref().and_then(|packed| packed.find(path)) else {
             return self.short(Status::NotFound, b"", batch);
         };
