@@ -36,12 +36,14 @@ const READING: u64 = 1 << 40;
 /// The most sockets that can be handed in.
 pub const MAX_LISTENERS: usize = 4;
 /// What an answer may need: with less room the others are sent first.
-pub const ANSWER_BYTES: usize = 900;
+pub const ANSWER_BYTES: usize = 640;
 /// Answers are sent when they are as many bytes: well below a third of a send
 /// buffer, which is free when epoll reports room, so that they go whole.
 const BATCH_BYTES: usize = 4_096;
 /// The most of a file in one turn.
 const TURN_BYTES: u64 = 1 << 20;
+/// How many events are fetched at a time.
+const EVENTS: usize = 8;
 /// Seconds in which a refused client may read why.
 const LINGER_SECONDS: u64 = 2;
 
@@ -129,7 +131,7 @@ pub struct Engine<H: 'static> {
     buffer: &'static mut [u8],
     /// What answers.
     pub handler: H,
-    events: [Event; 16],
+    events: [Event; EVENTS],
 }
 
 impl<H: Handler> Engine<H> {
@@ -161,7 +163,7 @@ impl<H: Handler> Engine<H> {
             busy,
             buffer,
             handler,
-            events: [Event::default(); 16],
+            events: [Event::default(); EVENTS],
         }
     }
 

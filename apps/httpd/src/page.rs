@@ -8,16 +8,24 @@ use crate::site::{Content, Site};
 use core::mem::MaybeUninit;
 
 /// A page.
-const PAGE: usize = 8_192;
+const PAGE: usize = 4_096;
 /// For the functions that serve.
-const STACK: usize = 4_096;
-/// For the state of the loop.
-const ENGINE: usize = 512;
+const STACK: usize = 1_664;
+/// For the state of the loop, which is the same for every content.
+const ENGINE: usize = size_of::<Engine<Site<Probe>>>();
 /// The most connections of a tiny server, in bits.
 const TINY_BUSY: usize = 2_048 / 8;
 /// The mark of `Once`, as aligned.
 const MARK: usize = 16;
 const TINY_BUFFER: usize = PAGE - STACK - ENGINE - TINY_BUSY - MARK;
+
+/// Content to measure with.
+enum Probe {}
+
+impl Content for Probe {
+    const FOLDERS: bool = false;
+    const HELP: &'static [u8] = b"";
+}
 
 /// What a server of this content needs.
 #[repr(C)]

@@ -233,7 +233,7 @@ pub fn start<C: Content>(
 /// EINVAL, for what is not what it should be.
 const INVALID: i32 = -(errno::EINVAL as i32);
 /// What requests and answers need of the buffer.
-const LEAST_BYTES: usize = 1_000;
+const LEAST_BYTES: usize = 1_280;
 
 extern "C" fn serve<C: Content>(engine: &'static mut Engine<Site<C>>) -> ! {
     entry::exit(engine.run())

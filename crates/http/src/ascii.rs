@@ -84,7 +84,6 @@ pub(crate) fn all(mut bytes: &[u8], class: u8) -> bool {
 }
 
 /// Equal to the last bit.
-#[inline(never)]
 pub(crate) fn is_equal(a: &[u8], b: &[u8]) -> bool {
     a == b
 }
@@ -135,7 +134,6 @@ pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
 }
 
 /// What stands from an index on; nothing where it is past the end.
-#[inline(never)]
 pub(crate) fn from(bytes: &[u8], at: usize) -> &[u8] {
     bytes.get(at..).unwrap_or_default()
 }

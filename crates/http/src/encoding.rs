@@ -10,7 +10,6 @@ use crate::ascii::{is_same, take_item, take_until, trim};
 ///
 /// Without the field, identity alone is acceptable: the RFC allows any coding
 /// then, but who does not ask for one may not know it.
-#[inline(never)]
 pub fn weights(accept_encoding: Option<&[u8]>) -> [u16; 4] {
     let list = accept_encoding.unwrap_or_default();
     [

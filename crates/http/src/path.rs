@@ -14,7 +14,6 @@ use crate::status::Status;
 /// above the root; 414 where `out` is shorter than the path. 404 for names that
 /// start with a dot, such as `/.git/config`, which nobody meant to publish; but
 /// not for `/.well-known` (RFC 8615).
-#[inline(never)]
 pub fn decode<'b>(path: &[u8], out: &'b mut [u8]) -> Result<&'b mut [u8], Status> {
     if out.len() < path.len() {
         return Err(Status::UriTooLong);
@@ -25,7 +24,6 @@ pub fn decode<'b>(path: &[u8], out: &'b mut [u8]) -> Result<&'b mut [u8], Status
 }
 
 /// Decodes percent-encoding; the length that is left.
-#[inline(never)]
 fn unescape(path: &[u8], out: &mut [u8]) -> Option<usize> {
     let mut rest = path.iter();
     let mut length = 0;
@@ -48,7 +46,6 @@ fn unescape(path: &[u8], out: &mut [u8]) -> Option<usize> {
 }
 
 /// Resolves the segments before `end` in place; the length that is left.
-#[inline(never)]
 fn resolve(path: &mut [u8], end: usize) -> Result<usize, Status> {
     if path.first() != Some(&b'/') {
         return Err(Status::BadRequest);

@@ -95,7 +95,6 @@ impl<'b> HeadWriter<'b> {
 
     /// Appends Content-Length, and where it is due Content-Range (RFC 9110
     /// sections 8.6 and 14.4), for a decision on something of this length.
-    #[inline(never)]
     pub fn content(&mut self, decision: &Decision, length_bytes: u64) {
         let (start, end) = (decision.start, decision.end);
         if decision.status == Status::PartialContent {
@@ -112,7 +111,6 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Appends Content-Type with a type found by [`content_type::of`].
-    #[inline(never)]
     pub fn content_type(&mut self, media_type: MediaType) {
         self.put(b"Content-Type: ");
         self.put(media_type.top);
@@ -127,12 +125,11 @@ impl<'b> HeadWriter<'b> {
     /// a connection of 1.1 stays, one of 1.0 does not), and the empty line.
     #[inline(never)]
     pub fn end(&mut self, manner: &Manner<'_>) {
-        if manner.closes {
-            self.put(b"Connection: close\r\n");
-        } else if !manner.is_http11 {
-            self.put(b"Connection: keep-alive\r\n");
-        }
-        self.put(b"\r\n");
+        self.put(match (manner.closes, manner.is_http11) {
+            (true, _) => b"Connection: close\r\n\r\n",
+            (false, true) => b"\r\n",
+            (false, false) => b"Connection: keep-alive\r\n\r\n",
+        });
     }
 
     /// How many bytes were written; more than the buffer has where they did not

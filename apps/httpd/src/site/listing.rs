@@ -6,8 +6,8 @@ use crate::engine::Batch;
 use ounce_http::status::Status;
 use ounce_linux::bare::{self, Fd};
 
-/// Room for what the kernel says of some names at a time.
-const RECORD_BYTES: usize = 512;
+/// Room for what the kernel says of one name (19 bytes and 256) or several.
+const RECORD_BYTES: usize = 288;
 /// The most bytes of links to them: each byte escaped twice, and what stands
 /// around.
 const ENTRIES_BYTES: usize = RECORD_BYTES * 9;
