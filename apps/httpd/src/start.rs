@@ -178,6 +178,7 @@ pub fn start<C: Content>(
             b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n",
         );
     }
+    let security = texts.written();
     for line in options.lines {
         if !line.is_empty() {
             texts.put(line);
@@ -192,6 +193,7 @@ pub fn start<C: Content>(
     let texts: &'static [u8] = texts;
     let manner = Manner {
         fields: &texts[cache..],
+        added: &texts[security..],
         cache: &texts[immutable..cache],
         immutable: &texts[..immutable],
         lists: is_on(At::<C>::LISTING),

@@ -31,6 +31,8 @@ pub trait Content: 'static {
 pub struct Manner {
     /// Lines for every answer.
     pub fields: &'static [u8],
+    /// Those of them that `--header` added.
+    pub added: &'static [u8],
     /// Lines for a file.
     pub cache: &'static [u8],
     /// Files whose path starts with it never change.
@@ -111,8 +113,14 @@ impl<C: Content> Site<C> {
     }
 
     /// Begins an answer.
-    #[inline(never)]
     fn begin(&self, status: Status, batch: &mut Batch<'_>) {
+        self.begin_with(status, self.manner.fields, batch);
+    }
+
+    /// Begins an answer with these fields of every answer: those of a packed
+    /// site have the usual ones in them.
+    #[inline(never)]
+    fn begin_with(&self, status: Status, fields: &[u8], batch: &mut Batch<'_>) {
         batch.status = status;
         let writer = &mut batch.writer;
         writer.put(b"HTTP/1.1 ");
@@ -122,7 +130,7 @@ impl<C: Content> Site<C> {
         if self.date[0] != 0 {
             writer.field("Date", &self.date);
         }
-        writer.put(self.manner.fields);
+        writer.put(fields);
     }
 
     /// Ends a head; so much of a file is its body.

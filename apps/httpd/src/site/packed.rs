@@ -48,7 +48,7 @@ impl<C: Content> Site<C> {
         ) {
             return self.unsatisfied(&decision, length, batch);
         }
-        self.begin(decision.status, batch);
+        self.begin_with(decision.status, self.manner.added, batch);
         let writer = &mut batch.writer;
         if decision.status == Status::NotModified {
             fields = fields.get(..variant.repeated.into()).unwrap_or_default();
