@@ -43,7 +43,10 @@ const EMPTY_IMAGE: &[u8] = b"{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":
 
 impl Room {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        // In memory where that can be: the disk is not what is tried here.
+        let memory = Path::new("/dev/shm");
+        let folder = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
+        let folder = folder.expect("a temporary folder");
         lay_out(folder.path(), EMPTY_IMAGE);
         let store = Store::open(folder.path()).expect("a store");
         let name = &store.names().expect("names")[0].reference;
