@@ -1,7 +1,6 @@
 //! What an image from elsewhere is made of: names, layers, documents.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 
 use ounce_oci::layer::{Compression, Layer, LayerError, ReadKind, ReadLimits};

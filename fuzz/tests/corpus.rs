@@ -110,9 +110,9 @@ fn change(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
 #[test]
 fn no_seed_and_no_change_of_one_breaks_what_must_hold() {
     let asked = std::env::var("OUNCE_FUZZ_ROUNDS").ok();
-    let rounds: usize = asked.and_then(|text| text.parse().ok()).unwrap_or(30_000);
+    let rounds: usize = asked.and_then(|text| text.parse().ok()).unwrap_or(100_000);
     // In CI a slow machine must not make this the longest test of all.
-    let most = Duration::from_secs(if rounds > 30_000 { 3_600 } else { 8 });
+    let most = Duration::from_secs(if rounds > 100_000 { 3_600 } else { 8 });
     for (name, target) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("seeds")
