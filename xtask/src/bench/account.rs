@@ -95,6 +95,15 @@ pub(crate) fn private_dirty_kb(family: &[u32]) -> Result<u64> {
     Ok(sum)
 }
 
+/// What the kernel keeps to find these processes' pages, in kilobytes.
+pub(crate) fn page_tables_kb(family: &[u32]) -> u64 {
+    let of = |pid: &u32| {
+        let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        kilobytes(&text, "VmPTE:")
+    };
+    family.iter().filter_map(of).sum()
+}
+
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()

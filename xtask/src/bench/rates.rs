@@ -223,7 +223,7 @@ pub(crate) fn bar(
         .map_or((None, None), |(own, best)| compare(own, best, mark, good));
     Bar {
         goal: goal.to_owned(),
-        sense: Sense::AtLeastTimes,
+        sense: Sense::TimesAtLeast,
         wanted,
         against: best.map(|one| one.row.title.clone()),
         found,

@@ -171,7 +171,7 @@ impl Table {
             .min_by(|a, b| a.statistics.p50.total_cmp(&b.statistics.p50));
         Bar {
             goal: goal.into(),
-            sense: Sense::AtLeastTimes,
+            sense: Sense::TimesAtLeast,
             wanted,
             against: fastest.map(|line| line.row.title.clone()),
             found: fastest.and_then(|line| line.ratio),
@@ -217,40 +217,43 @@ pub(crate) struct Bar {
 /// What a bar's number means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) enum Sense {
-    AtLeastTimes,
-    AtMostTimes,
-    AtMostKilobytes,
+    /// So many times as good, or better.
+    TimesAtLeast,
+    /// So many times as much, or less.
+    TimesAtMost,
+    /// No more than so many kilobytes.
+    KilobytesAtMost,
 }
 
 impl Bar {
     /// Met only if both ratios reach it; a bar that could not be measured is not met.
     pub(crate) fn verdict(&self) -> Verdict {
         let holds = |value: f64| match self.sense {
-            Sense::AtLeastTimes => value >= self.wanted,
-            Sense::AtMostTimes | Sense::AtMostKilobytes => value <= self.wanted,
+            Sense::TimesAtLeast => value >= self.wanted,
+            Sense::TimesAtMost | Sense::KilobytesAtMost => value <= self.wanted,
         };
         match (self.found, self.paired) {
             (Some(found), Some(paired)) if holds(found) && holds(paired) => Verdict::Met,
-            (Some(found), None) if self.sense == Sense::AtMostKilobytes && holds(found) => {
+            (Some(found), None) if self.sense == Sense::KilobytesAtMost && holds(found) => {
                 Verdict::Met
             }
             (Some(_), Some(_)) => Verdict::NotMet,
-            (Some(_), None) if self.sense == Sense::AtMostKilobytes => Verdict::NotMet,
+            (Some(_), None) if self.sense == Sense::KilobytesAtMost => Verdict::NotMet,
             _ => Verdict::NotMeasured,
         }
     }
 
     fn wanted(&self) -> String {
         match self.sense {
-            Sense::AtLeastTimes => format!("≥ {}×", self.wanted),
-            Sense::AtMostTimes => format!("≤ {}×", self.wanted),
-            Sense::AtMostKilobytes => format!("≤ {} KB", self.wanted),
+            Sense::TimesAtLeast => format!("≥ {}×", self.wanted),
+            Sense::TimesAtMost => format!("≤ {}×", self.wanted),
+            Sense::KilobytesAtMost => format!("≤ {} KB", self.wanted),
         }
     }
 
     fn shown(&self, value: Option<f64>) -> String {
         match (value, self.sense) {
-            (Some(value), Sense::AtMostKilobytes) => format!("{value} KB"),
+            (Some(value), Sense::KilobytesAtMost) => format!("{value} KB"),
             (value, _) => times(value),
         }
     }
@@ -330,7 +333,7 @@ fn section(report: &Report, suite: &Suite) -> String {
     out.push_str("| bar | wanted | best peer | found | paired | |\n|---|--:|---|--:|--:|---|\n");
     for bar in &suite.bars {
         let none = match bar.sense {
-            Sense::AtMostKilobytes => "–",
+            Sense::KilobytesAtMost => "–",
             _ => "none could be measured",
         };
         let _ = writeln!(
@@ -499,14 +502,14 @@ mod tests {
     fn a_bar_needs_both_ratios() {
         let mut bar = Bar {
             goal: "x".into(),
-            sense: Sense::AtLeastTimes,
+            sense: Sense::TimesAtLeast,
             wanted: 3.0,
             against: None,
             found: Some(3.1),
             paired: Some(2.9),
         };
         assert_eq!(bar.verdict(), Verdict::NotMet);
-        bar.sense = Sense::AtMostTimes;
+        bar.sense = Sense::TimesAtMost;
         assert_eq!(bar.verdict(), Verdict::NotMet);
         bar.found = Some(2.0);
         assert_eq!(bar.verdict(), Verdict::Met);
@@ -516,7 +519,7 @@ mod tests {
     fn a_size_is_judged_alone_and_by_its_number() {
         let mut bar = Bar {
             goal: "x".into(),
-            sense: Sense::AtMostKilobytes,
+            sense: Sense::KilobytesAtMost,
             wanted: 4.0,
             against: None,
             found: Some(4.0),

@@ -15,6 +15,9 @@ use super::rounds::{Absent, Row};
 /// The command that serves on a port.
 type Start = Box<dyn Fn(u16) -> Result<Command>>;
 
+/// Finds out about a server and adds it.
+type Join = fn(&mut Servers, &Ground<'_>, PathBuf) -> Result<()>;
+
 /// A server with its settings.
 pub(crate) struct Server {
     pub(crate) row: Row,
@@ -53,7 +56,7 @@ impl Servers {
     pub(crate) fn gather(ground: Ground<'_>) -> Result<Servers> {
         let mut servers = Servers::default();
         servers.ours(&ground)?;
-        let joins: [(&str, fn(&mut Servers, &Ground<'_>, PathBuf) -> Result<()>); 5] = [
+        let joins: [(&str, Join); 5] = [
             ("nginx", Servers::nginx),
             ("lighttpd", Servers::lighttpd),
             ("busybox", Servers::busybox),
