@@ -14,6 +14,7 @@ mod host;
 mod load;
 mod options;
 mod packages;
+mod packed;
 mod peers;
 mod programs;
 mod rates;

@@ -19,7 +19,8 @@ every run writes report.md and report.json in target/bench.
                    bubblewrap, crun, runc, podman, docker, buildah, umoci;
                    nginx, lighttpd, busybox, darkhttpd, static-web-server
   --server NAME=FILE  take this program for a peer of `serve`
-  --packed FILE    serve this packed site, too (made of the suite's folder)
+  --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
+                   latency, boot, memory
   --crun FILE      measure this crun, too, beside the one installed
   --ounce FILE     take this ounce in place of building it (cargo xtask dist)
   --httpd FILE     take this server in place of building apps/httpd
@@ -57,7 +58,8 @@ pub(crate) struct Options {
     pub(crate) crun: Option<PathBuf>,
     pub(crate) ounce: Option<PathBuf>,
     pub(crate) httpd: Option<PathBuf>,
-    pub(crate) packed: Option<PathBuf>,
+    /// Tables of `serve`; empty: all of them.
+    pub(crate) tables: Vec<String>,
     /// Programs of peers that are not on the path.
     pub(crate) servers: Vec<(String, PathBuf)>,
     pub(crate) install: bool,
@@ -73,8 +75,8 @@ impl Options {
             crun: None,
             ounce: None,
             httpd: None,
-            packed: None,
             servers: Vec::new(),
+            tables: Vec::new(),
             install: true,
         };
         let mut rest = arguments.iter();
@@ -94,10 +96,10 @@ impl Options {
                     anyhow::ensure!(options.runs > 0, "--runs wants at least 1");
                 }
                 "--peers" => options.peers = value()?.split(',').map(str::to_owned).collect(),
+                "--tables" => options.tables = value()?.split(',').map(str::to_owned).collect(),
                 "--crun" => options.crun = Some(std::path::absolute(value()?)?),
                 "--ounce" => options.ounce = Some(std::path::absolute(value()?)?),
                 "--httpd" => options.httpd = Some(std::path::absolute(value()?)?),
-                "--packed" => options.packed = Some(std::path::absolute(value()?)?),
                 "--server" => {
                     let (name, file) = value()?
                         .split_once('=')
@@ -118,6 +120,11 @@ impl Options {
         self.peers.is_empty() || self.peers.iter().any(|peer| peer == key || peer == family)
     }
 
+    /// Whether a table of `serve` is to be made.
+    pub(crate) fn wants_table(&self, key: &str) -> bool {
+        self.tables.is_empty() || self.tables.iter().any(|table| table == key)
+    }
+
     /// The program given for a peer.
     pub(crate) fn program(&self, key: &str) -> Option<PathBuf> {
         let found = self.servers.iter().find(|(name, _)| name == key);
@@ -132,7 +139,7 @@ impl Options {
     pub(crate) fn is_whole(&self) -> bool {
         // Programs that were given may be anything.
         let own = self.ounce.is_none() && self.httpd.is_none();
-        own && self.peers.is_empty() && self.runs >= FEWEST_RUNS
+        own && self.peers.is_empty() && self.tables.is_empty() && self.runs >= FEWEST_RUNS
     }
 }
 

@@ -2,17 +2,20 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::bench::load;
 use crate::bench::options::Options;
+use crate::bench::packed;
 use crate::bench::rates::{self, Column, Good};
 use crate::bench::report::{Bar, Sense, Sheet, Suite, Table};
 use crate::bench::rounds::{Absent, Contender, Taken, measure};
 use crate::bench::servers::{Ground, Server, Servers};
 use crate::bench::stage::Stage;
+use crate::house::House;
+use crate::tidy::Packer;
 
 mod memory;
 mod place;
@@ -46,10 +49,7 @@ pub(crate) fn run(
         processors: load::processors()?,
     };
     raise_descriptors();
-    let packed = options
-        .packed
-        .clone()
-        .context("no packed site was given (--packed FILE)");
+    let packed = pack(options, &site, &own);
     let servers = Servers::gather(Ground {
         options,
         httpd,
@@ -61,6 +61,10 @@ pub(crate) fn run(
     let mut tables = Vec::new();
     let mut seen = Vec::new();
     for scene in &SCENES {
+        if !options.wants_table(scene.key) {
+            seen.push(Vec::new());
+            continue;
+        }
         let mut field: Vec<Box<dyn Contender + '_>> = Vec::new();
         for server in &servers.all {
             let fits = (scene.depth == 1 || server.pipelines)
@@ -98,20 +102,24 @@ pub(crate) fn run(
         )));
         seen.push(taken);
     }
-    let boot = boot(
-        &servers.all,
-        stage,
-        &place,
-        options.runs,
-        &mut absent,
-        progress,
-    );
     let mut bars = bars(&seen);
-    bars.push(boot_bar(&boot));
-    tables.push(Sheet::Times(boot));
-    let (memory, sizes) = memory::measure(&servers.all, &place, &mut absent, progress);
-    bars.extend(sizes);
-    tables.push(Sheet::Grid(memory));
+    if options.wants_table("boot") {
+        let boot = boot(
+            &servers.all,
+            stage,
+            &place,
+            options.runs,
+            &mut absent,
+            progress,
+        );
+        bars.push(boot_bar(&boot));
+        tables.push(Sheet::Times(boot));
+    }
+    if options.wants_table("memory") {
+        let (memory, sizes) = memory::measure(&servers.all, &place, &mut absent, progress);
+        bars.extend(sizes);
+        tables.push(Sheet::Grid(memory));
+    }
     Ok(Suite {
         key: "serve",
         title: "Serving files".to_owned(),
@@ -135,6 +143,16 @@ pub(crate) fn run(
         notes: NOTES.map(str::to_owned).to_vec(),
         versions: servers.versions,
     })
+}
+
+/// The folder as a packed site, by the ounce that was given or one built for it.
+fn pack(options: &Options, site: &Path, own: &Path) -> Result<PathBuf> {
+    let ounce = match &options.ounce {
+        Some(ounce) => ounce.clone(),
+        // Packing gives the same bytes whatever the profile.
+        None => Packer::debug(&House::here()?)?.ounce,
+    };
+    packed::pack(&ounce, site, &own.join("packed"))
 }
 
 /// From the start of the program to its first answer, everybody in turn.

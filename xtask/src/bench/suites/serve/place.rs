@@ -50,7 +50,10 @@ impl Place {
                 Err(error) if begun.elapsed() > Duration::from_secs(5) => {
                     return Err(error.context("no answer"));
                 }
-                Err(_) => ensure!(running.process.runs(), "it ended at its start"),
+                Err(_) => ensure!(
+                    running.process.runs(),
+                    "it ended at its start; perhaps the port was taken"
+                ),
             }
             thread::sleep(Duration::from_millis(2));
         }
