@@ -169,6 +169,7 @@ mod tests {
             "all --runs 29",
             "all --peers crun",
             "--ounce true",
+            "serve --tables boot",
         ] {
             assert!(!parse(line).unwrap().unwrap().is_whole(), "{line}");
         }
