@@ -1,6 +1,6 @@
 //! `cargo xtask figures`: fills the README's figures from what was measured.
 //!
-//! Sizes are built and weighed here; the table of bars is taken from
+//! Sizes are built and weighed here; the tables of bars are taken from
 //! `docs/benchmarks.md`, which `cargo xtask bench` writes. Nothing else stands
 //! between the two marks.
 
@@ -22,7 +22,7 @@ pub(crate) fn fill(house: &House) -> Result<()> {
     let text = fs::read_to_string(&path)?;
     let mut figures = sizes(house)?;
     let page = fs::read_to_string(house.path("docs/benchmarks.md")).unwrap_or_default();
-    if let Some(bars) = first_table(&page) {
+    if let Some(bars) = bars(&page) {
         write!(figures, "\n{bars}")?;
     }
     fs::write(&path, between(&text, &figures)?)?;
@@ -53,16 +53,21 @@ fn sizes(house: &House) -> Result<String> {
     Ok(table)
 }
 
-/// The first table of a page: on the page of benchmarks, the bars.
-fn first_table(page: &str) -> Option<String> {
-    let lines: Vec<&str> = page.lines().collect();
-    let start = lines.iter().position(|line| line.starts_with('|'))?;
-    let table: Vec<&str> = lines[start..]
-        .iter()
-        .copied()
-        .take_while(|line| line.starts_with('|'))
-        .collect();
-    Some(table.join("\n") + "\n")
+/// The bars of all suites as one table: the page of benchmarks has one a suite.
+fn bars(page: &str) -> Option<String> {
+    let mut table: Vec<&str> = Vec::new();
+    let mut lines = page.lines();
+    while let Some(head) = lines.find(|line| line.starts_with("| bar |")) {
+        let rows = lines.by_ref().take_while(|line| line.starts_with('|'));
+        let skipped = if table.is_empty() {
+            table.push(head);
+            0
+        } else {
+            1
+        };
+        table.extend(rows.skip(skipped));
+    }
+    (!table.is_empty()).then(|| table.join("\n") + "\n")
 }
 
 fn between(text: &str, figures: &str) -> Result<String> {
@@ -90,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn the_first_table_is_taken_whole() {
+    fn the_bars_of_all_suites_stand_under_one_head() {
+        let page = "# top\n| x |\n\n| bar | a |\n|---|---|\n| 1 | 2 |\n\ntext\n| bar | a |\n|---|---|\n| 3 | 4 |\nend\n";
         assert_eq!(
-            first_table("top\n| a |\n| b |\n\n| c |\nend\n").as_deref(),
-            Some("| a |\n| b |\n")
+            bars(page).as_deref(),
+            Some("| bar | a |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n")
         );
-        assert_eq!(first_table("| a |").as_deref(), Some("| a |\n"));
-        assert_eq!(first_table("none"), None);
+        assert_eq!(bars("| x |\n| y |\n"), None);
     }
 }

@@ -181,7 +181,7 @@ impl Table {
 
     fn markdown(&self, out: &mut String) {
         let _ = writeln!(out, "\n### {}\n", self.title);
-        out.push_str("| | p50 | p99 | min | max | × ounce | paired × | what it does |\n");
+        out.push_str("| | p50 ms | p99 ms | min | max | × ounce | paired × | what it does |\n");
         out.push_str("|---|--:|--:|--:|--:|--:|--:|---|\n");
         for line in &self.lines {
             let found = line.statistics;

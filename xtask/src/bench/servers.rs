@@ -13,7 +13,7 @@ use super::peers;
 use super::rounds::{Absent, Row};
 
 /// The command that serves on a port.
-type Start = Box<dyn Fn(u16) -> Result<Command>>;
+pub(crate) type Start = Box<dyn Fn(u16) -> Result<Command>>;
 
 /// Finds out about a server and adds it.
 type Join = fn(&mut Servers, &Ground<'_>, PathBuf) -> Result<()>;
@@ -28,6 +28,18 @@ pub(crate) struct Server {
     /// Whether it answers requests that were sent together.
     pub(crate) pipelines: bool,
     pub(crate) start: Start,
+    /// The same with the packed site on disk, where its pages are clean, as they
+    /// are in an image: pages in memory that are mapped count as dirty.
+    pub(crate) start_from_disk: Option<Start>,
+}
+
+/// The same packed site twice.
+#[derive(Debug, Clone)]
+pub(crate) struct PackedSite {
+    /// Where the folder is, too.
+    pub(crate) beside: PathBuf,
+    /// On disk, written back.
+    pub(crate) on_disk: PathBuf,
 }
 
 /// Everybody who could be had, ours first.
@@ -46,7 +58,7 @@ pub(crate) struct Ground<'a> {
     /// The folder that all of them serve.
     pub(crate) site: &'a Path,
     /// The same folder as one packed file, or why there is none.
-    pub(crate) packed: Result<PathBuf>,
+    pub(crate) packed: Result<PackedSite>,
     /// Where settings and what servers must write are kept.
     pub(crate) folder: &'a Path,
 }
@@ -87,63 +99,49 @@ impl Servers {
         let bytes = fs::metadata(ground.httpd)?.len();
         self.version("ounce httpd", Some(format!("{bytes} bytes")));
         let help = peers::run(Command::new(ground.httpd).arg("--help")).unwrap_or_default();
-        let mut add = |key: &str, remark: &str, flags: &[&'static str], root: &Path, variant| {
-            let lacks = flags.iter().find(|flag| !help.contains(**flag));
+        let mut add = |key: &str, remark: &str, flags: &[&'static str], packed| {
             let title = ["ounce httpd"].into_iter().chain(flags.iter().copied());
             let title = title.collect::<Vec<_>>().join(" ");
-            let packed = if root.is_dir() { "" } else { ", packed site" };
-            let title = format!("{title}{packed}");
-            if let Some(flag) = lacks {
+            let site: Option<&PackedSite> = packed;
+            let title = format!("{title}{}", site.map_or("", |_| ", packed site"));
+            if let Some(flag) = flags.iter().find(|flag| !help.contains(**flag)) {
                 let reason = format!("this httpd has no {flag}");
                 self.absent.push(Absent::new(title, reason));
                 return;
             }
-            let (program, flags, root) = (ground.httpd.to_owned(), flags.to_vec(), root.to_owned());
-            self.all.push(Server {
-                row: Row::new(key, title, remark),
-                is_variant: variant,
-                keeps_alive: true,
-                pipelines: true,
-                start: Box::new(move |port| {
+            let start = |root: &Path| -> Start {
+                let program = ground.httpd.to_owned();
+                let (flags, root) = (flags.to_vec(), root.to_owned());
+                Box::new(move |port| {
                     let mut command = Command::new(&program);
                     command.arg("--port").arg(port.to_string());
                     command.args(&flags).arg(&root);
                     Ok(command)
-                }),
+                })
+            };
+            self.all.push(Server {
+                row: Row::new(key, title, remark),
+                is_variant: !flags.is_empty(),
+                keeps_alive: true,
+                pipelines: true,
+                start: start(site.map_or(ground.site, |site| &site.beside)),
+                start_from_disk: site.map(|site| start(&site.on_disk)),
             });
         };
-        let site = ground.site;
-        add(
-            "ounce",
-            "no log; looks at the file each time",
-            &[],
-            site,
-            false,
-        );
-        add("ounce-log", "access log, discarded", &["--log"], site, true);
+        add("ounce", "no log; looks at the file each time", &[], None);
+        add("ounce-log", "access log, discarded", &["--log"], None);
         add(
             "ounce-tiny",
             "no log; one page of memory",
             &["--tiny"],
-            site,
-            true,
+            None,
         );
         match &ground.packed {
-            Ok(packed) => {
-                add(
-                    "packed",
-                    "no log; heads made beforehand",
-                    &[],
-                    packed,
-                    false,
-                );
-                add(
-                    "packed-tiny",
-                    "no log; one page of memory",
-                    &["--tiny"],
-                    packed,
-                    true,
-                );
+            Ok(site) => {
+                let remark = "no log; heads made beforehand";
+                add("packed", remark, &[], Some(site));
+                let remark = "no log; one page of memory";
+                add("packed-tiny", remark, &["--tiny"], Some(site));
             }
             Err(error) => {
                 let absent = Absent::new("ounce httpd, packed site", format!("{error:#}"));
@@ -214,6 +212,7 @@ impl Servers {
                     command.arg("-p").arg(&folder).arg("-c").arg(&file);
                     Ok(command)
                 }),
+                start_from_disk: None,
             });
         }
         Ok(())
@@ -256,6 +255,7 @@ impl Servers {
                 command.arg("-D").arg("-f").arg(&file);
                 Ok(command)
             }),
+            start_from_disk: None,
         });
         Ok(())
     }
@@ -289,6 +289,7 @@ impl Servers {
                 command.arg("-h").arg(&site);
                 Ok(command)
             }),
+            start_from_disk: None,
         });
         Ok(())
     }
@@ -314,6 +315,7 @@ impl Servers {
                 command.arg(&site).arg("--port").arg(port.to_string());
                 Ok(command)
             }),
+            start_from_disk: None,
         });
         Ok(())
     }
@@ -337,6 +339,7 @@ impl Servers {
                 command.args(["--log-level", "error", "--threads-multiplier", "1"]);
                 Ok(command)
             }),
+            start_from_disk: None,
         });
         Ok(())
     }

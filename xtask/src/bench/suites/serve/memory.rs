@@ -147,7 +147,8 @@ fn bars(found: &[(&Server, Taken)]) -> Vec<Bar> {
 
 /// One start.
 fn take(server: &Server, place: &Place) -> Result<Taken> {
-    let mut running = place.start(server)?;
+    let start = server.start_from_disk.as_ref().unwrap_or(&server.start);
+    let mut running = place.start(start)?;
     let mut taken = Taken {
         idle: dirty(&mut running)?,
         ..Taken::default()

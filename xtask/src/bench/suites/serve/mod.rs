@@ -1,8 +1,8 @@
 //! Serving files: our server beside others on one processor, the load on another.
 
 use std::cell::RefCell;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -12,7 +12,7 @@ use crate::bench::packed;
 use crate::bench::rates::{self, Column, Good};
 use crate::bench::report::{Bar, Sense, Sheet, Suite, Table};
 use crate::bench::rounds::{Absent, Contender, Taken, measure};
-use crate::bench::servers::{Ground, Server, Servers};
+use crate::bench::servers::{Ground, PackedSite, Server, Servers};
 use crate::bench::stage::Stage;
 use crate::house::House;
 use crate::tidy::Packer;
@@ -33,7 +33,8 @@ const NOTES: [&str; 4] = [
     "Latencies are counted from when a request was due, so that a server that stands still is charged for all that wait. \
      What other programs do on the machine shows here first: compare the rows, not the figures with other machines'.",
     "Private dirty memory is what /proc/PID/smaps_rollup says of all processes of a server. Code, read-only data and the \
-     files served are shared or can be dropped, and are not in it; nor is what the kernel keeps for sockets.",
+     files served are shared or can be dropped, and are not in it; nor is what the kernel keeps for sockets. For this table the \
+     packed site is on disk and written back, as in an image: pages of files in memory count as dirty while mapped.",
 ];
 
 /// Measures all servers in all scenes.
@@ -49,7 +50,7 @@ pub(crate) fn run(
         processors: load::processors()?,
     };
     raise_descriptors();
-    let packed = pack(options, &site, &own);
+    let packed = pack(options, &site, stage);
     let servers = Servers::gather(Ground {
         options,
         httpd,
@@ -72,7 +73,7 @@ pub(crate) fn run(
             if !fits || (server.is_variant && !scene.has_variants) {
                 continue;
             }
-            match place.start(server) {
+            match place.start(&server.start) {
                 Ok(running) => field.push(Box::new(Turn {
                     server,
                     scene,
@@ -146,13 +147,18 @@ pub(crate) fn run(
 }
 
 /// The folder as a packed site, by the ounce that was given or one built for it.
-fn pack(options: &Options, site: &Path, own: &Path) -> Result<PathBuf> {
+fn pack(options: &Options, site: &Path, stage: &Stage) -> Result<PackedSite> {
     let ounce = match &options.ounce {
         Some(ounce) => ounce.clone(),
         // Packing gives the same bytes whatever the profile.
         None => Packer::debug(&House::here()?)?.ounce,
     };
-    packed::pack(&ounce, site, &own.join("packed"))
+    let on_disk = packed::pack(&ounce, site, &stage.subfolder("packed")?)?;
+    // Written back, its pages are clean.
+    File::open(&on_disk)?.sync_all()?;
+    let beside = site.with_extension("packed");
+    fs::copy(&on_disk, &beside)?;
+    Ok(PackedSite { beside, on_disk })
 }
 
 /// From the start of the program to its first answer, everybody in turn.

@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 
 use crate::bench::account;
 use crate::bench::load::{self, Load};
-use crate::bench::servers::Server;
+use crate::bench::servers::Start;
 use crate::bench::stage::{Stage, free_port};
 use crate::peers::started::Started;
 
@@ -28,9 +28,9 @@ pub(super) struct Place {
 
 impl Place {
     /// Starts a server on its processor, and waits until it answers.
-    pub(super) fn start(&self, server: &Server) -> Result<Running> {
+    pub(super) fn start(&self, start: &Start) -> Result<Running> {
         let port = free_port()?;
-        let mut command = (server.start)(port)?;
+        let mut command = start(port)?;
         let process = self.spawn(&mut command)?;
         let mut running = Running { process, port };
         let request = Load {
