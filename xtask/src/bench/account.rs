@@ -104,6 +104,13 @@ pub(crate) fn page_tables_kb(family: &[u32]) -> u64 {
     family.iter().filter_map(of).sum()
 }
 
+/// What the kernel's own caches of small objects have, in kilobytes.
+pub(crate) fn slab_kb() -> Result<f64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let slab = kilobytes(&text, "Slab:").context("/proc/meminfo tells no Slab")?;
+    Ok(slab as f64)
+}
+
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()

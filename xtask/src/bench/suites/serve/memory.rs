@@ -19,6 +19,8 @@ use crate::bench::servers::Server;
 const STARTS: usize = 3;
 const FEW: usize = 64;
 const MANY: usize = 1_000;
+/// Connections on which nothing happens.
+const IDLE: usize = 4_000;
 /// Requests that stay half-sent while others are answered.
 const HALF: usize = 1_500;
 
@@ -48,13 +50,22 @@ impl Taken {
     }
 }
 
-/// The table, and the bars on our own memory.
+/// What was found.
+pub(super) struct Findings {
+    pub(super) table: Grid,
+    /// On our own memory.
+    pub(super) bars: Vec<Bar>,
+    /// What the kernel keeps for connections.
+    pub(super) note: String,
+}
+
+/// Measures everybody.
 pub(super) fn measure(
     servers: &[Server],
     place: &Place,
     absent: &mut Vec<Absent>,
     progress: &mut dyn FnMut(&str, usize, usize),
-) -> (Grid, Vec<Bar>) {
+) -> Findings {
     let title = "Private dirty memory, the most of three starts";
     let mut found: Vec<(&Server, Taken)> = Vec::new();
     for (number, server) in servers.iter().enumerate() {
@@ -109,13 +120,36 @@ pub(super) fn measure(
             }),
         }
     });
-    let grid = Grid {
+    let table = Grid {
         key: "memory".to_owned(),
         title: title.to_owned(),
         head: head.map(str::to_owned).to_vec(),
         lines: lines.collect(),
     };
-    (grid, bars)
+    let ours = servers.iter().find(|server| server.row.key == rates::OURS);
+    let kernel = ours.context("our server is not there");
+    let note = match kernel.and_then(|server| kernel_kb(server, place)) {
+        Ok(kilobytes) => format!(
+            "What the kernel keeps for a connection on which nothing happens, both ends together: {} KB (growth of the \
+             slab caches in /proc/meminfo by {IDLE} connections to our server; a client elsewhere has its half there).",
+            figure(kilobytes)
+        ),
+        Err(error) => format!("What the kernel keeps for connections was not measured: {error:#}."),
+    };
+    Findings { table, bars, note }
+}
+
+/// Kernel memory of an idle connection, client's and server's end, in kilobytes.
+fn kernel_kb(server: &Server, place: &Place) -> Result<f64> {
+    let running = place.start(&server.start)?;
+    let before = account::slab_kb()?;
+    let mut streams = Vec::new();
+    for _ in 0..IDLE {
+        streams.push(TcpStream::connect((Ipv4Addr::LOCALHOST, running.port))?);
+    }
+    // The last have been accepted, too.
+    std::thread::sleep(Duration::from_millis(200));
+    Ok((account::slab_kb()? - before) / IDLE as f64)
 }
 
 fn bars(found: &[(&Server, Taken)]) -> Vec<Bar> {

@@ -104,6 +104,7 @@ pub(crate) fn run(
         seen.push(taken);
     }
     let mut bars = bars(&seen);
+    let mut notes = NOTES.map(str::to_owned).to_vec();
     if options.wants_table("boot") {
         let boot = boot(
             &servers.all,
@@ -117,9 +118,10 @@ pub(crate) fn run(
         tables.push(Sheet::Times(boot));
     }
     if options.wants_table("memory") {
-        let (memory, sizes) = memory::measure(&servers.all, &place, &mut absent, progress);
-        bars.extend(sizes);
-        tables.push(Sheet::Grid(memory));
+        let found = memory::measure(&servers.all, &place, &mut absent, progress);
+        bars.extend(found.bars);
+        tables.push(Sheet::Grid(found.table));
+        notes.push(found.note);
     }
     Ok(Suite {
         key: "serve",
@@ -141,7 +143,7 @@ pub(crate) fn run(
         tables,
         bars,
         absent,
-        notes: NOTES.map(str::to_owned).to_vec(),
+        notes,
         versions: servers.versions,
     })
 }
