@@ -32,8 +32,7 @@ cargo xtask TASK
   licences                     the dependency tree against deny.toml
   judges [OUNCE]               skopeo, umoci, podman, docker, runc on the images that
                                the shipped ounce, or this one, writes
-  figures                      the figures of the README and of docs/httpd.md, from sizes
-                               and the last bench
+  figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
   bench [--help]               ounce against its peers; writes docs/benchmarks.md";
 
