@@ -261,7 +261,8 @@ pub(crate) struct UpArguments {
 }
 
 /// `ounce run`.
-#[derive(Debug, Args)]
+// `quick` reads the plain ones by hand: what is not given is as `Default` has it.
+#[derive(Debug, Default, Args)]
 pub(crate) struct RunArguments {
     /// A name in the store, a place, a folder or a static program (with a / in it)
     #[arg(value_name = "IMAGE|DIR|ELF", value_hint = ValueHint::AnyPath)]
@@ -324,8 +325,9 @@ pub(crate) struct RunArguments {
 }
 
 /// How connections to a published port get in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SocketChoice {
+    #[default]
     /// Pass it if the program takes `LISTEN_FDS`, else carry
     Auto,
     /// Hand the listening socket in by `LISTEN_FDS`
@@ -335,8 +337,9 @@ pub(crate) enum SocketChoice {
 }
 
 /// The network a container sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NetworkChoice {
+    #[default]
     /// Its own, with a loopback and nothing else
     Private,
     /// This machine's

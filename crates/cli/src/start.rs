@@ -15,7 +15,7 @@ use ounce_run::image::Overrides;
 use ounce_run::proxy::{self, Lifetime, Proxy};
 use ounce_run::publish::{self, Bound, Publish};
 use ounce_run::spec::{Network, Root, Socket, Spec};
-use ounce_run::{Container, start_with};
+use ounce_run::{Beginning, Container};
 
 use crate::arguments::SocketChoice;
 use crate::commands::Context;
@@ -146,18 +146,27 @@ impl Prepared {
         publish::takes_listen_fds(label, &path).unwrap_or(false)
     }
 
+    /// Begins it, with all that it is to have known.
+    pub(crate) fn begin(&self) -> Beginning {
+        Beginning::new(self.spec.network, &self.spec.limits)
+    }
+
     /// Starts it. The proxy, if one is needed, is up before the program is.
     ///
     /// # Errors
     /// The step that failed; nothing is left then.
-    pub(crate) fn start(self, stdio: [std::os::fd::BorrowedFd<'_>; 3]) -> Result<Started, Failure> {
+    pub(crate) fn start(
+        self,
+        beginning: Beginning,
+        stdio: [std::os::fd::BorrowedFd<'_>; 3],
+    ) -> Result<Started, Failure> {
         let waiting = if self.carried.is_empty() {
             None
         } else {
             let exe = std::env::current_exe().map_err(|error| Failure::new(Kind::Host, error))?;
             Some(Proxy::start(proxy::command(&exe))?)
         };
-        let mut container = start_with(&self.spec, stdio)?;
+        let mut container = beginning.start(&self.spec, stdio)?;
         let proxy = match waiting {
             None => None,
             Some(mut proxy) => {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use ounce_oci::store::StoreError;
 use ounce_oci::{Image, Place, Platform};
+use ounce_run::Beginning;
 use ounce_run::host::Host;
 use ounce_run::image::Overrides;
 use ounce_run::publish::Publish;
@@ -33,15 +34,20 @@ pub(crate) fn run(context: &Context, arguments: RunArguments) -> Result<ExitCode
 
 fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failure> {
     let ports = parsed::<Publish>(&arguments.publish)?;
+    let (network, limits) = (network(arguments.network), limits(&arguments)?);
+    // The kernel makes the namespaces while the store is read.
+    let beginning = (!arguments.dry_run).then(|| Beginning::new(network, &limits));
     let (mut prepared, label) = prepare(context, &arguments)?;
+    prepared.spec.network = network;
+    prepared.spec.limits = limits;
     settle(&mut prepared.spec, &arguments)?;
     prepared.publish(&ports, arguments.socket, label.as_deref())?;
-    if arguments.dry_run {
+    let Some(beginning) = beginning else {
         let plan = ounce_run::plan::plan(&prepared.spec, &Host::probe())?;
         let steps: String = plan.steps.iter().map(|step| format!("{step}\n")).collect();
         context.output.text(&steps)?;
         return Ok(ExitCode::SUCCESS);
-    }
+    };
     for (port, address) in ports.iter().zip(&prepared.addresses) {
         if port.host_port == 0 {
             context
@@ -58,7 +64,7 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
         None if arguments.interactive => [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
         None => [no_input.as_fd(), stdout.as_fd(), stderr.as_fd()],
     };
-    let mut started = prepared.start(stdio)?;
+    let mut started = prepared.start(beginning, stdio)?;
     let exit = session.follow(&mut started.container, context.output)?;
     Ok(ExitCode::from(exit.code()))
 }
@@ -150,18 +156,24 @@ fn number_user(text: &str) -> Result<User, Failure> {
     }
 }
 
-/// What the flags say beside the image.
-fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
-    spec.limits = Limits {
+fn limits(arguments: &RunArguments) -> Result<Limits, Failure> {
+    Ok(Limits {
         memory_bytes: arguments.memory.map(|memory| memory.0),
         cpu_milli: arguments.cpus.map(processors).transpose()?,
         pids: arguments.pids,
-    };
-    spec.network = match arguments.network {
+    })
+}
+
+fn network(choice: NetworkChoice) -> Network {
+    match choice {
         NetworkChoice::Private => Network::Private,
         NetworkChoice::Host => Network::Host,
         NetworkChoice::None => Network::None,
-    };
+    }
+}
+
+/// What the flags say beside the image.
+fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
     if let Some(hostname) = &arguments.hostname {
         spec.hostname.clone_from(hostname);
     }
