@@ -112,7 +112,7 @@ impl Beginning {
     ///
     /// It dies with the calling thread, so that has to outlive it.
     pub fn new(network: Network, limits: &Limits) -> Self {
-        let host = Host::probe();
+        let host = Host::probe_for(limits);
         let made = begin(&host, network, limits);
         Self {
             host,
@@ -143,7 +143,6 @@ impl Beginning {
         let spec = roomy.as_ref().unwrap_or(spec);
         let plan = plan(spec, &self.host)?;
         let lists = Lists::of(spec)?;
-        let filter = syscalls::filter().map_err(|_| StartError::Internal("system call filter"))?;
         let trees = plan.trees.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
         let passed: Vec<_> = spec.sockets.iter().map(|one| one.file.as_fd()).collect();
         // Last of all that can go wrong: what is wrong with the spec is told first.
@@ -163,7 +162,7 @@ impl Beginning {
             programs: &plan.programs,
             arguments: &lists.arguments(),
             environment: &lists.environment(),
-            filter: &filter,
+            filter: syscalls::filter(),
             tasks: &tasks,
             cgroup: None,
         };

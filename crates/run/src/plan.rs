@@ -186,6 +186,10 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
     steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
     steps.push(Step::Session);
     steps.push(Step::Limit(Resource::Core, 0));
+    if host.counts_apart {
+        let most = spec.limits.pids.unwrap_or(Limits::PIDS);
+        steps.push(Step::Limit(Resource::Nproc, most.into()));
+    }
     // Needs a capability that becoming the user takes away.
     steps.push(Step::ForbidCapabilities);
     steps.push(Step::Join);
@@ -491,6 +495,9 @@ pub(crate) fn groups(limits: &Limits, host: &Host) -> Result<Vec<Group>, PlanErr
         cpu_milli,
         pids,
     } = *limits;
+    if host.counts_apart && limits.is_default() {
+        return Ok(vec![]);
+    }
     // A period of 100 ms is the kernel's default; a quota below 1 ms is refused.
     let quota = cpu_milli.map(|milli| (u64::from(milli) * 100).max(1000));
     let tasks = pids.unwrap_or(Limits::PIDS).to_string();
@@ -604,6 +611,7 @@ mod tests {
             uid,
             gid: uid,
             groups,
+            counts_apart: true,
         }
     }
 
@@ -658,6 +666,29 @@ mod tests {
             pids: Some(32),
         };
         insta::assert_snapshot!(shown(&plan(&spec, &host(0, unified())).unwrap()));
+    }
+
+    #[test]
+    fn a_group_is_made_where_a_limit_was_asked_for_or_no_other_way_is_there() {
+        let groups = |limits: Limits, counts_apart| {
+            let host = Host {
+                counts_apart,
+                ..host(0, separate())
+            };
+            let mut spec = image();
+            spec.limits = limits;
+            let plan = plan(&spec, &host).unwrap();
+            let limit = |step: &&Step<_>| matches!(step, Step::Limit(Resource::Nproc, _));
+            (plan.groups.len(), plan.steps.iter().filter(limit).count())
+        };
+        let pids = Limits {
+            pids: Some(5),
+            ..Limits::default()
+        };
+        assert_eq!(groups(Limits::default(), true), (0, 1));
+        assert_eq!(groups(Limits::default(), false), (1, 0));
+        assert_eq!(groups(pids, true), (1, 1));
+        assert_eq!(groups(pids, false), (1, 0));
     }
 
     #[test]

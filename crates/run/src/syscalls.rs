@@ -8,7 +8,7 @@
 
 use linux_raw_sys::general as nr;
 use ounce_linux::Errno;
-use ounce_linux::seccomp::{CompileError, Instruction, LONGEST, Segment, Verdict, compile};
+use ounce_linux::seccomp::{Instruction, LONGEST, Segment, Verdict, compile};
 
 /// Last call known here.
 const LAST: u32 = nr::__NR_file_setattr;
@@ -152,7 +152,7 @@ const PERSONALITIES: &[u32] = &[0, 0x0008, 0x0002_0000, 0x0002_0008, 0xffff_ffff
 /// Every CLONE_NEW* flag of clone(2).
 const NEW_NAMESPACES: u32 = 0x7e02_0000;
 
-fn verdict(number: u32) -> Verdict {
+const fn verdict(number: u32) -> Verdict {
     if !known(number) {
         return Verdict::Fail(Errno::NOSYS);
     }
@@ -182,17 +182,67 @@ fn verdict(number: u32) -> Verdict {
     }
 }
 
+/// How many segments the default table has.
+const SEGMENTS: usize = {
+    let (mut count, mut number) = (1, 1);
+    while number <= LAST + 1 {
+        count += !same(verdict(number - 1), verdict(number)) as usize;
+        number += 1;
+    }
+    count
+};
+
 /// The default table, for [`compile`].
-pub fn table() -> Vec<Segment> {
-    let mut table: Vec<Segment> = Vec::with_capacity(128);
-    for first in 0..=LAST + 1 {
-        let verdict = verdict(first);
-        if table.last().is_none_or(|last| last.verdict != verdict) {
-            table.push(Segment { first, verdict });
+const TABLE: [Segment; SEGMENTS] = {
+    let mut table = [Segment {
+        first: 0,
+        verdict: verdict(0),
+    }; SEGMENTS];
+    let (mut count, mut number) = (1, 1);
+    while number <= LAST + 1 {
+        if !same(verdict(number - 1), verdict(number)) {
+            table[count] = Segment {
+                first: number,
+                verdict: verdict(number),
+            };
+            count += 1;
         }
+        number += 1;
     }
     table
+};
+
+/// Whether two neighbours belong to one segment. Verdicts on arguments are
+/// segments of their own.
+const fn same(one: Verdict, two: Verdict) -> bool {
+    match (one, two) {
+        (Verdict::Allow, Verdict::Allow) => true,
+        (Verdict::Fail(one), Verdict::Fail(two)) => one.raw_os_error() == two.raw_os_error(),
+        _ => false,
+    }
 }
+
+/// The default filter, made when ounce is compiled.
+static FILTER: [Instruction; LENGTH] = {
+    let mut program = [EMPTY; LENGTH];
+    assert!(compile(&TABLE, &mut program).is_ok());
+    program
+};
+
+const LENGTH: usize = {
+    let mut program = [EMPTY; LONGEST];
+    match compile(&TABLE, &mut program) {
+        Ok(length) => length,
+        Err(_) => panic!("the table is sorted and short"),
+    }
+};
+
+const EMPTY: Instruction = Instruction {
+    code: 0,
+    jump_true: 0,
+    jump_false: 0,
+    operand: 0,
+};
 
 /// How many calls the default list allows, those with conditions included.
 pub fn allowed() -> usize {
@@ -202,14 +252,8 @@ pub fn allowed() -> usize {
 }
 
 /// The default filter.
-///
-/// # Errors
-/// None for the table here; the builder's, were it too long.
-pub fn filter() -> Result<Vec<Instruction>, CompileError> {
-    let mut program = vec![Instruction::default(); LONGEST];
-    let length = compile(&table(), &mut program)?;
-    program.truncate(length);
-    Ok(program)
+pub fn filter() -> &'static [Instruction] {
+    &FILTER
 }
 
 #[cfg(test)]
@@ -223,8 +267,8 @@ mod tests {
         // clone3 is the one that is refused without standing in the list.
         assert_eq!(allowed() + refused + 1, known.count());
         assert!((250..330).contains(&allowed()), "{}", allowed());
-        let length = filter().unwrap().len();
-        assert!(length < 400, "{length}");
+        let length = filter().len();
+        assert!(length < 120, "{length}");
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
     settle(&mut prepared.spec, &arguments)?;
     prepared.publish(&ports, arguments.socket, label.as_deref())?;
     let Some(beginning) = beginning else {
-        let plan = ounce_run::plan::plan(&prepared.spec, &Host::probe())?;
+        let plan = ounce_run::plan::plan(&prepared.spec, &Host::probe_for(&limits))?;
         let steps: String = plan.steps.iter().map(|step| format!("{step}\n")).collect();
         context.output.text(&steps)?;
         return Ok(ExitCode::SUCCESS);

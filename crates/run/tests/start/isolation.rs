@@ -106,6 +106,14 @@ fn a_fork_bomb_ends_at_the_limit_or_the_limit_is_refused() {
 }
 
 #[test]
+fn a_fork_bomb_ends_without_a_limit_of_its_own_too() {
+    let output = run(&spec(&["bomb"])).output;
+    let forks = output.strip_prefix("forks: ").map(str::trim);
+    let forks: u32 = forks.and_then(|forks| forks.parse().ok()).expect(&output);
+    assert!(forks < Limits::PIDS, "{forks}");
+}
+
+#[test]
 fn only_tmpfs_and_writable_volumes_can_be_written() {
     let root = rootfs();
     let host = tempfile::tempdir_in("/tmp").unwrap();
