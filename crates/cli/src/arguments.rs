@@ -322,6 +322,11 @@ pub(crate) struct RunArguments {
     /// Show the steps of the start and start nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Start it once for each line of stdin, with the line's words as further arguments,
+    /// and keep this many starts prepared; exit code 1 if a run ended with another than 0
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024),
+          conflicts_with_all = ["publish", "tty", "interactive", "dry_run"])]
+    pub(crate) pool: Option<u16>,
 }
 
 /// How connections to a published port get in.

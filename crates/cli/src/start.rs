@@ -11,9 +11,10 @@ use std::sync::Arc;
 use ounce_oci::model::ImageConfiguration;
 use ounce_oci::{Image, Platform};
 use ounce_rootfs::unpack::{self, Held};
-use ounce_run::image::Overrides;
+use ounce_run::image::{Essence, Overrides};
 use ounce_run::proxy::{self, Lifetime, Proxy};
 use ounce_run::publish::{self, Bound, Publish};
+use ounce_run::ready::{Key, Ready, Since};
 use ounce_run::spec::{Network, Root, Socket, Spec};
 use ounce_run::{Beginning, Container};
 
@@ -66,15 +67,56 @@ pub(crate) fn of_image(
     }
     let held = unpack::hold(&context.unpacked()?, image)?;
     let spec = Spec::from_image(image, held.root.clone(), overrides)?;
-    Ok(Prepared {
-        spec,
-        carried: Vec::new(),
-        addresses: Vec::new(),
-        held: Some(held),
-    })
+    Ok(Prepared::held(spec, held))
+}
+
+/// The start of an image in the store by what the last start of it has kept, and
+/// the image's word on socket activation; nothing if that does not hold any more.
+///
+/// # Errors
+/// There is no home folder to look in.
+pub(crate) fn of_ready(
+    context: &Context,
+    key: &Key,
+    overrides: Overrides,
+) -> Result<Option<(Prepared, Option<String>)>, Failure> {
+    // A user's name has to be looked up.
+    let ready = key.read().filter(|_| overrides.user.is_none());
+    let Some(ready) = ready else {
+        return Ok(None);
+    };
+    let held = unpack::hold_unpacked(&context.unpacked()?, &ready.digest);
+    Ok(held.map(|held| {
+        let spec = Spec::from_essence(ready.essence, held.root.clone(), overrides);
+        (Prepared::held(spec, held), ready.activation)
+    }))
+}
+
+/// Keeps what the next start of the image has to know.
+pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Prepared) {
+    let Some(held) = &prepared.held else {
+        return;
+    };
+    if let Ok(essence) = Essence::of(&image.config, &held.root, None) {
+        let ready = Ready {
+            digest: image.digest,
+            essence,
+            activation: activation_label(&image.config).map(str::to_owned),
+        };
+        key.keep(since, &ready);
+    }
 }
 
 impl Prepared {
+    fn held(spec: Spec, held: Held) -> Self {
+        Self {
+            spec,
+            carried: Vec::new(),
+            addresses: Vec::new(),
+            held: Some(held),
+        }
+    }
+
     /// A start of something that is no image.
     pub(crate) fn of_spec(spec: Spec) -> Self {
         Self {

@@ -26,6 +26,10 @@ use crate::syscall::call;
 #[derive(Debug)]
 pub(crate) struct Nest(NonNull<u8>);
 
+// SAFETY: the mapping is this value's own, and `Shared` is reached by shared
+// references only, being made of atomics and of data that is never changed.
+unsafe impl Send for Nest {}
+
 const GUARD: usize = 64 << 10;
 const SHARED: usize = 4 << 10;
 const SIZE: usize = 2 * Stack::SIZE + SHARED;

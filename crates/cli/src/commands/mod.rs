@@ -44,11 +44,26 @@ impl Context {
     /// # Errors
     /// There is no home folder to put it in, or the store cannot be opened.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
-        let root = match &self.global.store {
-            Some(root) => root.clone(),
-            None => home("XDG_DATA_HOME", ".local/share")?,
-        };
-        Ok(Store::open(root)?.lock_timeout(self.global.lock_timeout))
+        Ok(Store::open(self.store_root()?)?.lock_timeout(self.global.lock_timeout))
+    }
+
+    /// The store's folder.
+    ///
+    /// # Errors
+    /// There is no home folder to put it in.
+    pub(crate) fn store_root(&self) -> Result<PathBuf, Failure> {
+        match &self.global.store {
+            Some(root) => Ok(root.clone()),
+            None => home("XDG_DATA_HOME", ".local/share"),
+        }
+    }
+
+    /// The folder of what starts have kept of images, which can be made again.
+    ///
+    /// # Errors
+    /// As [`Context::unpacked`].
+    pub(crate) fn ready(&self) -> Result<PathBuf, Failure> {
+        Ok(home("XDG_CACHE_HOME", ".cache")?.join("ready"))
     }
 
     /// The folder of unpacked images, which can be made again.

@@ -1,18 +1,21 @@
 //! `ounce run`: an image, a folder or a program, started isolated.
 
-use std::ffi::OsString;
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ounce_oci::store::StoreError;
-use ounce_oci::{Image, Place, Platform};
-use ounce_run::Beginning;
+use ounce_oci::{Place, Platform};
 use ounce_run::host::Host;
 use ounce_run::image::Overrides;
+use ounce_run::pool::Pool;
 use ounce_run::publish::Publish;
+use ounce_run::ready::Key;
 use ounce_run::spec::{Limits, Network, Spec, Tmpfs, User, Volume};
+use ounce_run::{Beginning, Exit};
 
 use super::Context;
 use crate::arguments::{NetworkChoice, RunArguments};
@@ -35,6 +38,14 @@ pub(crate) fn run(context: &Context, arguments: RunArguments) -> Result<ExitCode
 fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failure> {
     let ports = parsed::<Publish>(&arguments.publish)?;
     let (network, limits) = (network(arguments.network), limits(&arguments)?);
+    if let Some(size) = arguments.pool {
+        let pool = Pool::new(network, limits, size.into())?;
+        let (mut prepared, _) = prepare(context, &arguments)?;
+        prepared.spec.network = network;
+        prepared.spec.limits = limits;
+        settle(&mut prepared.spec, &arguments)?;
+        return once_a_line(&pool, &prepared, io::stdin().lock());
+    }
     // The kernel makes the namespaces while the store is read.
     let beginning = (!arguments.dry_run).then(|| Beginning::new(network, &limits));
     let (mut prepared, label) = prepare(context, &arguments)?;
@@ -69,6 +80,27 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
     Ok(ExitCode::from(exit.code()))
 }
 
+/// Runs it once for each line, one after the other.
+fn once_a_line(pool: &Pool, prepared: &Prepared, lines: impl BufRead) -> Result<ExitCode, Failure> {
+    let no_input = start::no_input()?;
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let mut code = ExitCode::SUCCESS;
+    for line in lines.split(b'\n') {
+        let mut spec = prepared.spec.clone();
+        let line = line?;
+        let words = line.split(u8::is_ascii_whitespace);
+        let words = words.filter(|word| !word.is_empty());
+        spec.arguments
+            .extend(words.map(|word| OsStr::from_bytes(word).to_owned()));
+        let mut container =
+            pool.start(&spec, [no_input.as_fd(), stdout.as_fd(), stderr.as_fd()])?;
+        if container.wait()? != Exit::Code(0) {
+            code = Kind::No.code().into();
+        }
+    }
+    Ok(code)
+}
+
 /// The start of whatever was named, and the image's word on socket activation.
 fn prepare(
     context: &Context,
@@ -79,6 +111,21 @@ fn prepare(
     if is_path {
         return Ok((of_path(path, arguments)?, None));
     }
+    // Another platform's image is not what the last start has kept.
+    let key = match arguments.platform {
+        None => Some(Key::new(
+            &context.ready()?,
+            &context.store_root()?,
+            &arguments.what,
+        )),
+        Some(_) => None,
+    };
+    if let Some(key) = &key
+        && let Some(ready) = start::of_ready(context, key, overrides(arguments))?
+    {
+        return Ok(ready);
+    }
+    let since = key.as_ref().map(Key::since);
     let place: Place = arguments
         .what
         .parse()
@@ -91,15 +138,16 @@ fn prepare(
         }
         image => image?,
     };
-    of_image(context, &image, arguments)
+    let prepared = start::of_image(context, &image, overrides(arguments))?;
+    if let (Some(key), Some(since), Place::Store(_)) = (&key, &since, &place) {
+        start::keep_ready(key, since, &image, &prepared);
+    }
+    let label = start::activation_label(&image.config).map(str::to_owned);
+    Ok((prepared, label))
 }
 
-fn of_image(
-    context: &Context,
-    image: &Image,
-    arguments: &RunArguments,
-) -> Result<(Prepared, Option<String>), Failure> {
-    let overrides = Overrides {
+fn overrides(arguments: &RunArguments) -> Overrides {
+    Overrides {
         entrypoint: arguments
             .entrypoint
             .as_ref()
@@ -108,9 +156,7 @@ fn of_image(
         environment: start::environment(&arguments.env),
         workdir: arguments.workdir.as_ref().map(PathBuf::from),
         user: arguments.user.clone(),
-    };
-    let label = start::activation_label(&image.config).map(str::to_owned);
-    Ok((start::of_image(context, image, overrides)?, label))
+    }
 }
 
 fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
