@@ -6,7 +6,7 @@ use core::convert::Infallible;
 use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use linux_raw_sys::general as raw;
 use rustix::cmsg_space;
@@ -125,6 +125,8 @@ pub(crate) struct Shared {
     /// Not 0 while the child runs in this memory; the kernel sets it to 0 when
     /// the child executes or ends.
     pub(crate) running: AtomicU32,
+    /// Whether the first thread takes all steps.
+    pub(crate) alone: AtomicBool,
     /// Set once the first steps are taken.
     pub(crate) begun: Signal,
     /// Set once `orders` can be read.

@@ -61,6 +61,10 @@ pub struct Birth<'a> {
     /// Its first steps: only such as name no path and nothing of a [`Launch`].
     /// The launch that follows has them at the front of its own.
     pub steps: &'static [Step<&'static CStr>],
+    /// Whether a second thread is to take the steps after [`Step::Aside`]
+    /// meanwhile. Where all processors are busy it would but wait for its turn,
+    /// and the first thread for that.
+    pub beside: bool,
 }
 
 /// A child that takes its first steps and then waits to be told the others.
@@ -89,6 +93,7 @@ pub fn begin(birth: &Birth<'_>) -> Result<Begun, Errno> {
     shared.running.store(1, Ordering::Relaxed);
     shared.life[0].store(life.as_raw_fd(), Ordering::Relaxed);
     shared.life[1].store(end.as_raw_fd(), Ordering::Relaxed);
+    shared.alone.store(!birth.beside, Ordering::Relaxed);
     let nest = Nest::new(shared, birth.steps)?;
     let process = spawn(birth, &nest)?;
     Ok(Begun {
@@ -115,6 +120,7 @@ pub fn start<P: AsRef<CStr>, E>(
         namespaces: launch.namespaces,
         cgroup: launch.cgroup,
         steps: &[],
+        beside: true,
     };
     begin(&birth)
         .map_err(StartFailure::Clone)?
@@ -150,12 +156,9 @@ impl Begun {
         meanwhile: impl FnOnce(Pid) -> Result<(), E>,
     ) -> Result<Process, StartFailure<E>> {
         check(launch)?;
-        let has = |wanted: fn(&Step<P>) -> bool| launch.steps.iter().any(wanted);
         // The second thread takes in what is sent, and the first waits for it.
-        if self.taken > 0
-            && !(has(|step| matches!(step, Step::Aside(_)))
-                && has(|step| matches!(step, Step::Join)))
-        {
+        let joins = |step: &Step<P>| matches!(step, Step::Join);
+        if self.taken > 0 && !launch.steps.iter().any(joins) {
             return Err(StartFailure::Launch);
         }
         let orders = Orders {
@@ -235,7 +238,7 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
         Ok(number) => shared.life[0].store(number, Ordering::Relaxed),
         Err(errno) => fail(0, errno),
     }
-    if !shared.steps.is_empty() {
+    if !shared.steps.is_empty() && !shared.alone.load(Ordering::Relaxed) {
         let data = ptr::from_ref(shared).cast();
         // SAFETY: `side_main` ends its thread itself and uses no thread-local
         // storage; the stack and `shared` lie in the nest.
@@ -243,10 +246,10 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
         if let Err(errno) = started {
             fail(0, errno);
         }
-        for (index, step) in shared.steps.iter().enumerate() {
-            if let Err(errno) = take::first(step, shared) {
-                fail(index, errno);
-            }
+    }
+    for (index, step) in shared.steps.iter().enumerate() {
+        if let Err(errno) = take::first(step, shared) {
+            fail(index, errno);
         }
     }
     shared.begun.set();

@@ -73,10 +73,16 @@ pub(crate) fn run<P: AsRef<CStr>>(
     shared: &Shared,
 ) -> StepFailure {
     let mut state = State::new(launch, shared);
+    let alone = shared.alone.load(Ordering::Relaxed);
     let mut index = taken;
+    if alone && let Err(errno) = receive(shared) {
+        let step = index as u32;
+        return StepFailure { step, errno };
+    }
     while let Some(step) = launch.steps.get(index) {
         let here = index as u32;
         let taken = match step {
+            Step::Aside(_) | Step::Join if alone => Ok(()),
             Step::Aside(count) => {
                 index += *count;
                 second_thread(shared)
@@ -101,6 +107,15 @@ pub(crate) fn run<P: AsRef<CStr>>(
         step: index.saturating_sub(1) as u32,
         errno: Errno::NOEXEC,
     }
+}
+
+/// Takes in what the parent has sent, to a child that was begun before.
+fn receive(shared: &Shared) -> Result<(), Errno> {
+    if shared.steps.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: `process` has put it there; nothing closes it before exec.
+    shared.files.receive(unsafe { shared.life() })
 }
 
 /// Has a second thread, which takes the steps aside; one may be there already.
@@ -136,12 +151,8 @@ pub(crate) fn aside<P: AsRef<CStr>>(launch: &Launch<'_, P>, shared: &Shared) {
             .side_failure
             .store(failure.to_word(), Ordering::Release);
     };
-    if !shared.steps.is_empty() {
-        // SAFETY: `process` has put it there; nothing closes it before exec.
-        let received = shared.files.receive(unsafe { shared.life() });
-        if let Err(errno) = received {
-            return fail(at, errno);
-        }
+    if let Err(errno) = receive(shared) {
+        return fail(at, errno);
     }
     for index in at + 1..=at + count {
         let step = launch.steps.get(index).ok_or(Errno::NOEXEC);

@@ -67,6 +67,15 @@ impl Host {
     }
 }
 
+/// Whether there is likely a processor that has nothing to do: fewer processes
+/// wanted one during the last minute than there are (man 2 sysinfo).
+pub(crate) fn has_idle_processors() -> bool {
+    const SHIFT: u32 = 16; // SI_LOAD_SHIFT
+    let load = rustix::system::sysinfo().loads[0] >> SHIFT;
+    let processors = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count());
+    processors > 1 && load < processors.into()
+}
+
 /// Of "5.14.0-70.el9", whether it is 5.14 or later.
 fn counts_apart(release: &str) -> bool {
     let mut numbers = release

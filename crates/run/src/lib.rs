@@ -22,6 +22,6 @@ mod groups;
 mod room;
 
 pub use failure::StartError;
-pub use lifecycle::{Beginning, Container, Exit, start, start_with};
+pub use lifecycle::{Beginning, Container, Exit, Threads, start, start_with};
 pub use ounce_linux::Errno;
 pub use spec::Spec;

@@ -21,7 +21,7 @@ use rustix::process::{
 
 use crate::failure::StartError;
 use crate::groups::{self, GroupFault, Groups};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::plan::{self, Group, HostTree, Plan, UserMap, plan};
 use crate::room;
 use crate::spec::{Limits, Network, Spec};
@@ -97,6 +97,15 @@ pub struct Beginning {
     made: Result<(Begun, Made), StartError>,
 }
 
+/// How many threads take the steps of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// One after the other.
+    One,
+    /// Network and mounts at the same time.
+    Two,
+}
+
 /// The control groups that are made before the clone or after it.
 #[derive(Debug)]
 struct Made {
@@ -112,8 +121,19 @@ impl Beginning {
     ///
     /// It dies with the calling thread, so that has to outlive it.
     pub fn new(network: Network, limits: &Limits) -> Self {
+        // A second thread where a processor is idle; else it would but wait for
+        // its turn, and the first one for it.
+        let threads = match host::has_idle_processors() {
+            true => Threads::Two,
+            false => Threads::One,
+        };
+        Self::with_threads(network, limits, threads)
+    }
+
+    /// As [`Beginning::new`], with so many threads at work on the start.
+    pub fn with_threads(network: Network, limits: &Limits, threads: Threads) -> Self {
         let host = Host::probe_for(limits);
-        let made = begin(&host, network, limits);
+        let made = begin(&host, network, limits, threads);
         Self {
             host,
             network,
@@ -189,7 +209,12 @@ impl Beginning {
     }
 }
 
-fn begin(host: &Host, network: Network, limits: &Limits) -> Result<(Begun, Made), StartError> {
+fn begin(
+    host: &Host,
+    network: Network,
+    limits: &Limits,
+    threads: Threads,
+) -> Result<(Begun, Made), StartError> {
     // A unified group has to be there before the clone; others are made and
     // filled while the child makes its namespaces.
     let (before, after): (Vec<_>, Vec<_>) = plan::groups(limits, host)?
@@ -202,6 +227,7 @@ fn begin(host: &Host, network: Network, limits: &Limits) -> Result<(Begun, Made)
         namespaces: plan::NAMESPACES,
         cgroup: birthplace.as_ref().map(AsFd::as_fd),
         steps: plan::first(network),
+        beside: threads == Threads::Two,
     })
     .map_err(|source| StartError::Clone { source })?;
     let made = Made {

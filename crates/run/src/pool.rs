@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::failure::StartError;
-use crate::lifecycle::{Beginning, Container};
+use crate::lifecycle::{Beginning, Container, Threads};
 use crate::spec::{Limits, Network, Spec};
 
 /// A stock of begun starts, filled up by a thread of its own.
@@ -32,7 +32,11 @@ impl Pool {
         let (give, stock) = sync_channel(size.saturating_sub(1));
         let filler = std::thread::Builder::new()
             .name("ounce-pool".to_owned())
-            .spawn(move || while give.send(Beginning::new(network, &limits)).is_ok() {})?;
+            .spawn(move || {
+                // One thread: it is long done with the network when it is told.
+                let begin = || Beginning::with_threads(network, &limits, Threads::One);
+                while give.send(begin()).is_ok() {}
+            })?;
         Ok(Self {
             stock: Some(stock),
             filler: Some(filler),

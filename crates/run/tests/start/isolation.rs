@@ -4,8 +4,9 @@ use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use ounce_run::Exit;
+use ounce_run::pool::Pool;
 use ounce_run::spec::{Limits, Network, Socket, Tmpfs, User, Volume};
+use ounce_run::{Beginning, Errno, Exit, StartError, Threads};
 
 use crate::program::{begin, in_folder, read, rootfs, run, spec, words};
 
@@ -32,6 +33,36 @@ fn check_escapes(output: &str) {
 #[test]
 fn a_program_alone_can_do_none_of_what_it_must_not() {
     check_escapes(&run(&spec(&["escape"])).output);
+}
+
+#[test]
+fn a_start_is_the_same_with_one_thread_with_two_and_from_a_pool() {
+    let root = rootfs();
+    let null = std::fs::File::open("/dev/null").unwrap();
+    for mut spec in [spec(&["escape"]), in_folder(root.path(), &["escape"])] {
+        spec.limits.pids = rustix::process::geteuid().is_root().then_some(100);
+        let pool = Pool::new(spec.network, spec.limits, 2).unwrap();
+        for way in 0..5 {
+            let output = tempfile::tempfile().unwrap();
+            let stdio = [null.as_fd(), output.as_fd(), output.as_fd()];
+            let begin = |threads| Beginning::with_threads(spec.network, &spec.limits, threads);
+            let container = loop {
+                let started = match way {
+                    0 => begin(Threads::One).start(&spec, stdio),
+                    1 => begin(Threads::Two).start(&spec, stdio),
+                    _ => pool.start(&spec, stdio),
+                };
+                match started {
+                    // As in `program::begin`.
+                    Err(StartError::Execute { source, .. }) if source == Errno::TXTBSY => {}
+                    other => break other,
+                }
+            };
+            let exit = container.unwrap().wait().unwrap();
+            assert_eq!(exit, Exit::Code(0));
+            check_escapes(&read(&output));
+        }
+    }
 }
 
 #[test]
