@@ -419,7 +419,9 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
                 become_user(*uid, *gid, *clear_groups)
             }
             Step::DropCapabilities => capability::drop_all(),
-            Step::Enter(path) => rustix::process::chdir(path.as_ref()),
+            // Not by name: a link of /proc could lead through a descriptor of
+            // ours to a folder of the host (CVE-2024-21626).
+            Step::Enter(path) => rustix::process::fchdir(mount::plain(path.as_ref())?),
             Step::Descriptors => self.descriptors(),
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
             Step::Filter => seccomp::install(self.launch.filter),

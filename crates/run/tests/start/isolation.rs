@@ -1,12 +1,12 @@
 //! What a container must not be able to do.
 
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use ounce_run::pool::Pool;
 use ounce_run::spec::{Limits, Network, Socket, Tmpfs, User, Volume};
-use ounce_run::{Beginning, Errno, Exit, StartError, Threads};
+use ounce_run::{Beginning, Errno, Exit, Spec, StartError, Threads};
 
 use crate::program::{begin, in_folder, read, rootfs, run, spec, words};
 
@@ -33,6 +33,87 @@ fn check_escapes(output: &str) {
 #[test]
 fn a_program_alone_can_do_none_of_what_it_must_not() {
     check_escapes(&run(&spec(&["escape"])).output);
+}
+
+fn check_published(spec: &Spec) {
+    let output = run(spec).output;
+    assert!(!output.contains("DONE"), "{output}");
+    assert!(output.ends_with("tried\n"), "{output}");
+}
+
+#[test]
+fn what_was_published_on_other_runtimes_does_not_lead_out_of_this_one() {
+    let root = rootfs();
+    for uid in [0, 65532] {
+        for mut spec in [spec(&["published"]), in_folder(root.path(), &["published"])] {
+            spec.user = User { uid, gid: uid };
+            check_published(&spec);
+            spec.network = Network::None;
+            check_published(&spec);
+        }
+    }
+}
+
+#[test]
+fn an_image_whose_folders_are_links_gets_no_further() {
+    // CVE-2021-30465, CVE-2025-31133: what is mounted over is a link.
+    for (name, target) in [
+        ("proc", "/tmp"),
+        ("dev", "../../../../tmp"),
+        ("sys", "/proc/self/cwd"),
+    ] {
+        let root = rootfs();
+        std::fs::remove_dir(root.path().join(name)).unwrap();
+        std::os::unix::fs::symlink(target, root.path().join(name)).unwrap();
+        match begin(&in_folder(root.path(), &["published"])) {
+            Ok((mut container, output)) => {
+                container.wait().unwrap();
+                let output = read(&output);
+                let found: Vec<_> = output
+                    .lines()
+                    .filter(|line| line.ends_with("DONE"))
+                    .collect();
+                // Without a /dev or /proc in its place there is less to be found there.
+                assert!(found.is_empty(), "{name}: {found:?}");
+            }
+            // A link of /proc is not followed at all.
+            Err(error) => assert_eq!(name, "sys", "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_working_folder_behind_a_descriptor_is_refused() {
+    // CVE-2024-21626: the runtime's own descriptors are open until exec.
+    let root = rootfs();
+    let host = std::fs::File::open("/etc").unwrap();
+    for fd in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, host.as_raw_fd()] {
+        for folder in [
+            "/proc/self/fd",
+            "/proc/1/fd",
+            "/dev/fd",
+            "/proc/thread-self/fd",
+        ] {
+            let mut spec = in_folder(root.path(), &["published"]);
+            spec.workdir = format!("{folder}/{fd}").into();
+            match begin(&spec) {
+                Err(error) => assert_eq!(error.exit_code(), 125, "{error}"),
+                Ok(_) => panic!("{} was entered", spec.workdir.display()),
+            }
+        }
+    }
+    drop(host);
+}
+
+#[test]
+fn a_set_id_file_of_an_image_gives_nobody_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = rootfs();
+    let mode = std::fs::Permissions::from_mode(0o6755);
+    std::fs::set_permissions(root.path().join("probe"), mode).unwrap();
+    let mut spec = in_folder(root.path(), &["id"]);
+    spec.user = User { uid: 7, gid: 8 };
+    assert_eq!(run(&spec).output, "7 8\n");
 }
 
 #[test]
