@@ -252,7 +252,7 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
             fail(index, errno);
         }
     }
-    shared.begun.set();
+    shared.free.set();
     restore_signals();
     // SAFETY: `Begun::start` keeps to what `orders` asks for.
     let orders = unsafe { shared.orders() };

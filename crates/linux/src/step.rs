@@ -50,7 +50,8 @@ pub enum Step<P> {
     /// Mounts a new procfs, read-only.
     Proc,
     /// Makes a new sysfs, which shows the network namespace of the thread that
-    /// makes it, for [`Step::Sys`] to mount.
+    /// makes it, for [`Step::Sys`] to mount. From here on the second thread may
+    /// enter the root: no step after this names a path of the host.
     NewSys,
     /// Mounts a new sysfs, read-only; left out where the host forbids it.
     Sys,

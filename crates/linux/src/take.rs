@@ -36,14 +36,15 @@ pub(crate) fn first<P>(step: &Step<P>, shared: &Shared) -> Result<(), Errno> {
             )?;
             write(&file, b"0").map(drop)
         }
-        Step::NewSys => match mount::create(c"sysfs", &[], MOUNT_READ_ONLY) {
-            Ok(sys) => {
-                shared.left.sys.put(sys);
-                Ok(())
+        Step::NewSys => {
+            match mount::create(c"sysfs", &[], MOUNT_READ_ONLY) {
+                Ok(sys) => shared.left.sys.put(sys),
+                Err(Errno::PERM) => {}
+                Err(errno) => return Err(errno),
             }
-            Err(Errno::PERM) => Ok(()),
-            Err(errno) => Err(errno),
-        },
+            shared.free.set();
+            Ok(())
+        }
         Step::DieWithParent => {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             parent_lives(shared)
@@ -298,7 +299,7 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
                 Ok(())
             }
             Step::Sys => {
-                self.shared.begun.wait();
+                self.shared.free.wait();
                 if self.shared.left.sys.is_empty() {
                     first(&Step::<P>::NewSys, self.shared)?;
                 }
@@ -389,7 +390,7 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             Step::EnterRoot => {
                 self.keep_or_end_masks()?;
                 // They need the host's /proc, and a sysfs in sight for a new one.
-                self.shared.begun.wait();
+                self.shared.free.wait();
                 mount::enter(self.root()?)
             }
             Step::Session => rustix::process::setsid().map(drop),

@@ -269,12 +269,14 @@ struct First<P>(PhantomData<P>);
 
 impl<P: 'static> First<P> {
     const OWN: Namespaces = Namespaces::IPC.with(Namespaces::HOSTNAME);
+    // What needs the host's tree stands first: the second thread waits for it
+    // before it lets go of that.
     const PRIVATE: &'static [Step<P>] = &[
         Step::DieWithParent,
         Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
-        Step::Loopback,
         Step::OpenPorts,
         Step::NewSys,
+        Step::Loopback,
     ];
     const NONE: &'static [Step<P>] = &[
         Step::DieWithParent,
