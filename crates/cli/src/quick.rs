@@ -58,7 +58,7 @@ pub(crate) fn parse(
                 break;
             }
             what if run.what.is_empty() && is_plain(OsStr::new(what)) => {
-                what.clone_into(&mut run.what)
+                what.clone_into(&mut run.what);
             }
             _ => return None,
         }

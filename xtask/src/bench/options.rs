@@ -15,7 +15,8 @@ report.json in target/bench.
 
   --runs N         rounds [default: 50]
   --peers A,B      only these peers (bare and ounce always take part):
-                   bubblewrap, crun, runc, podman, docker, buildah, umoci
+                   bubblewrap, crun, runc, youki (where it is on the PATH),
+                   podman, docker, buildah, umoci
   --crun FILE      measure this crun, too, beside the one installed
   --ounce FILE     take this ounce in place of building it (cargo xtask dist)
   --httpd FILE     take this server in place of building apps/httpd
