@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ounce_oci::model::ImageConfiguration;
 use ounce_oci::{Image, Platform};
 use ounce_rootfs::unpack::{self, Held};
-use ounce_run::image::{Essence, Overrides};
+use ounce_run::image::{self, Essence, Overrides};
 use ounce_run::proxy::{self, Lifetime, Proxy};
 use ounce_run::publish::{self, Bound, Publish};
 use ounce_run::ready::{Key, Ready, Since};
@@ -74,7 +74,8 @@ pub(crate) fn of_image(
 /// the image's word on socket activation; nothing if that does not hold any more.
 ///
 /// # Errors
-/// There is no home folder to look in.
+/// There is no home folder to look in, or the image's list of system calls is of
+/// no use.
 pub(crate) fn of_ready(
     context: &Context,
     key: &Key,
@@ -85,11 +86,12 @@ pub(crate) fn of_ready(
     let Some(ready) = ready else {
         return Ok(None);
     };
-    let held = unpack::hold_unpacked(&context.unpacked()?, &ready.digest);
-    Ok(held.map(|held| {
-        let spec = Spec::from_essence(ready.essence, held.root.clone(), overrides);
-        (Prepared::held(spec, held), ready.activation)
-    }))
+    let Some(held) = unpack::hold_unpacked(&context.unpacked()?, &ready.digest) else {
+        return Ok(None);
+    };
+    let mut spec = Spec::from_essence(ready.essence, held.root.clone(), overrides);
+    spec.system_calls = image::system_calls(ready.calls.as_deref())?;
+    Ok(Some((Prepared::held(spec, held), ready.activation)))
 }
 
 /// Keeps what the next start of the image has to know.
@@ -102,6 +104,7 @@ pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Pre
             digest: image.digest,
             essence,
             activation: activation_label(&image.config).map(str::to_owned),
+            calls: image::calls_annotation(image),
         };
         key.keep(since, &ready);
     }

@@ -180,6 +180,9 @@ struct State<'a, P> {
     devices: Option<OwnedFd>,
     /// An empty folder, for masks to be copied from.
     empty: Option<OwnedFd>,
+    /// What was found at the first programs' paths, before a filter that may
+    /// forbid to look: nothing yet, a file, or an error.
+    programs: [Option<Result<(), Errno>>; 16],
 }
 
 const MOUNT_READ_ONLY: Attributes = Attributes {
@@ -221,6 +224,7 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             host_devices: None,
             devices: None,
             empty: None,
+            programs: [None; 16],
         }
     }
 
@@ -425,7 +429,12 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             Step::Enter(path) => rustix::process::fchdir(mount::plain(path.as_ref())?),
             Step::Descriptors => self.descriptors(),
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
-            Step::Filter => seccomp::install(self.launch.filter),
+            Step::Filter => {
+                for (found, program) in self.programs.iter_mut().zip(self.launch.programs) {
+                    *found = Some(mount::plain(program.as_ref()).map(drop));
+                }
+                seccomp::install(self.launch.filter)
+            }
             Step::Execute => Err(self.execute()),
         }
     }
@@ -584,13 +593,13 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
 
     fn execute(&self) -> Errno {
         let mut reason = Errno::NOENT;
-        for program in self.launch.programs {
+        for (index, program) in self.launch.programs.iter().enumerate() {
             let program = program.as_ref();
             // /proc/self/exe is ounce itself here: a path through such a link
             // would execute the host's program in the container (CVE-2019-5736).
-            let found = mount::plain(program);
-            let errno = match found {
-                Ok(_) => execute(program, self.launch.arguments, self.launch.environment),
+            let found = self.programs.get(index).copied().flatten();
+            let errno = match found.unwrap_or_else(|| mount::plain(program).map(drop)) {
+                Ok(()) => execute(program, self.launch.arguments, self.launch.environment),
                 Err(errno) => errno,
             };
             if errno != Errno::NOENT && errno != Errno::NOTDIR {

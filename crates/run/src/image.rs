@@ -9,7 +9,8 @@ use ounce_oci::Image;
 use ounce_oci::model::ImageConfiguration;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use crate::spec::{DEFAULT_PATH, Root, Spec, User};
+use crate::spec::{DEFAULT_PATH, Root, Spec, SystemCalls, User};
+use crate::syscalls::Calls;
 
 /// What the user wants otherwise than the image says.
 #[derive(Debug, Clone, Default)]
@@ -26,9 +27,36 @@ pub struct Overrides {
     pub user: Option<String>,
 }
 
+/// Annotation of a manifest: the names of the system calls that the program
+/// makes, divided by commas. It gets these and no others.
+pub const CALLS_ANNOTATION: &str = "io.ounce.seccomp";
+
+/// What an image says of its system calls, if it does.
+pub fn calls_annotation(image: &Image) -> Option<String> {
+    let annotations = image.manifest.annotations().as_ref()?;
+    annotations.get(CALLS_ANNOTATION).cloned()
+}
+
+/// The system calls of a container whose image says this of them.
+///
+/// # Errors
+/// It names none that this machine has.
+pub fn system_calls(list: Option<&str>) -> Result<SystemCalls, ImageError> {
+    match list {
+        None => Ok(SystemCalls::Default),
+        Some(list) => match Calls::named(list) {
+            Some(calls) => Ok(SystemCalls::Only(calls)),
+            None => Err(ImageError::Calls),
+        },
+    }
+}
+
 /// The image's configuration cannot be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
+    /// A list of system calls without one that is known.
+    #[error("the image's annotation {CALLS_ANNOTATION} names no system call of this machine")]
+    Calls,
     /// A user or group that the image's files do not name.
     #[error("user {user:?}: no {name:?} in the image's {file}")]
     NoSuchName {
@@ -54,7 +82,10 @@ impl Spec {
         rootfs: PathBuf,
         overrides: Overrides,
     ) -> Result<Self, ImageError> {
-        Self::from_config(&image.config, rootfs, overrides)
+        let mut spec = Self::from_config(&image.config, rootfs, overrides)?;
+        let list = calls_annotation(image);
+        spec.system_calls = system_calls(list.as_deref())?;
+        Ok(spec)
     }
 
     /// As [`Spec::from_image`], from the configuration alone.

@@ -1,5 +1,6 @@
 //! Starting a container, waiting for it, and ending it.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
 use std::io;
@@ -24,7 +25,7 @@ use crate::groups::{self, GroupFault, Groups};
 use crate::host::{self, Host};
 use crate::plan::{self, Group, HostTree, Plan, UserMap, plan};
 use crate::room;
-use crate::spec::{Limits, Network, Spec};
+use crate::spec::{Limits, Network, Spec, SystemCalls};
 use crate::syscalls;
 
 /// A running container. Dropping it kills it and removes what it had.
@@ -163,6 +164,12 @@ impl Beginning {
         let spec = roomy.as_ref().unwrap_or(spec);
         let plan = plan(spec, &self.host)?;
         let lists = Lists::of(spec)?;
+        let filter = match &spec.system_calls {
+            SystemCalls::Only(calls) => {
+                Cow::Owned(syscalls::filter_of(calls).map_err(|_| StartError::Calls)?)
+            }
+            SystemCalls::Default | SystemCalls::All => Cow::Borrowed(syscalls::filter()),
+        };
         let trees = plan.trees.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
         let passed: Vec<_> = spec.sockets.iter().map(|one| one.file.as_fd()).collect();
         // Last of all that can go wrong: what is wrong with the spec is told first.
@@ -182,7 +189,7 @@ impl Beginning {
             programs: &plan.programs,
             arguments: &lists.arguments(),
             environment: &lists.environment(),
-            filter: syscalls::filter(),
+            filter: &filter,
             tasks: &tasks,
             cgroup: None,
         };

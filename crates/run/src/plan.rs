@@ -212,7 +212,7 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
     // Becoming another user has cleared it.
     steps.push(Step::DieWithParent);
     steps.push(Step::NoNewPrivileges);
-    if spec.system_calls == SystemCalls::Default {
+    if spec.system_calls != SystemCalls::All {
         steps.push(Step::Filter);
     }
     steps.push(Step::Execute);

@@ -44,6 +44,8 @@ pub struct Ready {
     pub essence: Essence,
     /// Its word on socket activation.
     pub activation: Option<String>,
+    /// Its word on system calls.
+    pub calls: Option<String>,
 }
 
 impl Key {
@@ -114,10 +116,8 @@ impl Key {
                     gid: fields.text()?.parse().ok()?,
                 },
             },
-            activation: match fields.list()?.pop() {
-                Some(text) => Some(text.into_string().ok()?),
-                None => None,
-            },
+            activation: fields.optional()?,
+            calls: fields.optional()?,
         })
     }
 
@@ -147,6 +147,7 @@ impl Key {
         put(&mut bytes, essence.user.uid.to_string().as_bytes());
         put(&mut bytes, essence.user.gid.to_string().as_bytes());
         put_list(&mut bytes, ready.activation.as_slice());
+        put_list(&mut bytes, ready.calls.as_slice());
         if bytes.len() <= LONGEST {
             let _ = self.write(&bytes);
         }
@@ -217,6 +218,13 @@ impl<'a> Fields<'a> {
         std::str::from_utf8(self.next()?).ok()
     }
 
+    fn optional(&mut self) -> Option<Option<String>> {
+        match self.list()?.pop() {
+            Some(text) => text.into_string().ok().map(Some),
+            None => Some(None),
+        }
+    }
+
     fn list(&mut self) -> Option<Vec<OsString>> {
         let count = self.number()?;
         (0..count.min(LONGEST))
@@ -240,6 +248,7 @@ mod tests {
                 user: User { uid: 7, gid: 8 },
             },
             activation: Some("1".into()),
+            calls: None,
         }
     }
 

@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::syscalls::Calls;
+
 /// A container that is to be started.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -156,6 +158,8 @@ pub enum SystemCalls {
     /// The list of [`crate::syscalls`].
     #[default]
     Default,
+    /// Of that list, only these.
+    Only(Calls),
     /// All of them.
     All,
 }

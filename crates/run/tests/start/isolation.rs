@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
 use ounce_run::pool::Pool;
-use ounce_run::spec::{Limits, Network, Socket, Tmpfs, User, Volume};
+use ounce_run::spec::{Limits, Network, Socket, SystemCalls, Tmpfs, User, Volume};
+use ounce_run::syscalls::Calls;
 use ounce_run::{Beginning, Errno, Exit, Spec, StartError, Threads};
 
 use crate::program::{begin, in_folder, read, rootfs, run, spec, words};
@@ -103,6 +104,17 @@ fn a_working_folder_behind_a_descriptor_is_refused() {
         }
     }
     drop(host);
+}
+
+#[test]
+fn a_program_makes_only_the_calls_that_its_image_lists() {
+    let mut spec = spec(&["hello"]);
+    let list = "write,exit_group,arch_prctl,set_tid_address,set_robust_list,rseq,prlimit64,mprotect,brk,\
+                newfstatat,fstat,getrandom,readlink,readlinkat,uname,mmap,munmap,set_thread_area";
+    spec.system_calls = SystemCalls::Only(Calls::named(list).unwrap());
+    assert_eq!(run(&spec).output, "hello\n");
+    spec.system_calls = SystemCalls::Only(Calls::named(&list.replace("write,", "")).unwrap());
+    assert_eq!(run(&spec).output, "");
 }
 
 #[test]
