@@ -11,6 +11,7 @@ mod commands;
 mod failure;
 mod first_answer;
 mod output;
+mod quick;
 mod render;
 mod session;
 mod start;
@@ -40,7 +41,8 @@ fn main() -> ExitCode {
         warn("hint: please report it with the command line and the output");
         std::process::exit(Kind::Bug.code().into());
     }));
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| wrong_usage(&error));
+    let arguments = quick::parse(std::env::args_os().skip(1), std::env::var_os("OUNCE_STORE"))
+        .unwrap_or_else(|| Arguments::try_parse().unwrap_or_else(|error| wrong_usage(&error)));
     let context = Context::new(arguments.global);
     let result = match arguments.command {
         Command::Up(arguments) => commands::up::run(&context, arguments),

@@ -22,6 +22,7 @@ pub mod janitor;
 mod launch;
 pub mod mount;
 pub mod namespace;
+mod nest;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
