@@ -211,7 +211,7 @@ impl<P: AsRef<CStr>> fmt::Display for Step<P> {
 }
 
 /// A C string as text, whatever its bytes.
-struct Shown<'a>(&'a CStr);
+pub(crate) struct Shown<'a>(pub(crate) &'a CStr);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod plan;
 pub mod proxy;
 pub mod publish;
+pub mod runtime;
 pub mod spec;
 pub mod syscalls;
 pub mod terminal;
