@@ -135,8 +135,8 @@ pub enum Act<P> {
         /// Of what kind.
         namespace: Namespaces,
     },
-    /// Moves into a control group by its `tasks` or `cgroup.procs`.
-    JoinGroup(P),
+    /// Moves into a control group by its `tasks` file: an index into [`Orders::files`].
+    JoinGroup(usize),
     /// Tells its maker how far it is and waits for its word.
     Pause(u32),
     /// Leads a session of its own.
@@ -321,7 +321,7 @@ impl<P: AsRef<CStr>> fmt::Display for Act<P> {
         match self {
             Self::Unshare(_) => write!(f, "making namespaces"),
             Self::Join { .. } => write!(f, "entering a namespace"),
-            Self::JoinGroup(path) => write!(f, "entering the control group {}", text(path)),
+            Self::JoinGroup(_) => write!(f, "entering a control group"),
             Self::Pause(_) => write!(f, "waiting for ounce"),
             Self::Session => write!(f, "starting a session"),
             Self::BecomeRoot => write!(f, "becoming user 0 of the container"),

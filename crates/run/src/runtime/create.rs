@@ -18,7 +18,7 @@ use super::cgroup::{Groups, Hierarchies, limits};
 use super::config::{Config, IdMapping, Process, Resources};
 use super::fault::RuntimeError;
 use super::hooks::{self, Place};
-use super::plan::{self, File, MAPPED, MOUNTED, Owners, READY, Setting, plan};
+use super::plan::{self, File, LIMITED, MAPPED, MOUNTED, Owners, READY, Setting, plan};
 use super::process;
 use super::state::{self, Folder, Record, Status};
 use super::{Runtime, console, seccomp};
@@ -51,8 +51,10 @@ pub struct Options {
 pub struct Created {
     /// What is known of it.
     pub record: Record,
-    /// Its terminal's end, where `run` asked for it.
+    /// Where its terminal comes from, without a console socket.
     pub terminal: Option<OwnedFd>,
+    /// Its first process, our child.
+    pub process: ounce_linux::process::Process,
 }
 
 /// Lists of C strings as the kernel reads them.
@@ -175,7 +177,8 @@ impl Runtime {
             },
         )?;
         let pipes = Pipes::make(undo.path())?;
-        let (files, terminal) = open_files(&plan.files, &pipes, options.console_socket.as_deref())?;
+        let (files, terminal) =
+            open_files(&plan.files, Some(&pipes), options.console_socket.as_deref())?;
         let joins = open_joins(&plan.joins)?;
         let joins: Vec<_> = joins
             .iter()
@@ -202,6 +205,7 @@ impl Runtime {
             arguments: &texts(&lists.arguments),
             environment: &texts(&lists.environment),
         };
+        hide(&plan.users);
         let held = spawn(&orders).map_err(RuntimeError::kernel("making the first process"))?;
         let pid = held.pid().as_raw_nonzero().get();
         let mut record = Record {
@@ -237,9 +241,14 @@ impl Runtime {
         held.go()
             .map_err(RuntimeError::kernel("letting the first process wait"))?;
         // From here on it lives without us.
-        held.release()
+        let process = held
+            .release()
             .map_err(RuntimeError::kernel("letting the first process wait"))?;
-        Ok(Created { record, terminal })
+        Ok(Created {
+            record,
+            terminal,
+            process,
+        })
     }
 
     /// Sets the limits; without root those that cannot be set are left out.
@@ -248,6 +257,16 @@ impl Runtime {
             return Ok(());
         }
         limits::apply(groups, resources, false)
+    }
+}
+
+/// Takes our descriptors and memory, of which the child has a copy, out of the
+/// reach of others in a process namespace that it joins (CVE-2016-9962). Not
+/// where a user without root has to map the users of the child.
+pub(super) fn hide(users: &Option<(Vec<IdMapping>, Vec<IdMapping>)>) {
+    if users.is_none() || rustix::process::geteuid().is_root() {
+        let _ =
+            rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     }
 }
 
@@ -271,10 +290,8 @@ impl Maker<'_> {
                     }
                 }
                 Report::Reached(MOUNTED) => self.hooks(record, undo)?,
-                Report::Reached(READY) => {
-                    set_limits(self.held.pid(), self.limits)?;
-                    return Ok(());
-                }
+                Report::Reached(LIMITED) => set_limits(self.held.pid(), self.limits)?,
+                Report::Reached(READY) => return Ok(()),
                 Report::Reached(_) => return Err(RuntimeError::Ended),
                 Report::Listener(number) => self.hand_listener_on(number, record)?,
                 Report::Failed(failure) => {
@@ -371,7 +388,7 @@ impl Drop for Undo {
 }
 
 /// The two pipes in the state directory: see `state`.
-struct Pipes {
+pub(super) struct Pipes {
     start: OwnedFd,
     report: OwnedFd,
 }
@@ -396,25 +413,29 @@ impl Pipes {
 
 type Files = (Vec<OwnedFd>, Option<OwnedFd>);
 
-fn open_files(
+pub(super) fn open_files(
     wanted: &[File],
-    pipes: &Pipes,
+    pipes: Option<&Pipes>,
     socket: Option<&Path>,
 ) -> Result<Files, RuntimeError> {
-    let copy = |file: &OwnedFd| {
-        rustix::io::fcntl_dupfd_cloexec(file, 3).map_err(RuntimeError::kernel("copying a pipe"))
+    let copy = |file: Option<&OwnedFd>| {
+        let file = file.ok_or(Errno::BADF);
+        file.and_then(|file| rustix::io::fcntl_dupfd_cloexec(file, 3))
+            .map_err(RuntimeError::kernel("copying a pipe"))
     };
     let mut terminal = None;
     let mut files = Vec::new();
     for file in wanted {
         files.push(match file {
-            File::Start => copy(&pipes.start)?,
-            File::Report => copy(&pipes.report)?,
+            File::Start => copy(pipes.map(|pipes| &pipes.start))?,
+            File::Report => copy(pipes.map(|pipes| &pipes.report))?,
             File::Console => {
                 let (theirs, ours) = console::socket(socket)?;
                 terminal = ours;
                 theirs
             }
+            File::Group(path) => open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(RuntimeError::errno("opening", path))?,
             File::Namespace(path) => open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(RuntimeError::errno("opening the namespace", path))?,
             File::Tree {

@@ -20,6 +20,8 @@ use super::process;
 pub const MAPPED: u32 = 1;
 /// All is mounted: hooks may run.
 pub const MOUNTED: u32 = 2;
+/// Its limits can be set.
+pub const LIMITED: u32 = 4;
 /// Only the word to start is missing.
 pub const READY: u32 = 3;
 
@@ -66,6 +68,8 @@ pub enum File {
     },
     /// An existing namespace.
     Namespace(PathBuf),
+    /// A control group's door.
+    Group(PathBuf),
 }
 
 /// Owners as a mount shows them.
@@ -388,7 +392,8 @@ impl Planner<'_> {
         self.acts.push(Act::Session);
         // While its user is still the one who may.
         for door in self.setting.groups.doors() {
-            self.acts.push(Act::JoinGroup(path_text(&door)?));
+            self.files.push(File::Group(door));
+            self.acts.push(Act::JoinGroup(self.files.len() - 1));
         }
         if self.spaces.is_new(Namespaces::USER) {
             self.acts.push(Act::Pause(MAPPED));

@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit};
 
 use super::config::{self, Process, Seccomp};
 use super::fault::RuntimeError;
-use super::plan::{READY, capabilities, text};
+use super::plan::{LIMITED, READY, capabilities, text};
 
 /// What the program's container adds.
 #[derive(Debug, Clone, Copy)]
@@ -130,6 +130,11 @@ pub fn acts(
         },
         false => wanted,
     };
+    if !process.rlimits.is_empty() {
+        // By the maker, who may raise what the container may not; of another
+        // user it would need one capability more.
+        acts.push(Act::Pause(LIMITED));
+    }
     // Needs a capability that may not be among the program's.
     acts.push(Act::Bound(wanted.bounding));
     acts.push(Act::BecomeUser {

@@ -274,19 +274,24 @@ impl Record {
 
     /// Whether its first process lives.
     pub fn is_alive(&self) -> bool {
-        matches!(process_start(self.pid), Some((began, state))
-            if began == self.pid_started && state != 'Z' && state != 'X')
+        process_start(self.pid) == Some((self.pid_started, true))
     }
 }
 
-/// When a process began, in ticks since the boot, and its state (man 5 proc_pid_stat).
-pub fn process_start(pid: i32) -> Option<(u64, char)> {
+/// When a process began, in ticks since the boot, and whether it runs, as far
+/// as /proc/PID/stat tells (man 5 proc_pid_stat).
+pub fn process_start(pid: i32) -> Option<(u64, bool)> {
+    /// The process is ending (PF_EXITING, linux/sched.h): what is left is for
+    /// its parent to reap, and for those of its namespace to go.
+    const EXITING: u64 = 4;
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in brackets may hold anything.
-    let rest = text.get(text.rfind(')')? + 2..)?;
-    let mut fields = rest.split(' ');
-    let state = fields.next()?.chars().next()?;
-    Some((fields.nth(18)?.parse().ok()?, state))
+    let fields: Vec<&str> = text.get(text.rfind(')')? + 2..)?.split(' ').collect();
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let ending = matches!(fields.first()?, &"Z" | &"X") || number(6)? & EXITING != 0;
+    // The first thread may have ended before others.
+    let threads = number(17)?;
+    Some((number(19)?, !ending || threads > 1))
 }
 
 /// The state as the specification prints it, handed to hooks as well.
@@ -413,8 +418,8 @@ mod tests {
     #[test]
     fn a_process_is_told_apart_by_when_it_began() {
         let own = std::process::id() as i32;
-        let (began, state) = process_start(own).unwrap();
-        assert!(state == 'R' || state == 'S');
+        let (began, runs) = process_start(own).unwrap();
+        assert!(runs);
         let mut record = Record {
             pid: own,
             pid_started: began,

@@ -16,9 +16,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use ounce_run::runtime::lifecycle::signal_number;
-use ounce_run::runtime::{Options, Runtime, RuntimeError, SPECIFICATION, state};
+use ounce_run::runtime::{Options, Runtime, RuntimeError, SPECIFICATION, exec, state};
 
-use self::arguments::{Arguments, CgroupManager, Command, Create, Global, LogFormat, Rootless};
+use self::arguments::{
+    Arguments, CgroupManager, Command, Create, Exec, Global, LogFormat, Rootless,
+};
 use crate::output::warn;
 
 /// Whether the program was called as a runtime, and what came of it then.
@@ -101,6 +103,15 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
         Command::List(list) => print::list(&runtime.list()?, list.format, list.quiet)?,
         Command::Pause(of) => runtime.freeze(&of.id, true)?,
         Command::Resume(of) => runtime.freeze(&of.id, false)?,
+        Command::Run(run) => {
+            let (id, options) = options(run.create);
+            let code = runtime.run(&id, &options, run.detach, run.keep)?;
+            return Ok(ExitCode::from(code));
+        }
+        Command::Exec(exec) => {
+            let id = exec.id.clone();
+            return runtime.exec(&id, &exec_options(exec)).map(ExitCode::from);
+        }
         other => {
             return Err(RuntimeError::Argument(format!("{other:?}")));
         }
@@ -130,6 +141,30 @@ fn options(create: Create) -> (String, Options) {
             .filter(|path| path.is_absolute()),
     };
     (create.id, options)
+}
+
+fn exec_options(exec: Exec) -> exec::Options {
+    exec::Options {
+        process: exec.process,
+        console_socket: exec.console_socket,
+        pid_file: exec.pid_file,
+        detach: exec.detach,
+        preserve_fds: exec.preserve_fds,
+        ignore_paused: exec.ignore_paused,
+        group: exec.cgroup,
+        changes: exec::Changes {
+            args: exec.command,
+            terminal: exec.tty,
+            cwd: exec.cwd,
+            env: exec.env,
+            user: exec.user,
+            additional_gids: exec.additional_gids,
+            capabilities: exec.cap,
+            no_new_privileges: exec.no_new_privs,
+            apparmor: exec.apparmor,
+            label: exec.process_label,
+        },
+    }
 }
 
 /// Tells an error on stderr and, for those who read it there, in the log.
