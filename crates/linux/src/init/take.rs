@@ -2,6 +2,7 @@
 //! it also runs where a thread of the maker held the allocator's lock.
 
 use core::ffi::CStr;
+use core::mem::ManuallyDrop;
 
 use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -28,7 +29,9 @@ pub(super) fn run<'a, P: AsRef<CStr>>(
     orders: &'a Orders<'a, P>,
     channel: BorrowedFd<'a>,
 ) -> Option<(BorrowedFd<'a>, StepFailure)> {
-    let mut state = State {
+    // Never dropped: `await_start` closes what it owns, and the process ends
+    // without coming back.
+    let mut state = ManuallyDrop::new(State {
         orders,
         channel,
         report: channel,
@@ -37,7 +40,7 @@ pub(super) fn run<'a, P: AsRef<CStr>>(
         mask: None,
         entered: false,
         found: None,
-    };
+    });
     for (index, act) in orders.acts.iter().enumerate() {
         if let Err(errno) = state.take(act) {
             let step = index as u32;
@@ -520,15 +523,11 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             Some(index) => self.orders.programs.get(index..=index).unwrap_or_default(),
             None => self.orders.programs,
         };
+        // Nothing but the call itself: the filter may allow no other any more.
         let mut reason = Errno::NOENT;
         for program in programs {
             let program = program.as_ref();
-            // /proc/self/exe is ounce itself here: a path through such a link
-            // would execute the host's program in the container (CVE-2019-5736).
-            let errno = match mount::plain(program) {
-                Ok(_) => execute(program, self.orders.arguments, self.orders.environment),
-                Err(errno) => errno,
-            };
+            let errno = execute(program, self.orders.arguments, self.orders.environment);
             if errno != Errno::NOENT && errno != Errno::NOTDIR {
                 reason = errno;
                 if errno != Errno::ACCESS {
@@ -625,7 +624,9 @@ fn join_keyring(name: &CStr) -> Result<(), Errno> {
     }
 }
 
-/// Whether the calling user can execute what is there.
+/// Whether the calling user can execute what is there. /proc/self/exe is ounce
+/// itself here: a path through such a link would execute the host's program in
+/// the container (CVE-2019-5736).
 fn executable(program: &CStr) -> Result<(), Errno> {
     let file = mount::plain(program)?;
     if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {

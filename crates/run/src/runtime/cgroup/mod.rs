@@ -165,7 +165,12 @@ impl Groups {
         }
         if let Some(folder) = self.unified.clone() {
             let point = hierarchies.unified.as_deref().unwrap_or(Path::new("/"));
-            let made = make_unified(point, &folder);
+            // Beside version 1 nothing is limited here, and crun refuses hosts
+            // where something is.
+            let made = match self.separate.is_empty() {
+                true => make_unified(point, &folder),
+                false => fs::create_dir_all(&folder),
+            };
             match made {
                 Err(error) if lenient && is_refusal(&error) => self.unified = None,
                 other => other.map_err(RuntimeError::file("making", &folder))?,
