@@ -162,7 +162,7 @@ pub enum Act<P> {
     Propagation(u64),
     /// Makes a tree the future root.
     Root(Source<P>),
-    /// Uses the present root: there is no mount namespace of its own.
+    /// Binds the root on itself: there is no mount namespace of its own.
     ForeignRoot(P),
     /// Mounts something within the future root.
     Mount(Mount<P>),
@@ -204,6 +204,8 @@ pub enum Act<P> {
         /// By pivot_root(2), which leaves nothing of the host's mounts.
         pivot: bool,
     },
+    /// Takes the folder with this index in [`Orders::files`] for the root.
+    ChangeRoot(usize),
     /// Sets how the root propagates.
     RootPropagation(u64),
     /// Makes the root read-only.
@@ -348,7 +350,7 @@ impl<P: AsRef<CStr>> fmt::Display for Act<P> {
             Self::Restrict { target, .. } => write!(f, "making {} read-only", text(target)),
             Self::Node { path, .. } => write!(f, "making the device {}", text(path)),
             Self::Symlink { path, .. } => write!(f, "making the link {}", text(path)),
-            Self::EnterRoot { .. } => write!(f, "entering the root"),
+            Self::EnterRoot { .. } | Self::ChangeRoot(_) => write!(f, "entering the root"),
             Self::RootPropagation(_) => write!(f, "setting the propagation of the root"),
             Self::SealRoot => write!(f, "making the root read-only"),
             Self::ReadOnly(path) => write!(f, "making {} read-only", text(path)),

@@ -88,7 +88,14 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             Act::Root(source) => self.place_root(source),
             Act::ForeignRoot(path) => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                self.root = Some(openat(CWD, path.as_ref(), flags, Mode::empty())?);
+                let place = openat(CWD, path.as_ref(), flags, Mode::empty())?;
+                // On itself, and apart from the host's: one unmount takes all
+                // away that is mounted in it.
+                let tree = mounting::copy_tree(path.as_ref(), true)?;
+                let private = u64::from(raw::MS_PRIVATE);
+                set_attributes(tree.as_fd(), Attributes::default(), private, None, true)?;
+                mount::attach(tree.as_fd(), place.as_fd())?;
+                self.root = Some(tree);
                 Ok(())
             }
             Act::Mount(mount) => match self.mount(mount) {
@@ -133,6 +140,11 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
                     rustix::process::chroot(c".")?;
                     rustix::process::chdir(c"/")
                 }
+            }
+            Act::ChangeRoot(file) => {
+                rustix::process::fchdir(self.file(*file)?)?;
+                rustix::process::chroot(c".")?;
+                rustix::process::chdir(c"/")
             }
             Act::RootPropagation(flags) => mounting::old_mount(c"", c"/", c"", *flags, c""),
             Act::SealRoot => {
@@ -768,6 +780,17 @@ fn bound(set: u64) -> Result<(), Errno> {
 fn capabilities(set: &Capabilities) -> Result<(), Errno> {
     use linux_raw_sys::prctl::{PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE};
     let bits = CapabilitySet::from_bits_retain;
+    // What we have not ourselves cannot be given, which is no error
+    // (config.md, "Linux Process", capabilities).
+    let own = rustix::thread::capabilities(None)?;
+    let (permitted, inheritable) = (own.permitted.bits(), own.inheritable.bits());
+    let set = &Capabilities {
+        bounding: set.bounding,
+        effective: set.effective & set.permitted & permitted,
+        permitted: set.permitted & permitted,
+        inheritable: set.inheritable & (permitted | inheritable) & (inheritable | set.bounding),
+        ambient: set.ambient,
+    };
     rustix::thread::set_capabilities(
         None,
         CapabilitySets {

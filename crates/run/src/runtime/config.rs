@@ -228,7 +228,7 @@ pub struct Hook {
     /// With the name it is called by.
     pub args: Vec<String>,
     /// `NAME=VALUE`.
-    pub env: Vec<String>,
+    pub env: Option<Vec<String>>,
     /// Seconds.
     pub timeout: Option<i64>,
 }

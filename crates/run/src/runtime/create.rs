@@ -44,6 +44,8 @@ pub struct Options {
     pub listen_fd_names: Option<String>,
     /// `NOTIFY_SOCKET` of our own environment.
     pub notify_socket: Option<PathBuf>,
+    /// Our own environment, for hooks that have none.
+    pub environment: Vec<String>,
 }
 
 /// A container that was made and not started.
@@ -65,16 +67,22 @@ pub(super) fn texts(list: &[CString]) -> Vec<Text<'_>> {
         .collect()
 }
 
-/// Descriptors from 3 on must be there before we open any.
-pub(super) fn check_preserved(count: u32) -> Result<(), RuntimeError> {
-    for number in 3..3 + count {
-        if !Path::new(&format!("/proc/self/fd/{number}")).exists() {
-            return Err(RuntimeError::Argument(format!(
-                "descriptor {number} is to be preserved and is not open"
-            )));
-        }
+/// Descriptors that are to be preserved and are not open stay free of ours:
+/// what is returned holds their places, and is closed at exec.
+pub(super) fn hold_places(count: u32) -> Result<Vec<OwnedFd>, RuntimeError> {
+    let mut held = Vec::new();
+    if count == 0 {
+        return Ok(held);
     }
-    Ok(())
+    loop {
+        let file = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(RuntimeError::kernel("opening /dev/null"))?;
+        let number = std::os::fd::AsRawFd::as_raw_fd(&file).cast_unsigned();
+        if number >= 3 + count {
+            return Ok(held);
+        }
+        held.push(file);
+    }
 }
 
 impl Runtime {
@@ -84,7 +92,7 @@ impl Runtime {
     /// The first thing that does not work; nothing is left then.
     pub fn create(&self, id: &str, options: &Options) -> Result<Created, RuntimeError> {
         let preserved = options.preserve_fds + options.listen_fds;
-        check_preserved(preserved)?;
+        let _places = hold_places(preserved)?;
         state::check_id(id)?;
         let bundle = fs::canonicalize(&options.bundle)
             .map_err(RuntimeError::file("opening the bundle", &options.bundle))?;
@@ -121,10 +129,9 @@ impl Runtime {
         undo: &mut Undo,
     ) -> Result<Created, RuntimeError> {
         let linux = config.linux();
-        let program = config
-            .process
-            .as_ref()
-            .ok_or_else(|| RuntimeError::config("process is missing"))?;
+        // Only `start` needs one.
+        let none = Process::default();
+        let program = config.process.as_ref().unwrap_or(&none);
         let root = config
             .root
             .as_ref()
@@ -220,6 +227,10 @@ impl Runtime {
             annotations: config.annotations.clone(),
             groups,
             user_namespace: plan.users.is_some(),
+            bound_root: plan
+                .acts
+                .iter()
+                .any(|act| matches!(act, Act::ForeignRoot(_))),
         };
         if let Some(adjustment) = program.oom_score_adj {
             adjust_oom_score(pid, adjustment)?;
@@ -230,6 +241,7 @@ impl Runtime {
             plan: &plan,
             program,
             limits: &limits,
+            environment: &options.environment,
         };
         maker.accompany(&mut record, undo)?;
         if let Some(folder) = &undo.folder {
@@ -277,6 +289,7 @@ struct Maker<'a> {
     plan: &'a plan::Plan,
     program: &'a Process,
     limits: &'a [(rustix::process::Resource, Rlimit)],
+    environment: &'a [String],
 }
 
 impl Maker<'_> {
@@ -309,23 +322,17 @@ impl Maker<'_> {
         };
         // Whatever goes wrong from here on, these clean up what the others did.
         undo.hooks = Some((hooks.poststop.clone(), record.clone()));
-        let status = Status::Creating;
-        hooks::run(&hooks.prestart, "prestart", Place::Host, record, status)?;
-        hooks::run(
-            &hooks.create_runtime,
-            "createRuntime",
-            Place::Host,
-            record,
-            status,
-        )?;
+        // `creating` is the step before these (runtime.md, "Lifecycle").
+        let status = Status::Created;
         let inside = Place::Container(record.pid);
-        hooks::run(
-            &hooks.create_container,
-            "createContainer",
-            inside,
-            record,
-            status,
-        )
+        for (list, kind, place) in [
+            (&hooks.prestart, "prestart", Place::Host),
+            (&hooks.create_runtime, "createRuntime", Place::Host),
+            (&hooks.create_container, "createContainer", inside),
+        ] {
+            hooks::run(list, kind, place, record, status, Some(&self.environment))?;
+        }
+        Ok(())
     }
 
     fn hand_listener_on(&self, number: i32, record: &Record) -> Result<(), RuntimeError> {
@@ -346,6 +353,12 @@ impl Maker<'_> {
 pub(super) fn told(failure: StepFailure, acts: &[Act<CString>], program: &Process) -> RuntimeError {
     let source = failure.errno;
     match acts.get(failure.step as usize) {
+        Some(Act::Mount(mount)) if mount.no_link && source == Errno::LOOP => {
+            RuntimeError::config(format!(
+                "mounts: {} must be mounted on ordinary directory, and is a symbolic link",
+                mount.target.to_string_lossy()
+            ))
+        }
         Some(Act::Execute | Act::Find) => RuntimeError::Execute {
             program: program.args.first().cloned().unwrap_or_default(),
             source,
@@ -381,7 +394,7 @@ impl Drop for Undo {
         if let Some((hooks, record)) = self.hooks.take() {
             for hook in hooks {
                 let one = std::slice::from_ref(&hook);
-                let _ = hooks::run(one, "poststop", Place::Host, &record, Status::Stopped);
+                let _ = hooks::run(one, "poststop", Place::Host, &record, Status::Stopped, None);
             }
         }
     }

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use rustix::process::pidfd_send_signal;
 
 use super::config::{Capabilities, Process};
-use super::create::{Lists, check_preserved, hide, set_limits, texts, told, users_of, write_pid};
+use super::create::{Lists, hide, hold_places, set_limits, texts, told, users_of, write_pid};
 use super::fault::RuntimeError;
 use super::foreground::Front;
 use super::hooks::foreign_namespaces;
@@ -143,7 +143,7 @@ impl Runtime {
     /// # Errors
     /// The container does not run, or the program cannot be executed.
     pub fn exec(&self, id: &str, options: &Options) -> Result<u8, RuntimeError> {
-        check_preserved(options.preserve_fds)?;
+        let _places = hold_places(options.preserve_fds)?;
         let record = state::read(&self.root, id)?;
         let status = record.status(&self.root);
         let fine = match status {

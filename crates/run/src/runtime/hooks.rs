@@ -67,7 +67,8 @@ pub fn foreign_namespaces(pid: i32) -> Result<Vec<(OwnedFd, Namespaces)>, Runtim
     Ok(found)
 }
 
-/// Runs hooks one after the other.
+/// Runs hooks one after the other. One without an environment of its own gets
+/// the inherited one.
 ///
 /// # Errors
 /// The first that fails.
@@ -77,6 +78,7 @@ pub fn run(
     place: Place,
     record: &Record,
     status: Status,
+    inherited: Option<&[String]>,
 ) -> Result<(), RuntimeError> {
     if hooks.is_empty() {
         return Ok(());
@@ -87,7 +89,7 @@ pub fn run(
             source,
         })?;
     for hook in hooks {
-        run_one(hook, kind, place, &state, &record.bundle)?;
+        run_one(hook, kind, place, &state, &record.bundle, inherited)?;
     }
     Ok(())
 }
@@ -98,6 +100,7 @@ fn run_one(
     place: Place,
     state: &[u8],
     bundle: &Path,
+    inherited: Option<&[String]>,
 ) -> Result<(), RuntimeError> {
     let failed = |problem: String| RuntimeError::Hook {
         kind,
@@ -119,6 +122,7 @@ fn run_one(
         place,
         bundle,
         [state_read.as_fd(), null.as_fd(), said_write.as_fd()],
+        inherited,
     )?;
     drop((state_read, said_write));
     match held.next().map_err(broken)? {
@@ -218,13 +222,18 @@ fn launch(
     place: Place,
     bundle: &Path,
     stdio: [BorrowedFd<'_>; 3],
+    inherited: Option<&[String]>,
 ) -> Result<Held, RuntimeError> {
     let program = text(&hook.path)?;
     let arguments: Vec<CString> = match hook.args.is_empty() {
         true => vec![program.clone()],
         false => hook.args.iter().map(text).collect::<Result<_, _>>()?,
     };
-    let environment: Vec<CString> = hook.env.iter().map(text).collect::<Result<_, _>>()?;
+    let environment: Vec<CString> = match (&hook.env, inherited) {
+        (Some(own), _) => own.iter().map(text).collect::<Result<_, _>>()?,
+        (None, Some(inherited)) => inherited.iter().map(text).collect::<Result<_, _>>()?,
+        (None, None) => Vec::new(),
+    };
     let spaces = match place {
         Place::Host => Vec::new(),
         Place::Container(pid) => foreign_namespaces(pid)?,
@@ -234,6 +243,16 @@ fn launch(
         .map(|(file, kind)| (file.as_fd(), *kind))
         .collect();
     let mut acts = Vec::new();
+    let mut files = Vec::new();
+    if let Place::Container(pid) = place {
+        // Before it has entered its own root, that of its first process is the
+        // runtime's, and what lies over it in the namespace is not.
+        let path = format!("/proc/{pid}/root");
+        let root =
+            fs::File::open(&path).map_err(RuntimeError::file("opening", Path::new(&path)))?;
+        files.push(OwnedFd::from(root));
+        acts.push(Act::ChangeRoot(0));
+    }
     if let (Place::Host, Some(bundle)) = (place, bundle.to_str()) {
         acts.push(Act::Enter {
             path: text(bundle)?,
@@ -257,7 +276,7 @@ fn launch(
         namespaces: Namespaces::NONE,
         cgroup: None,
         acts: &acts,
-        files: &[],
+        files: &files,
         stdio: Some(stdio),
         groups: &[],
         processors: &[],

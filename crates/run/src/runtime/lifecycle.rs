@@ -100,6 +100,11 @@ impl Runtime {
             });
         }
         let config = state::read_config(folder.path())?;
+        if config.process.is_none() {
+            return Err(RuntimeError::config(
+                "process is missing: there is no program to start",
+            ));
+        }
         let hooks = config.hooks.clone().unwrap_or_default();
         let inside = Place::Container(record.pid);
         let before = hooks::run(
@@ -108,6 +113,10 @@ impl Runtime {
             inside,
             &record,
             status,
+            config
+                .process
+                .as_ref()
+                .map(|process| process.env.as_slice()),
         );
         if let Err(error) = before {
             // The specification wants it stopped, and gone.
@@ -154,6 +163,7 @@ impl Runtime {
             Place::Host,
             &record,
             Status::Running,
+            None,
         );
         if after.is_err() {
             end(&record);
@@ -226,19 +236,19 @@ impl Runtime {
     }
 
     /// Removes a container that has ended; with `force` one that has not, and
-    /// then it is no error that there is none.
+    /// then it is no error that there is none. Gives what hooks failed on.
     ///
     /// # Errors
     /// It runs, or something of it cannot be removed.
-    pub fn delete(&self, id: &str, force: bool) -> Result<(), RuntimeError> {
+    pub fn delete(&self, id: &str, force: bool) -> Result<Vec<RuntimeError>, RuntimeError> {
         let folder = match Folder::open(&self.root, id) {
-            Err(RuntimeError::Missing(_)) if force => return Ok(()),
+            Err(RuntimeError::Missing(_)) if force => return Ok(Vec::new()),
             other => other?,
         };
         let record = match state::read(&self.root, id) {
             // Left over from a `create` that was killed.
             Err(RuntimeError::Missing(_) | RuntimeError::Json { .. }) if force => {
-                return folder.remove();
+                return folder.remove().map(|()| Vec::new());
             }
             other => other?,
         };
@@ -265,15 +275,22 @@ impl Runtime {
             .ok()
             .and_then(|config| config.hooks)
             .unwrap_or_default();
+        if record.bound_root {
+            // All that was mounted in it goes with it.
+            let _ = rustix::mount::unmount(&record.rootfs, rustix::mount::UnmountFlags::DETACH);
+        }
         folder.remove()?;
         let mut record = record;
         record.pid = 0;
-        // They are run whatever becomes of them: the container is gone.
+        // The container is gone, whatever becomes of them: what fails is told
+        // and changes nothing (runtime.md, "Lifecycle", step 13).
+        let mut warnings = Vec::new();
         for hook in &hooks.poststop {
             let one = std::slice::from_ref(hook);
-            hooks::run(one, "poststop", Place::Host, &record, Status::Stopped)?;
+            let run = hooks::run(one, "poststop", Place::Host, &record, Status::Stopped, None);
+            warnings.extend(run.err());
         }
-        Ok(())
+        Ok(warnings)
     }
 
     /// Freezes all processes, or lets them go on.

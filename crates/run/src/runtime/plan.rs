@@ -187,10 +187,6 @@ impl Spaces {
 pub fn plan(config: &Config, setting: &Setting<'_>) -> Result<Plan, RuntimeError> {
     let spaces = Spaces::of(config)?;
     let linux = config.linux();
-    let program = config
-        .process
-        .as_ref()
-        .ok_or_else(|| RuntimeError::config("process is missing"))?;
     check(config, &spaces)?;
     let mut planner = Planner {
         config,
@@ -213,7 +209,9 @@ pub fn plan(config: &Config, setting: &Setting<'_>) -> Result<Plan, RuntimeError
     for path in &linux.masked_paths {
         planner.acts.push(Act::Mask(text(path)?));
     }
-    planner.acts.push(Act::Folder(text(&program.cwd)?));
+    if let Some(program) = &config.process {
+        planner.acts.push(Act::Folder(text(&program.cwd)?));
+    }
     planner.acts.push(Act::EnterRoot {
         pivot: setting.pivot && planner.spaces.is_new(Namespaces::MOUNT),
     });
@@ -222,6 +220,17 @@ pub fn plan(config: &Config, setting: &Setting<'_>) -> Result<Plan, RuntimeError
             .acts
             .push(Act::RootPropagation(root_propagation(name)?));
     }
+    let users = planner.spaces.has(Namespaces::USER);
+    let Some(program) = &config.process else {
+        // `start` tells that there is none.
+        planner.acts.push(Act::Pause(READY));
+        planner.acts.push(Act::AwaitStart {
+            file: 0,
+            preserved: 0,
+        });
+        planner.acts.push(Act::Execute);
+        return Ok(planner.finish());
+    };
     if program.terminal {
         planner.files.push(File::Console);
         planner.acts.push(Act::Console {
@@ -233,7 +242,6 @@ pub fn plan(config: &Config, setting: &Setting<'_>) -> Result<Plan, RuntimeError
     if config.root.as_ref().is_some_and(|root| root.readonly) {
         planner.acts.push(Act::SealRoot);
     }
-    let users = planner.spaces.has(Namespaces::USER);
     process::acts(
         program,
         &process::Around {
@@ -246,24 +254,7 @@ pub fn plan(config: &Config, setting: &Setting<'_>) -> Result<Plan, RuntimeError
         },
         &mut planner.acts,
     )?;
-    let new = planner.spaces.new;
-    let users = planner
-        .spaces
-        .is_new(Namespaces::USER)
-        .then(|| (linux.uid_mappings.clone(), linux.gid_mappings.clone()));
-    let late = Namespaces::CGROUP | Namespaces::TIME;
-    let joins = planner.spaces.joined.into_iter();
-    Ok(Plan {
-        namespaces: new.without(late),
-        // A process enters a time namespace by itself: its maker's helper
-        // shares memory with others, which the kernel refuses there.
-        joins: joins
-            .filter(|(_, kind)| *kind != Namespaces::TIME)
-            .collect(),
-        users,
-        files: planner.files,
-        acts: planner.acts,
-    })
+    Ok(planner.finish())
 }
 
 /// What can be seen to be wrong before anything is done.
@@ -287,12 +278,8 @@ fn check(config: &Config, spaces: &Spaces) -> Result<(), RuntimeError> {
     {
         return wrong("hostname and domainname need a uts namespace: the host's would change");
     }
-    let mount_space = spaces.has(Namespaces::MOUNT);
-    if !mount_space && (!linux.masked_paths.is_empty() || !linux.readonly_paths.is_empty()) {
-        return wrong("linux.maskedPaths and readonlyPaths need a mount namespace");
-    }
-    if !mount_space && !config.mounts.is_empty() {
-        return wrong("mounts need a mount namespace: the host's would change");
+    if !linux.net_devices.is_empty() {
+        return wrong("linux.netDevices: moving network interfaces is not supported");
     }
     if linux.intel_rdt.is_some() && !Path::new("/sys/fs/resctrl").join("schemata").exists() {
         return wrong("linux.intelRdt: this host has no resctrl mounted on /sys/fs/resctrl");
@@ -386,6 +373,27 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
+    fn finish(self) -> Plan {
+        let linux = self.config.linux();
+        let new = self.spaces.new;
+        let users = self
+            .spaces
+            .is_new(Namespaces::USER)
+            .then_some((linux.uid_mappings, linux.gid_mappings));
+        let joins = self.spaces.joined.into_iter();
+        Plan {
+            namespaces: new.without(Namespaces::CGROUP | Namespaces::TIME),
+            // A process enters a time namespace by itself: its maker's helper
+            // shares memory with others, which the kernel refuses there.
+            joins: joins
+                .filter(|(_, kind)| *kind != Namespaces::TIME)
+                .collect(),
+            users,
+            files: self.files,
+            acts: self.acts,
+        }
+    }
+
     /// All before the mounts.
     fn begin(&mut self) -> Result<(), RuntimeError> {
         let linux = self.config.linux();
@@ -394,12 +402,6 @@ impl Planner<'_> {
         for door in self.setting.groups.doors() {
             self.files.push(File::Group(door));
             self.acts.push(Act::JoinGroup(self.files.len() - 1));
-        }
-        if self.spaces.is_new(Namespaces::USER) {
-            self.acts.push(Act::Pause(MAPPED));
-        }
-        if self.spaces.has(Namespaces::USER) {
-            self.acts.push(Act::BecomeRoot);
         }
         let late = [Namespaces::CGROUP, Namespaces::TIME];
         for kind in late.into_iter().filter(|kind| self.spaces.is_new(*kind)) {
@@ -410,6 +412,13 @@ impl Planner<'_> {
                 path: c"/proc/self/timens_offsets".to_owned(),
                 text: text(format!("{clock} {} {}", offset.secs, offset.nanosecs))?,
             });
+        }
+        // Its own files in /proc are another's from here on.
+        if self.spaces.is_new(Namespaces::USER) {
+            self.acts.push(Act::Pause(MAPPED));
+        }
+        if self.spaces.has(Namespaces::USER) {
+            self.acts.push(Act::BecomeRoot);
         }
         let time = self
             .spaces
@@ -713,9 +722,6 @@ impl Planner<'_> {
 
     fn devices(&mut self) -> Result<(), RuntimeError> {
         let bind = self.spaces.has(Namespaces::USER) || !self.setting.root;
-        if !self.spaces.has(Namespaces::MOUNT) {
-            return Ok(());
-        }
         let linux = self.config.linux();
         let own_dev = !self.is_bound("/dev");
         if own_dev {

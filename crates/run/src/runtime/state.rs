@@ -75,6 +75,8 @@ pub struct Record {
     pub groups: Groups,
     /// Whether it has a user namespace of its own.
     pub user_namespace: bool,
+    /// Whether its root is bound on itself, in the host's mounts.
+    pub bound_root: bool,
 }
 
 /// A container's folder, locked.

@@ -99,7 +99,12 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
         Command::Kill(kill) => {
             runtime.kill(&kill.id, signal_number(&kill.signal)?, kill.all)?;
         }
-        Command::Delete(delete) => runtime.delete(&delete.id, delete.force)?,
+        Command::Delete(delete) => {
+            for warning in runtime.delete(&delete.id, delete.force)? {
+                let text = crate::failure::shown(&warning.to_string());
+                warn(&format!("warning: {text}"));
+            }
+        }
         Command::List(list) => print::list(&runtime.list()?, list.format, list.quiet)?,
         Command::Pause(of) => runtime.freeze(&of.id, true)?,
         Command::Resume(of) => runtime.freeze(&of.id, false)?,
@@ -139,6 +144,9 @@ fn options(create: Create) -> (String, Options) {
         notify_socket: env::var_os("NOTIFY_SOCKET")
             .map(PathBuf::from)
             .filter(|path| path.is_absolute()),
+        environment: env::vars_os()
+            .filter_map(|(name, value)| Some(format!("{}={}", name.to_str()?, value.to_str()?)))
+            .collect(),
     };
     (create.id, options)
 }

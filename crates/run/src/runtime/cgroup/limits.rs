@@ -37,6 +37,15 @@ fn setting(
     }
 }
 
+fn optional(list: &mut Vec<Setting>, controller: &'static str, file: &str, value: impl ToString) {
+    list.push(Setting {
+        controller,
+        file: file.to_owned(),
+        value: value.to_string(),
+        optional: true,
+    });
+}
+
 /// Sets all limits of a container.
 ///
 /// # Errors
@@ -102,6 +111,9 @@ fn separate_settings(resources: &Resources) -> Result<Vec<Setting>, RuntimeError
         let name = page_name(&page.page_size)?;
         let file = format!("hugetlb.{name}.limit_in_bytes");
         setting(&mut list, "hugetlb", &file, Some(page.limit));
+        // Reserved pages are counted apart by newer kernels.
+        let file = format!("hugetlb.{name}.rsvd.limit_in_bytes");
+        optional(&mut list, "hugetlb", &file, page.limit);
     }
     if let Some(network) = &resources.network {
         setting(&mut list, "net_cls", "net_cls.classid", network.class_id);
@@ -305,8 +317,19 @@ fn unified_settings(resources: &Resources) -> Result<Vec<Setting>, RuntimeError>
         unified_block(block, &mut list);
     }
     for page in &resources.hugepage_limits {
-        let file = format!("hugetlb.{}.max", page_name(&page.page_size)?);
-        setting(&mut list, "hugetlb", &file, Some(page.limit));
+        let name = page_name(&page.page_size)?;
+        setting(
+            &mut list,
+            "hugetlb",
+            &format!("hugetlb.{name}.max"),
+            Some(page.limit),
+        );
+        optional(
+            &mut list,
+            "hugetlb",
+            &format!("hugetlb.{name}.rsvd.max"),
+            page.limit,
+        );
     }
     rdma(resources, &mut list);
     for (file, value) in &resources.unified {
@@ -455,6 +478,7 @@ mod tests {
             "pids.max=max",
             "blkio.throttle.read_bps_device=8:0 5",
             "hugetlb.2MB.limit_in_bytes=9",
+            "hugetlb.2MB.rsvd.limit_in_bytes=9",
         ];
         assert_eq!(shown(&list), expected);
     }

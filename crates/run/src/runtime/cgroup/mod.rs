@@ -117,7 +117,7 @@ impl Groups {
         id: &str,
     ) -> Result<Self, RuntimeError> {
         let wanted = wanted.filter(|path| !path.is_empty());
-        let path = wanted.map_or_else(|| format!("ounce/{id}"), str::to_owned);
+        let path = wanted.map_or_else(|| id.to_owned(), str::to_owned);
         let mut clean = PathBuf::new();
         for part in Path::new(&path).components() {
             match part {
@@ -455,7 +455,7 @@ mod tests {
         );
         assert_eq!(groups.folder("memory"), None);
         let groups = Groups::place(&hierarchies, None, "x").unwrap();
-        assert_eq!(groups.path, Path::new("ounce/x"));
+        assert_eq!(groups.path, Path::new("x"));
         assert!(Groups::place(&hierarchies, Some("/../../etc"), "x").is_err());
     }
 }
