@@ -104,6 +104,8 @@ pub(crate) enum Command {
     Man(ManArguments),
     /// Print the completions for a shell
     Completions(CompletionsArguments),
+    /// Run containers from OCI bundles, for podman, containerd and docker: see `ounce runtime --help`
+    Runtime,
     /// Carry a container's connections into its network namespace (started by `run -p`)
     #[command(hide = true)]
     Proxy,

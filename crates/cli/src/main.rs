@@ -41,6 +41,9 @@ fn main() -> ExitCode {
         warn("hint: please report it with the command line and the output");
         std::process::exit(Kind::Bug.code().into());
     }));
+    if let Some(code) = commands::runtime::intercept() {
+        return code;
+    }
     let arguments = quick::parse(std::env::args_os().skip(1), std::env::var_os("OUNCE_STORE"))
         .unwrap_or_else(|| Arguments::try_parse().unwrap_or_else(|error| wrong_usage(&error)));
     let context = Context::new(arguments.global);
@@ -59,6 +62,8 @@ fn main() -> ExitCode {
         Command::Man(arguments) => commands::man::run(&context, arguments),
         Command::Completions(arguments) => commands::completions::run(&context, arguments),
         Command::Proxy => commands::proxy::run(),
+        // Taken before all else, by its own command line.
+        Command::Runtime => Ok(ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

@@ -14,10 +14,12 @@ extern crate std;
 
 pub mod arena;
 pub mod bare;
+pub mod bpf;
 pub mod capability;
 pub mod clock;
 mod clone;
 pub mod descriptor;
+pub mod init;
 pub mod janitor;
 mod launch;
 pub mod mount;

@@ -355,6 +355,16 @@ const fn place_any_of(
 /// # Errors
 /// EACCES without `no_new_privs`, EINVAL for a program the kernel refuses.
 pub fn install(program: &[Instruction]) -> Result<(), Errno> {
+    install_with(program, 0).map(drop)
+}
+
+/// As [`install`], with `SECCOMP_FILTER_FLAG_*`; gives the listener's
+/// descriptor where one was asked for. In place of `no_new_privs`
+/// CAP_SYS_ADMIN will do.
+///
+/// # Errors
+/// As [`install`].
+pub fn install_with(program: &[Instruction], flags: u32) -> Result<usize, Errno> {
     #[repr(C)]
     struct Program {
         length: u16,
@@ -370,10 +380,16 @@ pub fn install(program: &[Instruction]) -> Result<(), Errno> {
     unsafe {
         call(
             __NR_seccomp,
-            [SET_MODE_FILTER, 0, &raw const program as usize, 0, 0, 0],
+            [
+                SET_MODE_FILTER,
+                flags as usize,
+                &raw const program as usize,
+                0,
+                0,
+                0,
+            ],
         )
     }
-    .map(drop)
 }
 
 #[cfg(test)]

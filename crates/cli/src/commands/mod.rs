@@ -10,6 +10,7 @@ pub(crate) mod man;
 pub(crate) mod proxy;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod runtime;
 pub(crate) mod tag;
 pub(crate) mod up;
 pub(crate) mod verify;
