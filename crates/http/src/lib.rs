@@ -24,6 +24,7 @@ mod cursor;
 pub mod date;
 pub mod encoding;
 pub mod head;
+mod host;
 pub mod json;
 pub mod method;
 pub mod path;
