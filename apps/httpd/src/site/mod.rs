@@ -17,6 +17,7 @@ use ounce_http::method::Method;
 use ounce_http::packed::Site as Packed;
 use ounce_http::path;
 use ounce_http::status::Status;
+use ounce_http::take_until;
 use ounce_linux::bare::{self, Fd};
 
 /// What a program can serve.
@@ -235,8 +236,8 @@ impl<C: Content> Handler for Site<C> {
             self.short(Status::InternalServerError, b"", batch);
         }
         if self.manner.logs {
-            let line = parsed.as_ref().map_or(&b""[..], |head| head.line(bytes));
-            log::write(peer, line, &self.date, batch);
+            let mut rest = bytes;
+            log::write(peer, take_until(&mut rest, b'\r'), &self.date, batch);
         }
         true
     }
