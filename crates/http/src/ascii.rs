@@ -84,7 +84,6 @@ pub(crate) fn all(mut bytes: &[u8], class: u8) -> bool {
 }
 
 /// Equal to the last bit.
-#[inline(never)]
 pub(crate) fn is_equal(a: &[u8], b: &[u8]) -> bool {
     a == b
 }
@@ -109,7 +108,7 @@ pub(crate) fn take_class<'a>(rest: &mut &'a [u8], class: u8) -> &'a [u8] {
 /// Takes what stands before the first of this byte off, and the byte; all where
 /// there is none.
 #[inline(never)]
-pub(crate) fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> &'a [u8] {
+pub fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> &'a [u8] {
     let end = rest.iter().position(|&other| other == byte);
     let (taken, after) = rest
         .split_at_checked(end.unwrap_or(rest.len()))
@@ -145,7 +144,6 @@ pub(crate) fn cut(text: &str, byte: u8) -> (&str, Option<&str>) {
 }
 
 /// What stands from an index on; nothing where it is past the end.
-#[inline(never)]
 pub(crate) fn from(bytes: &[u8], at: usize) -> &[u8] {
     bytes.get(at..).unwrap_or_default()
 }

@@ -34,7 +34,6 @@ pub struct Decision {
 
 /// Decides in the order of RFC 9110 section 13.2.2. The method must be GET or
 /// HEAD; others have no conditions here.
-#[inline(never)]
 pub fn decide(head: &Head<'_>, facts: &Facts<'_>) -> Decision {
     let mut decision = Decision {
         status: Status::Ok,
@@ -76,7 +75,6 @@ fn is_unchanged(head: &Head<'_>, facts: &Facts<'_>, tags: Known, date: Known) ->
 ///
 /// A comma within a tag takes it apart wrongly; but the parts then lack a quote,
 /// and are no tag of ours.
-#[inline(never)]
 pub(crate) fn lists_tag(mut list: &[u8], etag: &[u8], is_weak: bool) -> bool {
     while let Some(mut tag) = take_item(&mut list) {
         if is_weak && tag.starts_with(b"W/") {
@@ -91,7 +89,6 @@ pub(crate) fn lists_tag(mut list: &[u8], etag: &[u8], is_weak: bool) -> bool {
 
 /// RFC 9110 section 13.1.5: whether If-Range names the very tag, or the very
 /// date, or is not there.
-#[inline(never)]
 fn is_current(head: &Head<'_>, facts: &Facts<'_>) -> bool {
     let validator = head.value(Known::IfRange);
     let date = date::parse(validator).unwrap_or(0);
@@ -103,7 +100,6 @@ fn is_current(head: &Head<'_>, facts: &Facts<'_>) -> bool {
 /// RFC 9110 section 14.1.2: one range of bytes. Several are answered with the
 /// whole (section 14.2 lets a server ignore any), which costs less than a
 /// multipart body. So is what is malformed.
-#[inline(never)]
 fn read_range(mut range: &[u8], decision: &mut Decision) {
     let length = decision.end;
     let unit = take_until(&mut range, b'=');

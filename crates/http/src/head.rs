@@ -124,6 +124,7 @@ pub struct Head<'a> {
 impl<'a> Head<'a> {
     /// The value of a field, without surrounding space; of the first where there
     /// are several of a kind of which there may be several.
+    #[inline(never)]
     pub fn known(&self, field: Known) -> Option<&'a [u8]> {
         self.has(field).then(|| self.value(field))
     }
@@ -219,7 +220,6 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
     }
 }
 
-#[inline(never)]
 fn read<'a>(head: &mut Head<'a>, bytes: &'a [u8]) -> Result<(), Stop> {
     let mut cursor = Cursor::new(bytes);
     read_line(head, &mut cursor)?;
@@ -269,7 +269,6 @@ fn read_line<'a>(head: &mut Head<'a>, cursor: &mut Cursor<'a>) -> Result<(), Sto
 /// RFC 9110 section 5: `name ":" OWS value OWS`, and the end of the line; the
 /// empty line has neither. A space before the colon (RFC 9112 section 5.1) and
 /// a folded line (section 5.2) are faults.
-#[inline(never)]
 pub(crate) fn take_field<'a>(cursor: &mut Cursor<'a>) -> (&'a [u8], &'a [u8]) {
     let mut field: (&[u8], &[u8]) = (&[], &[]);
     if cursor.rest.first() != Some(&b'\r') {
@@ -283,7 +282,6 @@ pub(crate) fn take_field<'a>(cursor: &mut Cursor<'a>) -> (&'a [u8], &'a [u8]) {
 }
 
 /// Keeps the value of a field, if it is one of those that are kept.
-#[inline(never)]
 fn note_field(head: &mut Head<'_>, name: &[u8], value: &[u8]) -> Result<(), Status> {
     let number = KNOWN.find(name).unwrap_or(usize::MAX);
     let Some(known) = head.known.get_mut(number) else {
@@ -373,7 +371,6 @@ fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
 
 /// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS; splits
 /// path and query.
-#[inline(never)]
 fn read_target<'a>(head: &mut Head<'a>, mut target: &'a [u8]) -> Result<(), Status> {
     let is_asterisk = head.method == Method::Options && is_same(target, b"*");
     if target.first() != Some(&b'/') && !is_asterisk {

@@ -22,7 +22,6 @@ pub(crate) use words;
 impl Iterator for Words {
     type Item = &'static [u8];
 
-    #[inline(never)]
     fn next(&mut self) -> Option<&'static [u8]> {
         let (length, rest) = self.0.split_first()?;
         let (word, rest) = rest.split_at_checked(usize::from(*length))?;
@@ -33,9 +32,9 @@ impl Iterator for Words {
 
 impl Words {
     /// The number of the word that is this one but for case.
-    #[inline(never)]
     pub(crate) fn find(mut self, word: &[u8]) -> Option<usize> {
-        self.position(|known| is_same(known, word))
+        // Most differ in length already.
+        self.position(|known| known.len() == word.len() && is_same(known, word))
     }
 
     /// The word of this number; none is empty.

@@ -7,6 +7,7 @@ mod log;
 mod packed;
 
 use crate::engine::{Batch, Handler};
+use core::cell::Cell;
 use core::marker::PhantomData;
 use ounce_http::chunked;
 use ounce_http::condition::Decision;
@@ -31,6 +32,8 @@ pub trait Content: 'static {
 pub struct Manner {
     /// Lines for every answer.
     pub fields: &'static [u8],
+    /// Those of them that the user gave, and a packed head has not.
+    pub own: &'static [u8],
     /// Lines for a file.
     pub cache: &'static [u8],
     /// Files whose path starts with it never change.
@@ -45,6 +48,7 @@ pub struct Manner {
 
 /// A site, and what its answers need.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Site<C> {
     /// The folder, or the packed file.
     pub root: Fd,
@@ -53,6 +57,8 @@ pub struct Site<C> {
     pub manner: Manner,
     /// What is packed, if it is.
     pub packed: Option<Packed<'static>>,
+    /// Paths that were looked at in this second and have no other forms.
+    alone: [Cell<u32>; folder::ALONE],
     content: PhantomData<C>,
 }
 
@@ -77,6 +83,7 @@ impl<C: Content> Site<C> {
             packed,
             manner,
             date: [0; DATE_BYTES],
+            alone: [const { Cell::new(0) }; folder::ALONE],
             content: PhantomData,
         }
     }
@@ -113,6 +120,13 @@ impl<C: Content> Site<C> {
     /// Begins an answer.
     #[inline(never)]
     fn begin(&self, status: Status, batch: &mut Batch<'_>) {
+        self.begin_bare(status, batch);
+        batch.writer.put(self.manner.fields);
+    }
+
+    /// Begins an answer without the fields that all have.
+    #[inline(never)]
+    fn begin_bare(&self, status: Status, batch: &mut Batch<'_>) {
         batch.status = status;
         let writer = &mut batch.writer;
         writer.put(b"HTTP/1.1 ");
@@ -122,7 +136,6 @@ impl<C: Content> Site<C> {
         if self.date[0] != 0 {
             writer.field("Date", &self.date);
         }
-        writer.put(self.manner.fields);
     }
 
     /// Ends a head; so much of a file is its body.
