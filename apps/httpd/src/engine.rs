@@ -29,6 +29,10 @@ const LINGERS: u32 = 1 << 26;
 const LISTENER: u32 = 1 << 27;
 /// The descriptor of signals.
 const SIGNALS: u32 = 1 << 28;
+/// What goes on is the handler's: which of its streams stands beside it.
+const STREAM: u32 = 1 << 29;
+/// With that file all is answered that has come.
+const ANSWERED: u32 = 1 << 30;
 const DESCRIPTOR: u32 = BODY - 1;
 /// In a deadline: a request has begun.
 const READING: u64 = 1 << 40;
@@ -74,13 +78,40 @@ pub struct Batch<'b> {
     pub is_http11: bool,
     /// The connection is to end with the last request that has come.
     pub is_stopping: bool,
+    /// From here on the handler goes on by itself: its number for it.
+    pub stream: Option<u16>,
+}
+
+/// What a stream has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// To be called when the kernel has more, or takes more.
+    Waits,
+    /// To be called again, once others had their turn.
+    Again,
+    /// It is over, and the next request may come.
+    Done,
+    /// It is over, and so is the connection once the client has read its end.
+    Closes,
+    /// The connection is of no more use.
+    Ends,
+}
+
+/// A stream that has been too slow.
+#[derive(Clone, Copy, Debug)]
+pub struct Overdue {
+    /// Its connection.
+    pub fd: Fd,
+    /// Nothing is answered yet: 408 tells the client.
+    pub is_told: bool,
 }
 
 /// What answers requests.
 pub trait Handler {
-    /// Answers the request at the start of `bytes`; false, and nothing written,
-    /// while it is not whole. `is_full` says that no more of it will come.
-    fn answer(&mut self, peer: Fd, bytes: &[u8], is_full: bool, batch: &mut Batch<'_>) -> bool;
+    /// Answers the request at the start of `bytes`; false while it is not whole,
+    /// and then nothing is written but that it is awaited (100). `is_full` says
+    /// that no more of it will come.
+    fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool;
 
     /// Answers with an error, after which the connection ends.
     fn refuse(&self, status: Status, batch: &mut Batch<'_>);
@@ -90,6 +121,28 @@ pub trait Handler {
 
     /// The descriptor that all files are parts of; negative where each is its own.
     fn shared_file(&self) -> Fd;
+
+    /// Whether it has streams: what follows is asked for only then.
+    const STREAMS: bool = false;
+
+    /// Goes on with a stream; the buffer is for its use.
+    fn go_on(&mut self, _fd: Fd, _stream: u16, _buffer: &mut [u8]) -> Step {
+        Step::Ends
+    }
+
+    /// Keeps what the kernel did not take of a batch, behind so many bytes, to
+    /// send it as a stream: its number.
+    fn keep(&mut self, _fd: Fd, _sent: usize, _batch: &mut Batch<'_>) -> Option<u16> {
+        None
+    }
+
+    /// The connection of a stream has gone.
+    fn forget(&mut self, _stream: u16) {}
+
+    /// A stream that has been too slow, and is forgotten now.
+    fn overdue(&mut self) -> Option<Overdue> {
+        None
+    }
 }
 
 /// Seconds, and how many connections.
@@ -105,30 +158,32 @@ pub struct Limits {
     pub connections: u32,
 }
 
-/// The loop's state.
+/// The loop's state; what is used most stands first, where it is reached by
+/// short instructions.
 #[derive(Debug)]
-pub struct Engine<H: 'static> {
+#[repr(C)]
+pub struct Engine<H> {
     epoll: Fd,
     signals: Fd,
     count: u32,
     /// No connection's descriptor is above it.
     highest: u32,
-    /// Since 1970.
-    second: u64,
+    /// A bit for each descriptor.
+    busy: &'static mut [u8],
+    buffer: &'static mut [u8],
+    /// How much of the buffer takes what is received.
+    input_bytes: usize,
     /// On the clock that never goes back.
     now: u64,
     /// 0 while it is not asked to stop.
     stop_at: u64,
+    /// Since 1970.
+    second: u64,
+    limits: Limits,
     /// The listeners are not watched, for want of descriptors.
     is_paused: bool,
-    limits: Limits,
     /// Negative where there is none.
     listeners: [Fd; MAX_LISTENERS],
-    /// A bit for each descriptor.
-    busy: &'static mut [u8],
-    /// How much of the buffer takes what is received.
-    input_bytes: usize,
-    buffer: &'static mut [u8],
     /// What answers.
     pub handler: H,
     events: [Event; EVENTS],
@@ -138,6 +193,7 @@ impl<H: Handler> Engine<H> {
     /// An engine of these parts. `busy` has a bit for each descriptor that a
     /// connection can have; `buffer` takes what is received and behind it what is
     /// sent.
+    #[inline(never)]
     pub fn new(
         handler: H,
         limits: Limits,
@@ -203,6 +259,8 @@ impl<H: Handler> Engine<H> {
                     self.close_both(fd, token, extra);
                 } else if token & BODY != 0 {
                     self.go_on(fd, token, extra);
+                } else if H::STREAMS && token & STREAM != 0 {
+                    self.go_on_stream(fd, extra as u16);
                 } else if token & LINGERS != 0 {
                     self.linger(fd);
                 } else if flags & OUTPUT != 0 {
@@ -258,6 +316,12 @@ impl<H: Handler> Engine<H> {
 
     /// Once a second, closes what is overdue.
     fn sweep(&mut self) {
+        while H::STREAMS && let Some(Overdue { fd, is_told }) = self.handler.overdue() {
+            if is_told {
+                self.refuse(fd, Status::RequestTimeout);
+            }
+            self.close(fd);
+        }
         for fd in 0..=self.highest as Fd {
             if self.is_busy(fd) {
                 self.set_busy(fd, false);
@@ -330,6 +394,9 @@ impl<H: Handler> Engine<H> {
     fn close_both(&mut self, fd: Fd, token: u32, extra: u32) {
         if token & BODY != 0 && self.handler.shared_file() < 0 {
             bare::close(extra as Fd);
+        }
+        if H::STREAMS && token & STREAM != 0 {
+            self.handler.forget(extra as u16);
         }
         self.close(fd);
     }
@@ -415,9 +482,10 @@ impl<H: Handler> Engine<H> {
             && batch.writer.written() < BATCH_BYTES
             && batch.writer.rest().len() >= ANSWER_BYTES
             && batch.file < 0
+            && batch.stream.is_none()
             && !batch.closes
         {
-            let bytes = input.get(consumed..).unwrap_or_default();
+            let bytes = input.get_mut(consumed..).unwrap_or_default();
             if !self
                 .handler
                 .answer(fd, bytes, is_full && consumed == 0, &mut batch)
@@ -429,20 +497,36 @@ impl<H: Handler> Engine<H> {
             consumed += batch.consumed;
         }
         let file = batch.file;
-        if consumed > 0 {
+        if consumed > 0 || H::STREAMS && !batch.writer.bytes().is_empty() {
             let bytes = batch.writer.bytes();
             let (length, closes) = (bytes.len(), batch.closes);
-            if bare::send(fd, bytes, file >= 0) != length as isize {
+            let sent = bare::send(fd, bytes, file >= 0);
+            if H::STREAMS && sent != length as isize {
+                batch.stream = self.handler.keep(fd, sent.max(0) as usize, &mut batch);
+                if batch.stream.is_none() {
+                    return self.close(fd);
+                }
+            } else if sent != length as isize {
                 // The kernel had room, and now has none.
                 let token = if file >= 0 { BODY } else { 0 };
                 return self.close_both(fd, token, file as u32);
             }
             let (offset, length, is_refused) = (batch.offset, batch.length, batch.is_refused);
+            let stream = batch.stream;
             let taken = input.get_mut(..consumed).unwrap_or_default();
             bare::receive(fd, taken, TAKE);
             self.set_busy(fd, true);
+            if H::STREAMS && let Some(stream) = stream {
+                // The handler watches over those who are slow.
+                bare::keep(fd, Kept::First, 0);
+                self.set_busy(fd, false);
+                return self.rearm(fd, STREAM, stream.into());
+            }
             if file >= 0 {
-                let token = if closes { BODY | CLOSES } else { BODY };
+                let mut token = if closes { BODY | CLOSES } else { BODY };
+                if consumed == received && !is_full {
+                    token |= ANSWERED;
+                }
                 let extra = if self.handler.shared_file() < 0 {
                     file as u32
                 } else {
@@ -454,10 +538,7 @@ impl<H: Handler> Engine<H> {
                 if !is_refused && consumed == received && !is_full {
                     return self.close(fd);
                 }
-                bare::shutdown(fd);
-                self.set_busy(fd, false);
-                self.set_deadline(fd, LINGER_SECONDS);
-                return self.rearm(fd, LINGERS, 0);
+                return self.close_softly(fd);
             }
         }
         if is_full || !is_partial && consumed < received {
@@ -469,6 +550,29 @@ impl<H: Handler> Engine<H> {
             // Its first bytes: from now on it has so many seconds.
             self.set_busy(fd, false);
             self.set_deadline(fd, READING + u64::from(self.limits.header_seconds));
+        }
+    }
+
+    /// Says that nothing follows, and reads on until the client has seen it.
+    #[inline(never)]
+    fn close_softly(&mut self, fd: Fd) {
+        bare::shutdown(fd);
+        self.set_busy(fd, false);
+        self.set_deadline(fd, LINGER_SECONDS);
+        self.rearm(fd, LINGERS, 0);
+    }
+
+    /// Has the handler go on with a stream.
+    fn go_on_stream(&mut self, fd: Fd, stream: u16) {
+        match self.handler.go_on(fd, stream, self.buffer) {
+            Step::Waits => {}
+            Step::Again => self.rearm(fd, STREAM, stream.into()),
+            Step::Done => {
+                self.set_busy(fd, true);
+                self.rearm(fd, 0, 0);
+            }
+            Step::Closes => self.close_softly(fd),
+            Step::Ends => self.close_both(fd, STREAM, stream.into()),
         }
     }
 
@@ -512,7 +616,9 @@ impl<H: Handler> Engine<H> {
             bare::close(extra as Fd);
         }
         self.set_busy(fd, true);
-        self.rearm(fd, 0, 0);
+        if token & ANSWERED == 0 {
+            self.rearm(fd, 0, 0);
+        }
     }
 }
 
@@ -530,5 +636,6 @@ fn batch(buffer: &mut [u8], is_stopping: bool) -> Batch<'_> {
         is_head: false,
         is_http11: true,
         is_stopping,
+        stream: None,
     }
 }

@@ -108,6 +108,35 @@ pub(crate) fn standard(number: i32) -> rustix::fd::BorrowedFd<'static> {
     unsafe { rustix::fd::BorrowedFd::borrow_raw(number) }
 }
 
+/// A service's state as a static: handed out once, and from then on borrowed as
+/// any other value. One that is all zeros takes no place in the program's file,
+/// and no memory before it is written to.
+///
+/// ```ignore
+/// static STORE: State<Store> = State::new(Store::EMPTY);
+/// serve(program, &ROUTES, STORE.take())
+/// ```
+pub struct State<T>(Once<T>);
+
+impl<T> State<T> {
+    /// Holds this value.
+    pub const fn new(value: T) -> Self {
+        Self(Once::new(value))
+    }
+
+    /// The value.
+    ///
+    /// # Panics
+    /// When it is asked for again.
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the flag makes the borrow the only one"
+    )]
+    pub fn take(&'static self) -> &'static mut T {
+        self.0.take().expect("a state is taken once")
+    }
+}
+
 /// A value that is handed out once, to be written to for as long as the program
 /// runs. As a static of zeros it stands in .bss and takes no page before its use.
 #[repr(C)]

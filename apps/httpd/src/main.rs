@@ -34,7 +34,7 @@ usage: httpd [OPTIONS] [ROOT]   (/public unless given)
       --idle-seconds N      between requests [60]
       --write-seconds N     in which a client takes nothing [30]
       --grace-seconds N     to finish after SIGTERM or SIGINT [10]
-      --user UID[:GID]      to become if started as root [65532]
+      --user USER           UID or UID:GID to become if root [65532]
       --no-sandbox          do without seccomp and Landlock
       --tiny                write to one page of memory only
       --reuse-port          share the port with other processes

@@ -4,7 +4,7 @@
 
 use crate::program::Program;
 use core::ffi::CStr;
-use ounce_http::parse_decimal;
+use ounce_http::{parse_decimal, take_until};
 use ounce_http::writer::is_field;
 
 /// The most options that a help text can name, and one that none does.
@@ -17,10 +17,11 @@ const PREFIX: &[u8] = b"OUNCE_HTTPD_";
 
 /// What the user chose, by the options' numbers.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Options {
-    help: &'static [u8],
     /// Of options that take a number; 1 for a switch that is on.
     pub numbers: [u32; MAX_OPTIONS],
+    help: &'static [u8],
     /// Of options that take a text.
     pub texts: [&'static [u8]; MAX_OPTIONS],
     /// All texts of the option that may be repeated.
@@ -53,129 +54,136 @@ pub const fn number_of(help: &[u8], name: &[u8]) -> usize {
     NO_OPTION
 }
 
+/// Where no option is meant.
+const NONE: u32 = u32::MAX;
+/// What an option takes where it takes nothing.
+const NOTHING: u8 = b' ';
+
 impl Options {
-    /// Reads the environment, then the arguments. The option of number `repeated`
-    /// may be given several times.
-    ///
-    /// # Errors
-    /// The argument or variable that cannot be understood.
-    pub fn read(
-        program: &Program,
-        help: &'static [u8],
-        repeated: usize,
-    ) -> Result<Self, &'static [u8]> {
-        let mut options = Self {
+    /// Nothing is chosen yet. The option of number `repeated` may be given several
+    /// times.
+    pub fn new(help: &'static [u8], repeated: usize) -> Self {
+        Self {
             help,
             numbers: [0; MAX_OPTIONS],
             texts: [b""; MAX_OPTIONS],
             lines: [b""; MAX_LINES],
             line_count: 0,
-            repeated: NO_OPTION,
+            repeated,
             root: None,
-        };
-        // Defaults: no name, so that all are met.
-        options.find(b"", true);
-        options.repeated = repeated;
+        }
+    }
+
+    /// Reads the defaults, the environment and then the arguments.
+    ///
+    /// # Errors
+    /// The argument or variable that cannot be understood.
+    #[inline(never)]
+    pub fn read(&mut self, program: &Program) -> Result<(), &'static [u8]> {
+        // No option has this name, so that all are gone through.
+        self.find(b"=");
         for entry in program.environment() {
             let text = entry.to_bytes();
-            if let Some(variable) = text.strip_prefix(PREFIX) {
-                let (name, value) = split(variable);
+            if let Some(mut value) = text.strip_prefix(PREFIX) {
+                let option = self.find(take_until(&mut value, b'='));
                 // One without an option may be meant for another version.
-                if let Some((number, takes)) = options.find(name, false) {
-                    options.set(number, takes, value).ok_or(text)?;
+                if option != NONE && !self.set(option, value) {
+                    return Err(text);
                 }
             }
         }
         let mut arguments = program.arguments();
         while let Some(argument) = arguments.next() {
             let text = argument.to_bytes();
-            if text.first() != Some(&b'-') {
-                if options.root.is_some() {
-                    return Err(text);
+            let mut value = text;
+            let name = take_until(&mut value, b'=');
+            let letters = match name {
+                [b'-', b'-', letters @ ..] | [b'-', letters @ ..] => letters,
+                _ if self.root.is_none() => {
+                    self.root = Some(argument);
+                    continue;
                 }
-                options.root = Some(argument);
-                continue;
-            }
-            let (name, mut value) = split(text);
-            let letters = name.strip_prefix(b"--").unwrap_or_else(|| &name[1..]);
-            let (number, takes) = options.find(letters, false).ok_or(text)?;
-            if value.is_empty() && name.len() == text.len() {
+                _ => return Err(text),
+            };
+            let option = self.find(letters);
+            if name.len() == text.len() {
                 value = b"1";
-                if takes != b' ' {
+                if option as u8 != NOTHING {
                     value = arguments.next().ok_or(text)?.to_bytes();
                 }
             }
-            options.set(number, takes, value).ok_or(text)?;
+            if option == NONE || !self.set(option, value) {
+                return Err(text);
+            }
         }
-        Ok(options)
+        Ok(())
     }
 
-    /// The option of this name or letter, as of a flag or a variable: its number
-    /// and what it takes, `N`, another letter, or a space for nothing. Or sets all
-    /// to their defaults.
+    /// The option of this name or letter, as of a flag or a variable: its number,
+    /// and in the lowest byte what it takes: `N`, another letter, or nothing. All
+    /// before it are set to their defaults, if they have none yet.
     #[inline(never)]
-    fn find(&mut self, name: &[u8], sets_defaults: bool) -> Option<(usize, u8)> {
+    fn find(&mut self, name: &[u8]) -> u32 {
         let mut number = 0;
-        for line in self.help.split(|&byte| byte == b'\n') {
+        let mut rest = self.help;
+        while !rest.is_empty() {
+            let line = take_until(&mut rest, b'\n');
             let [_, _, _, letter, _, _, b'-', b'-', words @ ..] = line else {
                 continue;
             };
-            let mut rest = words.iter();
-            let mut known = name.iter();
-            let mut is_same = true;
-            // The name is over at the first space.
-            for &byte in rest.by_ref().take_while(|&&byte| byte != b' ') {
-                let other = known.next().map_or(0, |other| match other {
-                    b'_' => b'-',
-                    other => other.to_ascii_lowercase(),
-                });
-                is_same &= other == byte;
+            let mut words = words;
+            let known = take_until(&mut words, b' ');
+            let takes = match words {
+                [b'N', b' ', ..] => b'N',
+                [b'A'..=b'Z', ..] => b'T',
+                _ => NOTHING,
+            };
+            let option = number << 8 | u32::from(takes);
+            if name == [*letter] || is_name(known, name) {
+                return option;
             }
-            is_same &= known.next().is_none();
-            let mut takes = rest.next().copied().unwrap_or(b' ');
-            if !takes.is_ascii_uppercase() {
-                takes = b' ';
-            } else if takes == b'N' && rest.next() != Some(&b' ') {
-                takes = b'T';
-            }
-            if is_same || name == [*letter] {
-                return Some((number, takes));
-            }
-            if sets_defaults && line.ends_with(b"]") {
-                let start = line.iter().rposition(|&byte| byte == b'[').unwrap_or(0) + 1;
-                let value = line.get(start..line.len() - 1).unwrap_or_default();
-                self.set(number, takes, value);
+            if name == b"=" && line.ends_with(b"]") {
+                take_until(&mut words, b'[');
+                let value = words.split_last().map(|(_, value)| value);
+                self.set(option, value.unwrap_or_default());
             }
             number += 1;
         }
-        None
+        NONE
     }
 
+    /// Sets an option, if that is a value for it.
     #[inline(never)]
-    fn set(&mut self, number: usize, takes: u8, value: &'static [u8]) -> Option<()> {
-        *self.texts.get_mut(number)? = value;
-        *self.numbers.get_mut(number)? = match (takes, value) {
-            (b'N', _) => u32::try_from(parse_decimal(value)?).ok()?,
-            (b' ', b"1" | b"true" | b"yes") => 1,
-            (b' ', b"" | b"0" | b"false" | b"no") => 0,
-            (b' ', _) => return None,
-            _ => 0,
+    fn set(&mut self, option: u32, value: &'static [u8]) -> bool {
+        let number = (option >> 8) as usize;
+        let is_text = option as u8 == b'T';
+        let as_number = match value {
+            b"true" | b"yes" => Some(1),
+            b"" | b"false" | b"no" if option as u8 == NOTHING => Some(0),
+            _ => parse_decimal(value),
         };
-        if number == self.repeated {
-            if !is_field(value) {
-                return None;
-            }
-            *self.lines.get_mut(self.line_count)? = value;
-            self.line_count += 1;
+        let most = if option as u8 == NOTHING { 1 } else { u32::MAX };
+        let is_well = as_number.is_some_and(|number| number <= most.into());
+        if let (Some(text), Some(place)) =
+            (self.texts.get_mut(number), self.numbers.get_mut(number))
+        {
+            *text = value;
+            *place = as_number.unwrap_or(0) as u32;
         }
-        Some(())
+        if number == self.repeated {
+            let place = self.lines.get_mut(self.line_count);
+            self.line_count += 1;
+            return is_field(value) && place.map(|place| *place = value).is_some();
+        }
+        is_text || is_well
     }
 }
 
-/// What is before the first `=`, and what is behind it.
-#[inline(never)]
-fn split(text: &[u8]) -> (&[u8], &[u8]) {
-    let mut parts = text.splitn(2, |&byte| byte == b'=');
-    let name = parts.next().unwrap_or_default();
-    (name, parts.next().unwrap_or_default())
+/// Whether a name is a known one, which is in small letters; a variable has it in
+/// capitals and with `_` for `-`.
+fn is_name(known: &[u8], name: &[u8]) -> bool {
+    known.len() == name.len()
+        && known.iter().zip(name).all(|(known, byte)| {
+            *known == byte.to_ascii_lowercase() || *known == b'-' && *byte == b'_'
+        })
 }

@@ -23,7 +23,9 @@ impl Program {
 
     /// The arguments, without the program's name.
     pub fn arguments(&self) -> impl Iterator<Item = &'static CStr> + use<> {
-        self.arguments.skip(1)
+        let mut arguments = self.arguments;
+        arguments.next();
+        arguments
     }
 
     /// The environment, as `NAME=value`.

@@ -9,6 +9,7 @@ use crate::program::{Program, number};
 use crate::site::{Content, Manner, Site};
 use core::marker::PhantomData;
 use ounce_http::packed::Site as Packed;
+use ounce_http::take_until;
 use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{self, Address, Fd, FileKind, OPEN_ROOT, Setting, errno};
 
@@ -50,10 +51,21 @@ pub fn start<C: Content>(
     memory: &'static Once<Memory<C>>,
     room: &'static Once<Room>,
 ) -> u8 {
-    let options = match Options::read(program, C::HELP, At::<C>::HEADER) {
-        Ok(options) => options,
-        Err(text) => return misused(program, text),
-    };
+    let mut options = Options::new(C::HELP, At::<C>::HEADER);
+    match options.read(program) {
+        Ok(()) => run(program, &options, memory, room),
+        Err(text) => misused(program, text),
+    }
+}
+
+/// Does what the options say.
+#[inline(never)]
+fn run<C: Content>(
+    program: &Program,
+    options: &Options,
+    memory: &'static Once<Memory<C>>,
+    room: &'static Once<Room>,
+) -> u8 {
     let is_on = |number: usize| options.numbers[number] != 0;
     if is_on(At::<C>::HELP) {
         program.print(C::HELP);
@@ -66,11 +78,12 @@ pub fn start<C: Content>(
     let port = options.numbers[At::<C>::PORT];
     let place = options.texts[At::<C>::ADDRESS];
     let mut address = Address::NONE;
-    let mut ids = options.texts[At::<C>::USER]
-        .splitn(2, |&byte| byte == b':')
-        .map(number);
-    let user = ids.next().flatten();
-    let group = ids.next().unwrap_or(user);
+    let mut group = options.texts[At::<C>::USER];
+    let user = take_until(&mut group, b':');
+    if group.is_empty() {
+        group = user;
+    }
+    let (user, group) = (number(user), number(group));
     let misuse: &[u8] = if port > 65_535 {
         b"--port"
     } else if !address::parse(place, port, &mut address) {
@@ -127,12 +140,7 @@ pub fn start<C: Content>(
         if fd < 0 {
             return refused(
                 program,
-                &[
-                    b"listen on port ",
-                    options.texts[At::<C>::PORT],
-                    b" of ",
-                    place,
-                ],
+                &[b"listen on port ", options.texts[At::<C>::PORT], b" of ", place],
                 fd,
             );
         }
@@ -178,7 +186,7 @@ pub fn start<C: Content>(
             b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n",
         );
     }
-    let security = texts.written();
+    let own = texts.written();
     for line in options.lines {
         if !line.is_empty() {
             texts.put(line);
@@ -193,7 +201,7 @@ pub fn start<C: Content>(
     let texts: &'static [u8] = texts;
     let manner = Manner {
         fields: &texts[cache..],
-        added: &texts[security..],
+        own: &texts[own..],
         cache: &texts[immutable..cache],
         immutable: &texts[..immutable],
         lists: is_on(At::<C>::LISTING),

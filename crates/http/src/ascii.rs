@@ -108,7 +108,7 @@ pub(crate) fn take_class<'a>(rest: &mut &'a [u8], class: u8) -> &'a [u8] {
 /// Takes what stands before the first of this byte off, and the byte; all where
 /// there is none.
 #[inline(never)]
-pub(crate) fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> &'a [u8] {
+pub fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> &'a [u8] {
     let end = rest.iter().position(|&other| other == byte);
     let (taken, after) = rest
         .split_at_checked(end.unwrap_or(rest.len()))
@@ -131,6 +131,16 @@ pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// What is before the first of this character, and what is behind it; `None`
+/// where it is not there. It is ASCII.
+#[inline(never)]
+pub(crate) fn cut(text: &str, byte: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|other| other == byte) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
 }
 
 /// What stands from an index on; nothing where it is past the end.

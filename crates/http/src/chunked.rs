@@ -111,6 +111,17 @@ fn walk(bytes: &mut [u8], max_bytes: usize, moves: bool) -> Result<Decoded, Stop
     }
 }
 
+/// The length of the line with a chunk's size, which stands here, and the size.
+pub(crate) fn size(bytes: &[u8]) -> Result<(usize, u64), Stop> {
+    let (length, size) = chunk(bytes, 0)?;
+    Ok((length, size as u64))
+}
+
+/// The length of the trailer section that stands here.
+pub(crate) fn trailer_length(bytes: &[u8]) -> Result<usize, Stop> {
+    Ok(bytes.len() - trailer(bytes)?)
+}
+
 /// Where the chunk's data starts, and how long it is.
 fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
     let rest = ascii::from(bytes, at);

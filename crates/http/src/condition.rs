@@ -75,7 +75,7 @@ fn is_unchanged(head: &Head<'_>, facts: &Facts<'_>, tags: Known, date: Known) ->
 ///
 /// A comma within a tag takes it apart wrongly; but the parts then lack a quote,
 /// and are no tag of ours.
-fn lists_tag(mut list: &[u8], etag: &[u8], is_weak: bool) -> bool {
+pub(crate) fn lists_tag(mut list: &[u8], etag: &[u8], is_weak: bool) -> bool {
     while let Some(mut tag) = take_item(&mut list) {
         if is_weak && tag.starts_with(b"W/") {
             tag = from(tag, 2);

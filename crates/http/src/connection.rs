@@ -48,10 +48,25 @@ pub struct Message<'a> {
 /// A chunked body is decoded in place, so that on [`Next::Request`] the bytes
 /// within [`Message::length`] may have changed; on any other result they have
 /// not.
-#[inline(never)]
 pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a> {
+    match head(bytes, is_full, limits) {
+        Ok((head, rest)) => body(head, rest, is_full, limits.body_bytes),
+        Err(next) => next,
+    }
+}
+
+/// The first half of [`next`]: the head, and the bytes behind it.
+///
+/// # Errors
+/// Anything but [`Next::Request`], where there is no whole head.
+#[inline(never)]
+pub fn head<'a>(
+    bytes: &'a mut [u8],
+    is_full: bool,
+    limits: &Limits,
+) -> Result<(Head<'a>, &'a mut [u8]), Next<'a>> {
     if bytes.is_empty() {
-        return Next::Idle;
+        return Err(Next::Idle);
     }
     // The head is split from the body first: one is borrowed, the other moved.
     let head_end = bytes
@@ -59,18 +74,21 @@ pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a>
         .position(|four| four == b"\r\n\r\n")
         .map_or(bytes.len(), |at| at + 4);
     let (head_bytes, rest) = bytes.split_at_mut(head_end);
-    let head = match head::parse(head_bytes, limits) {
-        Ok(head) => head,
-        Err(Stop::Refuse(status)) => return Next::Refuse(status),
-        Err(Stop::Partial) if is_full => return Next::Refuse(Status::RequestHeaderFieldsTooLarge),
-        Err(Stop::Partial) => {
-            return Next::More {
-                send_continue: false,
-            };
-        }
-    };
+    match head::parse(head_bytes, limits) {
+        Ok(head) => Ok((head, rest)),
+        Err(Stop::Refuse(status)) => Err(Next::Refuse(status)),
+        Err(Stop::Partial) if is_full => Err(Next::Refuse(Status::RequestHeaderFieldsTooLarge)),
+        Err(Stop::Partial) => Err(Next::More {
+            send_continue: false,
+        }),
+    }
+}
+
+/// The second half of [`next`]: the body, of no more than so many bytes.
+#[inline(never)]
+pub fn body<'a>(head: Head<'a>, rest: &'a mut [u8], is_full: bool, max_bytes: usize) -> Next<'a> {
     let found = match head.framing {
-        Framing::Length(length) if length > limits.body_bytes as u64 => {
+        Framing::Length(length) if length > max_bytes as u64 => {
             Err(Stop::Refuse(Status::ContentTooLarge))
         }
         // No truncation: the limit is a usize.
@@ -79,7 +97,7 @@ pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a>
             length: length as usize,
             wire_length: length as usize,
         }),
-        Framing::Chunked => chunked::decode(rest, limits.body_bytes),
+        Framing::Chunked => chunked::decode(rest, max_bytes),
     };
     match found {
         Ok(body) => Next::Request(Message {

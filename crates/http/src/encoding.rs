@@ -2,6 +2,10 @@
 //! section 12.5.3).
 
 use crate::ascii::{is_same, take_item, take_until, trim};
+use crate::words::{Words, words};
+
+/// The codings in the order of the weights.
+const NAMES: Words = words!["identity", "br", "zstd", "gzip"];
 
 /// What a client gives to each coding, in thousandths: none (identity), Brotli
 /// (br, RFC 7932), Zstandard (zstd, RFC 8878), gzip (RFC 1952).
@@ -11,36 +15,32 @@ use crate::ascii::{is_same, take_item, take_until, trim};
 /// Without the field, identity alone is acceptable: the RFC allows any coding
 /// then, but who does not ask for one may not know it.
 pub fn weights(accept_encoding: Option<&[u8]>) -> [u16; 4] {
-    let list = accept_encoding.unwrap_or_default();
-    [
-        weight(list, b"identity", 1),
-        weight(list, b"br", 0),
-        weight(list, b"zstd", 0),
-        weight(list, b"gzip", 0),
-    ]
+    let mut weights = [1, 0, 0, 0];
+    for (place, name) in weights.iter_mut().zip(NAMES) {
+        weight(accept_encoding.unwrap_or_default(), name, place);
+    }
+    weights
 }
 
 /// The weight that a list gives to a name (RFC 9110 section 12.4.2), or else to
 /// `*`: a number from 0 to 1 with up to three decimals, in thousandths. No coding
 /// has any other parameter than `q=`.
 #[inline(never)]
-fn weight(mut list: &[u8], name: &[u8], default: u16) -> u16 {
-    let mut weight = default;
+fn weight(mut list: &[u8], name: &[u8], weight: &mut u16) {
     while let Some(mut number) = take_item(&mut list) {
         let listed = trim(take_until(&mut number, b';'));
         let is_named = is_same(listed, name);
         if is_named || is_same(listed, b"*") {
-            weight = 1_000;
+            *weight = 1_000;
             if !number.is_empty() {
                 take_until(&mut number, b'=');
-                weight = thousandths(number);
+                *weight = thousandths(number);
             }
         }
         if is_named {
             break;
         }
     }
-    weight
 }
 
 fn thousandths(number: &[u8]) -> u16 {
@@ -130,7 +130,9 @@ mod tests {
             // Nothing that is sent can overflow.
             ("a;q=??????", 16_665),
         ] {
-            assert_eq!(weight(text.as_bytes(), b"a", 7), expected, "{text}");
+            let mut found = 7;
+            weight(text.as_bytes(), b"a", &mut found);
+            assert_eq!(found, expected, "{text}");
         }
     }
 }

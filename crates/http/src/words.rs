@@ -33,7 +33,8 @@ impl Iterator for Words {
 impl Words {
     /// The number of the word that is this one but for case.
     pub(crate) fn find(mut self, word: &[u8]) -> Option<usize> {
-        self.position(|known| is_same(known, word))
+        // Most differ in length already.
+        self.position(|known| known.len() == word.len() && is_same(known, word))
     }
 
     /// The word of this number; none is empty.

@@ -21,6 +21,11 @@ impl<'b> HeadWriter<'b> {
         Self { buffer, length: 0 }
     }
 
+    /// Writes from this place of the buffer on.
+    pub(crate) fn at(buffer: &'b mut [u8], length: usize) -> Self {
+        Self { buffer, length }
+    }
+
     /// Appends bytes as they are.
     #[inline(never)]
     pub fn put(&mut self, bytes: &[u8]) {
@@ -35,13 +40,19 @@ impl<'b> HeadWriter<'b> {
         }
     }
 
+    /// Appends one byte.
+    #[inline(never)]
+    pub fn push(&mut self, byte: u8) {
+        self.put(&[byte]);
+    }
+
     /// Appends a number in decimal digits.
     #[inline(never)]
     pub fn number(&mut self, number: u64) {
         if number > 9 {
             self.number(number / 10);
         }
-        self.put(&[b'0' + (number % 10) as u8]);
+        self.push(b'0' + (number % 10) as u8);
     }
 
     /// Appends a text in which each `%` stands for the next of these numbers.
@@ -54,7 +65,7 @@ impl<'b> HeadWriter<'b> {
             {
                 self.number(*number);
             } else {
-                self.put(&[*byte]);
+                self.push(*byte);
             }
         }
     }
@@ -81,14 +92,22 @@ impl<'b> HeadWriter<'b> {
         }
     }
 
+    /// Appends a byte as two hexadecimal digits.
+    #[inline(never)]
+    pub fn hex(&mut self, byte: u8) {
+        self.push(hex_digit(byte >> 4));
+        self.push(hex_digit(byte & 15));
+    }
+
     /// Appends a path, escaped (RFC 3986 section 2.1).
     #[inline(never)]
     pub fn path(&mut self, path: &[u8]) {
         for byte in path {
             if ascii::is(*byte, PATH) {
-                self.put(&[*byte]);
+                self.push(*byte);
             } else {
-                self.put(&[b'%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
+                self.push(b'%');
+                self.hex(*byte);
             }
         }
     }
@@ -111,7 +130,7 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Appends Content-Type with a type found by [`content_type::of`].
-    pub fn content_type(&mut self, media_type: MediaType) {
+    pub fn content_type(&mut self, media_type: &MediaType) {
         self.put(b"Content-Type: ");
         self.put(media_type.top);
         self.put(media_type.subtype);
@@ -216,4 +235,140 @@ pub fn is_field(line: &[u8]) -> bool {
     let mut value = line;
     let name = ascii::take_until(&mut value, b':');
     !name.is_empty() && all(name, TOKEN) && !value.is_empty() && all(value, VALUE)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::String;
+
+    const DATE: [u8; DATE_BYTES] = *b"Sun, 06 Nov 1994 08:49:37 GMT";
+    const STAYS: Manner<'_> = Manner {
+        date: &DATE,
+        is_head: false,
+        is_http11: true,
+        closes: false,
+    };
+
+    fn written(write: impl Fn(&mut HeadWriter<'_>)) -> String {
+        let mut buffer = [0; 512];
+        let mut writer = HeadWriter::new(&mut buffer);
+        write(&mut writer);
+        let length = writer.length().unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_short_answer_is_the_status_in_words() {
+        assert_eq!(
+            written(|writer| writer.short(Status::NotFound, b"X: y\r\n", &STAYS)),
+            "HTTP/1.1 404 Not Found\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nX: y\r\n\
+             Content-Type: text/plain\r\nContent-Length: 14\r\n\r\n404 Not Found\n"
+        );
+    }
+
+    #[test]
+    fn rfc9110_9_3_2_a_head_has_the_fields_of_a_get_and_no_content() {
+        let head = Manner {
+            is_head: true,
+            ..STAYS
+        };
+        let short = |manner| written(|writer| writer.short(Status::NotFound, b"", manner));
+        assert_eq!(short(&head) + "404 Not Found\n", short(&STAYS));
+    }
+
+    #[test]
+    fn rfc9110_8_6_and_15_3_5_a_204_has_neither_content_nor_its_length() {
+        let text = written(|writer| writer.short(Status::NoContent, b"Allow: GET\r\n", &STAYS));
+        assert!(text.ends_with("GMT\r\nAllow: GET\r\n\r\n"), "{text}");
+    }
+
+    #[test]
+    fn rfc9112_9_3_1_the_connection_is_told_where_the_version_does_not() {
+        let ends = |closes, is_http11| {
+            written(|writer| {
+                writer.end(&Manner {
+                    closes,
+                    is_http11,
+                    ..STAYS
+                });
+            })
+        };
+        assert_eq!(ends(false, true), "\r\n");
+        assert_eq!(ends(true, true), "Connection: close\r\n\r\n");
+        assert_eq!(ends(false, false), "Connection: keep-alive\r\n\r\n");
+        assert_eq!(ends(true, false), "Connection: close\r\n\r\n");
+    }
+
+    #[test]
+    fn rfc9110_6_6_1_without_a_clock_there_is_no_date() {
+        let no_clock = Manner {
+            date: &[0; DATE_BYTES],
+            ..STAYS
+        };
+        let text = written(|writer| writer.start(Status::Ok, &no_clock));
+        assert_eq!(text, "HTTP/1.1 200 OK\r\n");
+    }
+
+    #[test]
+    fn rfc9110_14_4_a_part_is_told_with_its_place_in_the_whole() {
+        let content = |status, start, end| {
+            let decision = Decision { status, start, end };
+            written(|writer| writer.content(&decision, 1_000))
+        };
+        assert_eq!(
+            content(Status::PartialContent, 0, 10),
+            "Content-Range: bytes 0-9/1000\r\nContent-Length: 10\r\n"
+        );
+        assert_eq!(content(Status::Ok, 0, 1_000), "Content-Length: 1000\r\n");
+    }
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        for number in [0, 9, 10, 99, 100, 65_535, u64::MAX] {
+            assert_eq!(
+                written(|writer| writer.number(number)),
+                std::format!("{number}")
+            );
+        }
+        // A percent sign without a number stands for itself.
+        assert_eq!(written(|writer| writer.numbers(b"%/%%", &[1, 2])), "1/2%");
+    }
+
+    #[test]
+    fn rfc3986_2_1_a_path_is_escaped() {
+        let text = written(|writer| writer.path("/a b/\u{e9}?%\"<\r\n".as_bytes()));
+        assert_eq!(text, "/a%20b/%C3%A9%3F%25%22%3C%0D%0A");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_noticed_and_nothing_follows_it() {
+        let mut buffer = [0; 5];
+        let mut writer = HeadWriter::new(&mut buffer);
+        writer.put(b"abc");
+        writer.put(b"def");
+        writer.put(b"g");
+        assert_eq!(writer.length(), None);
+        assert_eq!(&buffer, b"abc\0\0");
+    }
+
+    #[test]
+    fn rfc9110_5_1_and_5_5_a_field_from_outside_is_one_line() {
+        for line in [&b"X-A: b"[..], b"X:y", b"X: caf\xc3\xa9"] {
+            assert!(is_field(line), "{line:?}");
+        }
+        for line in [
+            &b""[..],
+            b"X",
+            b"X:",
+            b": y",
+            b"X Y: z",
+            b"X: a\r\nB: c",
+            b"X: a\n",
+            b"X: \0",
+        ] {
+            assert!(!is_field(line), "{line:?}");
+        }
+    }
 }

@@ -16,10 +16,14 @@ use ounce_linux::bare::{self, Fd, File, FileKind, OPEN_FILE, errno};
 /// Behind a file's name, by the numbers of the codings.
 const SUFFIXES: [[u8; 4]; 4] = [*b"\0\0\0\0", *b".br\0", *b".zst", *b".gz\0"];
 /// What the content then is.
-const NAMES: [[u8; 4]; 4] = [*b"    ", *b"br  ", *b"zstd", *b"gzip"];
+static NAMES: [&[u8]; 4] = [b"", b"br", b"zstd", b"gzip"];
+/// What stands in for what is not found.
+static PAGES: [&[u8]; 2] = [b"/index.html", b"/404.html"];
 /// More than what stands before a redirect's place, but for the user's fields.
 const BEFORE_BYTES: usize = 128;
 const TAG_BYTES: usize = 18;
+/// How many paths without other forms are remembered for a second.
+pub(super) const ALONE: usize = 16;
 
 impl<C: Content> Site<C> {
     /// Answers for the decoded path of this length behind what is written.
@@ -41,8 +45,8 @@ impl<C: Content> Site<C> {
         }
         let mut status = Status::Ok;
         let mut fd = self.open(&mut path, 0);
-        let mut kind = bare::file(fd).kind;
-        if kind == FileKind::Folder && !is_folder {
+        let mut file = bare::file(fd);
+        if file.kind == FileKind::Folder && !is_folder {
             bare::close(fd);
             return self.redirect(head, length, batch);
         }
@@ -54,8 +58,8 @@ impl<C: Content> Site<C> {
                 return listing::write(self, fd, batch);
             }
         }
-        for page in [&b"/index.html"[..], b"/404.html"] {
-            if kind == FileKind::Regular {
+        for page in &PAGES {
+            if file.kind == FileKind::Regular {
                 break;
             }
             match -fd as u32 {
@@ -78,40 +82,42 @@ impl<C: Content> Site<C> {
             path.go_to(0);
             path.put(page);
             fd = self.open(&mut path, 0);
-            kind = bare::file(fd).kind;
+            file = bare::file(fd);
         }
-        if kind != FileKind::Regular {
+        if file.kind != FileKind::Regular {
             bare::close(fd);
             return self.short(Status::NotFound, b"", batch);
         }
         let media_type = content_type::of(path.bytes());
 
         // The best of its forms.
-        let weights = encoding::weights(head.known(Known::AcceptEncoding));
-        let mut best = 0;
+        let mark = self.mark(path.bytes());
+        let place = &self.alone[mark as usize % ALONE];
         let mut coding = 0;
         let mut varies = false;
-        for (number, weight) in weights.iter().enumerate() {
-            let mut other = fd;
-            if number > 0 {
-                other = self.open(&mut path, number);
-                if bare::file(other).kind != FileKind::Regular {
-                    bare::close(other);
-                    continue;
+        if place.get() != mark {
+            let weights = encoding::weights(head.known(Known::AcceptEncoding));
+            let mut best = weights[0];
+            for number in 1..weights.len() {
+                let mut other = self.open(&mut path, number);
+                let form = bare::file(other);
+                if form.kind == FileKind::Regular {
+                    varies = true;
+                    // At equal weight a coding goes before none, and the first
+                    // before others.
+                    let weight = weights[number];
+                    if weight > best || coding == 0 && weight == best && best > 0 {
+                        (fd, other) = (other, fd);
+                        (best, coding, file) = (weight, number, form);
+                    }
                 }
-                varies = true;
-            }
-            // At equal weight a coding goes before none, and the first before others.
-            if *weight > best || coding == 0 && *weight == best && best > 0 {
-                (fd, other) = (other, fd);
-                (best, coding) = (*weight, number);
-            }
-            if fd != other {
                 bare::close(other);
+            }
+            if !varies {
+                place.set(mark);
             }
         }
 
-        let file = bare::file(fd);
         let tag = tag(&file);
         let mut decision = Decision {
             status,
@@ -153,33 +159,38 @@ impl<C: Content> Site<C> {
         });
         if decision.status != Status::NotModified {
             writer.put(b"Accept-Ranges: bytes\r\n");
-            writer.content_type(media_type);
+            writer.content_type(&media_type);
             if coding > 0 {
-                writer.field("Content-Encoding", NAMES[coding & 3].trim_ascii());
+                writer.field("Content-Encoding", NAMES[coding & 3]);
             }
             writer.content(&decision, file.size);
         }
         self.end(decision.end - decision.start, batch);
-        if batch.length > SHORT_BYTES {
-            bare::seek(fd, decision.start);
-            batch.file = fd;
-            return;
-        }
         let written = batch.writer.written();
         match batch.writer.rest().get_mut(..batch.length as usize) {
-            Some(place) => {
+            Some(place) if batch.length <= SHORT_BYTES => {
                 // Cut short just now: only closing tells the client.
                 let read = bare::read_at(fd, place, decision.start);
                 batch.closes |= read != batch.length as isize;
                 batch.writer.go_to(written + read.max(0) as usize);
+                bare::close(fd);
             }
-            None => {
+            _ => {
                 bare::seek(fd, decision.start);
                 batch.file = fd;
-                return;
             }
         }
-        bare::close(fd);
+    }
+
+    /// A number that stands for a path in this second: where it is noted in
+    /// `alone`, the path was looked at in this second and had no other forms.
+    #[inline(never)]
+    fn mark(&self, path: &[u8]) -> u32 {
+        let second = u32::from(self.date[24]) | 1 << 31;
+        path.iter().fold(second, |mark, &byte| {
+            // FNV-1a, 32 bits.
+            (mark ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        })
     }
 
     /// Opens the path with a coding's suffix behind it.
@@ -232,17 +243,19 @@ fn tag(file: &File) -> [u8; TAG_BYTES] {
     } else {
         file.modified
     };
-    let mut hash = 0_u64;
-    for part in [seconds << 30 | nanoseconds, file.size, file.inode] {
-        // The constant is 2^64 divided by the golden ratio, to spread the bits.
-        hash = (hash ^ part)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29);
-    }
     let mut tag = [b'"'; TAG_BYTES];
-    for place in tag.iter_mut().skip(1).take(16) {
-        hash = hash.rotate_left(4);
-        *place = b"0123456789abcdef"[hash as usize & 15];
+    let mut hash = spread(spread(spread(nanoseconds) ^ seconds) ^ file.size) ^ file.inode;
+    hash = spread(hash);
+    for place in &mut tag[1..TAG_BYTES - 1] {
+        // Letters from a to p: as good as hexadecimal digits.
+        *place = b'a' + (hash >> 60) as u8;
+        hash <<= 4;
     }
     tag
+}
+
+/// Spreads the bits of a number, by 2^64 divided by the golden ratio.
+#[inline(never)]
+fn spread(number: u64) -> u64 {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
 }

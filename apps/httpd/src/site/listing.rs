@@ -54,7 +54,7 @@ pub(super) fn write<C: Content>(site: &Site<C>, fd: Fd, batch: &mut Batch<'_>) {
                     if matches!(byte, b'<' | b'>' | b'&' | b'"') {
                         writer.numbers(b"&#%;", &[byte.into()]);
                     } else {
-                        writer.put(&[byte]);
+                        writer.push(byte);
                     }
                 }
                 writer.put(slash);

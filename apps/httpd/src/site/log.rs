@@ -19,17 +19,17 @@ pub(super) fn write(peer: Fd, line: &[u8], date: &[u8; DATE_BYTES], batch: &mut 
     // "Sun, 06 Nov 1994 08:49:37 GMT" as "06/Nov/1994:08:49:37 +0000".
     writer.put(b" - - [");
     for (at, &byte) in date.iter().enumerate().take(25).skip(5) {
-        writer.put(&[match at {
+        writer.push(match at {
             7 | 11 => b'/',
             16 => b':',
             _ => byte,
-        }]);
+        });
     }
     writer.put(b" +0000] \"");
-    for &byte in line.iter().take(LINE_BYTES) {
+    for &byte in line.get(..LINE_BYTES).unwrap_or(line) {
         // Nobody forges a line, or sends commands to a terminal.
         let is_plain = byte.wrapping_sub(b' ') < 95 && byte != b'"' && byte != b'\\';
-        writer.put(&[if is_plain { byte } else { b'?' }]);
+        writer.push(if is_plain { byte } else { b'?' });
     }
     writer.put(b"\" ");
     writer.put(status.get(..3).unwrap_or_default());
@@ -39,32 +39,32 @@ pub(super) fn write(peer: Fd, line: &[u8], date: &[u8; DATE_BYTES], batch: &mut 
     }
 }
 
+/// Before an address of IPv4 in one of IPv6 (RFC 4291 section 2.5.5.2).
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255];
+
 /// The peer's address as people write it; one of IPv4 in IPv6 as of IPv4.
+#[inline(never)]
 fn put_address(writer: &mut HeadWriter<'_>, peer: Fd) {
     let mut address = Address::NONE;
     bare::peer(peer, &mut address);
-    // Port and, in IPv6, flow are before the address.
-    let [family, _, _, _, rest @ ..] = &address.bytes;
-    let mut v4 = &rest[..4];
-    if *family != 2 {
-        let [_, _, _, _, v6 @ ..] = rest;
-        v4 = v6
-            .strip_prefix(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255])
-            .unwrap_or_default();
-        if v4.is_empty() {
-            for (number, byte) in v6.iter().take(16).enumerate() {
-                if number > 0 && number % 2 == 0 {
-                    writer.put(b":");
-                }
-                writer.put(&[hex(byte >> 4), hex(byte & 15)]);
-            }
+    // Before it are family and port, and in IPv6 the flow.
+    let mut start = 4;
+    let mut end = 8;
+    if address.bytes[0] != 2 {
+        (start, end) = (8, 24);
+        if address.bytes[8..20] == MAPPED {
+            start = 20;
         }
     }
-    for (number, byte) in v4.iter().take(4).enumerate() {
-        writer.numbers(if number > 0 { b".%" } else { b"%" }, &[(*byte).into()]);
+    let is_v4 = end - start == 4;
+    for at in start..end {
+        if at > start && (is_v4 || at % 2 == 0) {
+            writer.push(if is_v4 { b'.' } else { b':' });
+        }
+        if is_v4 {
+            writer.number(address.bytes[at].into());
+        } else {
+            writer.hex(address.bytes[at]);
+        }
     }
-}
-
-fn hex(digit: u8) -> u8 {
-    b"0123456789abcdef"[usize::from(digit & 15)]
 }

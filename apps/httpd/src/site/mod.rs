@@ -7,6 +7,7 @@ mod log;
 mod packed;
 
 use crate::engine::{Batch, Handler};
+use core::cell::Cell;
 use core::marker::PhantomData;
 use ounce_http::chunked;
 use ounce_http::condition::Decision;
@@ -31,8 +32,8 @@ pub trait Content: 'static {
 pub struct Manner {
     /// Lines for every answer.
     pub fields: &'static [u8],
-    /// Those of them that `--header` added.
-    pub added: &'static [u8],
+    /// Those of them that the user gave, and a packed head has not.
+    pub own: &'static [u8],
     /// Lines for a file.
     pub cache: &'static [u8],
     /// Files whose path starts with it never change.
@@ -47,6 +48,7 @@ pub struct Manner {
 
 /// A site, and what its answers need.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Site<C> {
     /// The folder, or the packed file.
     pub root: Fd,
@@ -55,6 +57,8 @@ pub struct Site<C> {
     pub manner: Manner,
     /// What is packed, if it is.
     pub packed: Option<Packed<'static>>,
+    /// Paths that were looked at in this second and have no other forms.
+    alone: [Cell<u32>; folder::ALONE],
     content: PhantomData<C>,
 }
 
@@ -79,6 +83,7 @@ impl<C: Content> Site<C> {
             packed,
             manner,
             date: [0; DATE_BYTES],
+            alone: [const { Cell::new(0) }; folder::ALONE],
             content: PhantomData,
         }
     }
@@ -113,14 +118,15 @@ impl<C: Content> Site<C> {
     }
 
     /// Begins an answer.
+    #[inline(never)]
     fn begin(&self, status: Status, batch: &mut Batch<'_>) {
-        self.begin_with(status, self.manner.fields, batch);
+        self.begin_bare(status, batch);
+        batch.writer.put(self.manner.fields);
     }
 
-    /// Begins an answer with these fields of every answer: those of a packed
-    /// site have the usual ones in them.
+    /// Begins an answer without the fields that all have.
     #[inline(never)]
-    fn begin_with(&self, status: Status, fields: &[u8], batch: &mut Batch<'_>) {
+    fn begin_bare(&self, status: Status, batch: &mut Batch<'_>) {
         batch.status = status;
         let writer = &mut batch.writer;
         writer.put(b"HTTP/1.1 ");
@@ -130,7 +136,6 @@ impl<C: Content> Site<C> {
         if self.date[0] != 0 {
             writer.field("Date", &self.date);
         }
-        writer.put(fields);
     }
 
     /// Ends a head; so much of a file is its body.
@@ -186,7 +191,8 @@ impl<C: Content> Site<C> {
 
 impl<C: Content> Handler for Site<C> {
     #[inline(never)]
-    fn answer(&mut self, peer: Fd, bytes: &[u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
+    fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
+        let bytes = &*bytes;
         let start = batch.writer.written();
         let parsed = head::parse(bytes, &LIMITS);
         let mut line: &[u8] = b"";

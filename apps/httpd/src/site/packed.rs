@@ -48,8 +48,9 @@ impl<C: Content> Site<C> {
         ) {
             return self.unsatisfied(&decision, length, batch);
         }
-        self.begin_with(decision.status, self.manner.added, batch);
+        self.begin_bare(decision.status, batch);
         let writer = &mut batch.writer;
+        writer.put(self.manner.own);
         if decision.status == Status::NotModified {
             fields = fields.get(..variant.repeated.into()).unwrap_or_default();
         }

@@ -14,6 +14,7 @@ pub fn no_new_privileges() {
 
 /// From here on files are opened beneath this folder only, and only to be read
 /// or listed; with a negative number, none at all.
+#[inline(never)]
 pub fn see_beneath(folder: Fd) {
     // linux/landlock.h, version 1 of its ABI: all that is done to files.
     const ALL: u64 = 0x1fff;
@@ -60,6 +61,7 @@ pub fn see_beneath(folder: Fd) {
 
 /// From here on these system calls are made, and all others fail with EPERM.
 /// At most [`MOST`] are looked at.
+#[inline(never)]
 pub fn allow_only(calls: &[u16]) {
     let mut program = [Instruction::default(); MOST + 6];
     let mut length = 0;

@@ -223,6 +223,7 @@ pub fn send_file(socket: Fd, file: Fd, offset: Option<&mut u64>, count: usize) -
 /// Maps a whole file to read, for as long as the program runs; empty where that
 /// fails. The file must stay as it is: it is content of an image, and where one
 /// is cut short its reader dies by SIGBUS.
+#[inline(never)]
 pub fn map(fd: Fd, length: usize) -> &'static [u8] {
     // SAFETY: a new mapping, at an address that the kernel chooses.
     let start = unsafe {

@@ -52,6 +52,7 @@ pub fn epoll() -> Fd {
 }
 
 /// epoll_ctl(2).
+#[inline(never)]
 pub fn watch(epoll: Fd, change: Change, fd: Fd, flags: u32, token: u32, extra: u32) -> i32 {
     let event = Event {
         flags,
@@ -88,6 +89,7 @@ pub fn wait(epoll: Fd, events: &mut [Event], timeout_ms: i32) -> i32 {
 }
 
 /// Whether a descriptor takes output at once (ppoll(2)).
+#[inline(never)]
 pub fn is_writable(fd: Fd) -> bool {
     let mut poll = raw::pollfd {
         fd,

@@ -22,6 +22,7 @@ const fn bit(signal: u32) -> u64 {
 
 /// Blocks SIGTERM, SIGINT, SIGCHLD and SIGPIPE, and opens a descriptor for the
 /// first three (signalfd(2)), so that no handler ever runs.
+#[inline(never)]
 pub fn signals() -> Fd {
     const WATCHED: u64 = bit(raw::SIGTERM) | bit(raw::SIGINT) | bit(raw::SIGCHLD);
     const BLOCKED: u64 = WATCHED | bit(raw::SIGPIPE);
@@ -67,6 +68,7 @@ pub fn reap() {
 }
 
 /// A clock's whole seconds (clock_gettime(2)).
+#[inline(never)]
 pub fn time(clock: Clock) -> u64 {
     let mut time = [0_u64; 2];
     // SAFETY: a timespec of two 64-bit numbers is written.
@@ -93,6 +95,7 @@ pub fn user_id() -> u32 {
 }
 
 /// Becomes another user, for good and without further groups; the first error.
+#[inline(never)]
 pub fn drop_user(user: u32, group: u32) -> i32 {
     // SAFETY: no pointer is given; an empty list of groups has none.
     unsafe {
@@ -108,6 +111,7 @@ pub fn drop_user(user: u32, group: u32) -> i32 {
 }
 
 /// How many descriptors the process may have, raised as far as it goes.
+#[inline(never)]
 pub fn descriptor_limit() -> u64 {
     let mut limits = [0_u64; 2];
     // SAFETY: a rlimit64 of two 64-bit numbers is written by the first call and
