@@ -224,6 +224,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
+    #[inline(never)]
     pub fn run(&mut self) -> u8 {
         loop {
             if self.is_paused {
@@ -295,6 +296,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Takes no more connections, answers what has come, and closes the rest.
+    #[inline(never)]
     fn stop(&mut self) {
         self.stop_at = self.now + u64::from(self.limits.grace_seconds);
         for index in 0..MAX_LISTENERS {
@@ -315,8 +317,11 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Once a second, closes what is overdue.
+    #[inline(never)]
     fn sweep(&mut self) {
-        while H::STREAMS && let Some(Overdue { fd, is_told }) = self.handler.overdue() {
+        while H::STREAMS
+            && let Some(Overdue { fd, is_told }) = self.handler.overdue()
+        {
             if is_told {
                 self.refuse(fd, Status::RequestTimeout);
             }
@@ -516,7 +521,9 @@ impl<H: Handler> Engine<H> {
             let taken = input.get_mut(..consumed).unwrap_or_default();
             bare::receive(fd, taken, TAKE);
             self.set_busy(fd, true);
-            if H::STREAMS && let Some(stream) = stream {
+            if H::STREAMS
+                && let Some(stream) = stream
+            {
                 // The handler watches over those who are slow.
                 bare::keep(fd, Kept::First, 0);
                 self.set_busy(fd, false);
@@ -563,6 +570,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Has the handler go on with a stream.
+    #[inline(never)]
     fn go_on_stream(&mut self, fd: Fd, stream: u16) {
         match self.handler.go_on(fd, stream, self.buffer) {
             Step::Waits => {}

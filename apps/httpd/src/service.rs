@@ -9,7 +9,7 @@ use ounce_http::head::{Framing, Head, Limits, Stop};
 use ounce_http::method::{Method, Methods};
 use ounce_http::path;
 use ounce_http::response::{HEAD_BYTES, Manner, Response};
-use ounce_http::route::{self, App, Body, Found};
+use ounce_http::route::{self, App, Body, Found, Service};
 use ounce_http::status::Status;
 use ounce_http::stream::{Incoming, Outgoing};
 use ounce_http::utf8;
@@ -47,7 +47,7 @@ const TURNS: u32 = 16;
 const SET_SECONDS: u64 = 1_000_000_000;
 
 /// What the loop asks.
-pub(crate) struct Service<'s, S: 'static> {
+pub(crate) struct Running<'s, S> {
     app: App<'s, S>,
     date: [u8; DATE_BYTES],
     streams: &'static mut Streams,
@@ -73,7 +73,7 @@ struct Turn {
 const BUSY: &str = "Too many are served at once.";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-impl<'s, S> Service<'s, S> {
+impl<'s, S: Service> Running<'s, S> {
     pub(crate) fn new(app: App<'s, S>, streams: &'static mut Streams) -> Self {
         Self {
             app,
@@ -155,7 +155,7 @@ impl<'s, S> Service<'s, S> {
                     }
                 }
             }
-            Found::Receives(row, max_bytes) => {
+            Found::Receives(row, max_bytes) if App::<S>::RECEIVES => {
                 let incoming = match Incoming::new(head.framing, max_bytes) {
                     Ok(incoming) => incoming,
                     Err(status) => {
@@ -180,10 +180,12 @@ impl<'s, S> Service<'s, S> {
                     self.streams.free(number);
                 }
             }
+            Found::Receives(..) => {}
         }
     }
 
     /// Takes in what has come of a body.
+    #[inline(never)]
     fn take_in(&mut self, fd: Fd, number: u16, input: &mut [u8]) -> Step {
         let Some(stream) = self.streams.get(number) else {
             return Step::Ends;
@@ -252,6 +254,7 @@ impl<'s, S> Service<'s, S> {
     }
 
     /// Sends what is there to be sent, or has more of it written.
+    #[inline(never)]
     fn put_out(&mut self, fd: Fd, number: u16) -> Step {
         let Some(stream) = self.streams.get(number) else {
             return Step::Ends;
@@ -295,9 +298,10 @@ fn busy(response: &mut Response<'_>) {
     response.problem(Status::ServiceUnavailable, BUSY);
 }
 
-impl<S> Handler for Service<'_, S> {
-    const STREAMS: bool = true;
+impl<S: Service> Handler for Running<'_, S> {
+    const STREAMS: bool = App::<S>::RECEIVES || App::<S>::STREAMS;
 
+    #[inline(never)]
     fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
         let length = bytes.len();
         let start = batch.writer.written();
@@ -333,7 +337,7 @@ impl<S> Handler for Service<'_, S> {
         }
         if turn.is_partial && is_full {
             response.problem(Status::ContentTooLarge, "");
-        } else if turn.is_partial || turn.stream.is_some() {
+        } else if turn.is_partial || App::<S>::RECEIVES && turn.stream.is_some() {
             if turn.is_asked {
                 batch.writer.put(CONTINUE);
             }
@@ -346,7 +350,8 @@ impl<S> Handler for Service<'_, S> {
             || batch.is_stopping && turn.consumed == length;
         let mut written = response.finish(&manner);
         let mut stream = None;
-        if let Some(outgoing) = response.outgoing()
+        if Self::STREAMS
+            && let Some(outgoing) = response.outgoing()
             && !manner.is_head
         {
             if let Some((number, place)) = self.streams.take(peer) {
@@ -399,7 +404,7 @@ impl<S> Handler for Service<'_, S> {
     fn go_on(&mut self, fd: Fd, number: u16, buffer: &mut [u8]) -> Step {
         for _ in 0..TURNS {
             let is_incoming = self.streams.get(number).is_some_and(|it| it.is_incoming);
-            let step = if is_incoming {
+            let step = if App::<S>::RECEIVES && is_incoming {
                 self.take_in(fd, number, buffer)
             } else {
                 self.put_out(fd, number)
@@ -411,6 +416,7 @@ impl<S> Handler for Service<'_, S> {
         Step::Again
     }
 
+    #[inline(never)]
     fn keep(&mut self, fd: Fd, sent: usize, batch: &mut Batch<'_>) -> Option<u16> {
         let (number, stream) = if let Some(number) = batch.stream {
             (number, self.streams.get(number)?)
@@ -429,7 +435,8 @@ impl<S> Handler for Service<'_, S> {
     }
 
     fn forget(&mut self, number: u16) {
-        if let Some(stream) = self.streams.get(number)
+        if App::<S>::RECEIVES
+            && let Some(stream) = self.streams.get(number)
             && stream.is_incoming
         {
             let row = stream.row;
@@ -440,6 +447,7 @@ impl<S> Handler for Service<'_, S> {
         self.streams.free(number);
     }
 
+    #[inline(never)]
     fn overdue(&mut self) -> Option<Overdue> {
         let (number, fd) = self.streams.overdue()?;
         let is_told = self.streams.get(number).is_some_and(|it| it.is_incoming);

@@ -146,24 +146,50 @@ pub enum Found {
     None(Methods),
 }
 
-/// A table of routes and the state that its handlers share.
+/// A state with the routes to its handlers. The table is a constant, so that a
+/// program carries the code for what its rows ask for, and no other.
+pub trait Service: Sized + 'static {
+    /// The table.
+    const ROUTES: &'static [Route<Self>];
+}
+
+/// A service that runs.
 #[derive(Debug)]
-pub struct App<'s, S: 'static> {
-    routes: &'static [Route<S>],
+pub struct App<'s, S> {
     state: &'s mut S,
 }
 
-impl<'s, S> App<'s, S> {
-    /// Binds the two together.
-    pub fn new(routes: &'static [Route<S>], state: &'s mut S) -> Self {
-        Self { routes, state }
+impl<'s, S: Service> App<'s, S> {
+    /// Whether a row receives bodies in pieces.
+    pub const RECEIVES: bool = {
+        let (mut found, mut at) = (false, 0);
+        while at < S::ROUTES.len() {
+            found |= matches!(S::ROUTES[at].action, Action::Receive(_));
+            at += 1;
+        }
+        found
+    };
+    /// Whether a row answers in pieces.
+    pub const STREAMS: bool = {
+        let (mut found, mut at) = (false, 0);
+        while at < S::ROUTES.len() {
+            let route = &S::ROUTES[at];
+            found |= route.pieces.is_some() || matches!(route.action, Action::Asset(_));
+            at += 1;
+        }
+        found
+    };
+
+    /// Runs on this state.
+    pub fn new(state: &'s mut S) -> Self {
+        Self { state }
     }
 
     /// Who answers to this method and this decoded path.
     #[inline(never)]
     pub fn find(&self, method: Method, path: &str) -> Found {
         let mut allow = Methods::NONE;
-        for (number, route) in self.routes.iter().enumerate() {
+        for (number, route) in S::ROUTES.iter().enumerate() {
             if !matches(route.pattern, path) {
                 continue;
             }
@@ -195,7 +221,7 @@ impl<'s, S> App<'s, S> {
         response: &mut Response<'_>,
     ) {
         response.set_http11(head.is_http11);
-        let Some(route) = self.routes.get(number) else {
+        let Some(route) = S::ROUTES.get(number) else {
             return;
         };
         let state = &mut *self.state;
@@ -203,11 +229,11 @@ impl<'s, S> App<'s, S> {
             Request::new(head, path, route.pattern, body, scratch).and_then(|mut request| {
                 match route.action {
                     Action::Answer(handler) => handler(state, &mut request, response),
-                    Action::Asset(asset) => {
+                    Action::Asset(asset) if Self::STREAMS => {
                         asset.answer(&request, response);
                         Ok(())
                     }
-                    Action::Receive(_) => Ok(()),
+                    _ => Ok(()),
                 }
             });
         tell(answer, response);
@@ -224,7 +250,7 @@ impl<'s, S> App<'s, S> {
         scratch: &mut [u8],
         response: &mut Response<'_>,
     ) -> bool {
-        let pattern = self.routes.get(number).map_or("", |route| route.pattern);
+        let pattern = S::ROUTES.get(number).map_or("", |route| route.pattern);
         match Request::new(head, path, pattern, &mut [], scratch) {
             Ok(mut request) => self.receive(number, stream, Body::Begins(&mut request), response),
             Err(problem) => tell(Err(problem), response),
@@ -239,7 +265,7 @@ impl<'s, S> App<'s, S> {
         body: Body<'_, '_>,
         response: &mut Response<'_>,
     ) -> bool {
-        match self.routes.get(number).map(|route| &route.action) {
+        match S::ROUTES.get(number).map(|route| &route.action) {
             Some(Action::Receive(receiver)) => {
                 let answer = receiver(&mut *self.state, stream, body, response);
                 tell(answer, response)
@@ -250,7 +276,7 @@ impl<'s, S> App<'s, S> {
 
     /// Writes the piece of an answer of this row that begins at this place.
     pub fn piece(&mut self, number: usize, at: u64, piece: &mut Piece<'_>) -> Option<u64> {
-        let route = self.routes.get(number)?;
+        let route = S::ROUTES.get(number)?;
         if let Action::Asset(asset) = route.action {
             let rest = usize::try_from(at)
                 .ok()
@@ -324,56 +350,58 @@ mod tests {
     static ASSET: Asset = Asset::new("text/css", b"a{}");
     static LARGE: Asset = Asset::new("text/plain", &[b'x'; 300]);
 
-    static ROUTES: [Route<Count>; 9] = [
-        Route::get("/", |_, _, response| {
-            response.text("root");
-            Ok(())
-        }),
-        Route::get("/a/{x}/b/{y}", |_, request, response| {
-            response.text(request.param("x")).text("+");
-            response.text(request.param("y")).text(request.param("z"));
-            Ok(())
-        }),
-        Route::post("/a", |_, request, response| {
-            response.write(request.body);
-            Ok(())
-        })
-        .limit(5),
-        Route::get("/a", |count, request, response| {
-            count.calls += 1;
-            response
-                .number(count.calls)
-                .text(request.query("q").unwrap_or("-"));
-            response.number(request.query_number("n")?.unwrap_or(7));
-            Ok(())
-        }),
-        Route::get("/number/{n}", |_, request, response| {
-            response.number(request.parse::<u8>("n")?.into());
-            Ok(())
-        }),
-        Route::asset("/a.css", &ASSET),
-        Route::asset("/large", &LARGE),
-        Route::receive(Method::Put, "/sum", 4, |count, stream, body, response| {
-            match body {
-                Body::Begins(request) if request.query("no").is_some() => {
-                    return Err(Problem::NOT_FOUND);
+    impl Service for Count {
+        const ROUTES: &'static [Route<Self>] = &[
+            Route::get("/", |_, _, response| {
+                response.text("root");
+                Ok(())
+            }),
+            Route::get("/a/{x}/b/{y}", |_, request, response| {
+                response.text(request.param("x")).text("+");
+                response.text(request.param("y")).text(request.param("z"));
+                Ok(())
+            }),
+            Route::post("/a", |_, request, response| {
+                response.write(request.body);
+                Ok(())
+            })
+            .limit(5),
+            Route::get("/a", |count, request, response| {
+                count.calls += 1;
+                response
+                    .number(count.calls)
+                    .text(request.query("q").unwrap_or("-"));
+                response.number(request.query_number("n")?.unwrap_or(7));
+                Ok(())
+            }),
+            Route::get("/number/{n}", |_, request, response| {
+                response.number(request.parse::<u8>("n")?.into());
+                Ok(())
+            }),
+            Route::asset("/a.css", &ASSET),
+            Route::asset("/large", &LARGE),
+            Route::receive(Method::Put, "/sum", 4, |count, stream, body, response| {
+                match body {
+                    Body::Begins(request) if request.query("no").is_some() => {
+                        return Err(Problem::NOT_FOUND);
+                    }
+                    Body::Begins(_) => count.bytes = stream,
+                    Body::Piece(bytes) => count.bytes += bytes.len(),
+                    Body::Ends => drop(response.number(count.bytes as u64)),
+                    Body::Breaks => count.bytes = 0,
                 }
-                Body::Begins(_) => count.bytes = stream,
-                Body::Piece(bytes) => count.bytes += bytes.len(),
-                Body::Ends => drop(response.number(count.bytes as u64)),
-                Body::Breaks => count.bytes = 0,
-            }
-            Ok(())
-        }),
-        Route::get("/count", |_, _, response| {
-            response.stream(1);
-            Ok(())
-        })
-        .pieces(|_, at, piece| {
-            piece.number(at);
-            (at < 3).then_some(at + 1)
-        }),
-    ];
+                Ok(())
+            }),
+            Route::get("/count", |_, _, response| {
+                response.stream(1);
+                Ok(())
+            })
+            .pieces(|_, at, piece| {
+                piece.number(at);
+                (at < 3).then_some(at + 1)
+            }),
+        ];
+    }
 
     struct Asked {
         answer: String,
@@ -388,7 +416,7 @@ mod tests {
         let path = String::from_utf8(head.path.to_vec()).unwrap();
         let mut body = *b"body";
         let mut scratch = [0; 300];
-        let mut app = App::new(&ROUTES, count);
+        let mut app = App::new(count);
         let row = match app.find(head.method, &path) {
             Found::Answers(row, _) => {
                 app.answer(row, &head, &path, &mut body, &mut scratch, &mut response);
@@ -490,8 +518,9 @@ mod tests {
 
     #[test]
     fn a_row_has_its_own_limit() {
+        const { assert!(App::<Count>::RECEIVES && App::<Count>::STREAMS) };
         let mut count = Count::default();
-        let app = App::new(&ROUTES, &mut count);
+        let app = App::new(&mut count);
         assert_eq!(app.find(Method::Post, "/a"), Found::Answers(2, 5));
         assert_eq!(app.find(Method::Put, "/sum"), Found::Receives(7, 4));
         assert_eq!(app.find(Method::Get, "/"), Found::Answers(0, u64::MAX));
@@ -515,7 +544,7 @@ mod tests {
         assert!(asked.answer.contains("\r\nContent-Length: 300\r\n"));
         assert!(asked.answer.ends_with("\r\n\r\n"), "{}", asked.answer);
         let mut count = Count::default();
-        let mut app = App::new(&ROUTES, &mut count);
+        let mut app = App::new(&mut count);
         let mut collect = |row: usize, from: u64, ending| {
             let mut out = Outgoing::new(from, ending);
             let mut sent = std::vec::Vec::new();
@@ -537,7 +566,7 @@ mod tests {
     #[test]
     fn bodies_are_received_in_pieces() {
         let mut count = Count::default();
-        let mut app = App::new(&ROUTES, &mut count);
+        let mut app = App::new(&mut count);
         let Found::Receives(row, 4) = app.find(Method::Put, "/sum") else {
             panic!("it is received");
         };

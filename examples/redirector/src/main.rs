@@ -10,7 +10,7 @@
 use core::ffi::CStr;
 use ounce_httpd::http::secret;
 use ounce_httpd::{
-    Answer, Piece, Problem, Program, Request, Response, Route, State, Status, Text, serve,
+    Answer, Piece, Problem, Program, Request, Response, Route, Service, State, Status, Text, serve,
 };
 
 ounce_httpd::entry!(main);
@@ -21,7 +21,7 @@ fn main(program: &Program) -> u8 {
         .variable("TOKEN")
         .map(CStr::to_bytes)
         .filter(|token| !token.is_empty());
-    serve(program, &ROUTES, links)
+    serve(program, links)
 }
 
 const MAX_LINKS: usize = 256;
@@ -31,7 +31,8 @@ static TABLE: [Row; 4] = rows(include_str!("../links.txt"));
 const NO_LINK: &Problem = &Problem::new(Status::NotFound, "There is no such link.");
 const FULL: &Problem = &Problem::new(Status::InsufficientStorage, "There are 256 links already.");
 const FIXED: &Problem = &Problem::new(Status::Conflict, "This link is part of the program.");
-const NO_TOKEN: &Problem = &Problem::new(Status::Forbidden, "Links are changed where TOKEN is set.");
+const NO_TOKEN: &Problem =
+    &Problem::new(Status::Forbidden, "Links are changed where TOKEN is set.");
 const BAD_TOKEN: &Problem = &Problem::new(Status::Unauthorized, "The token is another.");
 const BAD_NAME: &Problem = &Problem::new(
     Status::UnprocessableContent,
@@ -46,12 +47,14 @@ const BAD_STATUS: &Problem = &Problem::new(
     "The status is 301, 302, 307 or 308.",
 );
 
-static ROUTES: [Route<Links>; 4] = [
-    Route::get("/links", Links::list).pieces(Links::list_piece),
-    Route::put("/links/{name}", Links::add).limit(1_024),
-    Route::delete("/links/{name}", Links::remove),
-    Route::get("/{name}", Links::follow),
-];
+impl Service for Links {
+    const ROUTES: &'static [Route<Self>] = &[
+        Route::get("/links", Self::list).pieces(Self::list_piece),
+        Route::put("/links/{name}", Self::add).limit(1_024),
+        Route::delete("/links/{name}", Self::remove),
+        Route::get("/{name}", Self::follow),
+    ];
+}
 
 static LINKS: State<Links> = State::new(Links {
     token: None,

@@ -11,7 +11,7 @@ use core::ffi::CStr;
 use hmac::{Hmac, KeyInit, Mac};
 use ounce_httpd::http::utf8;
 use ounce_httpd::{
-    Answer, Piece, Problem, Program, Request, Response, Route, State, Status, Text, serve,
+    Answer, Piece, Problem, Program, Request, Response, Route, Service, State, Status, Text, serve,
 };
 use sha2::Sha256;
 
@@ -25,7 +25,7 @@ fn main(program: &Program) -> u8 {
         program.complain(b"error: SECRET is not set\nhint: the key that the sender signs with\n");
         return 2;
     }
-    serve(program, &ROUTES, hooks)
+    serve(program, hooks)
 }
 
 const LAST: usize = 64;
@@ -36,10 +36,12 @@ const NO_ID: &Problem = &Problem::new(
     "X-GitHub-Delivery is to name the delivery, in at most 64 bytes.",
 );
 
-static ROUTES: [Route<Hooks>; 2] = [
-    Route::post("/hook", Hooks::receive).limit(MAX_BYTES),
-    Route::get("/deliveries", Hooks::list).pieces(Hooks::list_piece),
-];
+impl Service for Hooks {
+    const ROUTES: &'static [Route<Self>] = &[
+        Route::post("/hook", Self::receive).limit(MAX_BYTES),
+        Route::get("/deliveries", Self::list).pieces(Self::list_piece),
+    ];
+}
 
 static HOOKS: State<Hooks> = State::new(Hooks {
     secret: None,
