@@ -35,6 +35,7 @@ cargo xtask TASK
                                the shipped ounce, or this one, writes
   guest [OUNCE]                ounce on an emulated machine with control groups of
                                version 2 only
+  judges http                  REDbot and slowhttptest on the web server alone
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
   bench [--help]               ounce against its peers; writes docs/benchmarks.md";
@@ -72,6 +73,13 @@ fn run(arguments: &[String]) -> Result<()> {
             guest::run(&house, &dist::build(dist::HOST_TARGET)?)
         }
         ["guest", ounce] => guest::run(&house, &std::path::absolute(ounce)?),
+        ["judges", "http"] => {
+            setup::setup(false)?;
+            let mut tally = tally::Tally::default();
+            let result = judges::run_http(&house, &mut tally);
+            println!("{tally}");
+            result
+        }
         ["judges", ounce] => judged(&house, &std::path::absolute(ounce)?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -140,7 +140,12 @@ fn run<C: Content>(
         if fd < 0 {
             return refused(
                 program,
-                &[b"listen on port ", options.texts[At::<C>::PORT], b" of ", place],
+                &[
+                    b"listen on port ",
+                    options.texts[At::<C>::PORT],
+                    b" of ",
+                    place,
+                ],
                 fd,
             );
         }

@@ -133,15 +133,17 @@ impl<S> Route<S> {
     }
 }
 
-/// What is to be done with a request's body.
+/// Who answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// Collect it, if it has no more than so many bytes, and [`App::answer`].
-    Collect(u64),
-    /// Give it to [`App::receive`] piece by piece: the row, and the most bytes.
-    Receive(usize, u64),
-    /// Nothing: the answer, which [`App::answer`] gives, is no, whatever it says.
-    Ignore,
+pub enum Found {
+    /// This row, by [`App::answer`], once its body is there, which may have so
+    /// many bytes.
+    Answers(usize, u64),
+    /// This row, by [`App::begin`] and [`App::receive`], as its body comes, which
+    /// may have so many bytes.
+    Receives(usize, u64),
+    /// None, though the path answers to these methods: [`refuse`].
+    None(Methods),
 }
 
 /// A table of routes and the state that its handlers share.
@@ -157,59 +159,58 @@ impl<'s, S> App<'s, S> {
         Self { routes, state }
     }
 
-    /// What to do with the body of a request of this method for this decoded path.
-    pub fn plan(&self, method: Method, path: &str) -> Plan {
-        match find(self.routes, method, path) {
-            Ok((number, route)) => match route.action {
-                Action::Receive(_) => Plan::Receive(number, route.max_bytes),
-                _ => Plan::Collect(route.max_bytes),
-            },
-            Err(_) => Plan::Ignore,
+    /// Who answers to this method and this decoded path.
+    #[inline(never)]
+    pub fn find(&self, method: Method, path: &str) -> Found {
+        let mut allow = Methods::NONE;
+        for (number, route) in self.routes.iter().enumerate() {
+            if !matches(route.pattern, path) {
+                continue;
+            }
+            let is_get = route.method == Method::Get;
+            if route.method == method || is_get && method == Method::Head {
+                return match route.action {
+                    Action::Receive(_) => Found::Receives(number, route.max_bytes),
+                    _ => Found::Answers(number, route.max_bytes),
+                };
+            }
+            allow = allow.with(route.method);
+            if is_get {
+                allow = allow.with(Method::Head);
+            }
         }
+        Found::None(allow)
     }
 
-    /// Answers a whole request. `scratch` takes the decoded query: it is as long
-    /// as that, or longer. The result is the row that answered.
+    /// Lets a row answer. `scratch` takes the decoded query: it is as long as
+    /// that, or longer.
     #[inline(never)]
     pub fn answer(
         &mut self,
+        number: usize,
         head: &Head<'_>,
         path: &str,
         body: &mut [u8],
         scratch: &mut [u8],
         response: &mut Response<'_>,
-    ) -> Option<usize> {
+    ) {
         response.set_http11(head.is_http11);
-        let (number, route) = match find(self.routes, head.method, path) {
-            Ok(found) => found,
-            Err(allow) => {
-                refuse(head.method, allow, response);
-                return None;
-            }
+        let Some(route) = self.routes.get(number) else {
+            return;
         };
         let state = &mut *self.state;
-        let answer = if body.len() as u64 > route.max_bytes {
-            Err(Status::ContentTooLarge.into())
-        } else {
+        let answer =
             Request::new(head, path, route.pattern, body, scratch).and_then(|mut request| {
                 match route.action {
                     Action::Answer(handler) => handler(state, &mut request, response),
-                    Action::Receive(receiver) => {
-                        // It is there already: one piece.
-                        let body = request.take_body();
-                        receiver(state, 0, Body::Begins(&mut request), response)?;
-                        receiver(state, 0, Body::Piece(body), response)?;
-                        receiver(state, 0, Body::Ends, response)
-                    }
                     Action::Asset(asset) => {
                         asset.answer(&request, response);
                         Ok(())
                     }
+                    Action::Receive(_) => Ok(()),
                 }
-            })
-        };
+            });
         tell(answer, response);
-        Some(number)
     }
 
     /// Begins a body that is received by this row: false where the answer is
@@ -224,13 +225,9 @@ impl<'s, S> App<'s, S> {
         response: &mut Response<'_>,
     ) -> bool {
         let pattern = self.routes.get(number).map_or("", |route| route.pattern);
-        let request = Request::new(head, path, pattern, &mut [], scratch);
-        match request {
+        match Request::new(head, path, pattern, &mut [], scratch) {
             Ok(mut request) => self.receive(number, stream, Body::Begins(&mut request), response),
-            Err(problem) => {
-                problem.write(response);
-                false
-            }
+            Err(problem) => tell(Err(problem), response),
         }
     }
 
@@ -276,41 +273,19 @@ fn tell(answer: Answer, response: &mut Response<'_>) -> bool {
     true
 }
 
-/// RFC 9110 sections 15.5.5, 15.5.6 and 9.3.7.
+/// Answers where no row does: 404, 405 or, for OPTIONS, with what is allowed
+/// (RFC 9110 sections 15.5.5, 15.5.6 and 9.3.7).
 #[inline(never)]
-fn refuse(method: Method, allow: Methods, response: &mut Response<'_>) {
+pub fn refuse(method: Method, allow: Methods, response: &mut Response<'_>) {
     if allow.is_empty() {
-        return Problem::from(Status::NotFound).write(response);
+        return Problem::NOT_FOUND.write(response);
     }
     response.allow(allow.with(Method::Options));
     if method == Method::Options {
         response.status(Status::NoContent);
     } else {
-        Problem::from(Status::MethodNotAllowed).write(response);
+        response.problem(Status::MethodNotAllowed, "");
     }
-}
-
-/// The row that answers; else what the path would answer to.
-fn find<'r, S>(
-    routes: &'r [Route<S>],
-    method: Method,
-    path: &str,
-) -> Result<(usize, &'r Route<S>), Methods> {
-    let mut allow = Methods::NONE;
-    for (number, route) in routes.iter().enumerate() {
-        if !matches(route.pattern, path) {
-            continue;
-        }
-        let is_get = route.method == Method::Get;
-        if route.method == method || is_get && method == Method::Head {
-            return Ok((number, route));
-        }
-        allow = allow.with(route.method);
-        if is_get {
-            allow = allow.with(Method::Head);
-        }
-    }
-    Err(allow)
 }
 
 /// Whether a path is like this.
@@ -381,7 +356,7 @@ mod tests {
         Route::receive(Method::Put, "/sum", 4, |count, stream, body, response| {
             match body {
                 Body::Begins(request) if request.query("no").is_some() => {
-                    return Err(Status::Conflict.into());
+                    return Err(Problem::NOT_FOUND);
                 }
                 Body::Begins(_) => count.bytes = stream,
                 Body::Piece(bytes) => count.bytes += bytes.len(),
@@ -414,7 +389,17 @@ mod tests {
         let mut body = *b"body";
         let mut scratch = [0; 300];
         let mut app = App::new(&ROUTES, count);
-        let row = app.answer(&head, &path, &mut body, &mut scratch, &mut response);
+        let row = match app.find(head.method, &path) {
+            Found::Answers(row, _) => {
+                app.answer(row, &head, &path, &mut body, &mut scratch, &mut response);
+                Some(row)
+            }
+            Found::None(allow) => {
+                refuse(head.method, allow, &mut response);
+                None
+            }
+            Found::Receives(row, _) => Some(row),
+        };
         let manner = Manner {
             is_head: method == "HEAD",
             is_http11: true,
@@ -504,24 +489,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rows_own_limit_is_kept() {
-        let head = parse(b"POST /a HTTP/1.0\r\n\r\n", &Limits::DEFAULT).unwrap();
-        for (body, expected) in [(&mut [b'1'; 5][..], "200"), (&mut [b'1'; 6][..], "413")] {
-            let mut buffer = [0; HEAD_BYTES + 128];
-            let mut response = Response::new(&mut buffer);
-            let mut count = Count::default();
-            let mut app = App::new(&ROUTES, &mut count);
-            assert_eq!(app.plan(Method::Post, "/a"), Plan::Collect(5));
-            app.answer(&head, "/a", body, &mut [], &mut response);
-            let length = response.finish(&Manner {
-                is_head: false,
-                is_http11: true,
-                closes: false,
-                date: &[b'-'; 29],
-            });
-            assert_eq!(&buffer[9..12], expected.as_bytes());
-            assert!(length > 12);
-        }
+    fn a_row_has_its_own_limit() {
+        let mut count = Count::default();
+        let app = App::new(&ROUTES, &mut count);
+        assert_eq!(app.find(Method::Post, "/a"), Found::Answers(2, 5));
+        assert_eq!(app.find(Method::Put, "/sum"), Found::Receives(7, 4));
+        assert_eq!(app.find(Method::Get, "/"), Found::Answers(0, u64::MAX));
     }
 
     #[test]
@@ -562,15 +535,10 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_received_in_pieces_or_as_one() {
+    fn bodies_are_received_in_pieces() {
         let mut count = Count::default();
-        assert!(
-            ask_with(&mut count, "PUT", "/sum", "")
-                .answer
-                .ends_with("\r\n\r\n4")
-        );
         let mut app = App::new(&ROUTES, &mut count);
-        let Plan::Receive(row, 4) = app.plan(Method::Put, "/sum") else {
+        let Found::Receives(row, 4) = app.find(Method::Put, "/sum") else {
             panic!("it is received");
         };
         let mut buffer = [0; HEAD_BYTES + 128];

@@ -28,19 +28,20 @@ const MAX_LINKS: usize = 256;
 /// A line is a name, a status and a target; what is wrong there fails the build.
 static TABLE: [Row; 4] = rows(include_str!("../links.txt"));
 
-const NO_LINK: Problem = Problem::new(Status::NotFound, "There is no such link.");
-const FULL: Problem = Problem::new(Status::InsufficientStorage, "There are 256 links already.");
-const FIXED: Problem = Problem::new(Status::Conflict, "This link is part of the program.");
-const NO_TOKEN: Problem = Problem::new(Status::Forbidden, "Links are changed where TOKEN is set.");
-const BAD_NAME: Problem = Problem::new(
+const NO_LINK: &Problem = &Problem::new(Status::NotFound, "There is no such link.");
+const FULL: &Problem = &Problem::new(Status::InsufficientStorage, "There are 256 links already.");
+const FIXED: &Problem = &Problem::new(Status::Conflict, "This link is part of the program.");
+const NO_TOKEN: &Problem = &Problem::new(Status::Forbidden, "Links are changed where TOKEN is set.");
+const BAD_TOKEN: &Problem = &Problem::new(Status::Unauthorized, "The token is another.");
+const BAD_NAME: &Problem = &Problem::new(
     Status::UnprocessableContent,
     "A name has at most 32 bytes, and is not `links` or `healthz`.",
 );
-const BAD_TARGET: Problem = Problem::new(
+const BAD_TARGET: &Problem = &Problem::new(
     Status::UnprocessableContent,
     "A target is a URL of http or https: at most 256 visible characters, no @.",
 );
-const BAD_STATUS: Problem = Problem::new(
+const BAD_STATUS: &Problem = &Problem::new(
     Status::UnprocessableContent,
     "The status is 301, 302, 307 or 308.",
 );
@@ -107,12 +108,12 @@ impl Links {
         let name = request.param("name");
         let (mut target, mut status) = ("", 302);
         let mut json = request.json()?;
-        json.object()?;
-        while let Some(key) = json.key()? {
+        json.object();
+        while let Some(key) = json.key() {
             match key {
-                "to" => target = json.string()?,
-                "status" => status = json.u64()?,
-                _ => json.skip()?,
+                "to" => target = json.string(),
+                "status" => status = json.u64(),
+                _ => json.skip(),
             }
         }
         json.end()?;
@@ -154,7 +155,7 @@ impl Links {
         let token = sent.strip_prefix(b"Bearer ").unwrap_or_default();
         if !secret::is_same(token, own) {
             response.field("WWW-Authenticate", b"Bearer");
-            return Err(Status::Unauthorized.into());
+            return Err(BAD_TOKEN);
         }
         Ok(())
     }

@@ -30,8 +30,8 @@ fn main(program: &Program) -> u8 {
 
 const LAST: usize = 64;
 const MAX_BYTES: u64 = 15_360;
-const UNSIGNED: Problem = Problem::new(Status::Unauthorized, "The signature is not ours.");
-const NO_ID: Problem = Problem::new(
+const UNSIGNED: &Problem = &Problem::new(Status::Unauthorized, "The signature is not ours.");
+const NO_ID: &Problem = &Problem::new(
     Status::BadRequest,
     "X-GitHub-Delivery is to name the delivery, in at most 64 bytes.",
 );
@@ -91,20 +91,20 @@ impl Hooks {
             return Ok(());
         }
         let mut json = request.json()?;
-        json.object()?;
-        while let Some(key) = json.key()? {
+        json.object();
+        while let Some(key) = json.key() {
             match key {
-                "action" => delivery.action = Text::cut(json.string()?),
+                "action" => delivery.action = Text::cut(json.string()),
                 "repository" => {
-                    json.object()?;
-                    while let Some(key) = json.key()? {
+                    json.object();
+                    while let Some(key) = json.key() {
                         match key {
-                            "full_name" => delivery.repository = Text::cut(json.string()?),
-                            _ => json.skip()?,
+                            "full_name" => delivery.repository = Text::cut(json.string()),
+                            _ => json.skip(),
                         }
                     }
                 }
-                _ => json.skip()?,
+                _ => json.skip(),
             }
         }
         json.end()?;
