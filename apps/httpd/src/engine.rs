@@ -224,6 +224,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
+    #[inline(never)]
     pub fn run(&mut self) -> u8 {
         loop {
             if self.is_paused {
@@ -295,6 +296,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Takes no more connections, answers what has come, and closes the rest.
+    #[inline(never)]
     fn stop(&mut self) {
         self.stop_at = self.now + u64::from(self.limits.grace_seconds);
         for index in 0..MAX_LISTENERS {
@@ -315,6 +317,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Once a second, closes what is overdue.
+    #[inline(never)]
     fn sweep(&mut self) {
         while H::STREAMS
             && let Some(Overdue { fd, is_told }) = self.handler.overdue()
@@ -567,6 +570,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Has the handler go on with a stream.
+    #[inline(never)]
     fn go_on_stream(&mut self, fd: Fd, stream: u16) {
         match self.handler.go_on(fd, stream, self.buffer) {
             Step::Waits => {}

@@ -2,26 +2,28 @@
 //! loop, deadlines, signals and graceful stop, in a program of a few kilobytes
 //! that allocates nothing.
 //!
-//! A program is a table of routes, the state that their handlers share, and a
-//! line that starts it:
+//! A program is a state, a table of routes to its handlers, and a line that
+//! starts it:
 //!
 //! ```ignore
 //! #![no_std]
 //! #![no_main]
 //! #![forbid(unsafe_code)]
-//! use ounce_httpd::{Answer, Program, Request, Response, Route, serve};
+//! use ounce_httpd::{Answer, Program, Request, Response, Route, Service, serve};
 //!
 //! ounce_httpd::entry!(main);
 //!
 //! fn main(program: &Program) -> u8 {
-//!     serve(program, &ROUTES, &mut Counter { calls: 0 })
+//!     serve(program, &mut Counter { calls: 0 })
 //! }
 //!
 //! struct Counter {
 //!     calls: u64,
 //! }
 //!
-//! static ROUTES: [Route<Counter>; 1] = [Route::get("/", Counter::index)];
+//! impl Service for Counter {
+//!     const ROUTES: &'static [Route<Self>] = &[Route::get("/", Self::index)];
+//! }
 //!
 //! impl Counter {
 //!     fn index(&mut self, _: &mut Request, response: &mut Response) -> Answer {
@@ -57,7 +59,7 @@ pub use ounce_http::etag::Tag;
 pub use ounce_http::problem::{Answer, Problem};
 pub use ounce_http::request::Request;
 pub use ounce_http::response::Response;
-pub use ounce_http::route::{Body, Route};
+pub use ounce_http::route::{Body, Route, Service};
 pub use ounce_http::status::Status;
 pub use ounce_http::stream::Piece;
 pub use ounce_http::text::Text;

@@ -4,9 +4,9 @@ use crate::engine::{Engine, Limits};
 use crate::entry::Once;
 use crate::listen;
 use crate::program::{Program, number};
-use crate::service::{BUFFER_BYTES, Service};
+use crate::service::{BUFFER_BYTES, Running};
 use crate::streams::Streams;
-use ounce_http::route::{App, Route};
+use ounce_http::route::{App, Service};
 use ounce_linux::bare::{self, Fd, Kept, errno};
 
 /// The port where the environment names none.
@@ -39,14 +39,14 @@ static ROOM: Once<Room> = Once::new(Room {
     busy: [0; (CONNECTIONS as usize + RESERVE as usize).div_ceil(8)],
 });
 
-/// Serves these routes until SIGTERM or SIGINT: on the sockets handed in by
+/// Serves the state's routes until SIGTERM or SIGINT: on the sockets handed in by
 /// `LISTEN_FDS`, else on port `PORT` (8080) of all addresses. `GET /healthz` is
 /// answered without the routes, and the single argument `--health` asks the
 /// service that runs for it.
 ///
 /// The result is the exit status: 0 where it was asked to stop (or is well), 1
 /// where it is not well, 2 for a wrong argument, 4 where it could not listen.
-pub fn serve<S>(program: &Program, routes: &'static [Route<S>], state: &mut S) -> u8 {
+pub fn serve<S: Service>(program: &Program, state: &mut S) -> u8 {
     let port = match program.variable("PORT") {
         None => Some(PORT),
         Some(text) => number(text.to_bytes()).and_then(|port| u16::try_from(port).ok()),
@@ -87,7 +87,7 @@ pub fn serve<S>(program: &Program, routes: &'static [Route<S>], state: &mut S) -
         connections: most.min(CONNECTIONS.into()) as u32,
         ..LIMITS
     };
-    let service = Service::new(App::new(routes, state), &mut room.streams);
+    let service = Running::new(App::new(state), &mut room.streams);
     let mut engine = Engine::new(service, limits, listeners, &mut room.busy, &mut room.buffer);
     if bare::user_id() == 0 {
         bare::drop_user(USER, USER);
@@ -99,6 +99,7 @@ pub fn serve<S>(program: &Program, routes: &'static [Route<S>], state: &mut S) -
 }
 
 /// Whether the server on this port of this machine says that it is well.
+#[inline(never)]
 fn is_well(port: u16) -> bool {
     // Connecting to "all addresses" is connecting to this machine's own (ip(7)).
     let address = listen::all(2, port);

@@ -3,14 +3,13 @@
 
 use crate::engine::{Batch, Handler, Overdue, Step};
 use crate::streams::Streams;
-use ounce_http::connection::{self, Message, Next};
+use ounce_http::connection::{self, Next};
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
-use ounce_http::head::{Framing, Head, Limits};
-use ounce_http::method::Method;
+use ounce_http::head::{Framing, Head, Limits, Stop};
+use ounce_http::method::{Method, Methods};
 use ounce_http::path;
-use ounce_http::problem::Problem;
 use ounce_http::response::{HEAD_BYTES, Manner, Response};
-use ounce_http::route::{App, Body, Plan};
+use ounce_http::route::{self, App, Body, Found, Service};
 use ounce_http::status::Status;
 use ounce_http::stream::{Incoming, Outgoing};
 use ounce_http::utf8;
@@ -48,30 +47,33 @@ const TURNS: u32 = 16;
 const SET_SECONDS: u64 = 1_000_000_000;
 
 /// What the loop asks.
-pub(crate) struct Service<'s, S: 'static> {
+pub(crate) struct Running<'s, S> {
     app: App<'s, S>,
     date: [u8; DATE_BYTES],
     streams: &'static mut Streams,
 }
 
-/// What came of a request whose head is whole.
-enum Outcome {
-    /// Its body is still to come; `true` where the client waits to be asked.
-    Waits(bool),
-    /// It is answered, by this row if by any, and was so many bytes long.
-    Answered(usize, Option<usize>),
-    /// It is answered, and what follows is not read.
-    Refused,
-    /// Its head was so long and its body goes to this stream; `true` where the
-    /// client waits to be asked.
-    Received(usize, u16, bool),
+/// What came of a request.
+struct Turn {
+    /// Its bytes, or all where what follows is not read.
+    consumed: usize,
+    /// What follows is not read.
+    is_refused: bool,
+    /// Its body is still to come.
+    is_partial: bool,
+    /// The client waits to be asked for it.
+    is_asked: bool,
+    /// Who answered.
+    row: usize,
+    /// Who receives the body.
+    stream: Option<u16>,
 }
 
 /// A second try is welcome.
 const BUSY: &str = "Too many are served at once.";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-impl<'s, S> Service<'s, S> {
+impl<'s, S: Service> Running<'s, S> {
     pub(crate) fn new(app: App<'s, S>, streams: &'static mut Streams) -> Self {
         Self {
             app,
@@ -85,97 +87,105 @@ impl<'s, S> Service<'s, S> {
     fn request(
         &mut self,
         fd: Fd,
-        (head, rest): (Head<'_>, &mut [u8]),
+        head: &Head<'_>,
+        rest: &mut [u8],
         scratch: &mut [u8],
         response: &mut Response<'_>,
-        is_full: bool,
-    ) -> Outcome {
-        // Where there is no body, the next request follows at once.
-        let unread = match head.framing {
-            Framing::Length(0) => Outcome::Answered(head.length, None),
-            _ => Outcome::Refused,
+        turn: &mut Turn,
+    ) {
+        let take = |turn: &mut Turn, wire_length| {
+            turn.consumed = head.length + wire_length;
+            turn.is_refused = false;
         };
+        if head.framing == Framing::Length(0) {
+            // The next request follows at once, whatever the answer.
+            take(turn, 0);
+        }
         if head.path == b"*" {
             // RFC 9110 section 9.3.7: asks about the server as a whole.
             response.status(Status::NoContent);
-            return unread;
+            return;
         }
         let (place, scratch) = scratch
             .split_at_mut_checked(head.path.len())
             .unwrap_or_default();
-        let path =
-            path::decode(head.path, place).and_then(|path| utf8(path).ok_or(Status::BadRequest));
+        let path = match path::decode(head.path, place) {
+            Ok(path) => utf8(path).ok_or(Status::BadRequest),
+            Err(status) => Err(status),
+        };
         let path = match path {
             Ok(path) => path,
             Err(status) => {
-                Problem::from(status).write(response);
-                return unread;
+                response.problem(status, "");
+                return;
             }
         };
-        let is_health = path == "/healthz" && matches!(head.method, Method::Get | Method::Head);
-        if is_health {
-            response.text("ok\n");
-            return unread;
-        }
-        match self.app.plan(head.method, path) {
-            Plan::Ignore => {
-                self.app.answer(&head, path, &mut [], scratch, response);
-                // What is there already need not end the connection.
-                match connection::body(head, rest, is_full, MAX_BODY_BYTES) {
-                    Next::Request(message) => Outcome::Answered(message.length, None),
-                    _ => Outcome::Refused,
+        let found = if path == "/healthz" {
+            Found::None(Methods::GET_HEAD)
+        } else {
+            self.app.find(head.method, path)
+        };
+        match found {
+            Found::None(allow) => {
+                if path == "/healthz" && matches!(head.method, Method::Get | Method::Head) {
+                    response.text("ok\n");
+                } else {
+                    route::refuse(head.method, allow, response);
+                }
+                // A body that is there already need not end the connection.
+                if let Ok(body) = connection::body(head, rest, MAX_BODY_BYTES) {
+                    take(turn, body.wire_length);
                 }
             }
-            Plan::Collect(max_bytes) => {
+            Found::Answers(row, max_bytes) => {
                 let max_bytes = max_bytes.min(MAX_BODY_BYTES as u64) as usize;
-                match connection::body(head, rest, is_full, max_bytes) {
-                    Next::Request(message) => {
-                        let Message { head, body, length } = message;
-                        let row = self.app.answer(&head, path, body, scratch, response);
-                        Outcome::Answered(length, row)
+                match connection::body(head, rest, max_bytes) {
+                    Ok(body) => {
+                        take(turn, body.wire_length);
+                        turn.row = row;
+                        let body = rest.get_mut(..body.length).unwrap_or_default();
+                        self.app.answer(row, head, path, body, scratch, response);
                     }
-                    Next::Refuse(status) => {
-                        Problem::from(status).write(response);
-                        Outcome::Refused
+                    Err(Stop::Refuse(status)) => {
+                        response.problem(status, "");
                     }
-                    Next::More { send_continue } => Outcome::Waits(send_continue),
-                    Next::Idle => Outcome::Waits(false),
+                    Err(Stop::Partial) => {
+                        turn.is_partial = true;
+                        turn.is_asked = head.expects_continue && rest.is_empty();
+                    }
                 }
             }
-            Plan::Receive(row, max_bytes) => {
-                let (number, stream) = match Incoming::new(head.framing, max_bytes) {
+            Found::Receives(row, max_bytes) if App::<S>::RECEIVES => {
+                let incoming = match Incoming::new(head.framing, max_bytes) {
+                    Ok(incoming) => incoming,
                     Err(status) => {
-                        Problem::from(status).write(response);
-                        return unread;
+                        response.problem(status, "");
+                        return;
                     }
-                    Ok(incoming) => match self.streams.take(fd) {
-                        Some((number, stream)) => {
-                            stream.incoming = incoming;
-                            (number, stream)
-                        }
-                        None => {
-                            busy(response);
-                            return unread;
-                        }
-                    },
                 };
+                let Some((number, stream)) = self.streams.take(fd) else {
+                    return busy(response);
+                };
+                turn.is_asked = head.expects_continue && rest.is_empty() && !incoming.is_end();
+                stream.incoming = incoming;
                 stream.row = row;
                 stream.is_incoming = true;
                 stream.is_http11 = head.is_http11;
                 stream.closes = !head.keep_alive;
-                let place = number as usize;
-                let is_asked =
-                    head.expects_continue && rest.is_empty() && !stream.incoming.is_end();
-                if self.app.begin(row, place, &head, path, scratch, response) {
-                    return Outcome::Received(head.length, number, is_asked);
+                let place = number.into();
+                if self.app.begin(row, place, head, path, scratch, response) {
+                    take(turn, 0);
+                    turn.stream = Some(number);
+                } else {
+                    self.streams.free(number);
                 }
-                self.streams.free(number);
-                unread
             }
+            Found::Receives(..) => {}
         }
     }
 
     /// Takes in what has come of a body.
+    #[inline(never)]
     fn take_in(&mut self, fd: Fd, number: u16, input: &mut [u8]) -> Step {
         let Some(stream) = self.streams.get(number) else {
             return Step::Ends;
@@ -199,7 +209,7 @@ impl<'s, S> Service<'s, S> {
                 Err(status) => {
                     self.app
                         .receive(row, number as usize, Body::Breaks, &mut response);
-                    Problem::from(status).write(&mut response);
+                    response.problem(status, "");
                     stream.closes = true;
                     break true;
                 }
@@ -244,6 +254,7 @@ impl<'s, S> Service<'s, S> {
     }
 
     /// Sends what is there to be sent, or has more of it written.
+    #[inline(never)]
     fn put_out(&mut self, fd: Fd, number: u16) -> Step {
         let Some(stream) = self.streams.get(number) else {
             return Step::Ends;
@@ -284,12 +295,13 @@ impl<'s, S> Service<'s, S> {
 
 fn busy(response: &mut Response<'_>) {
     response.field("Retry-After", b"1");
-    Problem::new(Status::ServiceUnavailable, BUSY).write(response);
+    response.problem(Status::ServiceUnavailable, BUSY);
 }
 
-impl<S> Handler for Service<'_, S> {
-    const STREAMS: bool = true;
+impl<S: Service> Handler for Running<'_, S> {
+    const STREAMS: bool = App::<S>::RECEIVES || App::<S>::STREAMS;
 
+    #[inline(never)]
     fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
         let length = bytes.len();
         let start = batch.writer.written();
@@ -303,53 +315,48 @@ impl<S> Handler for Service<'_, S> {
         let room = batch.writer.rest();
         let (out, scratch) = room.split_at_mut_checked(OUTPUT_BYTES).unwrap_or_default();
         let mut response = Response::new(out);
-        let outcome = match connection::head(bytes, is_full, &LIMITS) {
+        let mut turn = Turn {
+            consumed: length,
+            is_refused: true,
+            is_partial: false,
+            is_asked: false,
+            row: usize::MAX,
+            stream: None,
+        };
+        match connection::head(bytes, is_full, &LIMITS) {
             Ok((head, rest)) => {
                 manner.closes = !head.keep_alive;
                 manner.is_head = head.method == Method::Head;
                 manner.is_http11 = head.is_http11;
-                self.request(peer, (head, rest), scratch, &mut response, is_full)
+                self.request(peer, &head, rest, scratch, &mut response, &mut turn);
             }
             Err(Next::Refuse(status)) => {
-                Problem::from(status).write(&mut response);
-                Outcome::Refused
+                response.problem(status, "");
             }
-            Err(_) => Outcome::Waits(false),
-        };
-        let mut row = usize::MAX;
-        let (consumed, is_refused) = match outcome {
-            Outcome::Waits(is_asked) => {
-                if is_asked {
-                    batch.writer.put(CONTINUE);
-                }
-                return false;
+            Err(_) => return false,
+        }
+        if turn.is_partial && is_full {
+            response.problem(Status::ContentTooLarge, "");
+        } else if turn.is_partial || App::<S>::RECEIVES && turn.stream.is_some() {
+            if turn.is_asked {
+                batch.writer.put(CONTINUE);
             }
-            Outcome::Received(consumed, number, is_asked) => {
-                if is_asked {
-                    batch.writer.put(CONTINUE);
-                }
-                batch.consumed = consumed;
-                batch.stream = Some(number);
-                return true;
-            }
-            Outcome::Answered(consumed, by) => {
-                row = by.unwrap_or(row);
-                manner.closes |= response.closes() || batch.is_stopping && consumed == length;
-                (consumed, false)
-            }
-            Outcome::Refused => {
-                manner.closes = true;
-                (length, true)
-            }
-        };
+            batch.stream = turn.stream;
+            batch.consumed = turn.consumed;
+            return !turn.is_partial;
+        }
+        manner.closes |= turn.is_refused
+            || response.closes()
+            || batch.is_stopping && turn.consumed == length;
         let mut written = response.finish(&manner);
         let mut stream = None;
-        if let Some(outgoing) = response.outgoing()
+        if Self::STREAMS
+            && let Some(outgoing) = response.outgoing()
             && !manner.is_head
         {
             if let Some((number, place)) = self.streams.take(peer) {
                 place.outgoing = outgoing;
-                place.row = row;
+                place.row = turn.row;
                 place.closes = manner.closes;
                 stream = Some(number);
             } else {
@@ -359,9 +366,9 @@ impl<S> Handler for Service<'_, S> {
         }
         batch.writer.go_to(start + written);
         batch.stream = stream;
-        batch.consumed = consumed;
+        batch.consumed = turn.consumed;
         batch.closes = manner.closes;
-        batch.is_refused = is_refused;
+        batch.is_refused = turn.is_refused;
         true
     }
 
@@ -371,7 +378,7 @@ impl<S> Handler for Service<'_, S> {
         if status == Status::ServiceUnavailable {
             busy(&mut response);
         } else {
-            Problem::from(status).write(&mut response);
+            response.problem(status, "");
         }
         let written = response.finish(&Manner {
             date: &self.date,
@@ -397,7 +404,7 @@ impl<S> Handler for Service<'_, S> {
     fn go_on(&mut self, fd: Fd, number: u16, buffer: &mut [u8]) -> Step {
         for _ in 0..TURNS {
             let is_incoming = self.streams.get(number).is_some_and(|it| it.is_incoming);
-            let step = if is_incoming {
+            let step = if App::<S>::RECEIVES && is_incoming {
                 self.take_in(fd, number, buffer)
             } else {
                 self.put_out(fd, number)
@@ -409,6 +416,7 @@ impl<S> Handler for Service<'_, S> {
         Step::Again
     }
 
+    #[inline(never)]
     fn keep(&mut self, fd: Fd, sent: usize, batch: &mut Batch<'_>) -> Option<u16> {
         let (number, stream) = if let Some(number) = batch.stream {
             (number, self.streams.get(number)?)
@@ -427,7 +435,8 @@ impl<S> Handler for Service<'_, S> {
     }
 
     fn forget(&mut self, number: u16) {
-        if let Some(stream) = self.streams.get(number)
+        if App::<S>::RECEIVES
+            && let Some(stream) = self.streams.get(number)
             && stream.is_incoming
         {
             let row = stream.row;
@@ -438,6 +447,7 @@ impl<S> Handler for Service<'_, S> {
         self.streams.free(number);
     }
 
+    #[inline(never)]
     fn overdue(&mut self) -> Option<Overdue> {
         let (number, fd) = self.streams.overdue()?;
         let is_told = self.streams.get(number).is_some_and(|it| it.is_incoming);

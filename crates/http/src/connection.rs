@@ -49,9 +49,22 @@ pub struct Message<'a> {
 /// within [`Message::length`] may have changed; on any other result they have
 /// not.
 pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a> {
-    match head(bytes, is_full, limits) {
-        Ok((head, rest)) => body(head, rest, is_full, limits.body_bytes),
-        Err(next) => next,
+    let (head, rest) = match head(bytes, is_full, limits) {
+        Ok(both) => both,
+        Err(next) => return next,
+    };
+    match body(&head, rest, limits.body_bytes) {
+        Ok(body) => Next::Request(Message {
+            body: rest.get_mut(..body.length).unwrap_or_default(),
+            length: head.length + body.wire_length,
+            head,
+        }),
+        Err(Stop::Refuse(status)) => Next::Refuse(status),
+        Err(Stop::Partial) if is_full => Next::Refuse(Status::ContentTooLarge),
+        Err(Stop::Partial) => Next::More {
+            // RFC 9110 section 10.1.1: not needed once the body has begun.
+            send_continue: head.expects_continue && rest.is_empty(),
+        },
     }
 }
 
@@ -84,10 +97,14 @@ pub fn head<'a>(
     }
 }
 
-/// The second half of [`next`]: the body, of no more than so many bytes.
+/// The second half of [`next`]: the body behind a head, decoded in place.
+///
+/// # Errors
+/// [`Stop::Partial`] while it is not whole; 413 where it is longer than so many
+/// bytes, and 400 where it is malformed.
 #[inline(never)]
-pub fn body<'a>(head: Head<'a>, rest: &'a mut [u8], is_full: bool, max_bytes: usize) -> Next<'a> {
-    let found = match head.framing {
+pub fn body(head: &Head<'_>, rest: &mut [u8], max_bytes: usize) -> Result<Decoded, Stop> {
+    match head.framing {
         Framing::Length(length) if length > max_bytes as u64 => {
             Err(Stop::Refuse(Status::ContentTooLarge))
         }
@@ -98,19 +115,6 @@ pub fn body<'a>(head: Head<'a>, rest: &'a mut [u8], is_full: bool, max_bytes: us
             wire_length: length as usize,
         }),
         Framing::Chunked => chunked::decode(rest, max_bytes),
-    };
-    match found {
-        Ok(body) => Next::Request(Message {
-            body: rest.get_mut(..body.length).unwrap_or_default(),
-            length: head.length + body.wire_length,
-            head,
-        }),
-        Err(Stop::Refuse(status)) => Next::Refuse(status),
-        Err(Stop::Partial) if is_full => Next::Refuse(Status::ContentTooLarge),
-        Err(Stop::Partial) => Next::More {
-            // RFC 9110 section 10.1.1: not needed once the body has begun.
-            send_continue: head.expects_continue && rest.is_empty(),
-        },
     }
 }
 

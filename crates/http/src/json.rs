@@ -11,5 +11,5 @@ mod read;
 mod write;
 
 pub use check::{MAX_DEPTH, is_valid};
-pub use read::{Error, Kind, Reader};
+pub use read::{Fault, Kind, Reader};
 pub use write::{Json, Sink};

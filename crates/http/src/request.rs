@@ -32,12 +32,12 @@ impl<'a> Request<'a> {
         pattern: &'static str,
         body: &'a mut [u8],
         scratch: &'a mut [u8],
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, &'static Problem> {
         let mut query = Form::EMPTY;
         if let Some(sent) = head.query {
-            let place = scratch.get_mut(..sent.len()).ok_or(Status::UriTooLong)?;
+            let place = scratch.get_mut(..sent.len()).ok_or(BAD_FORM)?;
             place.copy_from_slice(sent);
-            query = Form::decode(place)?;
+            query = Form::decode(place).map_err(|_| BAD_FORM)?;
         }
         Ok(Self {
             head,
@@ -74,10 +74,8 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// 404: nothing has such a name.
-    pub fn parse<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
-        self.param(name)
-            .parse()
-            .map_err(|_| Status::NotFound.into())
+    pub fn parse<T: FromStr>(&self, name: &str) -> Result<T, &'static Problem> {
+        self.param(name).parse().map_err(|_| Problem::NOT_FOUND)
     }
 
     /// The value of the query's first parameter of this name.
@@ -89,15 +87,12 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// 400 where it is there and is not.
-    pub fn query_number(&self, name: &str) -> Result<Option<u64>, Problem> {
+    pub fn query_number(&self, name: &str) -> Result<Option<u64>, &'static Problem> {
         let Some(text) = self.query(name) else {
             return Ok(None);
         };
         match parse_decimal(text.as_bytes()) {
-            None => Err(Problem::new(
-                Status::BadRequest,
-                "A query parameter is not a number.",
-            )),
+            None => Err(NO_NUMBER),
             number => Ok(number),
         }
     }
@@ -118,7 +113,7 @@ impl<'a> Request<'a> {
     /// 415 where Content-Type says that it is something else, or nothing: a page
     /// of another site can send forms and text, but not this.
     #[inline(never)]
-    pub fn json(&mut self) -> Result<Reader<'a>, Problem> {
+    pub fn json(&mut self) -> Result<Reader<'a>, &'static Problem> {
         let sent = self.field("Content-Type").unwrap_or_default();
         let end = sent.iter().position(|&byte| byte == b';' || byte == b' ');
         let media_type = sent.get(..end.unwrap_or(sent.len())).unwrap_or_default();
@@ -126,10 +121,7 @@ impl<'a> Request<'a> {
         if !is_same(media_type, b"application/json")
             && !is_same(media_type.get(tail..).unwrap_or_default(), b"+json")
         {
-            return Err(Problem::new(
-                Status::UnsupportedMediaType,
-                "Send it as Content-Type: application/json.",
-            ));
+            return Err(NO_JSON);
         }
         Ok(Reader::new(self.take_body()))
     }
@@ -139,8 +131,8 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// 400 where it cannot be decoded.
-    pub fn form(&mut self) -> Result<Form<'a>, Problem> {
-        Ok(Form::decode(self.take_body())?)
+    pub fn form(&mut self) -> Result<Form<'a>, &'static Problem> {
+        Form::decode(self.take_body()).map_err(|_| BAD_FORM)
     }
 
     /// Whether the client has what bears this entity tag, in quotes, and wants a
@@ -168,14 +160,28 @@ impl<'a> Request<'a> {
         if lists(Known::IfMatch, false) == Some(false)
             || lists(Known::IfNoneMatch, true) == Some(true)
         {
-            return Err(Problem::new(
-                Status::PreconditionFailed,
-                "It is not as the request expects it to be.",
-            ));
+            return Err(CHANGED);
         }
         Ok(())
     }
 }
+
+const NO_NUMBER: &Problem = &Problem::new(
+    Status::BadRequest,
+    "A parameter of the query is not a number.",
+);
+const BAD_FORM: &Problem = &Problem::new(
+    Status::BadRequest,
+    "The query or form is not encoded as it should be.",
+);
+const NO_JSON: &Problem = &Problem::new(
+    Status::UnsupportedMediaType,
+    "Send it as Content-Type: application/json.",
+);
+const CHANGED: &Problem = &Problem::new(
+    Status::PreconditionFailed,
+    "It is not as the request expects it to be.",
+);
 
 /// The name in a pattern's segment `{name}`.
 pub(crate) fn parameter(segment: &str) -> Option<&str> {

@@ -133,83 +133,110 @@ impl<S> Route<S> {
     }
 }
 
-/// What is to be done with a request's body.
+/// Who answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// Collect it, if it has no more than so many bytes, and [`App::answer`].
-    Collect(u64),
-    /// Give it to [`App::receive`] piece by piece: the row, and the most bytes.
-    Receive(usize, u64),
-    /// Nothing: the answer, which [`App::answer`] gives, is no, whatever it says.
-    Ignore,
+pub enum Found {
+    /// This row, by [`App::answer`], once its body is there, which may have so
+    /// many bytes.
+    Answers(usize, u64),
+    /// This row, by [`App::begin`] and [`App::receive`], as its body comes, which
+    /// may have so many bytes.
+    Receives(usize, u64),
+    /// None, though the path answers to these methods: [`refuse`].
+    None(Methods),
 }
 
-/// A table of routes and the state that its handlers share.
+/// A state with the routes to its handlers. The table is a constant, so that a
+/// program carries the code for what its rows ask for, and no other.
+pub trait Service: Sized + 'static {
+    /// The table.
+    const ROUTES: &'static [Route<Self>];
+}
+
+/// A service that runs.
 #[derive(Debug)]
-pub struct App<'s, S: 'static> {
-    routes: &'static [Route<S>],
+pub struct App<'s, S> {
     state: &'s mut S,
 }
 
-impl<'s, S> App<'s, S> {
-    /// Binds the two together.
-    pub fn new(routes: &'static [Route<S>], state: &'s mut S) -> Self {
-        Self { routes, state }
-    }
-
-    /// What to do with the body of a request of this method for this decoded path.
-    pub fn plan(&self, method: Method, path: &str) -> Plan {
-        match find(self.routes, method, path) {
-            Ok((number, route)) => match route.action {
-                Action::Receive(_) => Plan::Receive(number, route.max_bytes),
-                _ => Plan::Collect(route.max_bytes),
-            },
-            Err(_) => Plan::Ignore,
+impl<'s, S: Service> App<'s, S> {
+    /// Whether a row receives bodies in pieces.
+    pub const RECEIVES: bool = {
+        let (mut found, mut at) = (false, 0);
+        while at < S::ROUTES.len() {
+            found |= matches!(S::ROUTES[at].action, Action::Receive(_));
+            at += 1;
         }
+        found
+    };
+    /// Whether a row answers in pieces.
+    pub const STREAMS: bool = {
+        let (mut found, mut at) = (false, 0);
+        while at < S::ROUTES.len() {
+            let route = &S::ROUTES[at];
+            found |= route.pieces.is_some() || matches!(route.action, Action::Asset(_));
+            at += 1;
+        }
+        found
+    };
+
+    /// Runs on this state.
+    pub fn new(state: &'s mut S) -> Self {
+        Self { state }
     }
 
-    /// Answers a whole request. `scratch` takes the decoded query: it is as long
-    /// as that, or longer. The result is the row that answered.
+    /// Who answers to this method and this decoded path.
+    #[inline(never)]
+    pub fn find(&self, method: Method, path: &str) -> Found {
+        let mut allow = Methods::NONE;
+        for (number, route) in S::ROUTES.iter().enumerate() {
+            if !matches(route.pattern, path) {
+                continue;
+            }
+            let is_get = route.method == Method::Get;
+            if route.method == method || is_get && method == Method::Head {
+                return match route.action {
+                    Action::Receive(_) => Found::Receives(number, route.max_bytes),
+                    _ => Found::Answers(number, route.max_bytes),
+                };
+            }
+            allow = allow.with(route.method);
+            if is_get {
+                allow = allow.with(Method::Head);
+            }
+        }
+        Found::None(allow)
+    }
+
+    /// Lets a row answer. `scratch` takes the decoded query: it is as long as
+    /// that, or longer.
     #[inline(never)]
     pub fn answer(
         &mut self,
+        number: usize,
         head: &Head<'_>,
         path: &str,
         body: &mut [u8],
         scratch: &mut [u8],
         response: &mut Response<'_>,
-    ) -> Option<usize> {
+    ) {
         response.set_http11(head.is_http11);
-        let (number, route) = match find(self.routes, head.method, path) {
-            Ok(found) => found,
-            Err(allow) => {
-                refuse(head.method, allow, response);
-                return None;
-            }
+        let Some(route) = S::ROUTES.get(number) else {
+            return;
         };
         let state = &mut *self.state;
-        let answer = if body.len() as u64 > route.max_bytes {
-            Err(Status::ContentTooLarge.into())
-        } else {
+        let answer =
             Request::new(head, path, route.pattern, body, scratch).and_then(|mut request| {
                 match route.action {
                     Action::Answer(handler) => handler(state, &mut request, response),
-                    Action::Receive(receiver) => {
-                        // It is there already: one piece.
-                        let body = request.take_body();
-                        receiver(state, 0, Body::Begins(&mut request), response)?;
-                        receiver(state, 0, Body::Piece(body), response)?;
-                        receiver(state, 0, Body::Ends, response)
-                    }
-                    Action::Asset(asset) => {
+                    Action::Asset(asset) if Self::STREAMS => {
                         asset.answer(&request, response);
                         Ok(())
                     }
+                    _ => Ok(()),
                 }
-            })
-        };
+            });
         tell(answer, response);
-        Some(number)
     }
 
     /// Begins a body that is received by this row: false where the answer is
@@ -223,14 +250,10 @@ impl<'s, S> App<'s, S> {
         scratch: &mut [u8],
         response: &mut Response<'_>,
     ) -> bool {
-        let pattern = self.routes.get(number).map_or("", |route| route.pattern);
-        let request = Request::new(head, path, pattern, &mut [], scratch);
-        match request {
+        let pattern = S::ROUTES.get(number).map_or("", |route| route.pattern);
+        match Request::new(head, path, pattern, &mut [], scratch) {
             Ok(mut request) => self.receive(number, stream, Body::Begins(&mut request), response),
-            Err(problem) => {
-                problem.write(response);
-                false
-            }
+            Err(problem) => tell(Err(problem), response),
         }
     }
 
@@ -242,7 +265,7 @@ impl<'s, S> App<'s, S> {
         body: Body<'_, '_>,
         response: &mut Response<'_>,
     ) -> bool {
-        match self.routes.get(number).map(|route| &route.action) {
+        match S::ROUTES.get(number).map(|route| &route.action) {
             Some(Action::Receive(receiver)) => {
                 let answer = receiver(&mut *self.state, stream, body, response);
                 tell(answer, response)
@@ -253,7 +276,7 @@ impl<'s, S> App<'s, S> {
 
     /// Writes the piece of an answer of this row that begins at this place.
     pub fn piece(&mut self, number: usize, at: u64, piece: &mut Piece<'_>) -> Option<u64> {
-        let route = self.routes.get(number)?;
+        let route = S::ROUTES.get(number)?;
         if let Action::Asset(asset) = route.action {
             let rest = usize::try_from(at)
                 .ok()
@@ -276,41 +299,19 @@ fn tell(answer: Answer, response: &mut Response<'_>) -> bool {
     true
 }
 
-/// RFC 9110 sections 15.5.5, 15.5.6 and 9.3.7.
+/// Answers where no row does: 404, 405 or, for OPTIONS, with what is allowed
+/// (RFC 9110 sections 15.5.5, 15.5.6 and 9.3.7).
 #[inline(never)]
-fn refuse(method: Method, allow: Methods, response: &mut Response<'_>) {
+pub fn refuse(method: Method, allow: Methods, response: &mut Response<'_>) {
     if allow.is_empty() {
-        return Problem::from(Status::NotFound).write(response);
+        return Problem::NOT_FOUND.write(response);
     }
     response.allow(allow.with(Method::Options));
     if method == Method::Options {
         response.status(Status::NoContent);
     } else {
-        Problem::from(Status::MethodNotAllowed).write(response);
+        response.problem(Status::MethodNotAllowed, "");
     }
-}
-
-/// The row that answers; else what the path would answer to.
-fn find<'r, S>(
-    routes: &'r [Route<S>],
-    method: Method,
-    path: &str,
-) -> Result<(usize, &'r Route<S>), Methods> {
-    let mut allow = Methods::NONE;
-    for (number, route) in routes.iter().enumerate() {
-        if !matches(route.pattern, path) {
-            continue;
-        }
-        let is_get = route.method == Method::Get;
-        if route.method == method || is_get && method == Method::Head {
-            return Ok((number, route));
-        }
-        allow = allow.with(route.method);
-        if is_get {
-            allow = allow.with(Method::Head);
-        }
-    }
-    Err(allow)
 }
 
 /// Whether a path is like this.
@@ -349,56 +350,58 @@ mod tests {
     static ASSET: Asset = Asset::new("text/css", b"a{}");
     static LARGE: Asset = Asset::new("text/plain", &[b'x'; 300]);
 
-    static ROUTES: [Route<Count>; 9] = [
-        Route::get("/", |_, _, response| {
-            response.text("root");
-            Ok(())
-        }),
-        Route::get("/a/{x}/b/{y}", |_, request, response| {
-            response.text(request.param("x")).text("+");
-            response.text(request.param("y")).text(request.param("z"));
-            Ok(())
-        }),
-        Route::post("/a", |_, request, response| {
-            response.write(request.body);
-            Ok(())
-        })
-        .limit(5),
-        Route::get("/a", |count, request, response| {
-            count.calls += 1;
-            response
-                .number(count.calls)
-                .text(request.query("q").unwrap_or("-"));
-            response.number(request.query_number("n")?.unwrap_or(7));
-            Ok(())
-        }),
-        Route::get("/number/{n}", |_, request, response| {
-            response.number(request.parse::<u8>("n")?.into());
-            Ok(())
-        }),
-        Route::asset("/a.css", &ASSET),
-        Route::asset("/large", &LARGE),
-        Route::receive(Method::Put, "/sum", 4, |count, stream, body, response| {
-            match body {
-                Body::Begins(request) if request.query("no").is_some() => {
-                    return Err(Status::Conflict.into());
+    impl Service for Count {
+        const ROUTES: &'static [Route<Self>] = &[
+            Route::get("/", |_, _, response| {
+                response.text("root");
+                Ok(())
+            }),
+            Route::get("/a/{x}/b/{y}", |_, request, response| {
+                response.text(request.param("x")).text("+");
+                response.text(request.param("y")).text(request.param("z"));
+                Ok(())
+            }),
+            Route::post("/a", |_, request, response| {
+                response.write(request.body);
+                Ok(())
+            })
+            .limit(5),
+            Route::get("/a", |count, request, response| {
+                count.calls += 1;
+                response
+                    .number(count.calls)
+                    .text(request.query("q").unwrap_or("-"));
+                response.number(request.query_number("n")?.unwrap_or(7));
+                Ok(())
+            }),
+            Route::get("/number/{n}", |_, request, response| {
+                response.number(request.parse::<u8>("n")?.into());
+                Ok(())
+            }),
+            Route::asset("/a.css", &ASSET),
+            Route::asset("/large", &LARGE),
+            Route::receive(Method::Put, "/sum", 4, |count, stream, body, response| {
+                match body {
+                    Body::Begins(request) if request.query("no").is_some() => {
+                        return Err(Problem::NOT_FOUND);
+                    }
+                    Body::Begins(_) => count.bytes = stream,
+                    Body::Piece(bytes) => count.bytes += bytes.len(),
+                    Body::Ends => drop(response.number(count.bytes as u64)),
+                    Body::Breaks => count.bytes = 0,
                 }
-                Body::Begins(_) => count.bytes = stream,
-                Body::Piece(bytes) => count.bytes += bytes.len(),
-                Body::Ends => drop(response.number(count.bytes as u64)),
-                Body::Breaks => count.bytes = 0,
-            }
-            Ok(())
-        }),
-        Route::get("/count", |_, _, response| {
-            response.stream(1);
-            Ok(())
-        })
-        .pieces(|_, at, piece| {
-            piece.number(at);
-            (at < 3).then_some(at + 1)
-        }),
-    ];
+                Ok(())
+            }),
+            Route::get("/count", |_, _, response| {
+                response.stream(1);
+                Ok(())
+            })
+            .pieces(|_, at, piece| {
+                piece.number(at);
+                (at < 3).then_some(at + 1)
+            }),
+        ];
+    }
 
     struct Asked {
         answer: String,
@@ -413,8 +416,18 @@ mod tests {
         let path = String::from_utf8(head.path.to_vec()).unwrap();
         let mut body = *b"body";
         let mut scratch = [0; 300];
-        let mut app = App::new(&ROUTES, count);
-        let row = app.answer(&head, &path, &mut body, &mut scratch, &mut response);
+        let mut app = App::new(count);
+        let row = match app.find(head.method, &path) {
+            Found::Answers(row, _) => {
+                app.answer(row, &head, &path, &mut body, &mut scratch, &mut response);
+                Some(row)
+            }
+            Found::None(allow) => {
+                refuse(head.method, allow, &mut response);
+                None
+            }
+            Found::Receives(row, _) => Some(row),
+        };
         let manner = Manner {
             is_head: method == "HEAD",
             is_http11: true,
@@ -504,24 +517,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rows_own_limit_is_kept() {
-        let head = parse(b"POST /a HTTP/1.0\r\n\r\n", &Limits::DEFAULT).unwrap();
-        for (body, expected) in [(&mut [b'1'; 5][..], "200"), (&mut [b'1'; 6][..], "413")] {
-            let mut buffer = [0; HEAD_BYTES + 128];
-            let mut response = Response::new(&mut buffer);
-            let mut count = Count::default();
-            let mut app = App::new(&ROUTES, &mut count);
-            assert_eq!(app.plan(Method::Post, "/a"), Plan::Collect(5));
-            app.answer(&head, "/a", body, &mut [], &mut response);
-            let length = response.finish(&Manner {
-                is_head: false,
-                is_http11: true,
-                closes: false,
-                date: &[b'-'; 29],
-            });
-            assert_eq!(&buffer[9..12], expected.as_bytes());
-            assert!(length > 12);
-        }
+    fn a_row_has_its_own_limit() {
+        const { assert!(App::<Count>::RECEIVES && App::<Count>::STREAMS) };
+        let mut count = Count::default();
+        let app = App::new(&mut count);
+        assert_eq!(app.find(Method::Post, "/a"), Found::Answers(2, 5));
+        assert_eq!(app.find(Method::Put, "/sum"), Found::Receives(7, 4));
+        assert_eq!(app.find(Method::Get, "/"), Found::Answers(0, u64::MAX));
     }
 
     #[test]
@@ -542,7 +544,7 @@ mod tests {
         assert!(asked.answer.contains("\r\nContent-Length: 300\r\n"));
         assert!(asked.answer.ends_with("\r\n\r\n"), "{}", asked.answer);
         let mut count = Count::default();
-        let mut app = App::new(&ROUTES, &mut count);
+        let mut app = App::new(&mut count);
         let mut collect = |row: usize, from: u64, ending| {
             let mut out = Outgoing::new(from, ending);
             let mut sent = std::vec::Vec::new();
@@ -562,15 +564,10 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_received_in_pieces_or_as_one() {
+    fn bodies_are_received_in_pieces() {
         let mut count = Count::default();
-        assert!(
-            ask_with(&mut count, "PUT", "/sum", "")
-                .answer
-                .ends_with("\r\n\r\n4")
-        );
-        let mut app = App::new(&ROUTES, &mut count);
-        let Plan::Receive(row, 4) = app.plan(Method::Put, "/sum") else {
+        let mut app = App::new(&mut count);
+        let Found::Receives(row, 4) = app.find(Method::Put, "/sum") else {
             panic!("it is received");
         };
         let mut buffer = [0; HEAD_BYTES + 128];

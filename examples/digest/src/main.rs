@@ -8,7 +8,7 @@
 
 use ounce_httpd::http::method::Method;
 use ounce_httpd::{
-    Answer, Asset, Body, MAX_STREAMS, Piece, Program, Request, Response, Route, serve,
+    Answer, Asset, Body, MAX_STREAMS, Piece, Program, Request, Response, Route, Service, serve,
 };
 use sha2::{Digest, Sha256};
 
@@ -18,16 +18,18 @@ fn main(program: &Program) -> u8 {
     let mut digests = Digests {
         states: [const { None }; MAX_STREAMS],
     };
-    serve(program, &ROUTES, &mut digests)
+    serve(program, &mut digests)
 }
 
 static INDEX: Asset = Asset::new("text/html; charset=utf-8", include_bytes!("index.html"));
 
-static ROUTES: [Route<Digests>; 3] = [
-    Route::asset("/", &INDEX),
-    Route::receive(Method::Put, "/sha256", 1 << 30, Digests::receive),
-    Route::get("/numbers/{n}", Digests::numbers).pieces(Digests::numbers_piece),
-];
+impl Service for Digests {
+    const ROUTES: &'static [Route<Self>] = &[
+        Route::asset("/", &INDEX),
+        Route::receive(Method::Put, "/sha256", 1 << 30, Self::receive),
+        Route::get("/numbers/{n}", Self::numbers).pieces(Self::numbers_piece),
+    ];
+}
 
 /// A state for each body that is under way.
 struct Digests {

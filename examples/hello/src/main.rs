@@ -3,21 +3,23 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ounce_httpd::{Answer, Program, Request, Response, Route, serve};
+use ounce_httpd::{Answer, Program, Request, Response, Route, Service, serve};
 
 ounce_httpd::entry!(main);
 
 fn main(program: &Program) -> u8 {
-    serve(program, &ROUTES, &mut Hello)
+    serve(program, &mut Hello)
 }
 
 struct Hello;
 
-static ROUTES: [Route<Hello>; 3] = [
-    Route::get("/", Hello::index),
-    Route::get("/hello/{name}", Hello::hello),
-    Route::post("/sum", Hello::sum),
-];
+impl Service for Hello {
+    const ROUTES: &'static [Route<Self>] = &[
+        Route::get("/", Self::index),
+        Route::get("/hello/{name}", Self::hello),
+        Route::post("/sum", Self::sum),
+    ];
+}
 
 impl Hello {
     fn index(&mut self, _: &mut Request, response: &mut Response) -> Answer {
@@ -35,9 +37,9 @@ impl Hello {
     fn sum(&mut self, request: &mut Request, response: &mut Response) -> Answer {
         let mut sum = 0_u64;
         let mut json = request.json()?;
-        json.array()?;
-        while json.element()? {
-            sum = sum.saturating_add(json.u64()?);
+        json.array();
+        while json.element() {
+            sum = sum.saturating_add(json.u64());
         }
         json.end()?;
         response.json().object().key("sum").number(sum).end_object();

@@ -6,29 +6,31 @@
 #![forbid(unsafe_code)]
 
 use ounce_httpd::{
-    Answer, Piece, Problem, Program, Request, Response, Route, State, Status, Tag, serve,
+    Answer, Piece, Problem, Program, Request, Response, Route, Service, State, Status, Tag, serve,
 };
 
 ounce_httpd::entry!(main);
 
 fn main(program: &Program) -> u8 {
-    serve(program, &ROUTES, STORE.take())
+    serve(program, STORE.take())
 }
 
 const MAX_KEY_BYTES: usize = 64;
 const MAX_VALUE_BYTES: usize = 8_192;
 const MAX_TOTAL_BYTES: usize = 1 << 20;
-const TOO_LONG: Problem = Problem::new(Status::BadRequest, "Keys have at most 64 bytes.");
-const FULL: Problem = Problem::new(Status::InsufficientStorage, "The store is full.");
-const NO_KEY: Problem = Problem::new(Status::NotFound, "There is no such key.");
+const TOO_LONG: &Problem = &Problem::new(Status::BadRequest, "Keys have at most 64 bytes.");
+const FULL: &Problem = &Problem::new(Status::InsufficientStorage, "The store is full.");
+const NO_KEY: &Problem = &Problem::new(Status::NotFound, "There is no such key.");
 
-static ROUTES: [Route<Store>; 5] = [
-    Route::get("/keys", Store::list).pieces(Store::list_piece),
-    Route::get("/keys/{key}", Store::get),
-    Route::put("/keys/{key}", Store::put).limit(MAX_VALUE_BYTES as u64),
-    Route::delete("/keys/{key}", Store::delete),
-    Route::get("/metrics", Store::metrics),
-];
+impl Service for Store {
+    const ROUTES: &'static [Route<Self>] = &[
+        Route::get("/keys", Self::list).pieces(Self::list_piece),
+        Route::get("/keys/{key}", Self::get),
+        Route::put("/keys/{key}", Self::put).limit(MAX_VALUE_BYTES as u64),
+        Route::delete("/keys/{key}", Self::delete),
+        Route::get("/metrics", Self::metrics),
+    ];
+}
 
 static STORE: State<Store> = State::new(Store {
     bytes: [0; MAX_TOTAL_BYTES],

@@ -10,7 +10,7 @@
 use core::ffi::CStr;
 use ounce_httpd::http::secret;
 use ounce_httpd::{
-    Answer, Piece, Problem, Program, Request, Response, Route, State, Status, Text, serve,
+    Answer, Piece, Problem, Program, Request, Response, Route, Service, State, Status, Text, serve,
 };
 
 ounce_httpd::entry!(main);
@@ -21,36 +21,40 @@ fn main(program: &Program) -> u8 {
         .variable("TOKEN")
         .map(CStr::to_bytes)
         .filter(|token| !token.is_empty());
-    serve(program, &ROUTES, links)
+    serve(program, links)
 }
 
 const MAX_LINKS: usize = 256;
 /// A line is a name, a status and a target; what is wrong there fails the build.
 static TABLE: [Row; 4] = rows(include_str!("../links.txt"));
 
-const NO_LINK: Problem = Problem::new(Status::NotFound, "There is no such link.");
-const FULL: Problem = Problem::new(Status::InsufficientStorage, "There are 256 links already.");
-const FIXED: Problem = Problem::new(Status::Conflict, "This link is part of the program.");
-const NO_TOKEN: Problem = Problem::new(Status::Forbidden, "Links are changed where TOKEN is set.");
-const BAD_NAME: Problem = Problem::new(
+const NO_LINK: &Problem = &Problem::new(Status::NotFound, "There is no such link.");
+const FULL: &Problem = &Problem::new(Status::InsufficientStorage, "There are 256 links already.");
+const FIXED: &Problem = &Problem::new(Status::Conflict, "This link is part of the program.");
+const NO_TOKEN: &Problem =
+    &Problem::new(Status::Forbidden, "Links are changed where TOKEN is set.");
+const BAD_TOKEN: &Problem = &Problem::new(Status::Unauthorized, "The token is another.");
+const BAD_NAME: &Problem = &Problem::new(
     Status::UnprocessableContent,
     "A name has at most 32 bytes, and is not `links` or `healthz`.",
 );
-const BAD_TARGET: Problem = Problem::new(
+const BAD_TARGET: &Problem = &Problem::new(
     Status::UnprocessableContent,
     "A target is a URL of http or https: at most 256 visible characters, no @.",
 );
-const BAD_STATUS: Problem = Problem::new(
+const BAD_STATUS: &Problem = &Problem::new(
     Status::UnprocessableContent,
     "The status is 301, 302, 307 or 308.",
 );
 
-static ROUTES: [Route<Links>; 4] = [
-    Route::get("/links", Links::list).pieces(Links::list_piece),
-    Route::put("/links/{name}", Links::add).limit(1_024),
-    Route::delete("/links/{name}", Links::remove),
-    Route::get("/{name}", Links::follow),
-];
+impl Service for Links {
+    const ROUTES: &'static [Route<Self>] = &[
+        Route::get("/links", Self::list).pieces(Self::list_piece),
+        Route::put("/links/{name}", Self::add).limit(1_024),
+        Route::delete("/links/{name}", Self::remove),
+        Route::get("/{name}", Self::follow),
+    ];
+}
 
 static LINKS: State<Links> = State::new(Links {
     token: None,
@@ -107,12 +111,12 @@ impl Links {
         let name = request.param("name");
         let (mut target, mut status) = ("", 302);
         let mut json = request.json()?;
-        json.object()?;
-        while let Some(key) = json.key()? {
+        json.object();
+        while let Some(key) = json.key() {
             match key {
-                "to" => target = json.string()?,
-                "status" => status = json.u64()?,
-                _ => json.skip()?,
+                "to" => target = json.string(),
+                "status" => status = json.u64(),
+                _ => json.skip(),
             }
         }
         json.end()?;
@@ -154,7 +158,7 @@ impl Links {
         let token = sent.strip_prefix(b"Bearer ").unwrap_or_default();
         if !secret::is_same(token, own) {
             response.field("WWW-Authenticate", b"Bearer");
-            return Err(Status::Unauthorized.into());
+            return Err(BAD_TOKEN);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use core::ffi::CStr;
 use hmac::{Hmac, KeyInit, Mac};
 use ounce_httpd::http::utf8;
 use ounce_httpd::{
-    Answer, Piece, Problem, Program, Request, Response, Route, State, Status, Text, serve,
+    Answer, Piece, Problem, Program, Request, Response, Route, Service, State, Status, Text, serve,
 };
 use sha2::Sha256;
 
@@ -25,21 +25,23 @@ fn main(program: &Program) -> u8 {
         program.complain(b"error: SECRET is not set\nhint: the key that the sender signs with\n");
         return 2;
     }
-    serve(program, &ROUTES, hooks)
+    serve(program, hooks)
 }
 
 const LAST: usize = 64;
 const MAX_BYTES: u64 = 15_360;
-const UNSIGNED: Problem = Problem::new(Status::Unauthorized, "The signature is not ours.");
-const NO_ID: Problem = Problem::new(
+const UNSIGNED: &Problem = &Problem::new(Status::Unauthorized, "The signature is not ours.");
+const NO_ID: &Problem = &Problem::new(
     Status::BadRequest,
     "X-GitHub-Delivery is to name the delivery, in at most 64 bytes.",
 );
 
-static ROUTES: [Route<Hooks>; 2] = [
-    Route::post("/hook", Hooks::receive).limit(MAX_BYTES),
-    Route::get("/deliveries", Hooks::list).pieces(Hooks::list_piece),
-];
+impl Service for Hooks {
+    const ROUTES: &'static [Route<Self>] = &[
+        Route::post("/hook", Self::receive).limit(MAX_BYTES),
+        Route::get("/deliveries", Self::list).pieces(Self::list_piece),
+    ];
+}
 
 static HOOKS: State<Hooks> = State::new(Hooks {
     secret: None,
@@ -91,20 +93,20 @@ impl Hooks {
             return Ok(());
         }
         let mut json = request.json()?;
-        json.object()?;
-        while let Some(key) = json.key()? {
+        json.object();
+        while let Some(key) = json.key() {
             match key {
-                "action" => delivery.action = Text::cut(json.string()?),
+                "action" => delivery.action = Text::cut(json.string()),
                 "repository" => {
-                    json.object()?;
-                    while let Some(key) = json.key()? {
+                    json.object();
+                    while let Some(key) = json.key() {
                         match key {
-                            "full_name" => delivery.repository = Text::cut(json.string()?),
-                            _ => json.skip()?,
+                            "full_name" => delivery.repository = Text::cut(json.string()),
+                            _ => json.skip(),
                         }
                     }
                 }
-                _ => json.skip()?,
+                _ => json.skip(),
             }
         }
         json.end()?;

@@ -46,7 +46,8 @@ impl Case<'_> {
     }
 
     fn program(&self, target: &str) -> Result<PathBuf> {
-        tidy::build_program(&self.house.path("examples/hello"), target)
+        let mut programs = tidy::build_program(&self.house.path("examples/hello"), target)?;
+        Ok(programs.swap_remove(0))
     }
 }
 

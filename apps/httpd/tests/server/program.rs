@@ -37,6 +37,9 @@ fn try_build(architecture: &str) -> Option<PathBuf> {
         .status()
         .expect("cargo starts");
     let program = folder.join(format!("target/real/{target}/release/httpd"));
+    // Pages of a file that is not on disk yet count as dirty where it is mapped.
+    let file = std::fs::File::open(&program).ok()?;
+    file.sync_all().ok()?;
     status.success().then_some(program)
 }
 

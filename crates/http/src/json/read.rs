@@ -7,23 +7,27 @@ use crate::ascii::{self, hex_value};
 /// Reads one JSON text, piece by piece. Escapes are decoded where they stand,
 /// so that every string is a piece of the bytes given, and no buffer is needed.
 ///
+/// The first fault is kept, and from there on nothing is read: names are at
+/// their end, strings are empty, numbers are 0. So a text is read in one go and
+/// judged once, by [`Self::end`]; before that nothing read counts.
+///
 /// ```
-/// # use ounce_http::json::{Error, Reader};
-/// # fn read() -> Result<(), Error> {
+/// # use ounce_http::json::{Fault, Reader};
+/// # fn read() -> Result<(), Fault> {
 /// let mut bytes = *br#"{"name": "caf\u00e9", "sizes": [1, 2], "more": {}}"#;
 /// let mut json = Reader::new(&mut bytes);
 /// let (mut name, mut total) = ("", 0);
-/// json.object()?;
-/// while let Some(key) = json.key()? {
+/// json.object();
+/// while let Some(key) = json.key() {
 ///     match key {
-///         "name" => name = json.string()?,
+///         "name" => name = json.string(),
 ///         "sizes" => {
-///             json.array()?;
-///             while json.element()? {
-///                 total += json.u64()?;
+///             json.array();
+///             while json.element() {
+///                 total += json.u64();
 ///             }
 ///         }
-///         _ => json.skip()?,
+///         _ => json.skip(),
 ///     }
 /// }
 /// json.end()?;
@@ -32,8 +36,6 @@ use crate::ascii::{self, hex_value};
 /// # }
 /// # read().unwrap();
 /// ```
-///
-/// A text counts as checked once [`Self::end`] has returned `Ok`.
 #[derive(Debug)]
 pub struct Reader<'a> {
     rest: &'a mut [u8],
@@ -41,9 +43,10 @@ pub struct Reader<'a> {
     depth: u32,
     /// A value stands before this place within the innermost bracket.
     has_value: bool,
+    fault: Option<Kind>,
 }
 
-/// What a value is.
+/// What a value is; as a fault, what was asked for where something else stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `null`
@@ -58,11 +61,13 @@ pub enum Kind {
     Array,
     /// `{`
     Object,
+    /// No value at all.
+    Nothing,
 }
 
-/// What is wrong with a text; each carries the number of bytes before it.
+/// What is wrong with a text, and the number of bytes before that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
+pub enum Fault {
     /// This is not JSON in UTF-8, or has half a surrogate pair where a string
     /// was asked for, or stands deeper than [`MAX_DEPTH`].
     Malformed(usize),
@@ -81,249 +86,239 @@ impl<'a> Reader<'a> {
             rest: bytes,
             depth: 0,
             has_value: false,
+            fault: None,
         }
     }
 
     /// What the next value is; it is not taken.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] where no value starts here.
     #[inline(never)]
-    pub fn peek(&mut self) -> Result<Kind, Error> {
+    pub fn peek(&mut self) -> Kind {
         self.space();
-        let kind = match self.rest.first() {
-            _ if self.has_value => None,
-            Some(b'n') => Some(Kind::Null),
-            Some(b't' | b'f') => Some(Kind::Bool),
-            Some(b'-' | b'0'..=b'9') => Some(Kind::Number),
-            Some(b'"') => Some(Kind::String),
-            Some(b'[') => Some(Kind::Array),
-            Some(b'{') => Some(Kind::Object),
-            _ => None,
-        };
-        kind.ok_or(Error::Malformed(self.position()))
+        match self.rest.first() {
+            _ if self.has_value || self.fault.is_some() => Kind::Nothing,
+            Some(b'n') => Kind::Null,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'-' | b'0'..=b'9') => Kind::Number,
+            Some(b'"') => Kind::String,
+            Some(b'[') => Kind::Array,
+            Some(b'{') => Kind::Object,
+            _ => Kind::Nothing,
+        }
     }
 
     /// Enters an object; then [`Self::key`] until it is `None`.
-    ///
-    /// # Errors
-    /// As all that take a value: [`Error::Unexpected`] for one of another kind,
-    /// [`Error::Malformed`] where there is none.
-    pub fn object(&mut self) -> Result<(), Error> {
-        self.open(Kind::Object)
+    pub fn object(&mut self) {
+        self.open(Kind::Object);
     }
 
     /// Enters an array; then [`Self::element`] until it is false.
-    ///
-    /// # Errors
-    /// As [`Self::object`].
-    pub fn array(&mut self) -> Result<(), Error> {
-        self.open(Kind::Array)
+    pub fn array(&mut self) {
+        self.open(Kind::Array);
     }
 
     /// The name of the object's next member, whose value must be taken next;
     /// `None` behind the last, and the object is left.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] where neither stands here.
-    pub fn key(&mut self) -> Result<Option<&'a str>, Error> {
-        if !self.goes_on(b'}')? {
-            return Ok(None);
+    #[inline(never)]
+    pub fn key(&mut self) -> Option<&'a str> {
+        if !self.goes_on(b'}') {
+            return None;
         }
-        let name = self.string()?;
+        let name = self.string();
         self.space();
-        self.take(|check| check.word(b":"))?;
+        self.take(|check| check.word(b":"));
         self.has_value = false;
-        Ok(Some(name))
+        self.fault.is_none().then_some(name)
     }
 
     /// Whether one more element stands here, which must be taken next; if not,
     /// the array is left.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] where neither an element nor the end stands here.
-    pub fn element(&mut self) -> Result<bool, Error> {
+    pub fn element(&mut self) -> bool {
         self.goes_on(b']')
     }
 
     /// Takes a string, decoded.
-    ///
-    /// # Errors
-    /// As [`Self::object`].
     #[inline(never)]
-    pub fn string(&mut self) -> Result<&'a str, Error> {
-        self.start(Kind::String)?;
-        let fault = Error::Malformed(self.position());
-        let text = self.take(|check| check.string())?;
-        // Without the quotes, which are there.
-        let text = text.get_mut(1..text.len() - 1).unwrap_or_default();
-        let length = unescape(text).ok_or(fault)?;
-        text.get(..length).and_then(ascii::utf8).ok_or(fault)
+    pub fn string(&mut self) -> &'a str {
+        let text = self.value(Kind::String, |check| check.string());
+        // Without the quotes.
+        let end = text.len().saturating_sub(1);
+        let text = text.get_mut(1..end).unwrap_or_default();
+        let decoded = unescape(text).and_then(|length| ascii::utf8(text.get(..length)?));
+        decoded.unwrap_or_else(|| {
+            self.fail(Kind::Nothing);
+            ""
+        })
     }
 
     /// Takes a number as it is written.
-    ///
-    /// # Errors
-    /// As [`Self::object`].
-    pub fn number(&mut self) -> Result<&'a str, Error> {
-        self.start(Kind::Number)?;
-        let text = self.take(|check| check.number())?;
+    pub fn number(&mut self) -> &'a str {
+        let text = self.value(Kind::Number, |check| check.number());
         // It is ASCII.
-        Ok(ascii::utf8(text).unwrap_or_default())
+        ascii::utf8(text).unwrap_or_default()
     }
 
-    /// Takes a number written as digits alone.
-    ///
-    /// # Errors
-    /// As [`Self::object`]; [`Error::Unexpected`] for a sign, a fraction, an
-    /// exponent and what does not fit.
-    pub fn u64(&mut self) -> Result<u64, Error> {
-        let text = self.number()?;
-        whole(text.as_bytes()).ok_or(Error::Unexpected(self.position()))
+    /// Takes a number written as digits alone. A sign, a fraction, an exponent
+    /// and what does not fit are faults.
+    #[inline(never)]
+    pub fn u64(&mut self) -> u64 {
+        let value = whole(self.number().as_bytes());
+        self.or_fail(value)
     }
 
-    /// Takes a number written as digits, with a minus or without.
-    ///
-    /// # Errors
-    /// As [`Self::u64`].
-    pub fn i64(&mut self) -> Result<i64, Error> {
-        let text = self.number()?.as_bytes();
+    /// Takes a number written as digits, with a minus or without; as
+    /// [`Self::u64`].
+    pub fn i64(&mut self) -> i64 {
+        let text = self.number().as_bytes();
         let value = match text.strip_prefix(b"-") {
             Some(digits) => whole(digits).and_then(|value| 0_i64.checked_sub_unsigned(value)),
             None => whole(text).and_then(|value| i64::try_from(value).ok()),
         };
-        value.ok_or(Error::Unexpected(self.position()))
+        self.or_fail(value)
     }
 
     /// Takes `true` or `false`.
-    ///
-    /// # Errors
-    /// As [`Self::object`].
-    pub fn bool(&mut self) -> Result<bool, Error> {
-        self.start(Kind::Bool)?;
-        let is_true = self.rest.first() == Some(&b't');
-        self.take(if is_true {
-            |check| check.word(b"true")
-        } else {
-            |check| check.word(b"false")
-        })?;
-        Ok(is_true)
+    pub fn bool(&mut self) -> bool {
+        let text = self.value(Kind::Bool, |check| {
+            check.word(b"true").or_else(|| check.word(b"false"))
+        });
+        text == b"true"
     }
 
     /// Takes `null` if it stands here, and says whether it did.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] where no value starts here.
-    pub fn null(&mut self) -> Result<bool, Error> {
-        if self.peek()? != Kind::Null {
-            return Ok(false);
+    pub fn null(&mut self) -> bool {
+        let is_null = self.peek() == Kind::Null;
+        if is_null {
+            self.value(Kind::Null, |check| check.word(b"null"));
         }
-        self.take(|check| check.word(b"null"))?;
-        self.has_value = true;
-        Ok(true)
+        is_null
     }
 
     /// Takes any value, checked, as it is written.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] where there is none.
     #[inline(never)]
-    pub fn raw(&mut self) -> Result<&'a str, Error> {
-        self.peek()?;
-        let fault = Error::Malformed(self.position());
+    pub fn raw(&mut self) -> &'a str {
+        if self.peek() == Kind::Nothing {
+            self.fail(Kind::Nothing);
+        }
         let mut check = Check { bytes: self.rest };
         let found = check.value(MAX_DEPTH - self.depth);
         let behind = check.bytes.len();
         let text = self.split(self.rest.len() - behind);
         self.has_value = true;
-        found.ok_or(Error::Malformed(self.position()))?;
-        ascii::utf8(text).ok_or(fault)
+        let text = found.and_then(|()| ascii::utf8(text));
+        if text.is_none() {
+            self.fail(Kind::Nothing);
+        }
+        text.unwrap_or_default()
     }
 
     /// Takes any value, checked, and drops it.
-    ///
-    /// # Errors
-    /// As [`Self::raw`].
-    pub fn skip(&mut self) -> Result<(), Error> {
-        self.raw().map(drop)
+    pub fn skip(&mut self) {
+        self.raw();
     }
 
-    /// Says that the text is whole: one value, taken, and nothing behind it.
+    /// Judges the text: one value, taken, and nothing behind it.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where it is not.
-    pub fn end(mut self) -> Result<(), Error> {
+    /// The first fault.
+    #[inline(never)]
+    pub fn end(mut self) -> Result<(), Fault> {
         self.space();
-        if self.has_value && self.depth == 0 && self.rest.is_empty() {
-            return Ok(());
+        let at = self.length - self.rest.len();
+        match self.fault {
+            None if self.has_value && self.depth == 0 && self.rest.is_empty() => Ok(()),
+            None | Some(Kind::Nothing) => Err(Fault::Malformed(at)),
+            Some(_) => Err(Fault::Unexpected(at)),
         }
-        Err(Error::Malformed(self.position()))
-    }
-
-    /// How many bytes are taken.
-    fn position(&self) -> usize {
-        self.length - self.rest.len()
     }
 
     /// Behind a bracket or a value: whether there is one more, or the end.
     #[inline(never)]
-    fn goes_on(&mut self, bracket: u8) -> Result<bool, Error> {
+    fn goes_on(&mut self, bracket: u8) -> bool {
         self.space();
         let next = self.rest.first().copied();
-        if self.depth > 0 && next == Some(bracket) {
+        if self.fault.is_some() || self.depth == 0 {
+            self.fail(Kind::Nothing);
+            return false;
+        }
+        if next == Some(bracket) {
             self.split(1);
             self.depth -= 1;
             self.has_value = true;
-            return Ok(false);
+            return false;
         }
         if self.has_value {
-            if self.depth == 0 || next != Some(b',') {
-                return Err(Error::Malformed(self.position()));
+            if next != Some(b',') {
+                self.fail(Kind::Nothing);
+                return false;
             }
             self.split(1);
             self.has_value = false;
         }
-        Ok(true)
+        true
     }
 
-    fn open(&mut self, kind: Kind) -> Result<(), Error> {
-        self.start(kind)?;
+    #[inline(never)]
+    fn open(&mut self, kind: Kind) {
+        // One byte of either bracket.
+        self.value(kind, |check| {
+            check.bytes = check.bytes.get(1..)?;
+            Some(())
+        });
         if self.depth == MAX_DEPTH {
-            return Err(Error::Malformed(self.position()));
+            self.fail(Kind::Nothing);
+        } else {
+            self.depth += 1;
         }
-        self.split(1);
-        self.depth += 1;
         self.has_value = false;
-        Ok(())
     }
 
-    /// Makes sure of the next value's kind.
-    fn start(&mut self, kind: Kind) -> Result<(), Error> {
-        if self.peek()? != kind {
-            return Err(Error::Unexpected(self.position()));
+    /// Takes a value of this kind, of this grammar.
+    #[inline(never)]
+    fn value(&mut self, kind: Kind, grammar: Grammar) -> &'a mut [u8] {
+        match self.peek() {
+            Kind::Nothing => self.fail(Kind::Nothing),
+            found if found != kind => self.fail(kind),
+            _ => {}
         }
         self.has_value = true;
-        Ok(())
+        self.take(grammar)
+    }
+
+    fn or_fail<T: Default>(&mut self, value: Option<T>) -> T {
+        value.unwrap_or_else(|| {
+            self.fail(Kind::Number);
+            T::default()
+        })
     }
 
     fn space(&mut self) {
-        let _ = self.take(|check| {
+        self.take(|check| {
             check.space();
             Some(())
         });
     }
 
+    /// Notes a fault, unless there is one.
+    #[inline(never)]
+    fn fail(&mut self, fault: Kind) {
+        self.fault = self.fault.or(Some(fault));
+    }
+
     /// Takes what the grammar takes; on a fault, what is good before it.
     #[inline(never)]
-    fn take(&mut self, grammar: Grammar) -> Result<&'a mut [u8], Error> {
+    fn take(&mut self, grammar: Grammar) -> &'a mut [u8] {
+        if self.fault.is_some() {
+            return &mut [];
+        }
         let mut check = Check { bytes: self.rest };
         let found = grammar(&mut check);
         let behind = check.bytes.len();
         let taken = self.split(self.rest.len() - behind);
-        match found {
-            Some(()) => Ok(taken),
-            None => Err(Error::Malformed(self.position())),
+        if found.is_none() {
+            self.fail(Kind::Nothing);
+            return &mut [];
         }
+        taken
     }
 
     fn split(&mut self, count: usize) -> &'a mut [u8] {
@@ -407,55 +402,56 @@ mod tests {
     use std::vec::Vec;
 
     /// Reads anything by the reader's own means and writes it again.
-    fn copy(json: &mut Reader<'_>, out: &mut Json<&mut Vec<u8>>) -> Result<(), Error> {
-        match json.peek()? {
+    fn copy(json: &mut Reader<'_>, out: &mut Json<&mut Vec<u8>>) {
+        match json.peek() {
             Kind::Null => {
-                assert!(json.null()?);
-                out.raw(b"null");
+                assert!(json.null());
+                out.null();
             }
             Kind::Bool => {
-                out.bool(json.bool()?);
+                out.bool(json.bool());
             }
             Kind::Number => {
-                out.raw(json.number()?.as_bytes());
+                out.raw(json.number().as_bytes());
             }
             Kind::String => {
-                out.string(json.string()?);
+                out.string(json.string());
             }
             Kind::Array => {
-                json.array()?;
+                json.array();
                 out.array();
-                while json.element()? {
-                    copy(json, out)?;
+                while json.element() {
+                    copy(json, out);
                 }
                 out.end_array();
             }
             Kind::Object => {
-                json.object()?;
+                json.object();
                 out.object();
-                while let Some(key) = json.key()? {
+                while let Some(key) = json.key() {
                     out.key(key);
-                    copy(json, out)?;
+                    copy(json, out);
                 }
                 out.end_object();
             }
+            Kind::Nothing => json.skip(),
         }
-        Ok(())
     }
 
-    fn copied(text: &[u8]) -> Result<String, Error> {
+    fn copied(text: &[u8]) -> Result<String, Fault> {
         let mut bytes = text.to_vec();
         let mut out = Vec::new();
         let mut json = Reader::new(&mut bytes);
-        copy(&mut json, &mut Json::new(&mut out))?;
+        copy(&mut json, &mut Json::new(&mut out));
         json.end()?;
         Ok(String::from_utf8(out).unwrap())
     }
 
-    fn string(text: &str) -> Result<String, Error> {
+    fn string(text: &str) -> Result<String, Fault> {
         let mut bytes = text.as_bytes().to_vec();
         let mut json = Reader::new(&mut bytes);
-        json.string().map(ToString::to_string)
+        let string = json.string().to_string();
+        json.end().map(|()| string)
     }
 
     #[test]
@@ -492,7 +488,7 @@ mod tests {
             r#""\ud83dx""#,
             r#""\ud83d\ud83d""#,
         ] {
-            assert_eq!(string(half), Err(Error::Malformed(0)), "{half}");
+            assert_eq!(string(half), Err(Fault::Malformed(half.len())), "{half}");
         }
     }
 
@@ -500,10 +496,10 @@ mod tests {
     fn names_are_decoded_before_they_are_compared() {
         let mut bytes = *br#"{"\u0069d": 7}"#;
         let mut json = Reader::new(&mut bytes);
-        json.object().unwrap();
-        assert_eq!(json.key(), Ok(Some("id")));
-        assert_eq!(json.u64(), Ok(7));
-        assert_eq!(json.key(), Ok(None));
+        json.object();
+        assert_eq!(json.key(), Some("id"));
+        assert_eq!(json.u64(), 7);
+        assert_eq!(json.key(), None);
         assert_eq!(json.end(), Ok(()));
     }
 
@@ -511,9 +507,12 @@ mod tests {
     fn whole_numbers_keep_within_their_bounds() {
         let read = |text: &str| {
             let mut bytes = text.as_bytes().to_vec();
-            let unsigned = Reader::new(&mut bytes).u64().ok();
-            let signed = Reader::new(&mut bytes).i64().ok();
-            (unsigned, signed)
+            let mut json = Reader::new(&mut bytes);
+            let unsigned = json.u64();
+            let unsigned = json.end().is_ok().then_some(unsigned);
+            let mut json = Reader::new(&mut bytes);
+            let signed = json.i64();
+            (unsigned, json.end().is_ok().then_some(signed))
         };
         let (least, most) = (i64::MIN.to_string(), u64::MAX.to_string());
         assert_eq!(read("0"), (Some(0), Some(0)));
@@ -528,15 +527,38 @@ mod tests {
 
     #[test]
     fn another_kind_of_value_is_told_from_none_at_all() {
-        let mut bytes = *b"{\"a\": \"1\", \"b\": }";
+        let mut bytes = *b" {}";
         let mut json = Reader::new(&mut bytes);
-        assert_eq!(json.array(), Err(Error::Unexpected(0)));
-        json.object().unwrap();
-        json.key().unwrap();
-        assert_eq!(json.u64(), Err(Error::Unexpected(6)));
-        assert_eq!(json.string(), Ok("1"));
-        assert_eq!(json.key(), Ok(Some("b")));
-        assert_eq!(json.skip(), Err(Error::Malformed(16)));
+        json.array();
+        assert_eq!(json.end(), Err(Fault::Unexpected(1)));
+        let mut bytes = *b"{\"a\": \"1\"}";
+        let mut json = Reader::new(&mut bytes);
+        json.object();
+        json.key();
+        assert_eq!(json.u64(), 0);
+        assert_eq!(json.end(), Err(Fault::Unexpected(6)));
+        let mut bytes = *b"{\"b\": }";
+        let mut json = Reader::new(&mut bytes);
+        json.object();
+        assert_eq!(json.key(), Some("b"));
+        json.skip();
+        assert_eq!(json.end(), Err(Fault::Malformed(6)));
+    }
+
+    #[test]
+    fn behind_a_fault_nothing_is_read() {
+        let mut bytes = *b"[1, x, {\"a\": [true, \"b\"]}]";
+        let mut json = Reader::new(&mut bytes);
+        json.array();
+        assert!(json.element());
+        assert_eq!(json.u64(), 1);
+        assert!(json.element());
+        assert_eq!(json.u64(), 0);
+        assert!(!json.element() && !json.bool() && !json.null());
+        json.object();
+        assert_eq!((json.key(), json.string(), json.raw()), (None, "", ""));
+        assert_eq!(json.peek(), Kind::Nothing);
+        assert_eq!(json.end(), Err(Fault::Malformed(4)));
     }
 
     #[test]
@@ -546,9 +568,11 @@ mod tests {
             assert_eq!(copied(text.as_bytes()).is_ok(), is_fine);
             let mut bytes = text.into_bytes();
             let mut json = Reader::new(&mut bytes);
-            json.array().unwrap();
-            json.element().unwrap();
-            assert_eq!(json.skip().is_ok(), is_fine);
+            json.array();
+            json.element();
+            json.skip();
+            json.element();
+            assert_eq!(json.end().is_ok(), is_fine);
         }
     }
 
@@ -601,7 +625,7 @@ mod tests {
         fn every_string_comes_back_as_it_was_written(text: String) {
             let mut out = Vec::new();
             Json::new(&mut out).string(&text);
-            prop_assert_eq!(Reader::new(&mut out).string(), Ok(&*text));
+            prop_assert_eq!(Reader::new(&mut out).string(), &*text);
         }
 
         #[test]
@@ -609,7 +633,8 @@ mod tests {
             let _ = copied(&bytes);
             let mut json = Reader::new(&mut bytes);
             // Going on behind an error must not panic, either.
-            let _ = (json.object(), json.key(), json.i64(), json.element(), json.skip(), json.bool());
+            json.object();
+            let _ = (json.key(), json.i64(), json.element(), json.raw(), json.bool());
         }
     }
 }

@@ -125,6 +125,7 @@ fn walk(root: Fd, mut path: &mut [u8], flags: u32) -> Fd {
 
 /// fstat(2).
 #[inline(never)]
+#[allow(clippy::unnecessary_cast, reason = "some are signed on AArch64")]
 pub fn file(fd: Fd) -> File {
     let mut stat = core::mem::MaybeUninit::<raw::stat>::zeroed();
     // SAFETY: the kernel writes one struct stat at most, and `stat` is one.
