@@ -96,16 +96,19 @@ impl<'b> Response<'b> {
     /// Adds what the resource answers to (RFC 9110 section 10.2.1).
     #[inline(never)]
     pub fn allow(&mut self, methods: Methods) -> &mut Self {
-        let mut list = [0; 64];
-        let mut writer = HeadWriter::new(&mut list);
+        self.field("Allow", b"");
+        let room = self.buffer.get_mut(..HEAD_BYTES - END_BYTES);
+        // Behind the colon and the space.
+        let mut fields = HeadWriter::at(room.unwrap_or_default(), self.fields.wrapping_sub(2));
+        let mut separator: &[u8] = b"";
         for name in methods.names() {
-            if writer.length() != Some(0) {
-                writer.put(b", ");
-            }
-            writer.put(name.as_bytes());
+            fields.put(separator);
+            fields.put(name.as_bytes());
+            separator = b", ";
         }
-        let length = writer.length().unwrap_or(0);
-        self.field("Allow", list.get(..length).unwrap_or_default())
+        fields.put(b"\r\n");
+        self.fields = fields.length().unwrap_or(usize::MAX);
+        self
     }
 
     /// Becomes a redirect with this status (301, 302, 303, 307 or 308) to a place
