@@ -1,6 +1,6 @@
 //! What a handler is given.
 
-use crate::ascii::{cut, from, is_same, parse_decimal, take_until, trim};
+use crate::ascii::{from, is_equal, is_same, parse_decimal, take_until, trim, utf8};
 use crate::condition::lists_tag;
 use crate::etag::Tag;
 use crate::form::Form;
@@ -52,7 +52,12 @@ impl<'a> Request<'a> {
 
     /// The segment that `{name}` stood for; empty if the pattern has no such.
     pub fn param(&self, name: &str) -> &'a str {
-        walk(self.pattern, self.path, name).unwrap_or_default()
+        let found = walk(
+            self.pattern.as_bytes(),
+            self.path.as_bytes(),
+            name.as_bytes(),
+        );
+        found.and_then(utf8).unwrap_or_default()
     }
 
     /// The segment that `{name}` stood for, as a number, an address or whatever
@@ -181,25 +186,22 @@ const CHANGED: &Problem = &Problem::new(
 /// Goes along a pattern and a path: the segment that `{name}` stands for, empty
 /// where there is none; `None` where the path is not like the pattern.
 #[inline(never)]
-pub(crate) fn walk<'a>(mut pattern: &str, mut path: &'a str, name: &str) -> Option<&'a str> {
-    let mut found = "";
-    loop {
-        let (expected, patterns) = cut(pattern, b'/');
-        let (segment, segments) = cut(path, b'/');
-        if let [b'{', inner @ .., b'}'] = expected.as_bytes() {
-            if segment.is_empty() {
-                return None;
-            }
-            if inner == name.as_bytes() {
+pub(crate) fn walk<'a>(mut pattern: &[u8], mut path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut found: &[u8] = b"";
+    // Taking segments off, one that is empty at the end is not seen.
+    let ends_open = |path: &[u8]| path.last() == Some(&b'/');
+    let mut is_match = ends_open(pattern) == ends_open(path);
+    while is_match && !pattern.is_empty() {
+        let expected = take_until(&mut pattern, b'/');
+        let segment = take_until(&mut path, b'/');
+        if let [b'{', inner @ .., b'}'] = expected {
+            is_match = !segment.is_empty();
+            if inner == name {
                 found = segment;
             }
-        } else if expected != segment {
-            return None;
+        } else {
+            is_match = is_equal(expected, segment);
         }
-        (pattern, path) = match (patterns, segments) {
-            (Some(pattern), Some(path)) => (pattern, path),
-            (None, None) => return Some(found),
-            _ => return None,
-        };
     }
+    (is_match && path.is_empty()).then_some(found)
 }

@@ -171,14 +171,6 @@ impl<'b> Response<'b> {
         }
     }
 
-    /// Becomes a short plain error, dropping what was written.
-    #[inline(never)]
-    pub fn error(&mut self, status: Status) -> &mut Self {
-        self.fields = START_BYTES;
-        self.clear_body().status(status);
-        self.text(status.line()).text("\n")
-    }
-
     /// Drops what was written; status and fields stay.
     pub fn clear_body(&mut self) -> &mut Self {
         self.length_bytes = None;
@@ -208,7 +200,8 @@ impl<'b> Response<'b> {
     #[inline(never)]
     pub fn finish(&mut self, manner: &Manner<'_>) -> usize {
         if self.body == usize::MAX || self.fields == usize::MAX {
-            self.error(Status::InternalServerError);
+            self.fields = START_BYTES;
+            self.problem(Status::InternalServerError, "");
         }
         let Some(head) = self.head(manner) else {
             return 0;
@@ -337,7 +330,7 @@ mod tests {
         });
         assert!(text.starts_with("HTTP/1.1 500 "), "{text}");
         assert!(
-            text.ends_with("\r\n\r\n500 Internal Server Error\n"),
+            text.ends_with("{\"title\":\"Internal Server Error\",\"status\":500}"),
             "{text}"
         );
     }
@@ -409,7 +402,7 @@ mod tests {
         let mut response = Response::new(&mut buffer);
         response.constant(&[b'x'; 65]);
         assert!(response.outgoing().is_some());
-        response.stream(0).error(Status::Conflict);
+        response.stream(0).problem(Status::Conflict, "");
         assert!(response.outgoing().is_none());
     }
 }

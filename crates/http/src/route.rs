@@ -189,7 +189,7 @@ impl<'s, S: Service> App<'s, S> {
     pub fn find(&self, method: Method, path: &str) -> Found {
         let mut allow = Methods::NONE;
         for (number, route) in S::ROUTES.iter().enumerate() {
-            if walk(route.pattern, path, "").is_none() {
+            if walk(route.pattern.as_bytes(), path.as_bytes(), b"").is_none() {
                 continue;
             }
             let is_get = route.method == Method::Get;
@@ -444,6 +444,34 @@ mod tests {
         assert!(ask("GET", "/a?").ends_with("1-7"));
         for target in ["/a?n=x", "/a?n=", "/a?%"] {
             assert!(ask("GET", target).starts_with("HTTP/1.1 400 "), "{target}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_matched_segment_by_segment() {
+        let walk =
+            |pattern: &str, path: &str| walk(pattern.as_bytes(), path.as_bytes(), b"x").is_some();
+        for (pattern, path) in [
+            ("/", "/"),
+            ("/a/", "/a/"),
+            ("/{x}/", "/b/"),
+            ("/a/{x}", "/a/b"),
+        ] {
+            assert!(walk(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [
+            ("/", "/a"),
+            ("/a", "/a/"),
+            ("/a/", "/a"),
+            ("/{x}", "/"),
+            ("/{x}", "/b/"),
+            ("/a/{x}", "/a/"),
+            ("/a/{x}", "/a"),
+            ("/a", "/a/b"),
+            ("/a/b", "/a"),
+            ("/{x}/{y}", "/b"),
+        ] {
+            assert!(!walk(pattern, path), "{pattern} {path}");
         }
     }
 
