@@ -18,6 +18,7 @@ pub mod clock;
 mod clone;
 pub mod descriptor;
 pub mod janitor;
+pub mod landlock;
 mod launch;
 pub mod mount;
 pub mod namespace;
