@@ -30,6 +30,49 @@ impl Stack {
     }
 }
 
+/// A stack of its own mapping, with an inaccessible part below it; unmapped when
+/// dropped.
+pub(crate) struct MappedStack(*mut c_void);
+
+impl MappedStack {
+    const GUARD: usize = 64 << 10;
+
+    pub(crate) fn new() -> Result<Self, Errno> {
+        // SAFETY: a new private mapping at an address of the kernel's choice.
+        let base = unsafe {
+            call(
+                raw::__NR_mmap,
+                [
+                    0,
+                    Stack::SIZE,
+                    (raw::PROT_READ | raw::PROT_WRITE) as usize,
+                    (raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE) as usize,
+                    usize::MAX,
+                    0,
+                ],
+            )
+        }?;
+        let stack = Self(ptr::with_exposed_provenance_mut(base));
+        // SAFETY: the lowest part of the mapping just made, not yet in use.
+        unsafe { call(raw::__NR_mprotect, [base, Self::GUARD, 0, 0, 0, 0]) }?;
+        Ok(stack)
+    }
+
+    /// The stack in it.
+    pub(crate) fn stack(&self) -> Stack {
+        Stack(self.0.cast())
+    }
+}
+
+impl Drop for MappedStack {
+    fn drop(&mut self) {
+        let base = self.0.expose_provenance();
+        // SAFETY: our own mapping; its owner lets it go only when who runs on it
+        // is dead or has executed and so left this memory.
+        let _ = unsafe { call(raw::__NR_munmap, [base, Stack::SIZE, 0, 0, 0, 0]) };
+    }
+}
+
 /// clone3(2), whose child calls `entry` on its new stack and never returns.
 ///
 /// # Safety

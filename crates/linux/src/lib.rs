@@ -13,10 +13,13 @@ compile_error!("ounce-linux knows the system calls of x86_64 and aarch64 only");
 extern crate std;
 
 pub mod arena;
+pub mod bare;
+pub mod bpf;
 pub mod capability;
 pub mod clock;
 mod clone;
 pub mod descriptor;
+pub mod init;
 pub mod janitor;
 pub mod landlock;
 mod launch;

@@ -279,7 +279,7 @@ extern "C" fn aside<P: AsRef<CStr>>(shared: &Shared, launch: *const c_void) {
 /// Gives every signal its default action, and unblocks all. CLONE_CLEAR_SIGHAND
 /// has taken the handlers away; what was ignored (SIGPIPE is, in a Rust
 /// program; SIGHUP under nohup) is still ignored.
-fn restore_signals() {
+pub(crate) fn restore_signals() {
     let action = [0usize; 4]; // struct sigaction: SIG_DFL, no flags, no mask
     for signal in 1..=64 {
         // SAFETY: the structure is as large as the kernel's and outlives the

@@ -86,16 +86,16 @@ impl core::fmt::Display for CompileError {
 impl core::error::Error for CompileError {}
 
 // linux/bpf_common.h
-const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+pub(crate) const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+pub(crate) const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
 const JUMP_ANY_BIT: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
-const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+pub(crate) const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 // linux/seccomp.h
 const KILL_PROCESS: u32 = 0x8000_0000;
-const ALLOW: u32 = 0x7fff_0000;
-const ERRNO: u32 = 0x0005_0000;
+pub(crate) const ALLOW: u32 = 0x7fff_0000;
+pub(crate) const ERRNO: u32 = 0x0005_0000;
 
 // struct seccomp_data: nr, arch, instruction_pointer, args[6]
 const OFFSET_NUMBER: u32 = 0;
@@ -104,9 +104,9 @@ const OFFSET_ARGUMENTS: u32 = 16;
 
 // linux/audit.h; both are little-endian, so an argument's low word comes first.
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
+pub(crate) const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
+pub(crate) const ARCHITECTURE: u32 = 0xc000_00b7;
 
 /// The longest program the kernel takes (BPF_MAXINSNS).
 pub const LONGEST: usize = 4096;
@@ -355,6 +355,16 @@ const fn place_any_of(
 /// # Errors
 /// EACCES without `no_new_privs`, EINVAL for a program the kernel refuses.
 pub fn install(program: &[Instruction]) -> Result<(), Errno> {
+    install_with(program, 0).map(drop)
+}
+
+/// As [`install`], with `SECCOMP_FILTER_FLAG_*`; gives the listener's
+/// descriptor where one was asked for. In place of `no_new_privs`
+/// CAP_SYS_ADMIN will do.
+///
+/// # Errors
+/// As [`install`].
+pub fn install_with(program: &[Instruction], flags: u32) -> Result<usize, Errno> {
     #[repr(C)]
     struct Program {
         length: u16,
@@ -370,10 +380,16 @@ pub fn install(program: &[Instruction]) -> Result<(), Errno> {
     unsafe {
         call(
             __NR_seccomp,
-            [SET_MODE_FILTER, 0, &raw const program as usize, 0, 0, 0],
+            [
+                SET_MODE_FILTER,
+                flags as usize,
+                &raw const program as usize,
+                0,
+                0,
+                0,
+            ],
         )
     }
-    .map(drop)
 }
 
 #[cfg(test)]

@@ -268,6 +268,22 @@ impl Drop for BlockedSignals {
     }
 }
 
+/// Sends a signal that has no name, such as a real-time one, to a process
+/// (pidfd_send_signal(2)).
+///
+/// # Errors
+/// ESRCH when it is gone, EINVAL for no signal, EPERM.
+pub fn send_by_number(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: a descriptor and three numbers; without details the third is 0.
+    unsafe {
+        call4(
+            raw::__NR_pidfd_send_signal,
+            [process.as_raw_fd() as usize, signal as usize, 0, 0],
+        )
+    }
+    .map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -150,6 +150,19 @@ pub struct StepFailure {
 }
 
 impl StepFailure {
+    /// As it is written into a pipe.
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        self.to_word().to_ne_bytes()
+    }
+
+    /// Whatever the bytes are, they come from a child of ours.
+    pub(crate) fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self::from_word(u64::from_ne_bytes(bytes)).unwrap_or(Self {
+            step: 0,
+            errno: Errno::IO,
+        })
+    }
+
     /// Never 0.
     pub(crate) fn to_word(self) -> u64 {
         u64::from(self.step) << 32 | u64::from(self.errno.raw_os_error().cast_unsigned())
@@ -219,7 +232,7 @@ impl<P: AsRef<CStr>> fmt::Display for Step<P> {
 }
 
 /// A C string as text, whatever its bytes.
-struct Shown<'a>(&'a CStr);
+pub(crate) struct Shown<'a>(pub(crate) &'a CStr);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -70,7 +70,7 @@ pub enum StartError {
 }
 
 /// The kernel's words for an error, lower case.
-fn reason(errno: Errno) -> String {
+pub(crate) fn reason(errno: Errno) -> String {
     let text = io::Error::from(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or(&text).to_owned();
     let mut letters = text.chars();

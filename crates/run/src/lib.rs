@@ -14,6 +14,7 @@ pub mod pool;
 pub mod proxy;
 pub mod publish;
 pub mod ready;
+pub mod runtime;
 pub mod spec;
 pub mod syscalls;
 pub mod terminal;

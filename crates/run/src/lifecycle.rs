@@ -517,7 +517,7 @@ impl Container {
 }
 
 /// Whether a signal ends a process that does nothing about it (man 7 signal).
-fn ends_by_default(signal: i32) -> bool {
+pub(crate) fn ends_by_default(signal: i32) -> bool {
     // SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH
     !matches!(signal, 9 | 17..=23 | 28)
 }

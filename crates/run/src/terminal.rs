@@ -172,6 +172,28 @@ impl Pty {
         Ok((pty, Tty { slave }))
     }
 
+    /// The same for a terminal that was made elsewhere, by our end of it.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn of_master(
+        master: OwnedFd,
+        input: BorrowedFd<'_>,
+        output: BorrowedFd<'_>,
+    ) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&master, true)?;
+        let pty = Self {
+            master,
+            input: Some(input.try_clone_to_owned()?),
+            output: output.try_clone_to_owned()?,
+            to_program: Vec::new(),
+            to_user: Vec::new(),
+            hung_up: false,
+        };
+        pty.resize();
+        Ok(pty)
+    }
+
     /// Gives the program's terminal the size of the user's.
     pub fn resize(&self) {
         // Without a terminal there is no size, and the default stays.

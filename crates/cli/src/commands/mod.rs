@@ -10,13 +10,16 @@ pub(crate) mod man;
 pub(crate) mod proxy;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod runtime;
 pub(crate) mod tag;
 pub(crate) mod up;
 pub(crate) mod verify;
 pub(crate) mod weigh;
 
 use std::env;
-use std::path::PathBuf;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use ounce_oci::Store;
 
@@ -52,7 +55,9 @@ impl Context {
     /// # Errors
     /// There is no home folder to put it in.
     pub(crate) fn store_root(&self) -> Result<PathBuf, Failure> {
-        match &self.global.store {
+        // An empty variable is as one that is not set.
+        let named = self.global.store.as_ref();
+        match named.filter(|root| !root.as_os_str().is_empty()) {
             Some(root) => Ok(root.clone()),
             None => home("XDG_DATA_HOME", ".local/share"),
         }
@@ -93,4 +98,24 @@ fn home(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
             )
             .hint("say where with --store DIR, and set HOME or XDG_CACHE_HOME for the cache")
         })
+}
+
+/// Writes a file whole or not at all: beside it first, then in its place.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let written = || -> std::io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        let part = path.with_file_name(name);
+        let result = fs::File::create_new(&part).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&part, path)
+        });
+        if result.is_err() {
+            let _ = fs::remove_file(&part);
+        }
+        result
+    };
+    written()
+        .map_err(|error| Failure::new(Kind::Host, format!("writing {}: {error}", path.display())))
 }

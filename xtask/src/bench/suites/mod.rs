@@ -2,4 +2,5 @@
 
 pub(crate) mod build;
 mod counts;
+pub(crate) mod serve;
 pub(crate) mod start;

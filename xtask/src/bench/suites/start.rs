@@ -11,8 +11,8 @@ use anyhow::{Result, bail, ensure};
 use crate::bench::client::{Socket, first_answer, first_line};
 use crate::bench::peers::{Field, Starter};
 use crate::bench::programs::Task;
-use crate::bench::report::{Bar, Suite, Table};
-use crate::bench::rounds::{Contender, Marks, Row, Taken, measure};
+use crate::bench::report::{Bar, Sheet, Suite, Table};
+use crate::bench::rounds::{Contender, Marks, Row, Taken, mark, measure};
 use crate::bench::stage::Stage;
 use crate::bench::suites::counts;
 
@@ -39,13 +39,13 @@ impl Contender for Start<'_> {
         let name = format!("bench-{number}");
         let marks = match self.task {
             Task::Line => first_line(self.peer.command(self.task, &name, 0))
-                .map(|(first_byte, whole)| vec![(FIRST_BYTE, first_byte), (WHOLE, whole)]),
+                .map(|(first_byte, whole)| vec![mark(FIRST_BYTE, first_byte), mark(WHOLE, whole)]),
             Task::Http => {
                 let mut stage = self.stage.borrow_mut();
                 let command = |port| Ok(self.peer.command(self.task, &name, port));
                 let stop = || self.peer.clean(&name);
                 first_answer(&mut stage, self.peer.socket(), PATH, &command, &stop)
-                    .map(|first_byte| vec![(FIRST_BYTE, first_byte)])
+                    .map(|first_byte| vec![mark(FIRST_BYTE, first_byte)])
             }
         };
         self.peer.clean(&name);
@@ -86,7 +86,7 @@ impl Contender for Pooled {
         input.write_all(b"\n")?;
         let mut line = [0; 64];
         ensure!(output.read(&mut line)? > 0, "the pool has ended");
-        Ok(vec![(FIRST_BYTE, start.elapsed())])
+        Ok(vec![mark(FIRST_BYTE, start.elapsed())])
     }
 }
 
@@ -159,11 +159,12 @@ pub(crate) fn run(
         .map(|peer| peer.row(Task::Http).key)
         .collect();
     Suite {
+        key: "start",
         title: "Cold start".to_owned(),
         method: "The same two static files for everybody: the project's own server, asked for a small page over loopback, \
              and a program that prints one line. The clock starts before the command is spawned; images are in the \
              stores, caches and daemons are warm; containers are removed between the trials, untimed.".to_owned(),
-        tables,
+        tables: tables.into_iter().map(Sheet::Times).collect(),
         bars,
         absent,
         notes: vec![
@@ -190,6 +191,7 @@ pub(crate) fn run(
              cgroup hierarchy is unmounted, since crun before 1.9 refuses such hybrid hosts; the same for everybody."
                 .to_owned(),
         ],
+        versions: field.versions.clone(),
     }
 }
 
