@@ -21,6 +21,7 @@ mod clone;
 pub mod descriptor;
 pub mod init;
 pub mod janitor;
+pub mod landlock;
 mod launch;
 pub mod mount;
 pub mod namespace;

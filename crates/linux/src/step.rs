@@ -132,6 +132,8 @@ pub enum Step<P> {
     DieWithParent,
     /// Never gains a privilege by executing a file.
     NoNewPrivileges,
+    /// Is cut off from abstract sockets of others, where the kernel can do it.
+    Scope,
     /// Installs the filter of system calls.
     Filter,
     /// Executes the program.
@@ -222,6 +224,7 @@ impl<P: AsRef<CStr>> fmt::Display for Step<P> {
             Self::Descriptors => write!(f, "placing file descriptors"),
             Self::DieWithParent => write!(f, "tying the container's life to ounce's"),
             Self::NoNewPrivileges => write!(f, "forbidding new privileges"),
+            Self::Scope => write!(f, "hiding abstract sockets"),
             Self::Filter => write!(f, "installing the system call filter"),
             Self::Execute => write!(f, "executing the program"),
         }

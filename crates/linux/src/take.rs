@@ -20,7 +20,7 @@ use crate::mount::{self, Attributes};
 use crate::namespace::{loopback_up, unshare};
 use crate::nest::{Shared, side_main};
 use crate::step::{Step, StepFailure, Tree};
-use crate::{capability, seccomp};
+use crate::{capability, landlock, seccomp};
 
 /// Takes a step that names no path and nothing of a launch.
 pub(crate) fn first<P>(step: &Step<P>, shared: &Shared) -> Result<(), Errno> {
@@ -429,6 +429,7 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             Step::Enter(path) => rustix::process::fchdir(mount::plain(path.as_ref())?),
             Step::Descriptors => self.descriptors(),
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
+            Step::Scope => landlock::scope().map(drop),
             Step::Filter => {
                 for (found, program) in self.programs.iter_mut().zip(self.launch.programs) {
                     *found = Some(mount::plain(program.as_ref()).map(drop));

@@ -212,6 +212,10 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
     // Becoming another user has cleared it.
     steps.push(Step::DieWithParent);
     steps.push(Step::NoNewPrivileges);
+    if !private {
+        // They are of the network namespace, which is the host's.
+        steps.push(Step::Scope);
+    }
     if spec.system_calls != SystemCalls::All {
         steps.push(Step::Filter);
     }

@@ -118,6 +118,27 @@ fn a_program_makes_only_the_calls_that_its_image_lists() {
 }
 
 #[test]
+fn abstract_sockets_of_the_host_are_out_of_reach_on_its_network_too() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    // CVE-2020-15257: a daemon that trusts who can connect.
+    let name = format!("ounce-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let _listener = UnixListener::bind_addr(&address).unwrap();
+    let mut spec = spec(&["abstract", &name]);
+    assert_eq!(run(&spec).output, "connect: refused\n");
+    spec.network = Network::Host;
+    let scopes = std::thread::spawn(|| {
+        rustix::thread::set_no_new_privs(true).unwrap();
+        ounce_linux::landlock::scope().unwrap()
+    });
+    match scopes.join().unwrap() {
+        true => assert_eq!(run(&spec).output, "connect: refused\n"),
+        false => eprintln!("skipped: this kernel's Landlock has no scopes"),
+    }
+}
+
+#[test]
 fn a_set_id_file_of_an_image_gives_nobody_its_owner() {
     use std::os::unix::fs::PermissionsExt;
     let root = rootfs();

@@ -15,7 +15,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <stddef.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -228,6 +230,13 @@ int main(int argc, char **argv) {
         tell("bind port 80", bind(server, (void *)&address, sizeof address));
         listen(server, 1);
         tell("connect", connect(client, (void *)&address, sizeof address));
+        return 0;
+    }
+    if (!strcmp(what, "abstract")) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        strcpy(address.sun_path + 1, argv[2]);
+        int length = offsetof(struct sockaddr_un, sun_path) + 1 + strlen(argv[2]);
+        tell("connect", connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&address, length));
         return 0;
     }
     if (!strcmp(what, "terminal")) {
