@@ -242,7 +242,7 @@ fn run<C: Content>(
             bare::SERVING_PACKED
         });
     }
-    entry::settle(program, &mut memory.stack, engine, serve::<C>)
+    entry::settle(program.strings(), &mut memory.stack, engine, serve::<C>)
 }
 
 /// EINVAL, for what is not what it should be.
