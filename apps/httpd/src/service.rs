@@ -120,16 +120,15 @@ impl<'s, S: Service> Running<'s, S> {
                 return;
             }
         };
-        let found = if path == "/healthz" {
-            Found::None(Methods::GET_HEAD)
-        } else {
-            self.app.find(head.method, path)
-        };
+        let mut found = self.app.find(head.method, path);
+        if path == "/healthz" {
+            // Whatever the rows say.
+            found = Found::None(Methods::GET_HEAD);
+            response.text("ok\n");
+        }
         match found {
             Found::None(allow) => {
-                if path == "/healthz" && matches!(head.method, Method::Get | Method::Head) {
-                    response.text("ok\n");
-                } else {
+                if path != "/healthz" || !matches!(head.method, Method::Get | Method::Head) {
                     route::refuse(head.method, allow, response);
                 }
                 // A body that is there already need not end the connection.
