@@ -15,6 +15,11 @@ pub(crate) fn program() -> &'static Path {
     built.as_ref().expect("the release program does not build")
 }
 
+/// The program that serves packed sites alone.
+pub(crate) fn packed_program() -> PathBuf {
+    program().with_file_name("httpd-packed")
+}
+
 /// Builds the release program for an architecture.
 pub(crate) fn build(architecture: &str) -> PathBuf {
     try_build(architecture).expect("the release program does not build")
@@ -24,7 +29,7 @@ fn try_build(architecture: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = format!("{architecture}-unknown-linux-musl");
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--quiet", "--bin", "httpd"])
+        .args(["build", "--release", "--quiet", "--bins"])
         .args(["--target", &target, "--target-dir", "target/real"])
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
