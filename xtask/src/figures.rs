@@ -39,15 +39,16 @@ fn sizes(house: &House) -> Result<String> {
             continue;
         }
         for target in TARGETS {
-            let elf = tidy::build_program(&folder, target)?;
-            let image_bytes = packer.image_bytes(&elf)?;
-            let elf_bytes = fs::metadata(&elf)?.len();
-            let processor = target.split('-').next().unwrap_or(target);
-            writeln!(
-                table,
-                "| `{}` | {processor} | {elf_bytes} | {image_bytes} |",
-                house.name(&folder)
-            )?;
+            for elf in tidy::build_program(&folder, target)? {
+                let image_bytes = packer.image_bytes(&elf)?;
+                let elf_bytes = fs::metadata(&elf)?.len();
+                let processor = target.split('-').next().unwrap_or(target);
+                let name = tidy::program_name(house, &folder, &elf);
+                writeln!(
+                    table,
+                    "| `{name}` | {processor} | {elf_bytes} | {image_bytes} |"
+                )?;
+            }
         }
     }
     Ok(table)

@@ -11,8 +11,11 @@ const V6_BYTES: usize = 16;
 /// Reads an address of IPv4 (`127.0.0.1`) or IPv6 (`::1`; RFC 4291 section 2.2,
 /// without the mixed form), for this port.
 #[inline(never)]
+#[allow(
+    clippy::manual_contains,
+    reason = "`contains` is made for long texts and takes 200 bytes"
+)]
 pub(crate) fn parse(text: &[u8], port: u32, address: &mut Address) -> bool {
-    // Not `contains`, which is made for long texts and takes 200 bytes.
     let is_v6 = text.iter().any(|&byte| byte == b':');
     let (separator, base, most, family) = if is_v6 {
         (b':', 16, 0xffff, V6)

@@ -319,7 +319,9 @@ impl<H: Handler> Engine<H> {
     /// Once a second, closes what is overdue.
     #[inline(never)]
     fn sweep(&mut self) {
-        while H::STREAMS && let Some(Overdue { fd, is_told }) = self.handler.overdue() {
+        while H::STREAMS
+            && let Some(Overdue { fd, is_told }) = self.handler.overdue()
+        {
             if is_told {
                 self.refuse(fd, Status::RequestTimeout);
             }
@@ -519,7 +521,9 @@ impl<H: Handler> Engine<H> {
             let taken = input.get_mut(..consumed).unwrap_or_default();
             bare::receive(fd, taken, TAKE);
             self.set_busy(fd, true);
-            if H::STREAMS && let Some(stream) = stream {
+            if H::STREAMS
+                && let Some(stream) = stream
+            {
                 // The handler watches over those who are slow.
                 bare::keep(fd, Kept::First, 0);
                 self.set_busy(fd, false);

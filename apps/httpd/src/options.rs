@@ -4,8 +4,8 @@
 
 use crate::program::Program;
 use core::ffi::CStr;
-use ounce_http::{parse_decimal, take_until};
 use ounce_http::writer::is_field;
+use ounce_http::{parse_decimal, take_until};
 
 /// The most options that a help text can name, and one that none does.
 const MAX_OPTIONS: usize = 24;

@@ -58,6 +58,10 @@ pub struct Page<C: Content>(pub Once<Memory<C>>);
 
 impl<C: Content> Page<C> {
     /// All zeros.
+    #[allow(
+        clippy::declare_interior_mutable_const,
+        reason = "each static that is made of it is a page of its own"
+    )]
     pub const EMPTY: Self = {
         assert!(size_of::<Self>() == PAGE);
         Self(Once::new(Memory::EMPTY))

@@ -344,9 +344,8 @@ impl<S: Service> Handler for Running<'_, S> {
             batch.consumed = turn.consumed;
             return !turn.is_partial;
         }
-        manner.closes |= turn.is_refused
-            || response.closes()
-            || batch.is_stopping && turn.consumed == length;
+        manner.closes |=
+            turn.is_refused || response.closes() || batch.is_stopping && turn.consumed == length;
         let mut written = response.finish(&manner);
         let mut stream = None;
         if Self::STREAMS

@@ -140,7 +140,12 @@ fn run<C: Content>(
         if fd < 0 {
             return refused(
                 program,
-                &[b"listen on port ", options.texts[At::<C>::PORT], b" of ", place],
+                &[
+                    b"listen on port ",
+                    options.texts[At::<C>::PORT],
+                    b" of ",
+                    place,
+                ],
                 fd,
             );
         }
@@ -237,7 +242,7 @@ fn run<C: Content>(
             bare::SERVING_PACKED
         });
     }
-    entry::settle(program, &mut memory.stack, engine, serve::<C>)
+    entry::settle(program.strings(), &mut memory.stack, engine, serve::<C>)
 }
 
 /// EINVAL, for what is not what it should be.

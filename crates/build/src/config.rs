@@ -373,20 +373,40 @@ fn site(name: &str, value: &Value<'_>) -> Read<SiteRules> {
         "compress",
     ];
     let table = Table::new(table_of(name, value)?, "site.", known)?;
-    let rules = SiteRules {
+    // Each is checked alone, where its place is known, and all together at the end.
+    let checked = |key, rules: SiteRules| {
+        table
+            .get(key, |name, value| {
+                rules
+                    .check()
+                    .map_err(|error| invalid(name, value.span(), error))
+            })
+            .map(|_| rules)
+    };
+    let none = SiteRules::default;
+    let cache = table.string("cache")?;
+    let cache = checked("cache", SiteRules { cache, ..none() })?.cache;
+    let immutable = table.string("immutable")?;
+    let immutable = checked(
+        "immutable",
+        SiteRules {
+            immutable,
+            ..none()
+        },
+    )?
+    .immutable;
+    let headers = table.map("headers")?;
+    let headers = checked("headers", SiteRules { headers, ..none() })?.headers;
+    Ok(SiteRules {
         pack: table.boolean("pack")?,
         spa: table.boolean("spa")?,
         listing: table.boolean("listing")?,
-        cache: table.string("cache")?,
-        immutable: table.string("immutable")?,
-        headers: table.map("headers")?,
+        cache,
+        immutable,
+        headers,
         security_headers: table.boolean("security-headers")?,
         compress: table.boolean("compress")?,
-    };
-    rules
-        .check()
-        .map_err(|error| invalid(name, value.span(), error))?;
-    Ok(rules)
+    })
 }
 
 fn rust(name: &str, value: &Value<'_>) -> Read<RustSettings> {

@@ -246,10 +246,7 @@ pub(crate) fn web_site(path: &Path, settings: &Settings) -> Result<Detected, Pla
     refuse_rust_settings(settings, "a folder of web files")?;
     let platforms = host_or(&settings.platforms);
     let rules = &settings.rules;
-    let pack = rules.pack.unwrap_or_else(|| {
-        let has_server = |platform| base::httpd(platform, Server::Packed).is_ok();
-        rules.listing != Some(true) && platforms.iter().all(has_server)
-    });
+    let pack = rules.pack.unwrap_or(rules.listing != Some(true));
     if pack && rules.listing == Some(true) {
         return Err(PlanError::Meaningless {
             what: "a listing",

@@ -8,11 +8,12 @@
 //! and [`encoding`](crate::encoding).
 
 use crate::ascii::{
-    ADDRESS, DIGIT, HOST_NAME, TARGET, TOKEN, VALUE, all, from, is_same, parse_decimal, take_class,
-    take_item, take_until, trim,
+    DIGIT, TARGET, TOKEN, VALUE, all, from, is_same, parse_decimal, take_class, take_item,
+    take_until, trim,
 };
 use crate::cursor::Cursor;
 pub use crate::cursor::Stop;
+use crate::host::take_host;
 use crate::method::Method;
 use crate::status::Status;
 use crate::words::{Words, words};
@@ -405,30 +406,6 @@ fn read_target<'a>(head: &mut Head<'a>, mut target: &'a [u8]) -> Result<(), Stat
     Ok(())
 }
 
-/// Takes a host and its port off, by alphabet (RFC 9110 section 7.2 and RFC 3986
-/// section 3.2.2): a name, an address, or one in brackets; possibly nothing.
-#[inline(never)]
-fn take_host(rest: &mut &[u8]) -> bool {
-    if let [b'[', address @ ..] = *rest {
-        *rest = address;
-        let address = take_class(rest, ADDRESS);
-        let [b']', port @ ..] = *rest else {
-            return false;
-        };
-        *rest = port;
-        if address.is_empty() {
-            return false;
-        }
-    } else {
-        take_class(rest, HOST_NAME);
-    }
-    if let [b':', port @ ..] = *rest {
-        *rest = port;
-        return take_class(rest, DIGIT).len() <= 5;
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -631,15 +608,9 @@ mod tests {
             status("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
             Status::BadRequest
         );
-        for host in [
-            "a b", "a/b", "a@b", "a,b:1:2", "[::1", "[]", "[::1]x", "a:b", "a:123456",
-        ] {
-            let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            assert_eq!(status(&text), Status::BadRequest, "{host}");
-        }
-        for host in ["", "a", "a.b:80", "[::1]:8080", "127.0.0.1", "a:"] {
-            head(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        }
+        let malformed = "GET / HTTP/1.1\r\nHost: a b\r\n\r\n";
+        assert_eq!(status(malformed), Status::BadRequest);
+        head("GET / HTTP/1.1\r\nHost: \r\n\r\n");
         head("GET / HTTP/1.0\r\n\r\n");
     }
 

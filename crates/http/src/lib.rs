@@ -27,6 +27,7 @@ pub mod encoding;
 pub mod etag;
 pub mod form;
 pub mod head;
+mod host;
 pub mod json;
 pub mod method;
 pub mod packed;

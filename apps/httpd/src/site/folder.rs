@@ -98,14 +98,13 @@ impl<C: Content> Site<C> {
         if place.get() != mark {
             let weights = encoding::weights(head.known(Known::AcceptEncoding));
             let mut best = weights[0];
-            for number in 1..weights.len() {
+            for (number, &weight) in weights.iter().enumerate().skip(1) {
                 let mut other = self.open(&mut path, number);
                 let form = bare::file(other);
                 if form.kind == FileKind::Regular {
                     varies = true;
                     // At equal weight a coding goes before none, and the first
                     // before others.
-                    let weight = weights[number];
                     if weight > best || coding == 0 && weight == best && best > 0 {
                         (fd, other) = (other, fd);
                         (best, coding, file) = (weight, number, form);

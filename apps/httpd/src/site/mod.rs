@@ -17,7 +17,8 @@ use ounce_http::method::Method;
 use ounce_http::packed::Site as Packed;
 use ounce_http::path;
 use ounce_http::status::Status;
-use ounce_linux::bare::Fd;
+use ounce_http::take_until;
+use ounce_linux::bare::{self, Fd};
 
 /// What a program can serve.
 pub trait Content: 'static {
@@ -105,11 +106,12 @@ impl<C: Content> Site<C> {
                     Err(Status::NotFound) => HIDDEN,
                     Err(status) => return self.short(status, b"", batch),
                 };
-                return if self.is_packed() {
-                    self.answer_packed(head, length, batch)
+                if self.is_packed() {
+                    self.answer_packed(head, length, batch);
                 } else {
-                    self.answer_file(head, length, batch)
-                };
+                    self.answer_file(head, length, batch);
+                }
+                return;
             }
             Method::Options => Status::NoContent,
             _ => Status::MethodNotAllowed,
@@ -195,13 +197,16 @@ impl<C: Content> Handler for Site<C> {
         let bytes = &*bytes;
         let start = batch.writer.written();
         let parsed = head::parse(bytes, &LIMITS);
-        let mut line: &[u8] = b"";
-        let refused = match &parsed {
-            Ok(head) => {
-                line = head.line(bytes);
-                body(head, bytes).err()
-            }
-            Err(stop) => Some(*stop),
+        let judged = match &parsed {
+            Ok(head) => whole(head, bytes),
+            Err(stop) => Err(*stop),
+        };
+        let refusal = match judged {
+            Ok(_) => Status::Ok,
+            Err(Stop::Refuse(status)) => status,
+            Err(Stop::Partial) if !is_full => return false,
+            Err(Stop::Partial) if parsed.is_ok() => Status::ContentTooLarge,
+            Err(Stop::Partial) => Status::RequestHeaderFieldsTooLarge,
         };
         // Of what is refused, too, where that is known.
         batch.is_head = bytes.starts_with(b"HEAD ");
@@ -209,32 +214,30 @@ impl<C: Content> Handler for Site<C> {
         batch.consumed = bytes.len();
         batch.closes = true;
         batch.is_refused = true;
-        match (&parsed, refused) {
-            (_, Some(Stop::Partial)) if !is_full => return false,
-            (Ok(head), None) => {
-                batch.is_http11 = head.is_http11;
-                if let Ok(Some(length)) = body(head, bytes) {
-                    batch.consumed = length;
-                    batch.closes = !head.keep_alive || batch.is_stopping && length == bytes.len();
-                    batch.is_refused = false;
-                }
-                self.route(head, batch);
+        if let (Ok(head), Ok(length)) = (&parsed, judged) {
+            batch.is_http11 = head.is_http11;
+            if length > 0 {
+                batch.consumed = length;
+                batch.closes = !head.keep_alive || batch.is_stopping && length == bytes.len();
+                batch.is_refused = false;
             }
-            (Ok(_), Some(Stop::Partial)) => self.short(Status::ContentTooLarge, b"", batch),
-            (Err(_), Some(Stop::Partial)) => {
-                self.short(Status::RequestHeaderFieldsTooLarge, b"", batch);
-            }
-            (_, Some(Stop::Refuse(status))) => self.short(status, b"", batch),
-            (Err(_), None) => {}
+            self.route(head, batch);
+        } else {
+            self.short(refusal, b"", batch);
         }
         if batch.writer.bytes().is_empty() {
             // It did not fit, as a redirect to a very long path.
             batch.writer.go_to(start);
             batch.closes = true;
+            if batch.file != self.shared_file() {
+                bare::close(batch.file);
+            }
+            batch.file = -1;
             self.short(Status::InternalServerError, b"", batch);
         }
         if self.manner.logs {
-            log::write(peer, line, &self.date, batch);
+            let mut rest = bytes;
+            log::write(peer, take_until(&mut rest, b'\r'), &self.date, batch);
         }
         true
     }
@@ -260,14 +263,14 @@ impl<C: Content> Handler for Site<C> {
     }
 }
 
-/// The length of the whole request; none where its body is not waited for,
-/// since the client waits for us.
+/// The length of the whole request; 0 where its body is not waited for, since
+/// the client waits for us.
 #[inline(never)]
-fn body(head: &Head<'_>, bytes: &[u8]) -> Result<Option<usize>, Stop> {
+fn whole(head: &Head<'_>, bytes: &[u8]) -> Result<usize, Stop> {
     let rest = bytes.get(head.length..).unwrap_or_default();
     let length = match head.framing {
         Framing::Length(0) => 0,
-        _ if head.expects_continue && rest.is_empty() => return Ok(None),
+        _ if head.expects_continue && rest.is_empty() => return Ok(0),
         Framing::Chunked => chunked::measure(rest, BODY_BYTES)?,
         Framing::Length(length) if length > BODY_BYTES as u64 => {
             return Err(Status::ContentTooLarge.into());
@@ -275,5 +278,5 @@ fn body(head: &Head<'_>, bytes: &[u8]) -> Result<Option<usize>, Stop> {
         Framing::Length(length) if length > rest.len() as u64 => return Err(Stop::Partial),
         Framing::Length(length) => length as usize,
     };
-    Ok(Some(head.length + length))
+    Ok(head.length + length)
 }

@@ -661,12 +661,7 @@ fn rfc9112_6_1_transfer_encoding_is_chunked_once_and_alone() {
         let request = chunked("").into_iter().collect::<Vec<_>>();
         let request = String::from_utf8(request).expect("text");
         let request = request.replace(": chunked", &format!(": {value}")) + "0\r\n\r\n";
-        let is_odd = value.is_empty()
-            || value.bytes().any(|byte| byte < b' ')
-            || matches!(
-                value,
-                "chunked, chunked" | "chunked,chunked" | "chunKed, chunKed"
-            );
+        let is_odd = value.is_empty() || value.bytes().any(|byte| byte < b' ');
         let statuses = if is_odd { &[400][..] } else { &[400, 501] };
         cases.push(
             case(SECTION, format!("Transfer-Encoding: {value:?}"), request).refused(statuses),

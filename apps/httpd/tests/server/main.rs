@@ -11,6 +11,7 @@ mod listening;
 mod log;
 mod memory;
 mod options;
+mod packed;
 mod paths;
 mod program;
 mod semantics;

@@ -177,6 +177,31 @@ fn rfc9110_9_3_2_head_has_the_fields_of_get_and_no_body() {
 }
 
 #[test]
+fn rfc9110_6_6_1_the_date_is_now_and_goes_on() {
+    let server = site().serve(&[]);
+    let mut client = server.connect();
+    let now = || {
+        let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
+        since.expect("clock").as_secs()
+    };
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..23 {
+        let before = now();
+        let date = client
+            .get("/healthz")
+            .field("Date")
+            .expect("a Date")
+            .to_owned();
+        let after = now();
+        let is_now = (before - 1..=after).any(|second| imf_date(second) == date);
+        assert!(is_now, "{date} between {before} and {after}");
+        seen.insert(date);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(seen.len() >= 3, "it stands still: {seen:?}");
+}
+
+#[test]
 fn rfc9110_8_8_validators_are_told_and_follow_the_content() {
     let site = site();
     let path = site.file("v.txt", "one");

@@ -4,9 +4,9 @@
 //! What a 304 repeats stands first: ETag, Vary and Cache-Control (RFC 9110
 //! section 15.4.5), and what the user added, since caches and CORS look at it.
 
-use ounce_http::content_type;
 use ounce_http::packed::Encoding;
 
+use super::media::media_type;
 use super::rules::SiteRules;
 use super::variants;
 
@@ -96,11 +96,7 @@ impl<'r> Writer<'r> {
         }
         bytes.extend(&self.added);
         let repeated = bytes.len();
-        line(
-            &mut bytes,
-            "Content-Type",
-            content_type::of(path).as_bytes(),
-        );
+        line(&mut bytes, "Content-Type", media_type(path).as_bytes());
         if let Some(name) = variants::name(coding) {
             line(&mut bytes, "Content-Encoding", name.as_bytes());
         }

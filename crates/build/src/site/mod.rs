@@ -6,6 +6,7 @@
 mod fields;
 pub mod follow;
 mod layout;
+mod media;
 pub mod pack;
 pub mod rules;
 mod variants;

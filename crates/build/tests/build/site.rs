@@ -179,7 +179,7 @@ proptest! {
     fn a_damaged_file_never_makes_the_reader_panic(
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
         cut in any::<prop::sample::Index>(),
-        path in prop_oneof![Just(&b"/"[..]), Just(b"/a.css"), Just(b"/a"), Just(b"/x"), Just(b"/x.y")],
+        path in prop::sample::select(vec!["/", "/a.css", "/a", "/x", "/x.y"]),
         weights: [u16; 4],
     ) {
         let folder = tempfile::tempdir().unwrap();
@@ -196,7 +196,7 @@ proptest! {
         }
         let length = (bytes.len() as u32).to_le_bytes();
         bytes[16..20].copy_from_slice(&length);
-        if let Some(site) = Site::new(&bytes) && let Some(entry) = site.find(path) {
+        if let Some(site) = Site::new(&bytes) && let Some(entry) = site.find(path.as_bytes()) {
             let variant = entry.choose(&weights);
             prop_assert!(variant.body.is_empty() || variant.body_offset as usize + variant.body.len() <= bytes.len());
             let _ = (entry.kind(), variant.etag(), variant.fields);
@@ -320,15 +320,14 @@ fn a_head_past_its_bound_is_refused_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     // Escaped three to one in the redirect.
     let name = [
-        "%".repeat(200),
-        "%".repeat(200),
-        "%".repeat(200),
+        "%".repeat(230),
+        "%".repeat(230),
+        "%".repeat(230),
         "index.html".to_owned(),
     ]
     .join("/");
     write(folder.path(), name.as_bytes(), b"x");
-    let error = packed(folder.path(), SiteRules::default())
-        .unwrap_err()
-        .to_string();
+    let result = packed(folder.path(), SiteRules::default()).map(drop);
+    let error = result.unwrap_err().to_string();
     assert!(error.contains("and 2000 is the most"), "{error}");
 }

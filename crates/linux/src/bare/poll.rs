@@ -56,9 +56,10 @@ pub fn epoll() -> Fd {
 pub fn watch(epoll: Fd, change: Change, fd: Fd, flags: u32, token: u32, extra: u32) -> i32 {
     let event = Event {
         flags,
+        #[cfg(not(target_arch = "x86_64"))]
+        gap: 0,
         token,
         extra,
-        ..Event::default()
     };
     // SAFETY: the last argument points to a live epoll_event, which is only read.
     unsafe {
