@@ -25,7 +25,6 @@ pub const MAX_ANSWER_BYTES: usize = 16_384;
 const LIMITS: Limits = Limits {
     head_bytes: 8_192,
     body_bytes: MAX_BODY_BYTES,
-    ..Limits::DEFAULT
 };
 /// An answer and its head.
 pub(crate) const OUTPUT_BYTES: usize = HEAD_BYTES + MAX_ANSWER_BYTES;
