@@ -381,8 +381,15 @@ impl<H: Handler> Engine<H> {
             self.count += 1;
             self.highest = self.highest.max(fd as u32);
             self.set_busy(fd, true);
-            if bare::watch(self.epoll, Change::Add, fd, WATCH_ALL, fd as u32, 0) < 0 {
-                self.close(fd);
+            // The request has mostly come by now (TCP_DEFER_ACCEPT): one that is
+            // answered and closed is never watched.
+            let count = self.count;
+            self.read(fd, 0);
+            if self.count == count {
+                let added = bare::watch(self.epoll, Change::Add, fd, WATCH_ALL, fd as u32, 0);
+                if added < 0 && added != -(errno::EEXIST as i32) {
+                    self.close(fd);
+                }
             }
         }
     }
@@ -410,7 +417,10 @@ impl<H: Handler> Engine<H> {
     #[inline(never)]
     fn rearm(&mut self, fd: Fd, token: u32, extra: u32) {
         let token = fd as u32 | token;
-        bare::watch(self.epoll, Change::Modify, fd, WATCH_ALL, token, extra);
+        // One that was accepted just now is not watched yet.
+        if bare::watch(self.epoll, Change::Modify, fd, WATCH_ALL, token, extra) < 0 {
+            bare::watch(self.epoll, Change::Add, fd, WATCH_ALL, token, extra);
+        }
     }
 
     #[inline(never)]

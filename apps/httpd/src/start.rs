@@ -162,6 +162,8 @@ fn run<C: Content>(
         // Accepted sockets inherit both.
         bare::set(fd, Setting::NoDelay, 1);
         bare::set(fd, Setting::UserTimeout, milliseconds);
+        // What the kernel does not know it refuses, and nothing is lost.
+        bare::set(fd, Setting::DeferAccept, 1);
     }
 
     // 70 is "our bug": this is the only place that takes them.

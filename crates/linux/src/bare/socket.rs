@@ -35,6 +35,9 @@ pub enum Setting {
     OnlyV6 = (net::IPPROTO_IPV6 as u32) << 8 | net::IPV6_V6ONLY,
     /// Sends small segments at once.
     NoDelay = (net::IPPROTO_TCP as u32) << 8 | net::TCP_NODELAY,
+    /// A connection is not there before its first bytes are, or so many seconds
+    /// have passed.
+    DeferAccept = (net::IPPROTO_TCP as u32) << 8 | net::TCP_DEFER_ACCEPT,
     /// After so many milliseconds in which the peer takes nothing the kernel
     /// ends the connection.
     UserTimeout = (net::IPPROTO_TCP as u32) << 8 | net::TCP_USER_TIMEOUT,
