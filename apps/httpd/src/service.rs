@@ -3,7 +3,7 @@
 
 use crate::engine::{Batch, Handler, Overdue, Step};
 use crate::streams::{OUTPUT_BYTES, Streams};
-use ounce_http::connection::{self, Next};
+use ounce_http::connection;
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
 use ounce_http::head::{Framing, Head, Limits, Stop};
 use ounce_http::method::{Method, Methods};
@@ -322,7 +322,7 @@ impl<S: Service> Handler for Running<'_, S> {
                 manner.is_http11 = head.is_http11;
                 self.request(peer, &head, rest, scratch, &mut response, &mut turn);
             }
-            Err(Next::Refuse(status)) => {
+            Err(Stop::Refuse(status)) => {
                 response.problem(status, "");
             }
             Err(_) => return false,
