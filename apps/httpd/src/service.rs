@@ -23,7 +23,6 @@ pub const MAX_BODY_BYTES: usize = 15_360;
 const LIMITS: Limits = Limits {
     head_bytes: 8_192,
     body_bytes: MAX_BODY_BYTES,
-    ..Limits::DEFAULT
 };
 /// The path and the query, decoded.
 const SCRATCH_BYTES: usize = LIMITS.head_bytes;
