@@ -65,7 +65,8 @@ pub use ounce_http::stream::Piece;
 pub use ounce_http::text::Text;
 pub use program::{Program, number};
 pub use serve::serve;
-pub use service::{MAX_ANSWER_BYTES, MAX_BODY_BYTES, MAX_STREAMS};
+pub use service::MAX_BODY_BYTES;
+pub use streams::{MAX_ANSWER_BYTES, MAX_STREAMS};
 
 /// Defines the program's way in: calls a `fn(&Program) -> u8`, whose result is
 /// the exit status.

@@ -2,13 +2,13 @@
 //! back to bytes to send. `/healthz` and `OPTIONS *` are answered here.
 
 use crate::engine::{Batch, Handler, Overdue, Step};
-use crate::streams::Streams;
-use ounce_http::connection::{self, Next};
+use crate::streams::{OUTPUT_BYTES, Streams};
+use ounce_http::connection;
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
 use ounce_http::head::{Framing, Head, Limits, Stop};
 use ounce_http::method::{Method, Methods};
 use ounce_http::path;
-use ounce_http::response::{HEAD_BYTES, Manner, Response};
+use ounce_http::response::{Manner, Response};
 use ounce_http::route::{self, App, Body, Found, Service};
 use ounce_http::status::Status;
 use ounce_http::stream::{Incoming, Outgoing};
@@ -17,8 +17,6 @@ use ounce_linux::bare::{self, Fd, PEEK, TAKE, errno};
 
 /// The longest body that a handler is given whole.
 pub const MAX_BODY_BYTES: usize = 15_360;
-/// The longest body that a handler writes whole.
-pub const MAX_ANSWER_BYTES: usize = 16_384;
 
 /// What a request may be: with a body of [`MAX_BODY_BYTES`] it fits in what the
 /// loop looks at, 24 KB.
@@ -26,17 +24,12 @@ const LIMITS: Limits = Limits {
     head_bytes: 8_192,
     body_bytes: MAX_BODY_BYTES,
 };
-/// An answer and its head.
-pub(crate) const OUTPUT_BYTES: usize = HEAD_BYTES + MAX_ANSWER_BYTES;
 /// The path and the query, decoded.
 const SCRATCH_BYTES: usize = LIMITS.head_bytes;
 /// What the loop needs: a request, the answers before it, its answer, and the
 /// path behind that.
 pub(crate) const BUFFER_BYTES: usize = 24_576 + 4_096 + OUTPUT_BYTES + SCRATCH_BYTES;
 
-/// The most bodies that are received or answers that are streamed at the same
-/// time; more get 503.
-pub const MAX_STREAMS: usize = 16;
 /// A piece of a streamed answer and what frames it.
 const PIECE_BYTES: usize = 8_192;
 /// Pieces of one stream before others get their turn.
@@ -328,7 +321,7 @@ impl<S: Service> Handler for Running<'_, S> {
                 manner.is_http11 = head.is_http11;
                 self.request(peer, &head, rest, scratch, &mut response, &mut turn);
             }
-            Err(Next::Refuse(status)) => {
+            Err(Stop::Refuse(status)) => {
                 response.problem(status, "");
             }
             Err(_) => return false,

@@ -2,10 +2,17 @@
 //! kernel does not take at once: a place for each that is under way. A place's
 //! pages are touched when it is used.
 
-use crate::service::{MAX_STREAMS, OUTPUT_BYTES};
+use ounce_http::response::HEAD_BYTES;
 use ounce_http::stream::{Incoming, Outgoing};
 use ounce_linux::bare::Fd;
 
+/// The longest body that a handler writes whole.
+pub const MAX_ANSWER_BYTES: usize = 16_384;
+/// An answer and its head.
+pub(crate) const OUTPUT_BYTES: usize = HEAD_BYTES + MAX_ANSWER_BYTES;
+/// The most bodies that are received or answers that are streamed at the same
+/// time; more get 503.
+pub const MAX_STREAMS: usize = 16;
 /// The answers before one, and it.
 pub(crate) const STREAM_BYTES: usize = 4_096 + OUTPUT_BYTES;
 /// Seconds without progress.

@@ -49,9 +49,17 @@ pub struct Message<'a> {
 /// within [`Message::length`] may have changed; on any other result they have
 /// not.
 pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a> {
+    if bytes.is_empty() {
+        return Next::Idle;
+    }
     let (head, rest) = match head(bytes, is_full, limits) {
         Ok(both) => both,
-        Err(next) => return next,
+        Err(Stop::Refuse(status)) => return Next::Refuse(status),
+        Err(Stop::Partial) => {
+            return Next::More {
+                send_continue: false,
+            };
+        }
     };
     match body(&head, rest, limits.body_bytes) {
         Ok(body) => Next::Request(Message {
@@ -71,16 +79,13 @@ pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a>
 /// The first half of [`next`]: the head, and the bytes behind it.
 ///
 /// # Errors
-/// Anything but [`Next::Request`], where there is no whole head.
+/// Where there is no whole head, or it is to be refused.
 #[inline(never)]
 pub fn head<'a>(
     bytes: &'a mut [u8],
     is_full: bool,
     limits: &Limits,
-) -> Result<(Head<'a>, &'a mut [u8]), Next<'a>> {
-    if bytes.is_empty() {
-        return Err(Next::Idle);
-    }
+) -> Result<(Head<'a>, &'a mut [u8]), Stop> {
     // The head is split from the body first: one is borrowed, the other moved.
     let head_end = bytes
         .windows(4)
@@ -89,11 +94,8 @@ pub fn head<'a>(
     let (head_bytes, rest) = bytes.split_at_mut(head_end);
     match head::parse(head_bytes, limits) {
         Ok(head) => Ok((head, rest)),
-        Err(Stop::Refuse(status)) => Err(Next::Refuse(status)),
-        Err(Stop::Partial) if is_full => Err(Next::Refuse(Status::RequestHeaderFieldsTooLarge)),
-        Err(Stop::Partial) => Err(Next::More {
-            send_continue: false,
-        }),
+        Err(Stop::Partial) if is_full => Err(Status::RequestHeaderFieldsTooLarge.into()),
+        Err(stop) => Err(stop),
     }
 }
 
