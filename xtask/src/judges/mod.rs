@@ -47,8 +47,7 @@ impl Case<'_> {
     }
 
     fn program(&self, target: &str) -> Result<PathBuf> {
-        let mut programs = tidy::build_program(&self.house.path("examples/hello"), target)?;
-        Ok(programs.swap_remove(0))
+        tidy::build_own_program(&self.house.path("examples/hello"), target)
     }
 }
 

@@ -71,7 +71,7 @@ impl Server {
         packed_beside(&site.join("style.css"))?;
         let huge = fs::File::create(site.join("huge.bin"))?;
         huge.set_len(1 << 30)?;
-        let program = tidy::build_program(&house.path("apps/httpd"), HOST_TARGET)?;
+        let program = tidy::build_own_program(&house.path("apps/httpd"), HOST_TARGET)?;
         let port = free_port()?;
         let seconds = DEADLINE.to_string();
         let mut start = command(&[&program]);

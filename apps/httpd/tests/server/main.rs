@@ -14,6 +14,8 @@ mod options;
 mod packed;
 mod paths;
 mod program;
+mod representations;
+mod requests;
 mod semantics;
 mod site;
 mod stopping;

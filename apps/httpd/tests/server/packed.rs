@@ -3,9 +3,9 @@
 
 use crate::client::Answer;
 use crate::harness::{Server, Site};
-use crate::program::program;
+use crate::program::{packed_program, program};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What one path is answered with.
@@ -135,13 +135,21 @@ fn rows() -> Vec<Row<'static>> {
     ]
 }
 
+/// Both programs, which must do the same.
+fn programs() -> [PathBuf; 2] {
+    [program().to_owned(), packed_program()]
+}
+
 /// Serves the rows as a packed file, which stands in the site's folder.
-fn serve(rows: &[Row<'_>], options: &[&str]) -> (Server, PathBuf) {
+fn serve(program: &Path, rows: &[Row<'_>], options: &[&str]) -> (Server, PathBuf) {
     let site = Site::new();
     let file = site.folder.join("site.ounce");
     fs::write(&file, pack(rows)).expect("file");
+    // What is not on the disk yet is dirty in every process that maps it.
+    let written = fs::File::open(&file).expect("file");
+    written.sync_all().expect("sync");
     let port = crate::harness::free_port();
-    let mut command = Command::new(program());
+    let mut command = Command::new(program);
     command
         .args(options)
         .args(["--port", &port.to_string()])
@@ -155,8 +163,12 @@ fn coding(answer: &Answer) -> &str {
 
 #[test]
 fn a_packed_site_is_answered_from_its_ready_heads() {
-    for options in [&[][..], &["--tiny"]] {
-        let (server, _) = serve(&rows(), options);
+    for (program, options) in programs()
+        .into_iter()
+        .zip([&[][..], &["--tiny"]])
+        .chain(programs().into_iter().rev().zip([&[][..], &["--tiny"]]))
+    {
+        let (server, _) = serve(&program, &rows(), options);
         for (path, body) in [
             ("/", "<p>hi\n"),
             ("/index.html", "<p>hi\n"),
@@ -216,7 +228,13 @@ fn a_packed_site_is_answered_from_its_ready_heads() {
 
 #[test]
 fn rfc9110_13_to_15_hold_for_packed_variants_as_for_files() {
-    let (server, _) = serve(&rows(), &[]);
+    for program in programs() {
+        judge_variants(&program);
+    }
+}
+
+fn judge_variants(program: &Path) {
+    let (server, _) = serve(program, &rows(), &[]);
     for (accept, expected, body, tag) in [
         ("br, gzip", "br", "brotli", 2),
         ("zstd, gzip", "zstd", "zstandard", 3),
@@ -296,13 +314,19 @@ fn rfc9110_13_to_15_hold_for_packed_variants_as_for_files() {
 
 #[test]
 fn a_fallback_page_answers_what_has_no_dot() {
+    for program in programs() {
+        judge_fallback(&program);
+    }
+}
+
+fn judge_fallback(program: &Path) {
     let mut rows = rows();
     rows[1] = Row {
         path: b"*",
         kind: 0,
         variants: html(1, b"<p>app"),
     };
-    let (server, _) = serve(&rows, &[]);
+    let (server, _) = serve(program, &rows, &[]);
     for path in ["/route", "/route/deeper", "/v1.2/route"] {
         let answer = server.get(path);
         assert_eq!(
@@ -313,7 +337,7 @@ fn a_fallback_page_answers_what_has_no_dot() {
     }
     assert_eq!(server.get("/missing.js").status, 404);
     rows.drain(..2);
-    let (server, _) = serve(&rows, &[]);
+    let (server, _) = serve(program, &rows, &[]);
     let answer = server.get("/nothing");
     assert!(
         answer.status == 404 && !answer.text().contains("lost"),
@@ -323,7 +347,13 @@ fn a_fallback_page_answers_what_has_no_dot() {
 
 #[test]
 fn a_packed_site_that_is_replaced_goes_on_as_it_was() {
-    let (server, file) = serve(&rows(), &[]);
+    for program in programs() {
+        judge_replaced(&program);
+    }
+}
+
+fn judge_replaced(program: &Path) {
+    let (server, file) = serve(program, &rows(), &[]);
     assert_eq!(server.get("/").text(), "<p>hi\n");
     fs::remove_file(&file).expect("remove");
     assert_eq!(server.get("/").text(), "<p>hi\n");
@@ -334,6 +364,12 @@ fn a_packed_site_that_is_replaced_goes_on_as_it_was() {
 
 #[test]
 fn damaged_packed_files_are_refused_or_do_no_harm() {
+    for program in programs() {
+        judge_damaged(&program);
+    }
+}
+
+fn judge_damaged(program: &Path) {
     let good = pack(&rows());
     let site = Site::new();
     let refused = |bytes: &[u8]| {
@@ -341,7 +377,7 @@ fn damaged_packed_files_are_refused_or_do_no_harm() {
         fs::write(&file, bytes).expect("file");
         let output = Command::new("timeout")
             .arg("5")
-            .arg(program())
+            .arg(program)
             .args(["--port", "0"])
             .arg(&file)
             .output()
@@ -379,7 +415,7 @@ fn damaged_packed_files_are_refused_or_do_no_harm() {
         let file = site.folder.join("odd.ounce");
         fs::write(&file, &bytes).expect("file");
         let port = crate::harness::free_port();
-        let mut command = Command::new(program());
+        let mut command = Command::new(program);
         command.args(["--port", &port.to_string()]).arg(&file);
         let mut server = Server::start_as_is(Site::new(), &mut command, port);
         for path in ["/", "/a.js", "/big.bin", "/d", "/d/", "/nothing", "/empty"] {
@@ -394,4 +430,37 @@ fn damaged_packed_files_are_refused_or_do_no_harm() {
         assert_eq!(server.child.try_wait().expect("wait"), None, "it died");
         assert_eq!(server.get("/healthz").text(), "ok\n");
     }
+}
+
+#[test]
+fn the_server_of_packed_sites_alone_takes_no_folder_and_is_closed_in() {
+    let site = Site::new();
+    let output = Command::new("timeout")
+        .arg("5")
+        .arg(packed_program())
+        .args(["--port", "0"])
+        .arg(site.root())
+        .output()
+        .expect("start");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        matches!(output.status.code(), Some(3 | 4)),
+        "{:?}: {said}",
+        output.status
+    );
+    assert!(!said.is_empty());
+    let (server, _) = serve(&packed_program(), &rows(), &["--tiny"]);
+    assert_eq!(server.get("/").text(), "<p>hi\n");
+    assert_eq!(
+        (
+            server.status("Seccomp").as_str(),
+            server.status("NoNewPrivs").as_str()
+        ),
+        ("2", "1")
+    );
+    let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/a.js").text(), "identity");
+    }
+    assert_eq!(server.memory_kb("Private_Dirty"), 4, "one page");
 }

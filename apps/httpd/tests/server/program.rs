@@ -15,6 +15,11 @@ pub(crate) fn program() -> &'static Path {
     built.as_ref().expect("the release program does not build")
 }
 
+/// The program that serves packed sites alone.
+pub(crate) fn packed_program() -> PathBuf {
+    program().with_file_name("httpd-packed")
+}
+
 /// Builds the release program for an architecture.
 pub(crate) fn build(architecture: &str) -> PathBuf {
     try_build(architecture).expect("the release program does not build")
@@ -24,7 +29,7 @@ fn try_build(architecture: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = format!("{architecture}-unknown-linux-musl");
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--quiet", "--bin", "httpd"])
+        .args(["build", "--release", "--quiet", "--bins"])
         .args(["--target", &target, "--target-dir", "target/real"])
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
@@ -33,8 +38,10 @@ fn try_build(architecture: &str) -> Option<PathBuf> {
         .expect("cargo starts");
     let program = folder.join(format!("target/real/{target}/release/httpd"));
     // Pages of a file that is not on disk yet count as dirty where it is mapped.
-    let file = std::fs::File::open(&program).ok()?;
-    file.sync_all().ok()?;
+    for name in ["httpd", "httpd-packed"] {
+        let file = std::fs::File::open(program.with_file_name(name)).ok()?;
+        file.sync_all().ok()?;
+    }
     status.success().then_some(program)
 }
 

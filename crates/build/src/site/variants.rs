@@ -24,7 +24,7 @@ use super::media::media_type;
 const LEAST_BYTES: u64 = 1_400;
 /// Longer ones are, too.
 pub(super) const MOST_BYTES: u64 = 64 << 20;
-/// Up to this many bytes the best level is worth waiting for: br takes two seconds a megabyte.
+/// Up to this many bytes the best level is worth waiting for: br takes a second a megabyte.
 const BEST_BYTES: usize = 4 << 20;
 /// Most window that a zstd of the web may need (RFC 9659 section 3).
 const ZSTD_WINDOW_LOG: u32 = 23;

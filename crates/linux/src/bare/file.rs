@@ -91,11 +91,17 @@ pub fn open_beneath(folder: Fd, path: &mut [u8], flags: u32) -> Fd {
     fd
 }
 
-/// Segment by segment, each no symbolic link. The path still ends with NUL.
+/// Segment by segment, each neither a symbolic link nor `..`. The path still ends
+/// with NUL.
 #[cold]
 fn walk(root: Fd, mut path: &mut [u8], flags: u32) -> Fd {
     let mut folder = root;
     loop {
+        // A name may begin so as well, and is not worth the difference.
+        if path.starts_with(b"..") {
+            close_unless(folder, root);
+            return -(errno::EXDEV as Fd);
+        }
         let slash = path.iter().position(|&byte| byte == b'/');
         let flags = match slash {
             Some(_) => OPEN_FOLDER,
@@ -105,9 +111,7 @@ fn walk(root: Fd, mut path: &mut [u8], flags: u32) -> Fd {
             *place = 0;
         }
         let next = open_at(folder, path.as_ptr() as usize, flags | raw::O_NOFOLLOW);
-        if folder != root {
-            close(folder);
-        }
+        close_unless(folder, root);
         let Some(slash) = slash else {
             return next;
         };
@@ -120,6 +124,12 @@ fn walk(root: Fd, mut path: &mut [u8], flags: u32) -> Fd {
             *first = b'/';
         }
         path = path.get_mut(1..).unwrap_or_default();
+    }
+}
+
+fn close_unless(fd: Fd, kept: Fd) {
+    if fd != kept {
+        close(fd);
     }
 }
 
@@ -243,4 +253,97 @@ pub fn map(fd: Fd, length: usize) -> &'static [u8] {
     }
     // SAFETY: so many bytes are mapped there, readable, for good.
     unsafe { core::slice::from_raw_parts(start as *const u8, length) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::path::PathBuf;
+
+    /// A folder with a file, a link to it and a link out, gone at the end.
+    struct Tree(PathBuf, Fd);
+
+    impl Tree {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir();
+            let folder = folder.join(std::format!("ounce-bare-{}-{name}", std::process::id()));
+            fs::create_dir_all(folder.join("root/sub")).unwrap();
+            fs::write(folder.join("secret"), "secret").unwrap();
+            fs::write(folder.join("root/sub/file"), "file").unwrap();
+            for (to, name) in [("sub/file", "inside"), ("../secret", "out"), ("sub", "way")] {
+                std::os::unix::fs::symlink(to, folder.join("root").join(name)).unwrap();
+            }
+            let path = CString::new(folder.join("root").as_os_str().as_bytes()).unwrap();
+            let root = open(&path, OPEN_FOLDER);
+            assert!(root >= 0);
+            Self(folder, root)
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            close(self.1);
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn content(fd: Fd) -> Result<std::string::String, u32> {
+        if fd < 0 {
+            return Err(fd.unsigned_abs());
+        }
+        let mut buffer = [0; 16];
+        let length = read_at(fd, &mut buffer, 0);
+        close(fd);
+        Ok(std::string::String::from_utf8_lossy(&buffer[..length as usize]).into_owned())
+    }
+
+    #[test]
+    fn nothing_is_opened_outside_the_folder() {
+        let tree = Tree::new("beneath");
+        let ask = |path: &[u8]| content(open_beneath(tree.1, &mut path.to_vec(), OPEN_FILE));
+        assert_eq!(ask(b"sub/file\0").as_deref(), Ok("file"));
+        assert_eq!(ask(b"inside\0").as_deref(), Ok("file"));
+        assert_eq!(ask(b"way/file\0").as_deref(), Ok("file"));
+        assert_eq!(ask(b"out\0"), Err(errno::EXDEV));
+        assert_eq!(ask(b"../secret\0"), Err(errno::EXDEV));
+        assert_eq!(ask(b"sub/nothing\0"), Err(errno::ENOENT));
+        assert_eq!(ask(b"sub/file"), Err(errno::EINVAL));
+        assert_eq!(ask(b""), Err(errno::EINVAL));
+    }
+
+    #[test]
+    fn without_openat2_no_link_is_followed_and_the_path_stays_as_it_was() {
+        let tree = Tree::new("walk");
+        for (path, expected) in [
+            (&b"sub/file\0"[..], Ok("file")),
+            (b"inside\0", Err(errno::ELOOP)),
+            (b"way/file\0", Err(errno::ENOTDIR)),
+            (b"out\0", Err(errno::ELOOP)),
+            (b"../secret\0", Err(errno::EXDEV)),
+            (b"sub/../../secret\0", Err(errno::EXDEV)),
+            (b"sub/file/x\0", Err(errno::ENOTDIR)),
+        ] {
+            let mut bytes = path.to_vec();
+            let found = content(walk(tree.1, &mut bytes, OPEN_FILE));
+            assert_eq!(found.as_deref().map_err(|error| *error), expected);
+            if expected.is_ok() {
+                assert_eq!(bytes, path);
+            }
+        }
+    }
+
+    #[test]
+    fn facts_are_those_of_the_standard_library() {
+        use std::os::unix::fs::MetadataExt as _;
+        let own = fs::File::open("/proc/self/exe").unwrap();
+        let facts = own.metadata().unwrap();
+        let found = file(std::os::fd::AsRawFd::as_raw_fd(&own));
+        assert_eq!(found.kind, FileKind::Regular);
+        assert_eq!((found.size, found.inode), (facts.len(), facts.ino()));
+        assert_eq!(found.modified[0], facts.mtime() as u64);
+        assert_eq!(file(-1).kind, FileKind::Other);
+    }
 }

@@ -249,3 +249,62 @@ pub fn shutdown(fd: Fd) {
     // SAFETY: no pointer is given. It fails where the peer is gone already.
     unsafe { call2(raw::__NR_shutdown, number(fd), 1) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd as _;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn the_kernel_keeps_two_numbers_of_53_bits_with_a_socket() {
+        let (socket, _peer) = pair();
+        let fd = socket.as_raw_fd();
+        assert_eq!((kept(fd, Kept::First), kept(fd, Kept::Second)), (0, 0));
+        for number in [1, 1 << 32, (1 << 40) + 12_345, (1 << 53) - 1] {
+            keep(fd, Kept::First, number);
+            keep(fd, Kept::Second, number / 2);
+            assert_eq!(kept(fd, Kept::First), number);
+            assert_eq!(kept(fd, Kept::Second), number / 2);
+        }
+        keep(fd, Kept::First, 0);
+        assert_eq!(kept(fd, Kept::First), 0);
+    }
+
+    #[test]
+    fn what_is_no_socket_keeps_nothing() {
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        keep(file.as_raw_fd(), Kept::First, 7);
+        assert_eq!(kept(file.as_raw_fd(), Kept::First), 0);
+        assert_eq!(kept(-1, Kept::First), 0);
+    }
+
+    #[test]
+    fn peeked_bytes_stay_until_they_are_taken() {
+        let (client, server) = pair();
+        let fd = server.as_raw_fd();
+        let mut buffer = [0; 8];
+        assert_eq!(send(client.as_raw_fd(), b"abcdef", false), 6);
+        assert_eq!(receive(fd, &mut buffer, PEEK), 6);
+        assert_eq!(&buffer[..6], b"abcdef");
+        assert_eq!(receive(fd, &mut buffer[..4], TAKE), 4);
+        assert_eq!(receive(fd, &mut buffer, 0), 2);
+        assert_eq!(&buffer[..2], b"ef");
+    }
+
+    #[test]
+    fn the_peer_is_told_as_the_standard_library_tells_it() {
+        let (client, server) = pair();
+        let mut address = Address::NONE;
+        assert_eq!(peer(server.as_raw_fd(), &mut address), 0);
+        let port = client.local_addr().unwrap().port().to_be_bytes();
+        assert_eq!(address.bytes[2..8], [port[0], port[1], 127, 0, 0, 1]);
+        assert_eq!(address.length, 16);
+    }
+}

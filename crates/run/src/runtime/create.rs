@@ -55,6 +55,8 @@ pub struct Created {
     pub record: Record,
     /// Where its terminal comes from, without a console socket.
     pub terminal: Option<OwnedFd>,
+    /// What was left out.
+    pub warnings: Vec<String>,
     /// Its first process, our child.
     pub process: ounce_linux::process::Process,
 }
@@ -259,6 +261,7 @@ impl Runtime {
         Ok(Created {
             record,
             terminal,
+            warnings: plan::unknown_capabilities(program),
             process,
         })
     }

@@ -119,7 +119,10 @@ impl Runtime {
                 .map(|process| process.env.as_slice()),
         );
         if let Err(error) = before {
-            // The specification wants it stopped, and gone.
+            // The specification wants it stopped, and gone. Hooks for what is
+            // started run all the same: with runc they do.
+            let after = &hooks.poststart;
+            let _ = hooks::run(after, "poststart", Place::Host, &record, status, None);
             end(&record);
             return Err(error);
         }

@@ -22,6 +22,8 @@ pub mod plan;
 pub mod process;
 pub mod seccomp;
 pub mod state;
+pub mod stats;
+pub mod template;
 
 use std::path::PathBuf;
 

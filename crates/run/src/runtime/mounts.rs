@@ -98,6 +98,50 @@ pub fn propagation(name: &str) -> Option<u64> {
     }))
 }
 
+/// All names that mean something to every mount.
+pub fn known() -> Vec<String> {
+    let mut names: Vec<String> = [
+        "async",
+        "bind",
+        "defaults",
+        "idmap",
+        "iversion",
+        "lazytime",
+        "loud",
+        "mand",
+        "noiversion",
+        "nolazytime",
+        "nomand",
+        "rbind",
+        "remount",
+        "ridmap",
+        "silent",
+        "sync",
+        "dirsync",
+        "tmpcopyup",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let times = [
+        "atime",
+        "noatime",
+        "relatime",
+        "norelatime",
+        "strictatime",
+        "nostrictatime",
+        "diratime",
+        "nodiratime",
+    ];
+    let attributes = ATTRIBUTES.iter().map(|(name, _, _)| *name).chain(times);
+    let propagation = ["private", "shared", "slave", "unbindable"];
+    for name in attributes.chain(propagation) {
+        names.push(name.to_owned());
+        names.push(format!("r{name}"));
+    }
+    names.sort_unstable();
+    names
+}
+
 /// Reads a mount's options.
 pub fn options(mount: &Mount) -> Options {
     let mut read = Options::default();

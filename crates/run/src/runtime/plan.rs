@@ -874,6 +874,35 @@ pub const CAPABILITIES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
+/// What is told of capabilities that are left out.
+pub fn unknown_capabilities(process: &Process) -> Vec<String> {
+    let Some(wanted) = &process.capabilities else {
+        return Vec::new();
+    };
+    let sets = [
+        &wanted.bounding,
+        &wanted.effective,
+        &wanted.permitted,
+        &wanted.inheritable,
+        &wanted.ambient,
+    ];
+    let mut unknown: Vec<&str> = sets
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .filter(|name| !CAPABILITIES.contains(name))
+        .collect();
+    unknown.sort_unstable();
+    unknown.dedup();
+    match unknown.is_empty() {
+        true => Vec::new(),
+        false => vec![format!(
+            "ignoring unknown or unavailable capabilities: [{}]",
+            unknown.join(" ")
+        )],
+    }
+}
+
 /// Sets of capabilities as bits; names that are not known are left out, as the
 /// specification wants.
 pub fn capabilities(process: &Process) -> Capabilities {

@@ -372,6 +372,11 @@ pub fn owner_of(path: &Path) -> u32 {
     fs::metadata(path).map_or(0, |metadata| metadata.uid())
 }
 
+/// The group of a folder.
+pub fn group_of(path: &Path) -> u32 {
+    fs::metadata(path).map_or(0, |metadata| metadata.gid())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,16 +10,20 @@ mod print;
 use std::env;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use ounce_run::runtime::lifecycle::signal_number;
-use ounce_run::runtime::{Options, Runtime, RuntimeError, SPECIFICATION, exec, state};
+use ounce_run::runtime::{
+    Options, Runtime, RuntimeError, SPECIFICATION, config, exec, state, stats, template,
+};
 
 use self::arguments::{
-    Arguments, CgroupManager, Command, Create, Exec, Global, LogFormat, Rootless,
+    Arguments, CgroupManager, Command, Create, Events, Exec, Global, LogFormat, Rootless, Spec,
+    Update,
 };
 use crate::output::warn;
 
@@ -92,7 +96,9 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
     match command {
         Command::Create(create) => {
             let (id, options) = options(create);
-            runtime.create(&id, &options)?;
+            for warning in runtime.create(&id, &options)?.warnings {
+                warn(&format!("warning: {}", crate::failure::shown(&warning)));
+            }
         }
         Command::Start(of) => runtime.start(&of.id)?,
         Command::State(of) => print::state(&runtime.state(&of.id)?)?,
@@ -117,11 +123,121 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
             let id = exec.id.clone();
             return runtime.exec(&id, &exec_options(exec)).map(ExitCode::from);
         }
-        other => {
-            return Err(RuntimeError::Argument(format!("{other:?}")));
+        Command::Ps(ps) => print::processes(&runtime.processes(&ps.id)?, ps.format, &ps.options)?,
+        Command::Update(update) => {
+            let id = update.id.clone();
+            runtime.update(&id, &resources(update)?)?;
         }
+        Command::Events(events) => follow(&runtime, &events)?,
+        Command::Features => print::document(&template::features())?,
+        Command::Spec(spec) => write_spec(&spec)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The limits that `update` is told.
+fn resources(update: Update) -> Result<config::Resources, RuntimeError> {
+    if let Some(path) = &update.resources {
+        let mut text = Vec::new();
+        let read = match path.as_os_str() == "-" {
+            true => std::io::stdin().lock().read_to_end(&mut text).map(drop),
+            false => std::fs::read(path).map(|read| text = read),
+        };
+        read.map_err(|source| RuntimeError::File {
+            action: "reading",
+            path: path.clone(),
+            source,
+        })?;
+        return stats::parse_resources(&text).map_err(|source| RuntimeError::Json {
+            path: path.clone(),
+            source,
+        });
+    }
+    Ok(config::Resources {
+        memory: Some(config::Memory {
+            limit: update.memory,
+            reservation: update.memory_reservation,
+            swap: update.memory_swap,
+            ..config::Memory::default()
+        }),
+        cpu: Some(config::Cpu {
+            shares: update.cpu_shares,
+            quota: update.cpu_quota,
+            burst: update.cpu_burst,
+            period: update.cpu_period,
+            realtime_runtime: update.cpu_rt_runtime,
+            realtime_period: update.cpu_rt_period,
+            cpus: update.cpuset_cpus,
+            mems: update.cpuset_mems,
+            idle: update.cpu_idle,
+        }),
+        pids: Some(config::Pids {
+            limit: update.pids_limit,
+        }),
+        block_io: Some(config::BlockIo {
+            weight: update.blkio_weight,
+            ..config::BlockIo::default()
+        }),
+        ..config::Resources::default()
+    })
+}
+
+/// Prints what a container uses, until it ends.
+fn follow(runtime: &Runtime, events: &Events) -> Result<(), RuntimeError> {
+    let pause = interval(&events.interval)?;
+    while let Some(event) = runtime.event(&events.id)? {
+        print::line(&event)?;
+        if events.stats {
+            break;
+        }
+        std::thread::sleep(pause);
+    }
+    Ok(())
+}
+
+/// A time such as `5s`, `500ms` or `1m`.
+fn interval(text: &str) -> Result<Duration, RuntimeError> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match text.strip_prefix(digits) {
+        Some("ms") => 1,
+        Some("s" | "") => 1000,
+        Some("m") => 60_000,
+        _ => 0,
+    };
+    match digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit))
+    {
+        Some(milliseconds @ 1..) => Ok(Duration::from_millis(milliseconds)),
+        _ => Err(RuntimeError::Argument(format!(
+            "--interval {text:?} is no time such as 5s or 500ms"
+        ))),
+    }
+}
+
+/// Writes a configuration to begin with, where there is none.
+fn write_spec(spec: &Spec) -> Result<(), RuntimeError> {
+    let path = spec.bundle.join("config.json");
+    let ids = spec.rootless.then(|| {
+        let own = Path::new("/proc/self");
+        (state::owner_of(own), state::group_of(own))
+    });
+    let mut text =
+        serde_json::to_string_pretty(&template::specification(ids)).map_err(|source| {
+            RuntimeError::Json {
+                path: path.clone(),
+                source,
+            }
+        })?;
+    text.push('\n');
+    let file = OpenOptions::new().write(true).create_new(true).open(&path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|source| RuntimeError::File {
+            action: "writing",
+            path,
+            source,
+        })
 }
 
 /// What `create` is told, by its arguments and by the environment.

@@ -75,6 +75,61 @@ pub(super) fn list(all: &[Shown], format: Format, quiet: bool) -> Result<(), Run
     Ok(())
 }
 
+/// One JSON document in a line.
+pub(super) fn line(value: &impl Serialize) -> Result<(), RuntimeError> {
+    let json = serde_json::to_string(value).map_err(|source| RuntimeError::Json {
+        path: "stdout".into(),
+        source,
+    })?;
+    text(&format!("{json}\n"));
+    Ok(())
+}
+
+/// Processes by number, or the lines that ps(1) has on them.
+pub(super) fn processes(
+    pids: &[i32],
+    format: Format,
+    options: &[String],
+) -> Result<(), RuntimeError> {
+    if format == Format::Json {
+        return line(&pids);
+    }
+    let default = ["-ef".to_owned()];
+    let options = if options.is_empty() {
+        &default
+    } else {
+        options
+    };
+    let output = std::process::Command::new("ps")
+        .args(options)
+        .output()
+        .map_err(|source| RuntimeError::File {
+            action: "running",
+            path: "ps".into(),
+            source,
+        })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(RuntimeError::Argument(format!("ps: {}", said.trim())));
+    }
+    let table = String::from_utf8_lossy(&output.stdout);
+    let mut lines = table.lines();
+    let head = lines.next().unwrap_or_default();
+    let column = head.split_whitespace().position(|name| name == "PID");
+    let column = column.ok_or_else(|| {
+        RuntimeError::Argument("ps: with these options there is no column PID".to_owned())
+    })?;
+    text(&format!("{head}\n"));
+    for line in lines {
+        let pid = line.split_whitespace().nth(column);
+        let pid = pid.and_then(|pid| pid.parse().ok());
+        if pid.is_some_and(|pid| pids.contains(&pid)) {
+            text(&format!("{line}\n"));
+        }
+    }
+    Ok(())
+}
+
 /// Columns as wide as their widest, three blanks apart.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let mut out = String::new();
