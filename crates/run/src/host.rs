@@ -76,7 +76,7 @@ pub(crate) fn has_idle_processors() -> bool {
     if processors < 2 {
         return false;
     }
-    let load = rustix::system::sysinfo().loads[0] * 2 >> SHIFT;
+    let load = (rustix::system::sysinfo().loads[0] * 2) >> SHIFT;
     load < processors.into()
         || std::fs::read_to_string("/proc/loadavg")
             .is_ok_and(|text| running(&text).is_some_and(|running| running < processors))
