@@ -38,8 +38,10 @@ fn try_build(architecture: &str) -> Option<PathBuf> {
         .expect("cargo starts");
     let program = folder.join(format!("target/real/{target}/release/httpd"));
     // Pages of a file that is not on disk yet count as dirty where it is mapped.
-    let file = std::fs::File::open(&program).ok()?;
-    file.sync_all().ok()?;
+    for name in ["httpd", "httpd-packed"] {
+        let file = std::fs::File::open(program.with_file_name(name)).ok()?;
+        file.sync_all().ok()?;
+    }
     status.success().then_some(program)
 }
 
