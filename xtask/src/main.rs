@@ -4,6 +4,7 @@
 mod bench;
 mod dist;
 mod figures;
+mod guest;
 mod house;
 mod judges;
 mod licences;
@@ -32,6 +33,8 @@ cargo xtask TASK
   licences                     the dependency tree against deny.toml
   judges [OUNCE]               skopeo, umoci, podman, docker, runc on the images that
                                the shipped ounce, or this one, writes
+  guest [OUNCE]                ounce on an emulated machine with control groups of
+                               version 2 only
   judges http                  REDbot and slowhttptest on the web server alone
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
@@ -65,6 +68,11 @@ fn run(arguments: &[String]) -> Result<()> {
         ["licences"] => licences::check(&house),
         ["figures"] => figures::fill(&house),
         ["judges"] => judged(&house, &dist::build(dist::HOST_TARGET)?),
+        ["guest"] => {
+            setup::setup(false)?;
+            guest::run(&house, &dist::build(dist::HOST_TARGET)?)
+        }
+        ["guest", ounce] => guest::run(&house, &std::path::absolute(ounce)?),
         ["judges", "http"] => {
             setup::setup(false)?;
             let mut tally = tally::Tally::default();

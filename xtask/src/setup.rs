@@ -44,6 +44,9 @@ const NEEDS: &[Need] = &[
     need("groff", "groff"),
     need("zsh", "zsh"),
     need("qemu-aarch64-static", "qemu-user-static"),
+    need("qemu-system-x86_64", "qemu-system-x86"),
+    need("busybox", "busybox-static"),
+    need("cpio", "cpio"),
 ];
 
 /// What a run of setup would have to install.

@@ -191,14 +191,14 @@ impl<const BYTES: usize> Stack<BYTES> {
 /// Goes on with another stack, for good, and gives the one that the kernel made
 /// back to it. Arguments and environment, which stand on it, are gone then.
 pub(crate) fn settle<T, const BYTES: usize>(
-    program: &crate::Program,
+    environment: Strings,
     stack: &'static mut Stack<BYTES>,
     value: &'static mut T,
     run: extern "C" fn(&'static mut T) -> !,
 ) -> ! {
     /// As much below the stack pointer is unmapped, too.
     const BELOW: usize = 1 << 18;
-    let end = program.strings().stack_end();
+    let end = environment.stack_end();
     let top = stack.0.as_mut_ptr().wrapping_add(BYTES);
     let here = (&raw const top).addr();
     let start = (here - BELOW) & !0xffff;

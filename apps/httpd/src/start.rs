@@ -158,7 +158,7 @@ fn run<C: Content>(
         listeners[0] = fd;
     }
     let milliseconds = options.numbers[At::<C>::WRITE_SECONDS].saturating_mul(1_000);
-    for fd in listeners {
+    for fd in listeners.into_iter().filter(|&fd| fd >= 0) {
         // Accepted sockets inherit both.
         bare::set(fd, Setting::NoDelay, 1);
         bare::set(fd, Setting::UserTimeout, milliseconds);
@@ -242,7 +242,7 @@ fn run<C: Content>(
             bare::SERVING_PACKED
         });
     }
-    entry::settle(program, &mut memory.stack, engine, serve::<C>)
+    entry::settle(program.strings(), &mut memory.stack, engine, serve::<C>)
 }
 
 /// EINVAL, for what is not what it should be.

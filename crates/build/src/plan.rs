@@ -119,7 +119,8 @@ fn settings(request: &Request, is_folder: bool) -> Result<Settings, PlanError> {
 fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Recipe, PlanError> {
     let name = match &settings.name {
         Some(name) if found.found != Found::Site => parse_name(name)?,
-        _ => parse_name(&found.name)?,
+        // What a file or folder happens to be called is no setting: made to fit.
+        _ => parse_name(&program_name(&found.name))?,
     };
     let reference = match &request.reference {
         Some(reference) => reference.clone(),
@@ -221,6 +222,18 @@ fn extra_files(files: Vec<ExtraFile>) -> Result<Vec<ExtraFile>, PlanError> {
         .collect()
 }
 
+/// A name that [`parse_name`] takes: runs of other characters as one `-`.
+fn program_name(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
+    let parts = name.split(|c| !plain(c)).filter(|part| !part.is_empty());
+    let mut out = parts.collect::<Vec<_>>().join("-");
+    out.truncate(100);
+    if matches!(out.as_str(), "" | "." | "..") {
+        return "program".to_owned();
+    }
+    out
+}
+
 /// A name that registries take: lower case, runs of other characters as one `-`.
 fn image_name(name: &str) -> String {
     let mut out = String::new();
@@ -241,6 +254,21 @@ fn image_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_name_becomes_one_that_a_program_may_have() {
+        for (name, program) in [
+            ("Hello", "Hello"),
+            ("My Server (2)", "My-Server-2"),
+            ("été", "t"),
+            ("..", "program"),
+            ("日本", "program"),
+        ] {
+            assert_eq!(program_name(name), program);
+            assert!(parse_name(program).is_ok(), "{name}");
+        }
+        assert!(parse_name(&program_name(&"x".repeat(300))).is_ok());
+    }
 
     #[test]
     fn any_name_becomes_one_that_registries_take() {

@@ -1,6 +1,7 @@
 //! Why a handler does not do what it was asked to, as the client is told
 //! (RFC 9457, problem details).
 
+use crate::ascii;
 use crate::json;
 use crate::response::Response;
 use crate::status::Status;
@@ -54,17 +55,17 @@ impl Response<'_> {
     /// were set before stay.
     #[inline(never)]
     pub fn problem(&mut self, status: Status, detail: &str) -> &mut Self {
-        let line = status.line();
+        let line = status.line().as_bytes();
         self.clear_body().status(status);
-        self.text("{\"title\":\"")
-            .text(line.get(4..).unwrap_or_default());
-        self.text("\",\"status\":")
-            .text(line.get(..3).unwrap_or_default());
+        self.write(b"{\"title\":\"");
+        self.write(ascii::from(line, 4));
+        self.write(b"\",\"status\":");
+        self.write(line.get(..3).unwrap_or_default());
         if !detail.is_empty() {
-            self.text(",\"detail\":");
+            self.write(b",\"detail\":");
             self.json().string(detail);
         }
-        self.text("}").content_type("application/problem+json")
+        self.content_type("application/problem+json").write(b"}")
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a handler is given.
 
-use crate::ascii::{cut, is_same, parse_decimal};
+use crate::ascii::{from, is_equal, is_same, parse_decimal, take_until, trim, utf8};
 use crate::condition::lists_tag;
 use crate::etag::Tag;
 use crate::form::Form;
@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub body: &'a mut [u8],
     pattern: &'static str,
     query: Form<'a>,
+    /// Takes the query, as long as it is not decoded.
+    scratch: &'a mut [u8],
 }
 
 impl<'a> Request<'a> {
@@ -32,20 +34,15 @@ impl<'a> Request<'a> {
         pattern: &'static str,
         body: &'a mut [u8],
         scratch: &'a mut [u8],
-    ) -> Result<Self, &'static Problem> {
-        let mut query = Form::EMPTY;
-        if let Some(sent) = head.query {
-            let place = scratch.get_mut(..sent.len()).ok_or(BAD_FORM)?;
-            place.copy_from_slice(sent);
-            query = Form::decode(place).map_err(|_| BAD_FORM)?;
-        }
-        Ok(Self {
+    ) -> Self {
+        Self {
             head,
             path,
             body,
             pattern,
-            query,
-        })
+            query: Form::EMPTY,
+            scratch,
+        }
     }
 
     /// The method: HEAD where a handler of GET is asked for the head alone.
@@ -54,19 +51,13 @@ impl<'a> Request<'a> {
     }
 
     /// The segment that `{name}` stood for; empty if the pattern has no such.
-    #[inline(never)]
     pub fn param(&self, name: &str) -> &'a str {
-        let (mut patterns, mut segments) = (Some(self.pattern), Some(self.path));
-        while let (Some(pattern), Some(path)) = (patterns, segments) {
-            let (expected, more) = cut(pattern, b'/');
-            patterns = more;
-            let (segment, more) = cut(path, b'/');
-            segments = more;
-            if parameter(expected) == Some(name) {
-                return segment;
-            }
-        }
-        ""
+        let found = walk(
+            self.pattern.as_bytes(),
+            self.path.as_bytes(),
+            name.as_bytes(),
+        );
+        found.and_then(utf8).unwrap_or_default()
     }
 
     /// The segment that `{name}` stood for, as a number, an address or whatever
@@ -79,16 +70,27 @@ impl<'a> Request<'a> {
     }
 
     /// The value of the query's first parameter of this name.
-    pub fn query(&self, name: &str) -> Option<&'a str> {
-        self.query.get(name)
+    ///
+    /// # Errors
+    /// 400 where the query cannot be decoded.
+    #[inline(never)]
+    pub fn query(&mut self, name: &str) -> Result<Option<&'a str>, &'static Problem> {
+        let scratch = core::mem::take(&mut self.scratch);
+        if let Some(sent) = self.head.query
+            && let Some(place) = scratch.get_mut(..sent.len())
+        {
+            place.copy_from_slice(sent);
+            self.query = Form::decode(place).map_err(|_| BAD_FORM)?;
+        }
+        Ok(self.query.get(name))
     }
 
     /// A parameter of the query that is a number, written as digits alone.
     ///
     /// # Errors
-    /// 400 where it is there and is not.
-    pub fn query_number(&self, name: &str) -> Result<Option<u64>, &'static Problem> {
-        let Some(text) = self.query(name) else {
+    /// 400 where it is there and is not, and as [`Self::query`].
+    pub fn query_number(&mut self, name: &str) -> Result<Option<u64>, &'static Problem> {
+        let Some(text) = self.query(name)? else {
             return Ok(None);
         };
         match parse_decimal(text.as_bytes()) {
@@ -114,13 +116,11 @@ impl<'a> Request<'a> {
     /// of another site can send forms and text, but not this.
     #[inline(never)]
     pub fn json(&mut self) -> Result<Reader<'a>, &'static Problem> {
-        let sent = self.field("Content-Type").unwrap_or_default();
-        let end = sent.iter().position(|&byte| byte == b';' || byte == b' ');
-        let media_type = sent.get(..end.unwrap_or(sent.len())).unwrap_or_default();
-        let tail = media_type.len().saturating_sub(5);
-        if !is_same(media_type, b"application/json")
-            && !is_same(media_type.get(tail..).unwrap_or_default(), b"+json")
-        {
+        let mut sent = self.field("Content-Type").unwrap_or_default();
+        // `application/json`, or what is JSON besides: `application/…+json`.
+        let media_type = trim(take_until(&mut sent, b';'));
+        let tail = media_type.len().saturating_sub(4);
+        if !is_same(from(media_type, tail), b"json") {
             return Err(NO_JSON);
         }
         Ok(Reader::new(self.take_body()))
@@ -183,7 +183,25 @@ const CHANGED: &Problem = &Problem::new(
     "It is not as the request expects it to be.",
 );
 
-/// The name in a pattern's segment `{name}`.
-pub(crate) fn parameter(segment: &str) -> Option<&str> {
-    segment.strip_prefix('{')?.strip_suffix('}')
+/// Goes along a pattern and a path: the segment that `{name}` stands for, empty
+/// where there is none; `None` where the path is not like the pattern.
+#[inline(never)]
+pub(crate) fn walk<'a>(mut pattern: &[u8], mut path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut found: &[u8] = b"";
+    // Taking segments off, one that is empty at the end is not seen.
+    let ends_open = |path: &[u8]| path.last() == Some(&b'/');
+    let mut is_match = ends_open(pattern) == ends_open(path);
+    while is_match && !pattern.is_empty() {
+        let expected = take_until(&mut pattern, b'/');
+        let segment = take_until(&mut path, b'/');
+        if let [b'{', inner @ .., b'}'] = expected {
+            is_match = !segment.is_empty();
+            if inner == name {
+                found = segment;
+            }
+        } else {
+            is_match = is_equal(expected, segment);
+        }
+    }
+    (is_match && path.is_empty()).then_some(found)
 }

@@ -96,16 +96,19 @@ impl<'b> Response<'b> {
     /// Adds what the resource answers to (RFC 9110 section 10.2.1).
     #[inline(never)]
     pub fn allow(&mut self, methods: Methods) -> &mut Self {
-        let mut list = [0; 64];
-        let mut writer = HeadWriter::new(&mut list);
+        self.field("Allow", b"");
+        let room = self.buffer.get_mut(..HEAD_BYTES - END_BYTES);
+        // Behind the colon and the space.
+        let mut fields = HeadWriter::at(room.unwrap_or_default(), self.fields.wrapping_sub(2));
+        let mut separator: &[u8] = b"";
         for name in methods.names() {
-            if writer.length() != Some(0) {
-                writer.put(b", ");
-            }
-            writer.put(name.as_bytes());
+            fields.put(separator);
+            fields.put(name.as_bytes());
+            separator = b", ";
         }
-        let length = writer.length().unwrap_or(0);
-        self.field("Allow", list.get(..length).unwrap_or_default())
+        fields.put(b"\r\n");
+        self.fields = fields.length().unwrap_or(usize::MAX);
+        self
     }
 
     /// Becomes a redirect with this status (301, 302, 303, 307 or 308) to a place
@@ -168,14 +171,6 @@ impl<'b> Response<'b> {
         }
     }
 
-    /// Becomes a short plain error, dropping what was written.
-    #[inline(never)]
-    pub fn error(&mut self, status: Status) -> &mut Self {
-        self.fields = START_BYTES;
-        self.clear_body().status(status);
-        self.text(status.line()).text("\n")
-    }
-
     /// Drops what was written; status and fields stay.
     pub fn clear_body(&mut self) -> &mut Self {
         self.length_bytes = None;
@@ -205,7 +200,8 @@ impl<'b> Response<'b> {
     #[inline(never)]
     pub fn finish(&mut self, manner: &Manner<'_>) -> usize {
         if self.body == usize::MAX || self.fields == usize::MAX {
-            self.error(Status::InternalServerError);
+            self.fields = START_BYTES;
+            self.problem(Status::InternalServerError, "");
         }
         let Some(head) = self.head(manner) else {
             return 0;
@@ -334,7 +330,7 @@ mod tests {
         });
         assert!(text.starts_with("HTTP/1.1 500 "), "{text}");
         assert!(
-            text.ends_with("\r\n\r\n500 Internal Server Error\n"),
+            text.ends_with("{\"title\":\"Internal Server Error\",\"status\":500}"),
             "{text}"
         );
     }
@@ -406,7 +402,7 @@ mod tests {
         let mut response = Response::new(&mut buffer);
         response.constant(&[b'x'; 65]);
         assert!(response.outgoing().is_some());
-        response.stream(0).error(Status::Conflict);
+        response.stream(0).problem(Status::Conflict, "");
         assert!(response.outgoing().is_none());
     }
 }

@@ -6,12 +6,11 @@
 //! the handler of GET, OPTIONS with the methods that the path has, and what no
 //! row answers to with 404 or 405.
 
-use crate::ascii::cut;
 use crate::asset::Asset;
 use crate::head::Head;
 use crate::method::{Method, Methods};
 use crate::problem::{Answer, Problem};
-use crate::request::{Request, parameter};
+use crate::request::{Request, walk};
 use crate::response::Response;
 use crate::status::Status;
 use crate::stream::Piece;
@@ -190,7 +189,7 @@ impl<'s, S: Service> App<'s, S> {
     pub fn find(&self, method: Method, path: &str) -> Found {
         let mut allow = Methods::NONE;
         for (number, route) in S::ROUTES.iter().enumerate() {
-            if !matches(route.pattern, path) {
+            if walk(route.pattern.as_bytes(), path.as_bytes(), b"").is_none() {
                 continue;
             }
             let is_get = route.method == Method::Get;
@@ -225,17 +224,15 @@ impl<'s, S: Service> App<'s, S> {
             return;
         };
         let state = &mut *self.state;
-        let answer =
-            Request::new(head, path, route.pattern, body, scratch).and_then(|mut request| {
-                match route.action {
-                    Action::Answer(handler) => handler(state, &mut request, response),
-                    Action::Asset(asset) if Self::STREAMS => {
-                        asset.answer(&request, response);
-                        Ok(())
-                    }
-                    _ => Ok(()),
-                }
-            });
+        let mut request = Request::new(head, path, route.pattern, body, scratch);
+        let answer = match route.action {
+            Action::Answer(handler) => handler(state, &mut request, response),
+            Action::Asset(asset) if Self::STREAMS => {
+                asset.answer(&request, response);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
         tell(answer, response);
     }
 
@@ -251,10 +248,8 @@ impl<'s, S: Service> App<'s, S> {
         response: &mut Response<'_>,
     ) -> bool {
         let pattern = S::ROUTES.get(number).map_or("", |route| route.pattern);
-        match Request::new(head, path, pattern, &mut [], scratch) {
-            Ok(mut request) => self.receive(number, stream, Body::Begins(&mut request), response),
-            Err(problem) => tell(Err(problem), response),
-        }
+        let mut request = Request::new(head, path, pattern, &mut [], scratch);
+        self.receive(number, stream, Body::Begins(&mut request), response)
     }
 
     /// Goes on with it: false where the answer is there already.
@@ -314,23 +309,6 @@ pub fn refuse(method: Method, allow: Methods, response: &mut Response<'_>) {
     }
 }
 
-/// Whether a path is like this.
-#[inline(never)]
-fn matches(mut pattern: &str, mut path: &str) -> bool {
-    loop {
-        let (expected, patterns) = cut(pattern, b'/');
-        let (segment, segments) = cut(path, b'/');
-        if expected != segment && (parameter(expected).is_none() || segment.is_empty()) {
-            return false;
-        }
-        (pattern, path) = match (patterns, segments) {
-            (Some(pattern), Some(path)) => (pattern, path),
-            (None, None) => return true,
-            _ => return false,
-        };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -370,7 +348,7 @@ mod tests {
                 count.calls += 1;
                 response
                     .number(count.calls)
-                    .text(request.query("q").unwrap_or("-"));
+                    .text(request.query("q")?.unwrap_or("-"));
                 response.number(request.query_number("n")?.unwrap_or(7));
                 Ok(())
             }),
@@ -382,10 +360,12 @@ mod tests {
             Route::asset("/large", &LARGE),
             Route::receive(Method::Put, "/sum", 4, |count, stream, body, response| {
                 match body {
-                    Body::Begins(request) if request.query("no").is_some() => {
-                        return Err(Problem::NOT_FOUND);
+                    Body::Begins(request) => {
+                        if request.query("no")?.is_some() {
+                            return Err(Problem::NOT_FOUND);
+                        }
+                        count.bytes = stream;
                     }
-                    Body::Begins(_) => count.bytes = stream,
                     Body::Piece(bytes) => count.bytes += bytes.len(),
                     Body::Ends => drop(response.number(count.bytes as u64)),
                     Body::Breaks => count.bytes = 0,
@@ -464,6 +444,34 @@ mod tests {
         assert!(ask("GET", "/a?").ends_with("1-7"));
         for target in ["/a?n=x", "/a?n=", "/a?%"] {
             assert!(ask("GET", target).starts_with("HTTP/1.1 400 "), "{target}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_matched_segment_by_segment() {
+        let walk =
+            |pattern: &str, path: &str| walk(pattern.as_bytes(), path.as_bytes(), b"x").is_some();
+        for (pattern, path) in [
+            ("/", "/"),
+            ("/a/", "/a/"),
+            ("/{x}/", "/b/"),
+            ("/a/{x}", "/a/b"),
+        ] {
+            assert!(walk(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [
+            ("/", "/a"),
+            ("/a", "/a/"),
+            ("/a/", "/a"),
+            ("/{x}", "/"),
+            ("/{x}", "/b/"),
+            ("/a/{x}", "/a/"),
+            ("/a/{x}", "/a"),
+            ("/a", "/a/b"),
+            ("/a/b", "/a"),
+            ("/{x}/{y}", "/b"),
+        ] {
+            assert!(!walk(pattern, path), "{pattern} {path}");
         }
     }
 

@@ -236,32 +236,33 @@ impl Outgoing {
             return Err(Broken);
         }
         let mut range = SIZE_BYTES..SIZE_BYTES + length;
-        match &mut self.ending {
-            Ending::Close => {}
-            Ending::Length(left) => {
-                *left = left.checked_sub(length as u64).ok_or(Broken)?;
-                if (*left == 0) != self.at.is_none() {
-                    return Err(Broken);
-                }
+        let is_done = self.at.is_none();
+        if let Ending::Length(left) = &mut self.ending {
+            *left = left.checked_sub(length as u64).ok_or(Broken)?;
+            if (*left == 0) != is_done {
+                return Err(Broken);
             }
-            Ending::Chunked => {
-                if length > 0 {
-                    let digit = |shift: u32| hex_digit((length >> shift) as u8 & 15);
-                    let size = [digit(12), digit(8), digit(4), digit(0), b'\r', b'\n'];
-                    put(buffer, 0, &size);
-                    put(buffer, range.end, b"\r\n");
-                    range = 0..range.end + 2;
+        }
+        if self.ending == Ending::Chunked {
+            if length > 0 {
+                let mut size = *b"0000\r\n";
+                for (digit, shift) in size.iter_mut().zip([12, 8, 4, 0]) {
+                    *digit = hex_digit((length >> shift) as u8 & 15);
                 }
-                if self.at.is_none() {
-                    put(buffer, range.end, LAST_CHUNK);
-                    range.end += LAST_CHUNK.len();
-                }
+                put(buffer, 0, &size);
+                put(buffer, range.end, b"\r\n");
+                range = 0..range.end + 2;
+            }
+            if is_done {
+                put(buffer, range.end, LAST_CHUNK);
+                range.end += LAST_CHUNK.len();
             }
         }
         Ok(range)
     }
 }
 
+#[inline(never)]
 fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
     if let Some(place) = buffer.get_mut(at..at + bytes.len()) {
         place.copy_from_slice(bytes);

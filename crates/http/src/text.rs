@@ -16,23 +16,27 @@ impl<const BYTES: usize> Text<BYTES> {
         bytes: [0; BYTES],
     };
 
-    /// Holds a text; `None` where it is too long.
-    pub fn new(text: &str) -> Option<Self> {
-        let mut own = Self::EMPTY;
-        own.bytes
-            .get_mut(..text.len())?
-            .copy_from_slice(text.as_bytes());
-        own.length = u16::try_from(text.len()).ok()?;
-        Some(own)
+    /// Holds this text from now on; false, and what was held stays, where it is
+    /// too long.
+    #[inline(never)]
+    pub fn set(&mut self, text: &str) -> bool {
+        match self.bytes.get_mut(..text.len()) {
+            Some(place) => {
+                place.copy_from_slice(text.as_bytes());
+                self.length = text.len() as u16;
+                true
+            }
+            None => false,
+        }
     }
 
-    /// Holds as many whole characters of a text as fit.
-    pub fn cut(text: &str) -> Self {
+    /// Holds as many whole characters of this text as fit.
+    pub fn cut(&mut self, text: &str) {
         let mut end = text.len().min(BYTES);
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        Self::new(text.get(..end).unwrap_or_default()).unwrap_or(Self::EMPTY)
+        self.set(text.get(..end).unwrap_or_default());
     }
 
     /// The text.
@@ -53,15 +57,23 @@ mod tests {
 
     #[test]
     fn what_fits_is_held_and_what_does_not_is_told() {
-        assert_eq!(Text::<3>::new("abc").unwrap().as_str(), "abc");
-        assert!(Text::<3>::new("abcd").is_none());
-        assert!(Text::<3>::EMPTY.is_empty());
+        let mut text = Text::<3>::EMPTY;
+        assert!(text.is_empty() && text.set("abc"));
+        assert!(!text.set("abcd"));
+        assert_eq!(text.as_str(), "abc");
+        assert!(text.set("d"));
+        assert_eq!(text.as_str(), "d");
     }
 
     #[test]
     fn characters_are_cut_off_whole() {
-        assert_eq!(Text::<3>::cut("aéé").as_str(), "aé");
-        assert_eq!(Text::<3>::cut("ab").as_str(), "ab");
-        assert_eq!(Text::<1>::cut("é").as_str(), "");
+        let cut = |text| {
+            let mut held = Text::<3>::EMPTY;
+            held.cut(text);
+            held
+        };
+        assert_eq!(cut("aéé").as_str(), "aé");
+        assert_eq!(cut("ab").as_str(), "ab");
+        assert_eq!(cut("éé").as_str(), "é");
     }
 }

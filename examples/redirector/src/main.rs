@@ -8,9 +8,10 @@
 #![forbid(unsafe_code)]
 
 use core::ffi::CStr;
+use ounce_httpd::http::json::Json;
 use ounce_httpd::http::secret;
 use ounce_httpd::{
-    Answer, Piece, Problem, Program, Request, Response, Route, Service, State, Status, Text, serve,
+    Answer, Problem, Program, Request, Response, Route, Service, State, Status, Text, serve,
 };
 
 ounce_httpd::entry!(main);
@@ -24,12 +25,13 @@ fn main(program: &Program) -> u8 {
     serve(program, links)
 }
 
-const MAX_LINKS: usize = 256;
+/// With the table's they are told in one answer, of 16 KB.
+const MAX_LINKS: usize = 32;
 /// A line is a name, a status and a target; what is wrong there fails the build.
 static TABLE: [Row; 4] = rows(include_str!("../links.txt"));
 
 const NO_LINK: &Problem = &Problem::new(Status::NotFound, "There is no such link.");
-const FULL: &Problem = &Problem::new(Status::InsufficientStorage, "There are 256 links already.");
+const FULL: &Problem = &Problem::new(Status::InsufficientStorage, "There are 32 links already.");
 const FIXED: &Problem = &Problem::new(Status::Conflict, "This link is part of the program.");
 const NO_TOKEN: &Problem =
     &Problem::new(Status::Forbidden, "Links are changed where TOKEN is set.");
@@ -49,7 +51,7 @@ const BAD_STATUS: &Problem = &Problem::new(
 
 impl Service for Links {
     const ROUTES: &'static [Route<Self>] = &[
-        Route::get("/links", Self::list).pieces(Self::list_piece),
+        Route::get("/links", Self::list),
         Route::put("/links/{name}", Self::add).limit(1_024),
         Route::delete("/links/{name}", Self::remove),
         Route::get("/{name}", Self::follow),
@@ -123,25 +125,24 @@ impl Links {
         if !is_target(target.as_bytes()) {
             return Err(BAD_TARGET);
         }
-        let link = Link {
-            name: Text::new(name).ok_or(BAD_NAME)?,
-            target: Text::new(target).ok_or(BAD_TARGET)?,
-            status: u16::try_from(status).map_err(|_| BAD_STATUS)?,
-            hits: 0,
-        };
-        status_of(link.status).ok_or(BAD_STATUS)?;
-        if name == "links" || name == "healthz" {
+        let status = u16::try_from(status).unwrap_or(0);
+        status_of(status).ok_or(BAD_STATUS)?;
+        if name.len() > 32 || name == "links" || name == "healthz" {
             return Err(BAD_NAME);
         }
         if TABLE.iter().any(|row| row.name == name) {
             return Err(FIXED);
         }
-        let (place, status) = match self.find(name) {
-            Some(old) => (old, Status::NoContent),
-            None => (self.find("").ok_or(FULL)?, Status::Created),
-        };
-        *place = link;
-        response.status(status);
+        let is_new = self.find(name).is_none();
+        let place = self.find(if is_new { "" } else { name }).ok_or(FULL)?;
+        place.name.set(name);
+        place.target.set(target);
+        (place.status, place.hits) = (status, 0);
+        response.status(if is_new {
+            Status::Created
+        } else {
+            Status::NoContent
+        });
         Ok(())
     }
 
@@ -164,39 +165,34 @@ impl Links {
     }
 
     fn list(&mut self, _: &mut Request, response: &mut Response) -> Answer {
-        response.content_type("application/json").stream(0);
-        Ok(())
-    }
-
-    fn list_piece(&mut self, at: u64, piece: &mut Piece) -> Option<u64> {
+        let mut json = response.json();
+        json.array();
         let rows = TABLE.iter().zip(&self.table_hits);
-        let rows = rows.map(|(row, hits)| (row.name, row.status, row.target, *hits));
-        let added = self.added.iter().filter(|link| !link.name.is_empty());
-        let added = added.map(|link| {
-            (
+        for (row, hits) in rows {
+            tell(&mut json, row.name, row.status, row.target, *hits);
+        }
+        for link in self.added.iter().filter(|link| !link.name.is_empty()) {
+            let target = link.target.as_str();
+            tell(
+                &mut json,
                 link.name.as_str(),
                 link.status,
-                link.target.as_str(),
+                target,
                 link.hits,
-            )
-        });
-        for (number, (name, status, target, hits)) in (0..).zip(rows.chain(added)) {
-            if number < at {
-                continue;
-            }
-            if piece.room() < 1_024 {
-                return Some(number);
-            }
-            piece.text(if number == 0 { "[" } else { ",\n" });
-            let mut json = piece.json(false);
-            json.object().key("name").string(name);
-            json.key("status").number(status.into());
-            json.key("to").string(target);
-            json.key("hits").number(hits).end_object();
+            );
         }
-        piece.text("]\n");
-        None
+        json.end_array();
+        Ok(())
     }
+}
+
+/// Tells of a link.
+#[inline(never)]
+fn tell(json: &mut Json<&mut Response>, name: &str, status: u16, target: &str, hits: u64) {
+    json.object().key("name").string(name);
+    json.key("status").number(status.into());
+    json.key("to").string(target);
+    json.key("hits").number(hits).end_object();
 }
 
 fn redirect(status: u16, target: &str, response: &mut Response) -> Answer {

@@ -3,7 +3,7 @@
 #[path = "../../service.rs"]
 mod service;
 
-use service::{Service, unchunked};
+use service::Service;
 
 const TOKEN: &str = "Authorization: Bearer open sesame";
 const JSON: &str = "Content-Type: application/json";
@@ -27,7 +27,7 @@ fn links_of_the_table_lead_where_they_say_and_count() {
     );
     assert_eq!(service.ask("GET /other", &[], "").status, 404);
     assert_eq!(service.ask("GET /", &[], "").status, 404);
-    let list = unchunked(&service.ask("GET /links", &[], "").body);
+    let list = service.ask("GET /links", &[], "").body;
     assert!(list.contains("\"to\":\"https://example.org/documentation/\",\"hits\":2}"));
     assert!(
         list.contains("\"to\":\"https://example.org/new\",\"hits\":1}"),
@@ -132,11 +132,11 @@ fn what_is_no_link_is_refused() {
     assert_eq!(put("healthz", fine), 422);
     assert_eq!(put(&"n".repeat(33), fine), 422);
     // With the one above, as many as there is room for.
-    for number in 1..256 {
+    for number in 1..32 {
         assert_eq!(put(&format!("n{number}"), fine), 201);
     }
     assert_eq!(put("more", fine), 507);
     assert_eq!(put("n1", fine), 204);
-    let list = unchunked(&service.ask("GET /links", &[], "").body);
-    assert_eq!(list.matches("\"name\":").count(), 260);
+    let list = service.ask("GET /links", &[], "").body;
+    assert_eq!(list.matches("\"name\":").count(), 36);
 }

@@ -14,6 +14,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::guest;
 use crate::house::House;
 use crate::scratch::Scratch;
 use crate::tally::Tally;
@@ -46,8 +47,7 @@ impl Case<'_> {
     }
 
     fn program(&self, target: &str) -> Result<PathBuf> {
-        let mut programs = tidy::build_program(&self.house.path("examples/hello"), target)?;
-        Ok(programs.swap_remove(0))
+        tidy::build_own_program(&self.house.path("examples/hello"), target)
     }
 }
 
@@ -93,6 +93,11 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     archives::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
+    bench.check(
+        "ounce keeps its limits where control groups are version 2 only",
+        guest::NEEDS,
+        || guest::run(house, ounce),
+    );
     server::judge(house, &mut bench);
     let failed = tally.failed - before;
     if failed > 0 {

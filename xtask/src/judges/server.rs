@@ -71,15 +71,10 @@ impl Server {
         packed_beside(&site.join("style.css"))?;
         let huge = fs::File::create(site.join("huge.bin"))?;
         huge.set_len(1 << 30)?;
-        // The package has more programs than one.
-        let programs = tidy::build_program(&house.path("apps/httpd"), HOST_TARGET)?;
-        let program = programs
-            .iter()
-            .find(|program| program.ends_with("httpd"))
-            .context("there is no httpd among the programs")?;
+        let program = tidy::build_own_program(&house.path("apps/httpd"), HOST_TARGET)?;
         let port = free_port()?;
         let seconds = DEADLINE.to_string();
-        let mut start = command(&[program]);
+        let mut start = command(&[&program]);
         start
             .args(["--listing", "--port", &port.to_string()])
             .args(["--header-seconds", &seconds, "--write-seconds", &seconds])

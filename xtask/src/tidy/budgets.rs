@@ -197,6 +197,13 @@ pub(crate) fn build(folder: &Path, target: &str) -> Result<Vec<PathBuf>> {
     Ok(executables)
 }
 
+/// As [`build`]; the one that is called as its folder.
+pub(crate) fn build_own(folder: &Path, target: &str) -> Result<PathBuf> {
+    let own = |elf: &PathBuf| elf.file_name() == folder.file_name();
+    let found = build(folder, target)?.into_iter().find(own);
+    found.with_context(|| format!("{} builds no program of its name", folder.display()))
+}
+
 /// The heaviest symbols of an ELF, or where it is stripped its sections.
 fn heaviest(elf: &Path) -> Result<Vec<String>> {
     let bytes = fs::read(elf)?;

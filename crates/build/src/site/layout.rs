@@ -107,3 +107,32 @@ impl<'t> Texts<'t> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_of_four_gigabytes_does_not_fit_and_one_byte_less_does() {
+        let variant = Variant {
+            coding: Encoding::Identity,
+            fields: Fields {
+                bytes: b"X: y\r\n".to_vec(),
+                repeated: 0,
+            },
+            body: Some(0),
+        };
+        let entry = Entry {
+            kind: Kind::File,
+            group: 0,
+        };
+        let entries = BTreeMap::from([(b"/".to_vec(), entry)]);
+        let made = |bytes: u64| tables(&entries, &[vec![variant.clone()]], &[bytes]);
+        let before = made(0).unwrap().len() as u64;
+        let most = u64::from(u32::MAX) - before;
+        let whole = made(most).unwrap();
+        assert_eq!(whole[16..20], [0xff; 4]);
+        assert!(made(most + 1).is_none());
+        assert!(made(u64::MAX).is_none());
+    }
+}

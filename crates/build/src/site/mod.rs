@@ -1,4 +1,4 @@
-//! A folder of web files: walked ([`walk`], [`follow`]), and packed into one
+//! A folder of web files: walked ([`mod@walk`], [`mod@follow`]), and packed into one
 //! file ([`pack()`]) that the server answers from as it stands.
 //!
 //! What a packed file looks like is told in [`ounce_http::packed`], which reads it.

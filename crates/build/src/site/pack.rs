@@ -16,6 +16,7 @@ use std::thread;
 
 use ounce_http::packed::{ETAG_BYTES, Encoding, FALLBACK, FIELDS_BYTES, Kind, NOT_FOUND};
 use ounce_oci::Digest;
+use ounce_oci::digest::Hashing;
 use ounce_oci::layer::Piece;
 use serde::Serialize;
 
@@ -190,8 +191,7 @@ pub fn pack(packing: &Packing) -> Result<Packed, PackError> {
     let mut bodies = Bodies::default();
     let mut files = Vec::with_capacity(packing.site.files.len());
     for file in &packing.site.files {
-        let content = read(&file.from, Some(file.bytes))?;
-        let digest = Digest::of(&content);
+        let digest = digest(&file.from, file.bytes)?;
         let piece = Piece::Host {
             path: file.from.clone(),
             bytes: file.bytes,
@@ -206,7 +206,7 @@ pub fn pack(packing: &Packing) -> Result<Packed, PackError> {
         });
     }
     let repeated_files = (files.len() - bodies.all.len()) as u64;
-    siblings(&mut files)?;
+    siblings(&mut files, &bodies)?;
     if packing.rules.compress != Some(false) {
         compress(&mut files, &mut bodies)?;
     }
@@ -262,11 +262,11 @@ impl Packed {
             match piece {
                 Piece::Bytes(bytes) => to.write_all(bytes)?,
                 Piece::Host { path, digest, .. } => {
-                    let bytes = fs::read(path)?;
-                    if Digest::of(&bytes) != *digest {
+                    let mut hashing = Hashing::new(&mut *to);
+                    io::copy(&mut fs::File::open(path)?, &mut hashing)?;
+                    if hashing.into_digest().1 != *digest {
                         return Err(changed());
                     }
-                    to.write_all(&bytes)?;
                 }
             }
         }
@@ -290,8 +290,26 @@ fn read(path: &Path, wanted: Option<u64>) -> Result<Vec<u8>, PackError> {
     })
 }
 
+/// The digest of a file, which may be larger than memory.
+fn digest(path: &Path, wanted: u64) -> Result<Digest, PackError> {
+    let hashed = fs::File::open(path).and_then(|mut file| {
+        let mut hashing = Hashing::new(io::sink());
+        io::copy(&mut file, &mut hashing)?;
+        Ok(hashing.into_digest())
+    });
+    match hashed {
+        Ok((_, digest, bytes)) if bytes == wanted => Ok(digest),
+        Ok(_) => Err(changed()),
+        Err(error) => Err(error),
+    }
+    .map_err(|source| PackError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Finds the compressed files that the folder brings, and checks them.
-fn siblings(files: &mut [File<'_>]) -> Result<(), PackError> {
+fn siblings(files: &mut [File<'_>], bodies: &Bodies) -> Result<(), PackError> {
     let numbers: BTreeMap<&[u8], usize> = files
         .iter()
         .zip(0..)
@@ -299,6 +317,9 @@ fn siblings(files: &mut [File<'_>]) -> Result<(), PackError> {
         .collect();
     let mut pairs = Vec::new();
     for (number, file) in files.iter().enumerate() {
+        if bodies.all[file.body].bytes > variants::MOST_BYTES {
+            continue;
+        }
         for coding in COMPRESSED {
             let path = [file.path, variants::suffix(coding).as_bytes()].concat();
             if let Some(&coded) = numbers.get(&path[..]) {

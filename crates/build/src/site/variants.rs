@@ -10,7 +10,8 @@
 //!   [`MOST_BYTES`] does: such files are downloads, and asked for in ranges.
 //! - gzip, which everyone takes, must save 5 % of the plain bytes; br and zstd
 //!   must save 5 % of what gzip leaves, since who takes them takes gzip, too.
-//! - What stands beside the file as `x.br`, `x.zst` or `x.gz` is used as it is.
+//! - What stands beside the file as `x.br`, `x.zst` or `x.gz` is used as it is,
+//!   whatever it saves, up to [`MOST_BYTES`] of the plain file.
 
 use brotlic::{CompressionMode, Quality, WindowSize};
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
@@ -22,8 +23,8 @@ use super::media::media_type;
 /// two packets, and a smaller body would be one of them at best, not a round trip less.
 const LEAST_BYTES: u64 = 1_400;
 /// Longer ones are, too.
-const MOST_BYTES: u64 = 64 << 20;
-/// Up to this many bytes the best level is worth waiting for: br takes two seconds a megabyte.
+pub(super) const MOST_BYTES: u64 = 64 << 20;
+/// Up to this many bytes the best level is worth waiting for: br takes a second a megabyte.
 const BEST_BYTES: usize = 4 << 20;
 /// Most window that a zstd of the web may need (RFC 9659 section 3).
 const ZSTD_WINDOW_LOG: u32 = 23;

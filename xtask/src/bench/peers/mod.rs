@@ -117,7 +117,7 @@ impl Field {
 }
 
 /// A program on the `PATH`, or where Debian keeps the administrator's.
-fn find(name: &str) -> Result<PathBuf> {
+pub(crate) fn find(name: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
@@ -132,7 +132,7 @@ fn is_program(file: &Path) -> bool {
 
 /// Runs a preparing or cleaning command to its end; its stdout, or what it said
 /// as the error.
-fn run(command: &mut Command) -> Result<String> {
+pub(crate) fn run(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()

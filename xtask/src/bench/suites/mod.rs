@@ -1,4 +1,5 @@
 //! The suites: what is measured, one module each.
 
 pub(crate) mod build;
+pub(crate) mod serve;
 pub(crate) mod start;

@@ -8,8 +8,8 @@ use anyhow::Result;
 use crate::bench::client::{Socket, first_answer, first_line};
 use crate::bench::peers::{Field, Starter};
 use crate::bench::programs::Task;
-use crate::bench::report::{Suite, Table};
-use crate::bench::rounds::{Contender, Marks, Row, measure};
+use crate::bench::report::{Sheet, Suite, Table};
+use crate::bench::rounds::{Contender, Marks, Row, mark, measure};
 use crate::bench::stage::Stage;
 
 const FIRST_BYTE: &str = "first_byte";
@@ -35,13 +35,13 @@ impl Contender for Start<'_> {
         let name = format!("bench-{number}");
         let marks = match self.task {
             Task::Line => first_line(self.peer.command(self.task, &name, 0))
-                .map(|(first_byte, whole)| vec![(FIRST_BYTE, first_byte), (WHOLE, whole)]),
+                .map(|(first_byte, whole)| vec![mark(FIRST_BYTE, first_byte), mark(WHOLE, whole)]),
             Task::Http => {
                 let mut stage = self.stage.borrow_mut();
                 let command = |port| Ok(self.peer.command(self.task, &name, port));
                 let stop = || self.peer.clean(&name);
                 first_answer(&mut stage, self.peer.socket(), PATH, &command, &stop)
-                    .map(|first_byte| vec![(FIRST_BYTE, first_byte)])
+                    .map(|first_byte| vec![mark(FIRST_BYTE, first_byte)])
             }
         };
         self.peer.clean(&name);
@@ -136,11 +136,12 @@ pub(crate) fn run(
         _ => Vec::new(),
     };
     Suite {
+        key: "start",
         title: "Cold start".to_owned(),
         method: "The same two static files for everybody: the project's own server, asked for a small page over loopback, \
              and a program that prints one line. The clock starts before the command is spawned; images are in the \
              stores, caches and daemons are warm; containers are removed between the trials, untimed.".to_owned(),
-        tables,
+        tables: tables.into_iter().map(Sheet::Times).collect(),
         bars,
         absent,
         notes: vec![
@@ -164,5 +165,6 @@ pub(crate) fn run(
              cgroup hierarchy is unmounted, since crun before 1.9 refuses such hybrid hosts; the same for everybody."
                 .to_owned(),
         ],
+        versions: field.versions.clone(),
     }
 }
