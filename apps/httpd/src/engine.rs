@@ -45,7 +45,7 @@ pub const ANSWER_BYTES: usize = 640;
 /// buffer, which is free when epoll reports room, so that they go whole.
 const BATCH_BYTES: usize = 4_096;
 /// The most of a file in one turn.
-const TURN_BYTES: u64 = 1 << 20;
+const TURN_BYTES: u64 = 1 << 18;
 /// How many events are fetched at a time.
 const EVENTS: usize = 8;
 /// Seconds in which a refused client may read why.
