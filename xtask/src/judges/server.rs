@@ -98,6 +98,17 @@ impl Server {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.process))?.count())
     }
 
+    /// How many connections the kernel keeps for it that hold data or await it;
+    /// what only waits to be forgotten (TIME_WAIT, FIN_WAIT2) is not counted.
+    fn connections(&self) -> Result<usize> {
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+        let mut count = 0;
+        for table in tables.into_iter().flatten() {
+            count += held(&table, self.port);
+        }
+        Ok(count)
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
@@ -336,6 +347,7 @@ fn slow(server: &Server, options: &[&str]) -> Result<()> {
         std::thread::sleep(Duration::from_millis(100));
     }
     let left = server.descriptors()?.saturating_sub(before);
+    let held = server.connections()?;
     let mut said = String::new();
     if let Some(mut stdout) = child.stdout.take() {
         stdout.read_to_string(&mut said)?;
@@ -361,6 +373,19 @@ fn slow(server: &Server, options: &[&str]) -> Result<()> {
     );
     first_answer(server.port, Duration::from_secs(2))?;
     Ok(())
+}
+
+/// Of a table as in proc_pid_net(5), `tcp`: the connections of a local port that
+/// are established, or closing with data not yet taken.
+fn held(table: &str, port: u16) -> usize {
+    let suffix = format!(":{port:04X}");
+    let is_held = |line: &&str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_own = words.get(1).is_some_and(|local| local.ends_with(&suffix));
+        // ESTABLISHED, FIN_WAIT1, CLOSE_WAIT, LAST_ACK (include/net/tcp_states.h).
+        is_own && matches!(words.get(3), Some(&("01" | "04" | "08" | "09")))
+    };
+    table.lines().filter(is_held).count()
 }
 
 /// Text without the terminal's colours.
@@ -390,6 +415,18 @@ mod tests {
         assert!(without_fault(&har("bad", 200), 200).is_err());
         assert!(without_fault(&har("good", 404), 200).is_err());
         assert!(without_fault(r#"{"log":{"entries":[]}}"#, 200).is_err());
+    }
+
+    #[test]
+    fn held_connections_are_those_of_the_port_that_are_not_over() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue\n\
+                     0: 0100007F:1F90 0100007F:C001 01 00000000:00000000\n\
+                     1: 0100007F:1F90 0100007F:C002 06 00000000:00000000\n\
+                     2: 0100007F:C001 0100007F:1F90 01 00000000:00000000\n\
+                     3: 0100007F:1F90 0100007F:C003 04 00000FFF:00000000\n\
+                     4: 00000000:1F90 00000000:0000 0A 00000000:00000000\n";
+        assert_eq!(held(table, 8_080), 2);
+        assert_eq!(held(table, 80), 0);
     }
 
     #[test]
