@@ -701,7 +701,7 @@ mod tests {
             ("identity", Status::BadRequest),
             ("xchunked", Status::BadRequest),
             ("chunked, gzip", Status::BadRequest),
-            ("chunked, chunked", Status::NotImplemented),
+            ("chunked, chunked", Status::BadRequest),
             ("chunked,", Status::NotImplemented),
             (",", Status::BadRequest),
             ("\u{b}chunked", Status::BadRequest),
