@@ -104,6 +104,8 @@ pub(crate) enum Command {
     Man(ManArguments),
     /// Print the completions for a shell
     Completions(CompletionsArguments),
+    /// Run containers from OCI bundles, for podman, containerd and docker: see `ounce runtime --help`
+    Runtime,
     /// Carry a container's connections into its network namespace (started by `run -p`)
     #[command(hide = true)]
     Proxy,
@@ -265,7 +267,8 @@ pub(crate) struct UpArguments {
 }
 
 /// `ounce run`.
-#[derive(Debug, Args)]
+// `quick` reads the plain ones by hand: what is not given is as `Default` has it.
+#[derive(Debug, Default, Args)]
 pub(crate) struct RunArguments {
     /// A name in the store, a place, a folder or a static program (with a / in it)
     #[arg(value_name = "IMAGE|DIR|ELF", value_hint = ValueHint::AnyPath)]
@@ -325,11 +328,17 @@ pub(crate) struct RunArguments {
     /// Show the steps of the start and start nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Start it once for each line of stdin, with the line's words as further arguments,
+    /// and keep this many starts prepared; exit code 1 if a run ended with another than 0
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024),
+          conflicts_with_all = ["publish", "tty", "interactive", "dry_run"])]
+    pub(crate) pool: Option<u16>,
 }
 
 /// How connections to a published port get in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SocketChoice {
+    #[default]
     /// Pass it if the program takes `LISTEN_FDS`, else carry
     Auto,
     /// Hand the listening socket in by `LISTEN_FDS`
@@ -339,8 +348,9 @@ pub(crate) enum SocketChoice {
 }
 
 /// The network a container sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NetworkChoice {
+    #[default]
     /// Its own, with a loopback and nothing else
     Private,
     /// This machine's

@@ -11,6 +11,7 @@ mod commands;
 mod failure;
 mod first_answer;
 mod output;
+mod quick;
 mod render;
 mod session;
 mod start;
@@ -40,7 +41,11 @@ fn main() -> ExitCode {
         warn("hint: please report it with the command line and the output");
         std::process::exit(Kind::Bug.code().into());
     }));
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| wrong_usage(&error));
+    if let Some(code) = commands::runtime::intercept() {
+        return code;
+    }
+    let arguments = quick::parse(std::env::args_os().skip(1), std::env::var_os("OUNCE_STORE"))
+        .unwrap_or_else(|| Arguments::try_parse().unwrap_or_else(|error| wrong_usage(&error)));
     let context = Context::new(arguments.global);
     let result = match arguments.command {
         Command::Up(arguments) => commands::up::run(&context, arguments),
@@ -57,6 +62,8 @@ fn main() -> ExitCode {
         Command::Man(arguments) => commands::man::run(&context, arguments),
         Command::Completions(arguments) => commands::completions::run(&context, arguments),
         Command::Proxy => commands::proxy::run(),
+        // Taken before all else, by its own command line.
+        Command::Runtime => Ok(ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

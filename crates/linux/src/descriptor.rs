@@ -74,6 +74,22 @@ pub fn inherited(number: u32) -> Option<OwnedFd> {
     Some(owned)
 }
 
+/// Takes a copy of another process's descriptor (pidfd_getfd(2)); closed on exec.
+///
+/// # Errors
+/// EPERM where we may not trace the process, EBADF, ESRCH.
+pub fn of_process(process: BorrowedFd<'_>, number: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: three numbers; the kernel makes a new descriptor for us.
+    let file = unsafe {
+        call(
+            raw::__NR_pidfd_getfd,
+            [process.as_raw_fd() as usize, number as usize, 0, 0, 0, 0],
+        )
+    }?;
+    // SAFETY: just made by the kernel for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(file as i32) })
+}
+
 /// The C string at the start of these bytes; `None` where no NUL ends it.
 /// As `CStr::from_bytes_until_nul`, whose search through long texts takes half
 /// a kilobyte; this is for paths.

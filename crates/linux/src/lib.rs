@@ -14,14 +14,18 @@ extern crate std;
 
 pub mod arena;
 pub mod bare;
+pub mod bpf;
 pub mod capability;
 pub mod clock;
 mod clone;
 pub mod descriptor;
+pub mod init;
 pub mod janitor;
+pub mod landlock;
 mod launch;
 pub mod mount;
 pub mod namespace;
+mod nest;
 pub mod process;
 pub mod seccomp;
 pub mod signal;

@@ -101,6 +101,23 @@ fn change_mask(how: usize, set: SignalSet) -> Result<SignalSet, Errno> {
     .map(|_| SignalSet(before))
 }
 
+/// Whether this process ignores a signal (rt_sigaction(2)).
+pub fn is_ignored(signal: Signal) -> bool {
+    const SIG_IGN: usize = 1;
+    // struct sigaction of the kernel: handler, flags, restorer (x86-64), mask.
+    let mut action = [0_usize; 4];
+    let number = signal.as_raw().cast_unsigned() as usize;
+    // SAFETY: without a new action nothing changes; the old one is written to a
+    // live array as large as the kernel's structure at most.
+    let asked = unsafe {
+        call4(
+            raw::__NR_rt_sigaction,
+            [number, 0, &raw mut action as usize, size_of::<u64>()],
+        )
+    };
+    asked.is_ok() && action[0] == SIG_IGN
+}
+
 /// Opens a descriptor that reads these signals, which must be blocked
 /// (signalfd4(2)); non-blocking and closed on exec. Read it with [`read`].
 ///
@@ -249,6 +266,22 @@ impl Drop for BlockedSignals {
         while let Ok(Some(_)) = self.take() {}
         let _ = set_mask(self.before);
     }
+}
+
+/// Sends a signal that has no name, such as a real-time one, to a process
+/// (pidfd_send_signal(2)).
+///
+/// # Errors
+/// ESRCH when it is gone, EINVAL for no signal, EPERM.
+pub fn send_by_number(process: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: a descriptor and three numbers; without details the third is 0.
+    unsafe {
+        call4(
+            raw::__NR_pidfd_send_signal,
+            [process.as_raw_fd() as usize, signal as usize, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use ounce_linux::signal::{BlockedSignals, SignalSet, Taken};
+use ounce_linux::signal::{BlockedSignals, SignalSet, Taken, is_ignored};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getpgid, getpgrp, pidfd_send_signal};
@@ -172,6 +172,28 @@ impl Pty {
         Ok((pty, Tty { slave }))
     }
 
+    /// The same for a terminal that was made elsewhere, by our end of it.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn of_master(
+        master: OwnedFd,
+        input: BorrowedFd<'_>,
+        output: BorrowedFd<'_>,
+    ) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&master, true)?;
+        let pty = Self {
+            master,
+            input: Some(input.try_clone_to_owned()?),
+            output: output.try_clone_to_owned()?,
+            to_program: Vec::new(),
+            to_user: Vec::new(),
+            hung_up: false,
+        };
+        pty.resize();
+        Ok(pty)
+    }
+
     /// Gives the program's terminal the size of the user's.
     pub fn resize(&self) {
         // Without a terminal there is no size, and the default stays.
@@ -313,10 +335,9 @@ impl Signals {
     /// No descriptor is left.
     pub fn block() -> io::Result<Self> {
         // What this process was started to ignore, as by nohup, stays ignored.
-        let ignored = set_of("self", "SigIgn:").unwrap_or_default();
         let taken: Vec<Signal> = FORWARDED
             .into_iter()
-            .filter(|signal| !ignored.contains(*signal))
+            .filter(|signal| !is_ignored(*signal))
             .collect();
         let blocked = BlockedSignals::new(SignalSet::of(&taken))?;
         Ok(Self { blocked })

@@ -17,7 +17,7 @@ fn main(program: &Program) -> u8 {
 
 const MAX_KEY_BYTES: usize = 64;
 const MAX_VALUE_BYTES: usize = 8_192;
-const MAX_TOTAL_BYTES: usize = 1 << 20;
+const MAX_TOTAL_BYTES: usize = 512 * 1_024;
 const TOO_LONG: &Problem = &Problem::new(Status::BadRequest, "Keys have at most 64 bytes.");
 const FULL: &Problem = &Problem::new(Status::InsufficientStorage, "The store is full.");
 const NO_KEY: &Problem = &Problem::new(Status::NotFound, "There is no such key.");

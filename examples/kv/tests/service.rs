@@ -70,13 +70,13 @@ fn bounds_are_kept_and_told() {
     assert_eq!(put("large", &largest).status, 201);
     assert_eq!(service.ask("GET /keys/large", &[], "").body, largest);
     assert_eq!(put("large", &"v".repeat(8_193)).status, 413);
-    // A MiB of them and their heads, of which two are there.
+    // Half a MiB of them and their heads, of which two are there.
     let mut count = 2;
     while put(&format!("{count:04}"), &largest).status == 201 {
         count += 1;
         assert!(count < 200, "the store is never full");
     }
-    assert_eq!(count, 1 + (1_048_576 - 71 - 8_204) / 8_203 + 1);
+    assert_eq!(count, 1 + (524_288 - 71 - 8_204) / 8_203 + 1);
     let answer = put("more", &largest);
     assert_eq!(answer.status, 507);
     assert!(answer.body.contains("full"), "{answer:?}");

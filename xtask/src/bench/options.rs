@@ -16,7 +16,8 @@ every run writes report.md and report.json in target/bench.
 
   --runs N         rounds [default: 50]
   --peers A,B      only these peers (bare and ounce always take part):
-                   bubblewrap, crun, runc, podman, docker, buildah, umoci;
+                   bubblewrap, crun, runc, youki (where it is on the PATH),
+                   podman, docker, buildah, umoci;
                    nginx, lighttpd, busybox, darkhttpd, static-web-server
   --server NAME=FILE  take this program for a peer of `serve`
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,

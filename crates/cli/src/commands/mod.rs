@@ -10,6 +10,7 @@ pub(crate) mod man;
 pub(crate) mod proxy;
 pub(crate) mod rm;
 pub(crate) mod run;
+pub(crate) mod runtime;
 pub(crate) mod tag;
 pub(crate) mod up;
 pub(crate) mod verify;
@@ -46,13 +47,28 @@ impl Context {
     /// # Errors
     /// There is no home folder to put it in, or the store cannot be opened.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
+        Ok(Store::open(self.store_root()?)?.lock_timeout(self.global.lock_timeout))
+    }
+
+    /// The store's folder.
+    ///
+    /// # Errors
+    /// There is no home folder to put it in.
+    pub(crate) fn store_root(&self) -> Result<PathBuf, Failure> {
         // An empty variable is as one that is not set.
         let named = self.global.store.as_ref();
-        let root = match named.filter(|root| !root.as_os_str().is_empty()) {
-            Some(root) => root.clone(),
-            None => home("XDG_DATA_HOME", ".local/share")?,
-        };
-        Ok(Store::open(root)?.lock_timeout(self.global.lock_timeout))
+        match named.filter(|root| !root.as_os_str().is_empty()) {
+            Some(root) => Ok(root.clone()),
+            None => home("XDG_DATA_HOME", ".local/share"),
+        }
+    }
+
+    /// The folder of what starts have kept of images, which can be made again.
+    ///
+    /// # Errors
+    /// As [`Context::unpacked`].
+    pub(crate) fn ready(&self) -> Result<PathBuf, Failure> {
+        Ok(home("XDG_CACHE_HOME", ".cache")?.join("ready"))
     }
 
     /// The folder of unpacked images, which can be made again.

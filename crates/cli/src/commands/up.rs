@@ -54,7 +54,9 @@ pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode,
         stdout.as_fd()
     };
     let began = Instant::now();
-    let mut started = prepared.start([no_input.as_fd(), program_output, stderr.as_fd()])?;
+    let beginning = prepared.begin();
+    let streams = [no_input.as_fd(), program_output, stderr.as_fd()];
+    let mut started = prepared.start(beginning, streams)?;
     let mut stopped = false;
     let answer = first_answer(address, &arguments.get, began, arguments.wait, &mut || {
         stopped = stopped || session.is_asked_to_end();
