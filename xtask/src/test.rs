@@ -138,7 +138,7 @@ fn tests(house: &House, tally: &mut Tally) -> Result<()> {
     }
     // The fuzz targets by a plain test: no nightly toolchain, no fuzzing engine.
     let folder = house.path("fuzz");
-    let mut cargo = command(&["cargo", "test", "--locked", "--no-default-features"]);
+    let mut cargo = command(&["cargo", "test", "--no-default-features"]);
     if !watch(cargo.current_dir(&folder), &mut |line| tally.see(line))? {
         broken.push(house.name(&folder).to_string());
     }

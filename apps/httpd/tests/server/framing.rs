@@ -3,6 +3,7 @@
 
 use crate::cases::{After, Case, case, judge};
 use crate::harness::{Server, Site};
+use crate::packed::serve_alone;
 use std::time::Duration;
 
 fn server() -> Server {
@@ -129,6 +130,7 @@ fn rfc9112_6_3_a_body_has_one_length() {
         }
     }
     judge(&server(), &cases);
+    judge(&serve_alone(), &cases);
 }
 
 #[test]

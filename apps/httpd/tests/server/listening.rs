@@ -85,7 +85,10 @@ fn inherit(site: Site, sockets: Vec<TcpListener>, variables: &str) -> Server {
     let mut command = Command::new("bash");
     command
         .arg("-c")
-        .arg(format!("{moves}; {variables} exec \"$0\" --port 1 \"$1\""))
+        .arg(format!(
+            "{moves}; {variables} exec \"$0\" --port {} \"$1\"",
+            free_port()
+        ))
         .arg(program())
         .arg(site.root())
         .stdin(first)
@@ -121,7 +124,7 @@ fn inherited_sockets_are_served_as_listen_fds_says() {
 
 #[test]
 fn sockets_of_another_process_are_not_taken() {
-    // LISTEN_PID of somebody else: port 1 is what is left, which may be denied.
+    // LISTEN_PID of somebody else: the port of the command line is what is left.
     let socket = TcpListener::bind("127.0.0.1:0").expect("bind");
     let port = socket.local_addr().expect("address").port();
     let server = inherit(Site::new(), vec![socket], "LISTEN_PID=1 LISTEN_FDS=1");

@@ -2,11 +2,15 @@
 //! lines. What two readers could read in two ways is refused; the shapes
 //! published as trophies of HTTP Garden are here and in `framing`.
 
-use crate::cases::{After, case, judge};
-use crate::harness::{Server, Site};
+use crate::cases::{After, Case, case, judge};
+use crate::harness::Site;
+use crate::packed::serve_alone;
 
-fn server() -> Server {
-    Site::new().serve(&[])
+/// Judges the server of folders, and that of packed sites alone: what they read
+/// is the same.
+fn judge_both(cases: &[Case]) {
+    judge(&Site::new().serve(&[]), cases);
+    judge(&serve_alone(), cases);
 }
 
 /// A GET with these field lines, each with its CRLF.
@@ -67,7 +71,7 @@ fn rfc9112_2_2_only_crlf_ends_a_line() {
     ] {
         cases.push(case(SECTION, format!("{request:?}"), request).refused(&[400]));
     }
-    judge(&server(), &cases);
+    judge_both(&cases);
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn rfc9112_2_3_the_version_is_exact() {
     }
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0";
     cases.push(case(SECTION, "the preface of HTTP/2", preface).refused(&[400, 501, 505]));
-    judge(&server(), &cases);
+    judge_both(&cases);
 }
 
 #[test]
@@ -176,7 +180,7 @@ fn rfc9112_3_the_request_line_has_three_parts_and_two_spaces() {
         case("RFC 9112 section 3.1", "a method of 300 letters", long)
             .gives(&[400, 414, 501], After::Either),
     );
-    judge(&server(), &cases);
+    judge_both(&cases);
 }
 
 #[test]
@@ -311,7 +315,7 @@ fn rfc9112_3_2_targets_have_one_of_four_forms() {
             _ => case.refused(&[400]),
         });
     }
-    judge(&server(), &cases);
+    judge_both(&cases);
 }
 
 #[test]
@@ -388,7 +392,7 @@ fn rfc9112_3_2_host_is_there_once_and_is_a_host() {
         let request = [b"GET / HTTP/1.1\r\n", host, b"\r\n"].concat();
         cases.push(case(SECTION, format!("{host:?}"), request).refused(&[400]));
     }
-    judge(&server(), &cases);
+    judge_both(&cases);
 }
 
 #[test]
@@ -474,51 +478,47 @@ fn rfc9112_5_field_lines_are_name_colon_value() {
             .refused(&[400]),
         );
     }
-    judge(&server(), &cases);
+    judge_both(&cases);
 }
 
 #[test]
 fn rfc9112_3_and_rfc6585_5_heads_past_the_limits_are_refused() {
-    let server = server();
     let long = |count: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(count));
     let wide =
         |count: usize, size: usize| get(format!("X: {}\r\n", "y".repeat(size)).repeat(count));
-    judge(
-        &server,
-        &[
-            case("RFC 9112 section 3", "a target of 2,000", long(2_000)).kept(404),
-            // "recommended ... to support request-line lengths of at least 8000".
-            case("RFC 9112 section 3", "a line of 8,000", long(7_985)).gives(&[404], After::Either),
-            case(
-                "RFC 9110 section 15.5.15",
-                "a target of 40,000",
-                long(40_000),
-            )
-            .refused(&[414]),
-            case(
-                "RFC 9110 section 15.5.15",
-                "no end of target",
-                format!("GET /{}", "a".repeat(70_000)),
-            )
-            .refused(&[414])
-            .unfinished(),
-            case("RFC 9112 section 5.4", "40 fields", wide(40, 40)).kept(200),
-            case("RFC 9112 section 5.4", "a field of 4,000", wide(1, 4_000)).kept(200),
-            case("RFC 6585 section 5", "2,000 fields", wide(2_000, 1)).refused(&[431]),
-            case("RFC 6585 section 5", "a field of 70,000", wide(1, 70_000)).refused(&[431]),
-            case(
-                "RFC 6585 section 5",
-                "100 fields of 1,000",
-                wide(100, 1_000),
-            )
-            .refused(&[431]),
-            case(
-                "RFC 6585 section 5",
-                "no end of name",
-                format!("GET / HTTP/1.1\r\n{}", "a".repeat(70_000)),
-            )
-            .refused(&[400, 431])
-            .unfinished(),
-        ],
-    );
+    judge_both(&[
+        case("RFC 9112 section 3", "a target of 2,000", long(2_000)).kept(404),
+        // "recommended ... to support request-line lengths of at least 8000".
+        case("RFC 9112 section 3", "a line of 8,000", long(7_985)).gives(&[404], After::Either),
+        case(
+            "RFC 9110 section 15.5.15",
+            "a target of 40,000",
+            long(40_000),
+        )
+        .refused(&[414]),
+        case(
+            "RFC 9110 section 15.5.15",
+            "no end of target",
+            format!("GET /{}", "a".repeat(70_000)),
+        )
+        .refused(&[414])
+        .unfinished(),
+        case("RFC 9112 section 5.4", "40 fields", wide(40, 40)).kept(200),
+        case("RFC 9112 section 5.4", "a field of 4,000", wide(1, 4_000)).kept(200),
+        case("RFC 6585 section 5", "2,000 fields", wide(2_000, 1)).refused(&[431]),
+        case("RFC 6585 section 5", "a field of 70,000", wide(1, 70_000)).refused(&[431]),
+        case(
+            "RFC 6585 section 5",
+            "100 fields of 1,000",
+            wide(100, 1_000),
+        )
+        .refused(&[431]),
+        case(
+            "RFC 6585 section 5",
+            "no end of name",
+            format!("GET / HTTP/1.1\r\n{}", "a".repeat(70_000)),
+        )
+        .refused(&[400, 431])
+        .unfinished(),
+    ]);
 }
