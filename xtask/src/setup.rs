@@ -40,6 +40,7 @@ const NEEDS: &[Need] = &[
     need("groff", "groff"),
     need("zsh", "zsh"),
     need("qemu-aarch64-static", "qemu-user-static"),
+    need("busybox", "busybox-static"),
 ];
 
 /// What a run of setup would have to install.

@@ -134,7 +134,7 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
                 self.mask = None;
                 let root = self.root()?;
                 if *pivot {
-                    mount::enter(root)
+                    pivot_into(root)
                 } else {
                     rustix::process::fchdir(root)?;
                     rustix::process::chroot(c".")?;
@@ -205,6 +205,9 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
 
     fn place_root(&mut self, source: &Source<P>) -> Result<(), Errno> {
         let tree = mounting::tree(source, Attributes::default(), self.orders.files)?;
+        // Where the host's mounts are still shared with it, this one is not.
+        let slave = u64::from(raw::MS_SLAVE);
+        set_attributes(tree.as_fd(), Attributes::default(), slave, None, true)?;
         mount::attach_over_root(tree.as_fd())?;
         self.root = Some(tree);
         Ok(())
@@ -549,6 +552,19 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
         }
         reason
     }
+}
+
+/// As [`mount::enter`], where the host's mounts may still be shared with it:
+/// what is let go of here stays mounted there.
+fn pivot_into(root: BorrowedFd<'_>) -> Result<(), Errno> {
+    use rustix::mount::{UnmountFlags, unmount};
+    rustix::process::fchdir(root)?;
+    // The old root then lies on top and is taken off (man 2 pivot_root).
+    rustix::process::pivot_root(c".", c".")?;
+    let apart = u64::from(raw::MS_SLAVE | raw::MS_REC);
+    mounting::old_mount(c"", c".", c"", apart, c"")?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    rustix::process::chdir(c"/")
 }
 
 /// Closes a range of descriptors, both ends included; an empty one is nothing.

@@ -472,6 +472,12 @@ impl Planner<'_> {
         })
     }
 
+    /// Whether a bind mount is to be shared with the host.
+    fn shares(&self) -> bool {
+        let mut mounts = self.config.mounts.iter();
+        mounts.any(|mount| mounts::options(mount).wants_sharing())
+    }
+
     /// Who copies a tree of the host: the maker where the process may not walk
     /// there, or is no more in the maker's mounts.
     fn source(
@@ -481,8 +487,7 @@ impl Planner<'_> {
         shared: bool,
         owners: Option<Owners>,
     ) -> Result<Source<CString>, RuntimeError> {
-        let ready =
-            self.spaces.has(Namespaces::USER) || self.spaces.is_joined(Namespaces::MOUNT) || shared;
+        let ready = self.spaces.has(Namespaces::USER) || self.spaces.is_joined(Namespaces::MOUNT);
         if owners.is_none() && !(ready && self.setting.root) {
             return Ok(Source::Path {
                 path: path_text(&path)?,
@@ -510,7 +515,12 @@ impl Planner<'_> {
         }
         let propagation = self.inherited_propagation();
         if self.spaces.is_new(Namespaces::MOUNT) {
-            self.acts.push(Act::Propagation(propagation));
+            self.acts.push(match self.shares() {
+                // What is mounted below is not to show on the host; what is
+                // bound may be, and is set apart mount by mount.
+                true => Act::RootPropagation(propagation),
+                false => Act::Propagation(propagation),
+            });
         }
         let source = self.source(rootfs, true, false, None)?;
         self.acts.push(Act::Root(source));
@@ -565,6 +575,7 @@ impl Planner<'_> {
                 (source, Kind::Folder)
             }
         };
+        let apart = options.bind.is_some() && self.shares() && !options.wants_sharing();
         let mut attributes = options.attributes;
         if kind == "tmpfs" && options.bind.is_none() {
             // Filled first: see `late_restrictions`.
@@ -578,7 +589,10 @@ impl Planner<'_> {
             attributes,
             recursive: options.recursive,
             propagation: options.propagation,
-            recursive_propagation: options.recursive_propagation,
+            recursive_propagation: match options.recursive_propagation {
+                0 if apart => self.inherited_propagation(),
+                given => given,
+            },
             copy_up: options.copy_up && kind == "tmpfs",
             optional: false,
         }));
@@ -591,7 +605,9 @@ impl Planner<'_> {
             .linux
             .as_ref()
             .and_then(|linux| linux.mount_label.as_deref())
-            .filter(|label| !label.is_empty());
+            .filter(|label| !label.is_empty())
+            // Without SELinux a label says nothing, and the kernel takes none.
+            .filter(|_| Path::new("/sys/fs/selinux/enforce").exists());
         match label {
             Some(label) if matches!(kind, "tmpfs" | "devpts" | "mqueue") => {
                 let mut data = options.data.clone();
