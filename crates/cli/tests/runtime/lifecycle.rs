@@ -162,7 +162,10 @@ fn hooks_run_in_their_order_with_the_state_on_standard_input() {
     ];
     assert_eq!(names, expected);
     assert!(
-        told.lines().last().unwrap().contains("\"status\":\"stopped\""),
+        told.lines()
+            .last()
+            .unwrap()
+            .contains("\"status\":\"stopped\""),
         "{told}"
     );
 }

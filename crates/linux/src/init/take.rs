@@ -804,7 +804,7 @@ fn capabilities(set: &Capabilities) -> Result<(), Errno> {
         bounding: set.bounding,
         effective: set.effective & set.permitted & permitted,
         permitted: set.permitted & permitted,
-        inheritable: set.inheritable & (permitted | inheritable) & (inheritable | set.bounding),
+        inheritable: set.inheritable & (permitted | inheritable),
         ambient: set.ambient,
     };
     rustix::thread::set_capabilities(

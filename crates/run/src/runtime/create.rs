@@ -55,8 +55,6 @@ pub struct Created {
     pub record: Record,
     /// Where its terminal comes from, without a console socket.
     pub terminal: Option<OwnedFd>,
-    /// What was left out.
-    pub warnings: Vec<String>,
     /// Its first process, our child.
     pub process: ounce_linux::process::Process,
 }
@@ -88,11 +86,16 @@ pub(super) fn hold_places(count: u32) -> Result<Vec<OwnedFd>, RuntimeError> {
 }
 
 impl Runtime {
-    /// Makes a container.
+    /// Makes a container; tells what it leaves out.
     ///
     /// # Errors
     /// The first thing that does not work; nothing is left then.
-    pub fn create(&self, id: &str, options: &Options) -> Result<Created, RuntimeError> {
+    pub fn create(
+        &self,
+        id: &str,
+        options: &Options,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Created, RuntimeError> {
         let preserved = options.preserve_fds + options.listen_fds;
         let _places = hold_places(preserved)?;
         state::check_id(id)?;
@@ -114,6 +117,11 @@ impl Runtime {
         let copy = undo.path().join("config.json");
         fs::write(&copy, &text).map_err(RuntimeError::file("writing", &copy))?;
         adopt_environment(&mut config, options);
+        if let Some(process) = &config.process {
+            plan::unknown_capabilities(process)
+                .iter()
+                .for_each(|warning| tell(warning));
+        }
         let created = self.make(id, &config, &bundle, options, preserved, &mut undo)?;
         undo.folder = None;
         undo.groups = Groups::default();
@@ -261,7 +269,6 @@ impl Runtime {
         Ok(Created {
             record,
             terminal,
-            warnings: plan::unknown_capabilities(program),
             process,
         })
     }
@@ -333,7 +340,7 @@ impl Maker<'_> {
             (&hooks.create_runtime, "createRuntime", Place::Host),
             (&hooks.create_container, "createContainer", inside),
         ] {
-            hooks::run(list, kind, place, record, status, Some(&self.environment))?;
+            hooks::run(list, kind, place, record, status, Some(self.environment))?;
         }
         Ok(())
     }
@@ -559,9 +566,9 @@ pub(super) fn set_limits(
     limits: &[(rustix::process::Resource, Rlimit)],
 ) -> Result<(), RuntimeError> {
     for (resource, limit) in limits {
-        rustix::process::prlimit(Some(pid), *resource, limit.clone()).map_err(
-            RuntimeError::kernel(format!("setting the limit {resource:?}")),
-        )?;
+        rustix::process::prlimit(Some(pid), *resource, *limit).map_err(RuntimeError::kernel(
+            format!("setting the limit {resource:?}"),
+        ))?;
     }
     Ok(())
 }

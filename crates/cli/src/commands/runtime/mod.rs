@@ -96,9 +96,7 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
     match command {
         Command::Create(create) => {
             let (id, options) = options(create);
-            for warning in runtime.create(&id, &options)?.warnings {
-                warn(&format!("warning: {}", crate::failure::shown(&warning)));
-            }
+            runtime.create(&id, &options, &mut tell_warning)?;
         }
         Command::Start(of) => runtime.start(&of.id)?,
         Command::State(of) => print::state(&runtime.state(&of.id)?)?,
@@ -107,8 +105,7 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
         }
         Command::Delete(delete) => {
             for warning in runtime.delete(&delete.id, delete.force)? {
-                let text = crate::failure::shown(&warning.to_string());
-                warn(&format!("warning: {text}"));
+                tell_warning(&warning.to_string());
             }
         }
         Command::List(list) => print::list(&runtime.list()?, list.format, list.quiet)?,
@@ -116,7 +113,7 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
         Command::Resume(of) => runtime.freeze(&of.id, false)?,
         Command::Run(run) => {
             let (id, options) = options(run.create);
-            let code = runtime.run(&id, &options, run.detach, run.keep)?;
+            let code = runtime.run(&id, &options, run.detach, run.keep, &mut tell_warning)?;
             return Ok(ExitCode::from(code));
         }
         Command::Exec(exec) => {
@@ -289,6 +286,11 @@ fn exec_options(exec: Exec) -> exec::Options {
             label: exec.process_label,
         },
     }
+}
+
+/// Warnings are for people only: podman takes the log for one document.
+fn tell_warning(warning: &str) {
+    warn(&format!("warning: {}", crate::failure::shown(warning)));
 }
 
 /// Tells an error on stderr and, for those who read it there, in the log.
