@@ -24,6 +24,7 @@ mod launch;
 pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod seal;
 pub mod seccomp;
 pub mod signal;
 pub mod step;

@@ -256,3 +256,25 @@ fn later_changes_of_the_bundle_have_no_effect() {
         "first\n"
     );
 }
+
+#[test]
+fn ounce_itself_cannot_be_written_through_a_process_in_a_container() {
+    if !possible() {
+        return;
+    }
+    let bundle = Bundle::new("sleep 100");
+    assert!(bundle.create().status.success());
+    // What another process in the container could get hold of while ounce waits there.
+    let path = format!("/proc/{}/exe", bundle.state()["pid"]);
+    let held = fs::File::open(path).unwrap();
+    assert!(
+        bundle
+            .say(&["delete", "--force", &bundle.id])
+            .status
+            .success()
+    );
+    // No longer executed, and so no longer busy.
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&held));
+    let refused = fs::File::options().write(true).open(path).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+}

@@ -20,6 +20,7 @@ pub mod listener;
 pub mod mounts;
 pub mod plan;
 pub mod process;
+pub mod seal;
 pub mod seccomp;
 pub mod state;
 pub mod stats;

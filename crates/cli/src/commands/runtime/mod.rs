@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser};
 use ounce_run::runtime::lifecycle::signal_number;
 use ounce_run::runtime::{
-    Options, Runtime, RuntimeError, SPECIFICATION, config, exec, state, stats, template,
+    Options, Runtime, RuntimeError, SPECIFICATION, config, exec, seal, state, stats, template,
 };
 
 use self::arguments::{
@@ -93,6 +93,13 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
             Some(Rootless::Auto) | None => None,
         },
     };
+    if matches!(
+        command,
+        Command::Create(_) | Command::Run(_) | Command::Exec(_) | Command::Start(_)
+    ) {
+        // These have a process of ours in the container.
+        seal::seal(env::args_os(), env::vars_os())?;
+    }
     match command {
         Command::Create(create) => {
             let (id, options) = options(create);
