@@ -6,6 +6,7 @@
 mod archives;
 mod engines;
 mod manual;
+mod runtime;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -90,6 +91,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     archives::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
+    runtime::judge(&case, &mut bench);
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");
