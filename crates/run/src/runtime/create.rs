@@ -16,12 +16,13 @@ use rustix::process::{Pid, Rlimit};
 
 use super::cgroup::{Groups, Hierarchies, limits};
 use super::config::{Config, IdMapping, Process, Resources};
-use super::fault::RuntimeError;
+use super::fault::{RuntimeError, text};
 use super::hooks::{self, Place};
-use super::plan::{self, File, LIMITED, MAPPED, MOUNTED, Owners, READY, Setting, plan};
+use super::pause::{LIMITED, MAPPED, MOUNTED, READY};
+use super::plan::{self, File, Owners, Setting, plan};
 use super::process;
 use super::state::{self, Folder, Record, Status};
-use super::{Runtime, console, seccomp};
+use super::{Runtime, capability, console, seccomp};
 
 /// What `create` and `run` are told.
 #[derive(Debug, Clone, Default)]
@@ -118,7 +119,7 @@ impl Runtime {
         fs::write(&copy, &text).map_err(RuntimeError::file("writing", &copy))?;
         adopt_environment(&mut config, options);
         if let Some(process) = &config.process {
-            plan::unknown_capabilities(process)
+            capability::unknown_capabilities(process)
                 .iter()
                 .for_each(|warning| tell(warning));
         }
@@ -592,11 +593,7 @@ impl Lists {
     pub(super) fn of(program: &Process, users: &str) -> Result<Self, RuntimeError> {
         Ok(Self {
             programs: process::programs(program)?,
-            arguments: program
-                .args
-                .iter()
-                .map(plan::text)
-                .collect::<Result<_, _>>()?,
+            arguments: program.args.iter().map(text).collect::<Result<_, _>>()?,
             environment: process::environment(program, users)?,
         })
     }
