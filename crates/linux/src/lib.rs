@@ -27,6 +27,7 @@ pub mod mount;
 pub mod namespace;
 mod nest;
 pub mod process;
+pub mod seal;
 pub mod seccomp;
 pub mod signal;
 pub mod step;

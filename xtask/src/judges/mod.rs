@@ -7,6 +7,7 @@
 mod archives;
 mod engines;
 mod manual;
+mod runtime;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -98,6 +99,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
         guest::NEEDS,
         || guest::run(house, ounce),
     );
+    runtime::judge(&case, &mut bench);
     server::judge(house, &mut bench);
     let failed = tally.failed - before;
     if failed > 0 {

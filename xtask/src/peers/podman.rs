@@ -1,5 +1,6 @@
 //! podman and buildah on a storage of our own.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -11,7 +12,7 @@ use crate::tool::{command, find, read};
 #[derive(Debug)]
 pub(crate) struct Storage {
     scratch: Scratch,
-    runtime: &'static str,
+    runtime: PathBuf,
 }
 
 impl Storage {
@@ -25,22 +26,24 @@ impl Storage {
         };
         Ok(Self {
             scratch: Scratch::new("podman")?,
-            runtime,
+            runtime: runtime.into(),
         })
+    }
+
+    /// The same with this program as the runtime.
+    pub(crate) fn with_runtime(runtime: &Path) -> Result<Self> {
+        let mut storage = Self::new()?;
+        storage.runtime = runtime.to_owned();
+        Ok(storage)
     }
 
     /// A podman command on this storage.
     pub(crate) fn podman(&self, arguments: &[&str]) -> Command {
         let mut podman = self.with_storage("podman");
         podman
-            .args([
-                "--runtime",
-                self.runtime,
-                "--cgroup-manager",
-                "cgroupfs",
-                "--events-backend",
-                "file",
-            ])
+            .arg("--runtime")
+            .arg(&self.runtime)
+            .args(["--cgroup-manager", "cgroupfs", "--events-backend", "file"])
             .args(arguments);
         podman
     }

@@ -9,6 +9,8 @@
 mod held;
 mod mounting;
 mod place;
+mod report;
+mod rights;
 mod take;
 
 use core::ffi::CStr;
@@ -21,9 +23,10 @@ use crate::namespace::Namespaces;
 use crate::seccomp::Instruction;
 use crate::step::Shown;
 
-pub use held::{Held, Report, spawn};
+pub use held::{Held, spawn};
 pub use mounting::{ID_MAPPED, READ_ONLY, copy_tree, set_attributes};
 pub use place::Kind;
+pub use report::Report;
 
 /// Attributes of a mount to be set and cleared (man 2 mount_setattr).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

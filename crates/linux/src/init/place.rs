@@ -207,9 +207,14 @@ mod tests {
         }
 
         fn make(&self, path: &str, kind: Kind) -> Result<(), Errno> {
-            let root = fs::File::open(&self.0).unwrap();
+            let root = self.open();
             let path = CString::new(path).unwrap();
             make(root.as_fd(), &path, kind).map(drop)
+        }
+
+        fn open(&self) -> OwnedFd {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            rustix::fs::open(self.0.to_str().unwrap(), flags, Mode::empty()).unwrap()
         }
 
         fn at(&self, path: &str) -> PathBuf {
@@ -263,7 +268,7 @@ mod tests {
     #[test]
     fn the_parent_of_a_path_is_made() {
         let root = Root::new("parent");
-        let file = fs::File::open(&root.0).unwrap();
+        let file = root.open();
         let (_, name) = parent(file.as_fd(), c"/dev/net/tun").unwrap();
         assert_eq!(name, c"tun");
         assert!(root.at("dev/net").is_dir());

@@ -11,12 +11,15 @@ use rustix::fs::{
     fstat, makedev, mknodat, openat, statat, symlinkat, unlinkat,
 };
 use rustix::io::{Errno, read, write};
-use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use super::held::{LISTENER, REACHED, record};
 use super::mounting::{self, READ_ONLY, set_attributes};
 use super::place::{self, Kind};
-use super::{Act, Attributes, Capabilities, Mount, Orders, Scheduler, Source};
+use super::report::{LISTENER, REACHED, record};
+use super::rights::{
+    affinity, become_root, bound, capabilities, io_priority, join_keyring, memory_policy,
+    personality, schedule, set_groups,
+};
+use super::{Act, Attributes, Mount, Orders, Source};
 use crate::descriptor::{close_on_exec_from, place as put};
 use crate::launch::execute;
 use crate::namespace::{self, loopback_up, unshare};
@@ -134,7 +137,7 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
                 self.mask = None;
                 let root = self.root()?;
                 if *pivot {
-                    mount::enter(root)
+                    pivot_into(root)
                 } else {
                     rustix::process::fchdir(root)?;
                     rustix::process::chroot(c".")?;
@@ -205,6 +208,9 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
 
     fn place_root(&mut self, source: &Source<P>) -> Result<(), Errno> {
         let tree = mounting::tree(source, Attributes::default(), self.orders.files)?;
+        // Where the host's mounts are still shared with it, this one is not.
+        let slave = u64::from(raw::MS_SLAVE);
+        set_attributes(tree.as_fd(), Attributes::default(), slave, None, true)?;
         mount::attach_over_root(tree.as_fd())?;
         self.root = Some(tree);
         Ok(())
@@ -551,6 +557,19 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
     }
 }
 
+/// As [`mount::enter`], where the host's mounts may still be shared with it:
+/// what is let go of here stays mounted there.
+fn pivot_into(root: BorrowedFd<'_>) -> Result<(), Errno> {
+    use rustix::mount::{UnmountFlags, unmount};
+    rustix::process::fchdir(root)?;
+    // The old root then lies on top and is taken off (man 2 pivot_root).
+    rustix::process::pivot_root(c".", c".")?;
+    let apart = u64::from(raw::MS_SLAVE | raw::MS_REC);
+    mounting::old_mount(c"", c".", c"", apart, c"")?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    rustix::process::chdir(c"/")
+}
+
 /// Closes a range of descriptors, both ends included; an empty one is nothing.
 ///
 /// # Safety
@@ -587,52 +606,6 @@ fn write_file(path: &CStr, text: &[u8]) -> Result<(), Errno> {
     match write(&file, text)? {
         count if count == text.len() => Ok(()),
         _ => Err(Errno::IO),
-    }
-}
-
-fn set_groups(groups: &[u32]) -> Result<(), Errno> {
-    // SAFETY: as many numbers of 32 bits as the first argument says.
-    unsafe {
-        call(
-            raw::__NR_setgroups,
-            [groups.len(), groups.as_ptr() as usize, 0, 0, 0, 0],
-        )
-    }
-    .map(drop)
-}
-
-/// A namespace need not have a user 0, nor allow groups to be set.
-fn become_root() -> Result<(), Errno> {
-    match set_groups(&[]) {
-        Ok(()) | Err(Errno::PERM) => {}
-        Err(errno) => return Err(errno),
-    }
-    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
-    for outcome in [
-        rustix::thread::set_thread_res_gid(gid, gid, gid),
-        rustix::thread::set_thread_res_uid(uid, uid, uid),
-    ] {
-        match outcome {
-            Ok(()) | Err(Errno::INVAL) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-fn join_keyring(name: &CStr) -> Result<(), Errno> {
-    const JOIN_SESSION_KEYRING: usize = 1;
-    // SAFETY: a number and a C string.
-    let joined = unsafe {
-        call(
-            raw::__NR_keyctl,
-            [JOIN_SESSION_KEYRING, name.as_ptr() as usize, 0, 0, 0, 0],
-        )
-    };
-    match joined {
-        // No keyrings in this kernel, or not for us: there is none to leak then.
-        Ok(_) | Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::DQUOT) => Ok(()),
-        Err(errno) => Err(errno),
     }
 }
 
@@ -675,154 +648,4 @@ fn send_file(socket: BorrowedFd<'_>, text: &[u8], file: BorrowedFd<'_>) -> Resul
     }
     let text = [rustix::io::IoSlice::new(text)];
     sendmsg(socket, &text, &mut control, SendFlags::NOSIGNAL).map(drop)
-}
-
-fn schedule(scheduler: &Scheduler) -> Result<(), Errno> {
-    /// struct sched_attr (linux/sched/types.h), first version.
-    #[repr(C)]
-    struct Attributes {
-        size: u32,
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        deadline: u64,
-        period: u64,
-    }
-    let attributes = Attributes {
-        size: size_of::<Attributes>() as u32,
-        policy: scheduler.policy,
-        flags: scheduler.flags,
-        nice: scheduler.nice,
-        priority: scheduler.priority,
-        runtime: scheduler.runtime,
-        deadline: scheduler.deadline,
-        period: scheduler.period,
-    };
-    // SAFETY: the structure is as long as its first member says.
-    unsafe {
-        call(
-            raw::__NR_sched_setattr,
-            [0, &raw const attributes as usize, 0, 0, 0, 0],
-        )
-    }
-    .map(drop)
-}
-
-fn io_priority(value: u32) -> Result<(), Errno> {
-    const PROCESS: usize = 1;
-    // SAFETY: three numbers.
-    unsafe { call(raw::__NR_ioprio_set, [PROCESS, 0, value as usize, 0, 0, 0]) }.map(drop)
-}
-
-fn personality(domain: u32) -> Result<(), Errno> {
-    // SAFETY: a number; what it changes begins with the exec.
-    unsafe { call(raw::__NR_personality, [domain as usize, 0, 0, 0, 0, 0]) }.map(drop)
-}
-
-fn affinity(processors: &[u64]) -> Result<(), Errno> {
-    // SAFETY: as many bytes as the second argument says.
-    unsafe {
-        call(
-            raw::__NR_sched_setaffinity,
-            [
-                0,
-                size_of_val(processors),
-                processors.as_ptr() as usize,
-                0,
-                0,
-                0,
-            ],
-        )
-    }
-    .map(drop)
-}
-
-fn memory_policy(mode: u32, nodes: &[u64]) -> Result<(), Errno> {
-    let (pointer, bits) = match nodes {
-        [] => (0, 0),
-        // The kernel counts one more than it reads.
-        nodes => (nodes.as_ptr() as usize, nodes.len() * 64 + 1),
-    };
-    // SAFETY: as many bits as the third argument says, less one.
-    unsafe {
-        call(
-            raw::__NR_set_mempolicy,
-            [mode as usize, pointer, bits, 0, 0, 0],
-        )
-    }
-    .map(drop)
-}
-
-fn bound(set: u64) -> Result<(), Errno> {
-    use linux_raw_sys::prctl::PR_CAPBSET_DROP;
-    for capability in 0..64usize {
-        if set & 1 << capability != 0 {
-            continue;
-        }
-        // SAFETY: PR_CAPBSET_DROP takes a number and touches no memory.
-        match unsafe {
-            call(
-                raw::__NR_prctl,
-                [PR_CAPBSET_DROP as usize, capability, 0, 0, 0, 0],
-            )
-        } {
-            Ok(_) => {}
-            // One past the last capability this kernel knows.
-            Err(Errno::INVAL) if capability > 0 => return Ok(()),
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-fn capabilities(set: &Capabilities) -> Result<(), Errno> {
-    use linux_raw_sys::prctl::{PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE};
-    let bits = CapabilitySet::from_bits_retain;
-    // What we have not ourselves cannot be given, which is no error
-    // (config.md, "Linux Process", capabilities).
-    let own = rustix::thread::capabilities(None)?;
-    let (permitted, inheritable) = (own.permitted.bits(), own.inheritable.bits());
-    let set = &Capabilities {
-        bounding: set.bounding,
-        effective: set.effective & set.permitted & permitted,
-        permitted: set.permitted & permitted,
-        inheritable: set.inheritable & (permitted | inheritable) & (inheritable | set.bounding),
-        ambient: set.ambient,
-    };
-    rustix::thread::set_capabilities(
-        None,
-        CapabilitySets {
-            effective: bits(set.effective),
-            permitted: bits(set.permitted),
-            inheritable: bits(set.inheritable),
-        },
-    )?;
-    match rustix::thread::clear_ambient_capability_set() {
-        Ok(()) | Err(Errno::INVAL) => {}
-        Err(errno) => return Err(errno),
-    }
-    for capability in (0..64usize).filter(|capability| set.ambient & 1 << capability != 0) {
-        // SAFETY: three numbers.
-        let raised = unsafe {
-            call(
-                raw::__NR_prctl,
-                [
-                    PR_CAP_AMBIENT as usize,
-                    PR_CAP_AMBIENT_RAISE as usize,
-                    capability,
-                    0,
-                    0,
-                    0,
-                ],
-            )
-        };
-        match raised {
-            // Not in the other sets: runc goes on as well.
-            Ok(_) | Err(Errno::PERM) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
 }

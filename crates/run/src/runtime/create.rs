@@ -16,12 +16,13 @@ use rustix::process::{Pid, Rlimit};
 
 use super::cgroup::{Groups, Hierarchies, limits};
 use super::config::{Config, IdMapping, Process, Resources};
-use super::fault::RuntimeError;
+use super::fault::{RuntimeError, text};
 use super::hooks::{self, Place};
-use super::plan::{self, File, LIMITED, MAPPED, MOUNTED, Owners, READY, Setting, plan};
+use super::pause::{LIMITED, MAPPED, MOUNTED, READY};
+use super::plan::{self, File, Owners, Setting, plan};
 use super::process;
 use super::state::{self, Folder, Record, Status};
-use super::{Runtime, console, seccomp};
+use super::{Runtime, capability, console, seccomp};
 
 /// What `create` and `run` are told.
 #[derive(Debug, Clone, Default)]
@@ -55,8 +56,6 @@ pub struct Created {
     pub record: Record,
     /// Where its terminal comes from, without a console socket.
     pub terminal: Option<OwnedFd>,
-    /// What was left out.
-    pub warnings: Vec<String>,
     /// Its first process, our child.
     pub process: ounce_linux::process::Process,
 }
@@ -88,11 +87,16 @@ pub(super) fn hold_places(count: u32) -> Result<Vec<OwnedFd>, RuntimeError> {
 }
 
 impl Runtime {
-    /// Makes a container.
+    /// Makes a container; tells what it leaves out.
     ///
     /// # Errors
     /// The first thing that does not work; nothing is left then.
-    pub fn create(&self, id: &str, options: &Options) -> Result<Created, RuntimeError> {
+    pub fn create(
+        &self,
+        id: &str,
+        options: &Options,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Created, RuntimeError> {
         let preserved = options.preserve_fds + options.listen_fds;
         let _places = hold_places(preserved)?;
         state::check_id(id)?;
@@ -114,6 +118,11 @@ impl Runtime {
         let copy = undo.path().join("config.json");
         fs::write(&copy, &text).map_err(RuntimeError::file("writing", &copy))?;
         adopt_environment(&mut config, options);
+        if let Some(process) = &config.process {
+            capability::unknown_capabilities(process)
+                .iter()
+                .for_each(|warning| tell(warning));
+        }
         let created = self.make(id, &config, &bundle, options, preserved, &mut undo)?;
         undo.folder = None;
         undo.groups = Groups::default();
@@ -261,7 +270,6 @@ impl Runtime {
         Ok(Created {
             record,
             terminal,
-            warnings: plan::unknown_capabilities(program),
             process,
         })
     }
@@ -333,7 +341,7 @@ impl Maker<'_> {
             (&hooks.create_runtime, "createRuntime", Place::Host),
             (&hooks.create_container, "createContainer", inside),
         ] {
-            hooks::run(list, kind, place, record, status, Some(&self.environment))?;
+            hooks::run(list, kind, place, record, status, Some(self.environment))?;
         }
         Ok(())
     }
@@ -559,9 +567,9 @@ pub(super) fn set_limits(
     limits: &[(rustix::process::Resource, Rlimit)],
 ) -> Result<(), RuntimeError> {
     for (resource, limit) in limits {
-        rustix::process::prlimit(Some(pid), *resource, limit.clone()).map_err(
-            RuntimeError::kernel(format!("setting the limit {resource:?}")),
-        )?;
+        rustix::process::prlimit(Some(pid), *resource, *limit).map_err(RuntimeError::kernel(
+            format!("setting the limit {resource:?}"),
+        ))?;
     }
     Ok(())
 }
@@ -585,11 +593,7 @@ impl Lists {
     pub(super) fn of(program: &Process, users: &str) -> Result<Self, RuntimeError> {
         Ok(Self {
             programs: process::programs(program)?,
-            arguments: program
-                .args
-                .iter()
-                .map(plan::text)
-                .collect::<Result<_, _>>()?,
+            arguments: program.args.iter().map(text).collect::<Result<_, _>>()?,
             environment: process::environment(program, users)?,
         })
     }

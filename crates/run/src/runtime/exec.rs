@@ -10,12 +10,13 @@ use ounce_linux::namespace::Namespaces;
 use rustix::process::Signal;
 use rustix::process::pidfd_send_signal;
 
+use super::capability::CAPABILITIES;
 use super::config::{Capabilities, Process};
 use super::create::{Lists, hide, hold_places, set_limits, texts, told, users_of, write_pid};
 use super::fault::RuntimeError;
 use super::foreground::Front;
 use super::hooks::foreign_namespaces;
-use super::plan::{CAPABILITIES, LIMITED, READY};
+use super::pause::{LIMITED, READY};
 use super::state::{self, Status};
 use super::{Runtime, console, create, listener, process, seccomp};
 
@@ -213,7 +214,7 @@ impl Runtime {
                 namespace: Namespaces::TIME,
             });
         }
-        acts.push(Act::Keyring(super::plan::text(format!("_ses.{id}"))?));
+        acts.push(Act::Keyring(super::fault::text(format!("_ses.{id}"))?));
         process::labels(&program, &mut acts)?;
         if program.terminal {
             wanted.push(super::plan::File::Console);

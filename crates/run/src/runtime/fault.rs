@@ -1,6 +1,7 @@
 //! Why a command of the runtime face failed. podman, conmon and containerd's
 //! shim read these texts: some of the words below are theirs.
 
+use std::ffi::CString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -145,4 +146,10 @@ impl RuntimeError {
     pub(crate) fn config(problem: impl Into<String>) -> Self {
         Self::Config(problem.into())
     }
+}
+
+/// A text for the kernel.
+pub fn text(text: impl AsRef<str>) -> Result<CString, RuntimeError> {
+    let text = text.as_ref();
+    CString::new(text).map_err(|_| RuntimeError::config(format!("{text:?} has a zero byte in it")))
 }

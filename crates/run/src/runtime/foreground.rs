@@ -98,12 +98,13 @@ impl Runtime {
         options: &Options,
         detach: bool,
         keep: bool,
+        tell: &mut dyn FnMut(&str),
     ) -> Result<u8, RuntimeError> {
         let front = match detach {
             true => None,
             false => Some(Front::begin()?),
         };
-        let created = self.create(id, options)?;
+        let created = self.create(id, options, tell)?;
         if detach && created.terminal.is_some() {
             let _ = self.delete(id, true);
             return Err(RuntimeError::Argument(

@@ -18,8 +18,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::config::Hook;
-use super::fault::RuntimeError;
-use super::plan::text;
+use super::fault::{RuntimeError, text};
 use super::state::{Printed, Record, Status};
 
 /// Where hooks of a kind run.

@@ -101,6 +101,7 @@ impl Runtime {
         }
         let config = state::read_config(folder.path())?;
         if config.process.is_none() {
+            end(&record);
             return Err(RuntimeError::config(
                 "process is missing: there is no program to start",
             ));

@@ -7,7 +7,9 @@
 //! `cgroup`; `plan` makes acts of it, which `ounce-linux` does in the
 //! container's first process.
 
+pub mod capability;
 pub mod cgroup;
+mod check;
 pub mod config;
 pub mod console;
 pub mod create;
@@ -18,8 +20,10 @@ pub mod hooks;
 pub mod lifecycle;
 pub mod listener;
 pub mod mounts;
+pub mod pause;
 pub mod plan;
 pub mod process;
+pub mod seal;
 pub mod seccomp;
 pub mod state;
 pub mod stats;

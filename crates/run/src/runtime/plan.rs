@@ -7,23 +7,16 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use linux_raw_sys::general as raw;
-use ounce_linux::init::{Act, Attributes, Capabilities, Kind, Mount, Source};
+use ounce_linux::init::{Act, Attributes, Kind, Mount, Source};
 use ounce_linux::namespace::Namespaces;
 
 use super::cgroup::{Groups, Hierarchies};
-use super::config::{Config, IdMapping, Mount as Wanted, Process};
-use super::fault::RuntimeError;
+use super::check::{Spaces, check, sysctl_path};
+use super::config::{Config, IdMapping, Mount as Wanted};
+use super::fault::{RuntimeError, text};
 use super::mounts::{self, Options};
+use super::pause::{MAPPED, MOUNTED, READY};
 use super::process;
-
-/// The process waits for its users to be mapped.
-pub const MAPPED: u32 = 1;
-/// All is mounted: hooks may run.
-pub const MOUNTED: u32 = 2;
-/// Its limits can be set.
-pub const LIMITED: u32 = 4;
-/// Only the word to start is missing.
-pub const READY: u32 = 3;
 
 /// What the plan has to know besides the bundle.
 #[derive(Debug, Clone)]
@@ -98,86 +91,10 @@ pub struct Plan {
     pub acts: Vec<Act<CString>>,
 }
 
-/// A text for the kernel.
-pub fn text(text: impl AsRef<str>) -> Result<CString, RuntimeError> {
-    let text = text.as_ref();
-    CString::new(text).map_err(|_| RuntimeError::config(format!("{text:?} has a zero byte in it")))
-}
-
 fn path_text(path: &Path) -> Result<CString, RuntimeError> {
     use std::os::unix::ffi::OsStrExt as _;
     CString::new(path.as_os_str().as_bytes())
         .map_err(|_| RuntimeError::config(format!("{path:?} has a zero byte in it")))
-}
-
-/// The kind of a namespace by its name.
-pub fn namespace(kind: &str) -> Option<Namespaces> {
-    Some(match kind {
-        "pid" => Namespaces::PID,
-        "network" => Namespaces::NETWORK,
-        "mount" => Namespaces::MOUNT,
-        "ipc" => Namespaces::IPC,
-        "uts" => Namespaces::HOSTNAME,
-        "user" => Namespaces::USER,
-        "cgroup" => Namespaces::CGROUP,
-        "time" => Namespaces::TIME,
-        _ => return None,
-    })
-}
-
-/// Which namespaces are new and which are joined.
-#[derive(Debug, Default)]
-struct Spaces {
-    new: Namespaces,
-    joined: Vec<(PathBuf, Namespaces)>,
-}
-
-impl Spaces {
-    fn of(config: &Config) -> Result<Self, RuntimeError> {
-        let mut spaces = Self::default();
-        let mut seen = Namespaces::NONE;
-        let linux = config.linux.as_ref();
-        for one in linux.map(|linux| &linux.namespaces).into_iter().flatten() {
-            let kind = namespace(&one.kind).ok_or_else(|| {
-                RuntimeError::config(format!("linux.namespaces: unknown type {:?}", one.kind))
-            })?;
-            if seen.contains(kind) {
-                return Err(RuntimeError::config(format!(
-                    "linux.namespaces: {:?} is there twice",
-                    one.kind
-                )));
-            }
-            seen = seen | kind;
-            match one
-                .path
-                .as_ref()
-                .filter(|path| !path.as_os_str().is_empty())
-            {
-                None => spaces.new = spaces.new | kind,
-                Some(path) if !path.is_absolute() => {
-                    return Err(RuntimeError::config(format!(
-                        "linux.namespaces: {} is not an absolute path",
-                        path.display()
-                    )));
-                }
-                Some(path) => spaces.joined.push((path.clone(), kind)),
-            }
-        }
-        Ok(spaces)
-    }
-
-    fn is_new(&self, kind: Namespaces) -> bool {
-        self.new.contains(kind)
-    }
-
-    fn is_joined(&self, kind: Namespaces) -> bool {
-        self.joined.iter().any(|(_, one)| *one == kind)
-    }
-
-    /// Whether there is one of the container's own.
-    fn has(&self, kind: Namespaces) -> bool {
-        self.is_new(kind) || self.is_joined(kind)
-    }
 }
 
 /// Makes the plan.
@@ -255,101 +172,6 @@ pub fn plan(config: &Config, setting: &Setting<'_>) -> Result<Plan, RuntimeError
         &mut planner.acts,
     )?;
     Ok(planner.finish())
-}
-
-/// What can be seen to be wrong before anything is done.
-fn check(config: &Config, spaces: &Spaces) -> Result<(), RuntimeError> {
-    let linux = config.linux();
-    let wrong = |problem: &str| Err(RuntimeError::config(problem));
-    let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
-    if spaces.is_new(Namespaces::USER)
-        && (linux.uid_mappings.is_empty() || linux.gid_mappings.is_empty())
-    {
-        return wrong("linux.uidMappings and gidMappings are needed with a new user namespace");
-    }
-    if mapped && !spaces.has(Namespaces::USER) {
-        return wrong("linux.uidMappings: there is no user namespace for them");
-    }
-    if !linux.time_offsets.is_empty() && !spaces.is_new(Namespaces::TIME) {
-        return wrong("linux.timeOffsets: there is no new time namespace for them");
-    }
-    if (config.hostname.is_some() || config.domainname.is_some())
-        && !spaces.has(Namespaces::HOSTNAME)
-    {
-        return wrong("hostname and domainname need a uts namespace: the host's would change");
-    }
-    if !linux.net_devices.is_empty() {
-        return wrong("linux.netDevices: moving network interfaces is not supported");
-    }
-    if linux.intel_rdt.is_some() && !Path::new("/sys/fs/resctrl").join("schemata").exists() {
-        return wrong("linux.intelRdt: this host has no resctrl mounted on /sys/fs/resctrl");
-    }
-    for name in linux.sysctl.keys() {
-        check_sysctl(name, spaces, config)?;
-    }
-    Ok(())
-}
-
-/// A kernel parameter must be of a namespace that the container has.
-fn check_sysctl(name: &str, spaces: &Spaces, config: &Config) -> Result<(), RuntimeError> {
-    let wrong = |problem: &str| {
-        Err(RuntimeError::config(format!(
-            "linux.sysctl: {name} {problem}"
-        )))
-    };
-    let dotted = sysctl_path(name).replace('/', ".");
-    let ipc = [
-        "kernel.msgmax",
-        "kernel.msgmnb",
-        "kernel.msgmni",
-        "kernel.sem",
-        "kernel.shmall",
-        "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-    ];
-    if dotted
-        .split('.')
-        .any(|part| part.is_empty() || part == "..")
-    {
-        return wrong("is no kernel parameter");
-    }
-    let kind = if ipc.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
-        Namespaces::IPC
-    } else if dotted.starts_with("net.") {
-        Namespaces::NETWORK
-    } else if dotted == "kernel.domainname" {
-        Namespaces::HOSTNAME
-    } else if dotted == "kernel.hostname" {
-        if config.hostname.is_some() {
-            return wrong("says the same as hostname");
-        }
-        Namespaces::HOSTNAME
-    } else if dotted.starts_with("user.") && spaces.has(Namespaces::USER) {
-        Namespaces::USER
-    } else {
-        return wrong("is of no namespace: it would change the host");
-    };
-    match spaces.has(kind) {
-        true => Ok(()),
-        false => wrong("would change the host: the container has no such namespace of its own"),
-    }
-}
-
-/// `net.ipv4.ip_forward` or `net/ipv4/conf/eth0.1/x`, below /proc/sys.
-fn sysctl_path(name: &str) -> String {
-    let slash = name.find('/').unwrap_or(usize::MAX);
-    let dot = name.find('.').unwrap_or(usize::MAX);
-    // Whichever separator is first is one (sysctl.d(5)).
-    if slash < dot {
-        return name.to_owned();
-    }
-    let swapped = name.chars().map(|letter| match letter {
-        '.' => '/',
-        '/' => '.',
-        other => other,
-    });
-    swapped.collect()
 }
 
 fn root_propagation(name: &str) -> Result<u64, RuntimeError> {
@@ -472,6 +294,12 @@ impl Planner<'_> {
         })
     }
 
+    /// Whether a bind mount is to be shared with the host.
+    fn shares(&self) -> bool {
+        let mut mounts = self.config.mounts.iter();
+        mounts.any(|mount| mounts::options(mount).wants_sharing())
+    }
+
     /// Who copies a tree of the host: the maker where the process may not walk
     /// there, or is no more in the maker's mounts.
     fn source(
@@ -481,8 +309,7 @@ impl Planner<'_> {
         shared: bool,
         owners: Option<Owners>,
     ) -> Result<Source<CString>, RuntimeError> {
-        let ready =
-            self.spaces.has(Namespaces::USER) || self.spaces.is_joined(Namespaces::MOUNT) || shared;
+        let ready = self.spaces.has(Namespaces::USER) || self.spaces.is_joined(Namespaces::MOUNT);
         if owners.is_none() && !(ready && self.setting.root) {
             return Ok(Source::Path {
                 path: path_text(&path)?,
@@ -510,7 +337,12 @@ impl Planner<'_> {
         }
         let propagation = self.inherited_propagation();
         if self.spaces.is_new(Namespaces::MOUNT) {
-            self.acts.push(Act::Propagation(propagation));
+            self.acts.push(match self.shares() {
+                // What is mounted below is not to show on the host; what is
+                // bound may be, and is set apart mount by mount.
+                true => Act::RootPropagation(propagation),
+                false => Act::Propagation(propagation),
+            });
         }
         let source = self.source(rootfs, true, false, None)?;
         self.acts.push(Act::Root(source));
@@ -565,6 +397,7 @@ impl Planner<'_> {
                 (source, Kind::Folder)
             }
         };
+        let apart = options.bind.is_some() && self.shares() && !options.wants_sharing();
         let mut attributes = options.attributes;
         if kind == "tmpfs" && options.bind.is_none() {
             // Filled first: see `late_restrictions`.
@@ -578,7 +411,10 @@ impl Planner<'_> {
             attributes,
             recursive: options.recursive,
             propagation: options.propagation,
-            recursive_propagation: options.recursive_propagation,
+            recursive_propagation: match options.recursive_propagation {
+                0 if apart => self.inherited_propagation(),
+                given => given,
+            },
             copy_up: options.copy_up && kind == "tmpfs",
             optional: false,
         }));
@@ -591,7 +427,9 @@ impl Planner<'_> {
             .linux
             .as_ref()
             .and_then(|linux| linux.mount_label.as_deref())
-            .filter(|label| !label.is_empty());
+            .filter(|label| !label.is_empty())
+            // Without SELinux a label says nothing, and the kernel takes none.
+            .filter(|_| Path::new("/sys/fs/selinux/enforce").exists());
         match label {
             Some(label) if matches!(kind, "tmpfs" | "devpts" | "mqueue") => {
                 let mut data = options.data.clone();
@@ -828,104 +666,3 @@ const DEVICE_LINKS: [(&std::ffi::CStr, &std::ffi::CStr); 5] = [
     (c"/dev/stderr", c"/proc/self/fd/2"),
     (c"/dev/ptmx", c"pts/ptmx"),
 ];
-
-/// Names of capabilities, by their number (linux/capability.h).
-pub const CAPABILITIES: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
-
-/// What is told of capabilities that are left out.
-pub fn unknown_capabilities(process: &Process) -> Vec<String> {
-    let Some(wanted) = &process.capabilities else {
-        return Vec::new();
-    };
-    let sets = [
-        &wanted.bounding,
-        &wanted.effective,
-        &wanted.permitted,
-        &wanted.inheritable,
-        &wanted.ambient,
-    ];
-    let mut unknown: Vec<&str> = sets
-        .into_iter()
-        .flatten()
-        .map(String::as_str)
-        .filter(|name| !CAPABILITIES.contains(name))
-        .collect();
-    unknown.sort_unstable();
-    unknown.dedup();
-    match unknown.is_empty() {
-        true => Vec::new(),
-        false => vec![format!(
-            "ignoring unknown or unavailable capabilities: [{}]",
-            unknown.join(" ")
-        )],
-    }
-}
-
-/// Sets of capabilities as bits; names that are not known are left out, as the
-/// specification wants.
-pub fn capabilities(process: &Process) -> Capabilities {
-    let Some(wanted) = &process.capabilities else {
-        return Capabilities::default();
-    };
-    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
-        .ok()
-        .and_then(|text| text.trim().parse::<usize>().ok())
-        .unwrap_or(CAPABILITIES.len() - 1);
-    let bits = |names: &[String]| {
-        names.iter().fold(0u64, |bits, name| {
-            match CAPABILITIES.iter().position(|known| known == name) {
-                Some(number) if number <= last => bits | 1 << number,
-                _ => bits,
-            }
-        })
-    };
-    Capabilities {
-        bounding: bits(&wanted.bounding),
-        effective: bits(&wanted.effective),
-        permitted: bits(&wanted.permitted),
-        inheritable: bits(&wanted.inheritable),
-        ambient: bits(&wanted.ambient),
-    }
-}

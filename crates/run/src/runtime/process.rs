@@ -7,9 +7,10 @@ use std::path::Path;
 use ounce_linux::init::{Act, Capabilities, Scheduler};
 use rustix::process::{Resource, Rlimit};
 
+use super::capability::capabilities;
 use super::config::{self, Process, Seccomp};
-use super::fault::RuntimeError;
-use super::plan::{LIMITED, READY, capabilities, text};
+use super::fault::{RuntimeError, text};
+use super::pause::{LIMITED, READY};
 
 /// What the program's container adds.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::plan::CAPABILITIES;
+use super::capability::CAPABILITIES;
 use super::{SPECIFICATION, seccomp};
 
 /// What is supported (features.md of the specification).

@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser};
 use ounce_run::runtime::lifecycle::signal_number;
 use ounce_run::runtime::{
-    Options, Runtime, RuntimeError, SPECIFICATION, config, exec, state, stats, template,
+    Options, Runtime, RuntimeError, SPECIFICATION, config, exec, seal, state, stats, template,
 };
 
 use self::arguments::{
@@ -93,12 +93,17 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
             Some(Rootless::Auto) | None => None,
         },
     };
+    if matches!(
+        command,
+        Command::Create(_) | Command::Run(_) | Command::Exec(_) | Command::Start(_)
+    ) {
+        // These have a process of ours in the container.
+        seal::seal(env::args_os(), env::vars_os())?;
+    }
     match command {
         Command::Create(create) => {
             let (id, options) = options(create);
-            for warning in runtime.create(&id, &options)?.warnings {
-                warn(&format!("warning: {}", crate::failure::shown(&warning)));
-            }
+            runtime.create(&id, &options, &mut tell_warning)?;
         }
         Command::Start(of) => runtime.start(&of.id)?,
         Command::State(of) => print::state(&runtime.state(&of.id)?)?,
@@ -107,8 +112,7 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
         }
         Command::Delete(delete) => {
             for warning in runtime.delete(&delete.id, delete.force)? {
-                let text = crate::failure::shown(&warning.to_string());
-                warn(&format!("warning: {text}"));
+                tell_warning(&warning.to_string());
             }
         }
         Command::List(list) => print::list(&runtime.list()?, list.format, list.quiet)?,
@@ -116,7 +120,7 @@ fn execute(global: &Global, command: Command) -> Result<ExitCode, RuntimeError> 
         Command::Resume(of) => runtime.freeze(&of.id, false)?,
         Command::Run(run) => {
             let (id, options) = options(run.create);
-            let code = runtime.run(&id, &options, run.detach, run.keep)?;
+            let code = runtime.run(&id, &options, run.detach, run.keep, &mut tell_warning)?;
             return Ok(ExitCode::from(code));
         }
         Command::Exec(exec) => {
@@ -289,6 +293,11 @@ fn exec_options(exec: Exec) -> exec::Options {
             label: exec.process_label,
         },
     }
+}
+
+/// Warnings are for people only: podman takes the log for one document.
+fn tell_warning(warning: &str) {
+    warn(&format!("warning: {}", crate::failure::shown(warning)));
 }
 
 /// Tells an error on stderr and, for those who read it there, in the log.

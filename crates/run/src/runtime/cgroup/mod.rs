@@ -122,12 +122,10 @@ impl Groups {
         for part in Path::new(&path).components() {
             match part {
                 std::path::Component::Normal(part) => clean.push(part),
-                std::path::Component::ParentDir => {
-                    if !clean.pop() {
-                        return Err(RuntimeError::config(format!(
-                            "linux.cgroupsPath {path:?} leads out of the control groups"
-                        )));
-                    }
+                std::path::Component::ParentDir if !clean.pop() => {
+                    return Err(RuntimeError::config(format!(
+                        "linux.cgroupsPath {path:?} leads out of the control groups"
+                    )));
                 }
                 _ => {}
             }
