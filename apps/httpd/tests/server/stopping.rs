@@ -5,7 +5,7 @@ use crate::harness::{Server, Site, signal_to};
 use crate::program::{is_skipped, program};
 use std::fs;
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -179,20 +179,35 @@ fn idle_and_half_sent_connections_do_not_keep_it() {
     );
 }
 
-/// As PID 1 of a namespace, which `script` leads to by `exec "$0" "$@"`; the
-/// second is the number by which the machine knows it.
-fn start_as_pid_1(script: &str) -> Option<(Server, String)> {
+/// The first process of a namespace, by the number that the machine knows; gone
+/// with the test. unshare(1) would end it, but whoever changes the user is no
+/// longer told of a parent's end (PR_SET_PDEATHSIG).
+struct First(String);
+
+impl Drop for First {
+    fn drop(&mut self) {
+        let mut kill = Command::new("kill");
+        kill.args(["-KILL", &self.0]).stderr(Stdio::null());
+        let _ = kill.status();
+    }
+}
+
+/// As PID 1 of a namespace, which `script` leads to by `exec "$0" "$@"`.
+fn start_as_pid_1(script: &str) -> Option<(Server, First)> {
     let unshare = ["--pid", "--fork", "--kill-child", "--mount-proc"];
     let why = "this machine does not let us make a PID namespace";
     if is_skipped(Command::new("unshare").args(unshare).arg("true"), why) {
         return None;
     }
     let mut command = Command::new("unshare");
-    command.args(unshare).args(["bash", "-c", script]);
+    command
+        .args(unshare)
+        .args(["bash", "-c", script])
+        .stdout(Stdio::null());
     let server = Server::start(Site::new(), command.arg(program()));
     let id = server.child.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("children");
-    Some((server, children.trim().to_owned()))
+    Some((server, First(children.trim().to_owned())))
 }
 
 #[test]
@@ -202,7 +217,7 @@ fn as_pid_1_it_stops_at_sigterm_and_sigint() {
             return;
         };
         assert_eq!(server.get("/").text(), "<p>hi\n");
-        signal_to(&first, signal);
+        signal_to(&first.0, signal);
         assert_eq!(
             server.wait_for_exit(Duration::from_secs(5)),
             Some(0),
@@ -219,7 +234,8 @@ fn as_pid_1_it_reaps_the_orphans_it_inherits() {
     let Some((server, first)) = start_as_pid_1(script) else {
         return;
     };
-    let children = || fs::read_to_string(format!("/proc/{first}/task/{first}/children"));
+    let id = &first.0;
+    let children = || fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
     let orphans = children().expect("children");
     assert_eq!(orphans.split_whitespace().count(), 2, "{orphans:?}");
     let start = Instant::now();
