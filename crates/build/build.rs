@@ -16,6 +16,9 @@ const ARCHITECTURES: [(&str, &str); 2] = [
     ("arm64", "aarch64-unknown-linux-musl"),
 ];
 
+/// Its programs: the server of folders, and that of packed sites alone.
+const PROGRAMS: [&str; 2] = ["httpd", "httpd-packed"];
+
 fn main() {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../..");
     let out = PathBuf::from(variable("OUT_DIR"));
@@ -37,17 +40,25 @@ fn main() {
     let mut table = String::from("&[\n");
     for (architecture, target) in ARCHITECTURES {
         let built = match installed(target) {
-            true => build(&httpd, &out, target, architecture),
+            true => build(&httpd, &out, target),
             false => Err(format!("rustup target add {target}")),
         };
-        let _ = match built {
-            Ok(path) => writeln!(
-                table,
-                "    ({architecture:?}, Ok(include_bytes!({:?}))),",
-                path.display().to_string()
-            ),
-            Err(reason) => writeln!(table, "    ({architecture:?}, Err({reason:?})),"),
-        };
+        for program in PROGRAMS {
+            let kept = built
+                .clone()
+                .and_then(|folder| keep(&folder, &out, program, architecture));
+            let _ = match kept {
+                Ok(path) => writeln!(
+                    table,
+                    "    ({architecture:?}, {program:?}, Ok(include_bytes!({:?}))),",
+                    path.display().to_string()
+                ),
+                Err(reason) => writeln!(
+                    table,
+                    "    ({architecture:?}, {program:?}, Err({reason:?})),"
+                ),
+            };
+        }
     }
     table.push_str("]\n");
     fs::write(out.join("httpd.rs"), table).expect("OUT_DIR can be written");
@@ -71,7 +82,8 @@ fn installed(target: &str) -> bool {
     output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
 }
 
-fn build(httpd: &Path, out: &Path, target: &str, architecture: &str) -> Result<PathBuf, String> {
+/// Compiles all programs for a target and gives the folder they are in.
+fn build(httpd: &Path, out: &Path, target: &str) -> Result<PathBuf, String> {
     if !httpd.join("Cargo.toml").exists() {
         return Err("compile ounce from a checkout that has apps/httpd".to_owned());
     }
@@ -126,8 +138,13 @@ fn build(httpd: &Path, out: &Path, target: &str, architecture: &str) -> Result<P
             .unwrap_or("cargo build failed");
         return Err(format!("mend apps/httpd, which did not compile: {reason}"));
     }
-    let from = target_dir.join(target).join("release/httpd");
-    let to = out.join(format!("httpd-{architecture}"));
-    fs::copy(&from, &to).map_err(|error| format!("find {}: {error}", from.display()))?;
+    Ok(target_dir.join(target).join("release"))
+}
+
+/// Takes a program out of the folder, which cargo may empty.
+fn keep(folder: &Path, out: &Path, program: &str, architecture: &str) -> Result<PathBuf, String> {
+    let from = folder.join(program);
+    let to = out.join(format!("{program}-{architecture}"));
+    fs::copy(&from, &to).map_err(|error| format!("find {program} in apps/httpd: {error}"))?;
     Ok(to)
 }

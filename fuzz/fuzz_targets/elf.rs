@@ -1,7 +1,4 @@
-//! An executable, as an image or a user may hold it.
+//! `ounce_fuzz::rootfs::elf` under cargo-fuzz.
 #![no_main]
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
-    let _ = ounce_rootfs::Elf::read(bytes);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ounce_fuzz::rootfs::elf(bytes));

@@ -1,7 +1,4 @@
-//! A settings file, ounce.toml.
+//! `ounce_fuzz::build::settings` under cargo-fuzz.
 #![no_main]
-use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
-    let _ = ounce_build::config::parse("ounce.toml".as_ref(), text);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ounce_fuzz::build::settings(bytes));

@@ -1,8 +1,9 @@
-//! `cargo xtask figures`: fills the README's figures from what was measured.
+//! `cargo xtask figures`: fills the figures of the README and of the server's
+//! page from what was measured.
 //!
-//! Sizes are built and weighed here; the table of bars is taken from
+//! Sizes are built and weighed here; the tables are taken from
 //! `docs/benchmarks.md`, which `cargo xtask bench` writes. Nothing else stands
-//! between the two marks.
+//! between the two marks of a page.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,17 +17,44 @@ use crate::tidy;
 const BEGIN: &str = "<!-- figures: written by `cargo xtask figures` -->";
 const END: &str = "<!-- figures end -->";
 
-/// Replaces what stands between the README's two marks.
+/// The tables of the server's page, by what their headings begin with.
+const TABLES: [&str; 3] = [
+    "1 KB, keep-alive",
+    "1 KB, a connection",
+    "Private dirty memory",
+];
+
+/// Replaces what stands between the marks of both pages.
 pub(crate) fn fill(house: &House) -> Result<()> {
-    let path = house.path("README.md");
-    let text = fs::read_to_string(&path)?;
-    let mut figures = sizes(house)?;
     let page = fs::read_to_string(house.path("docs/benchmarks.md")).unwrap_or_default();
-    if let Some(bars) = first_table(&page) {
+    let sizes = sizes(house)?;
+    let mut figures = sizes.clone();
+    if let Some(bars) = bars(&page) {
         write!(figures, "\n{bars}")?;
     }
-    fs::write(&path, between(&text, &figures)?)?;
-    Ok(())
+    replace(house, "README.md", &figures)?;
+
+    let is_own = |line: &&str| !line.contains("examples/");
+    let mut figures: String = sizes.split_inclusive('\n').filter(is_own).collect();
+    let serving = page
+        .split_once("## Serving files")
+        .map_or("", |(_, rest)| rest.split("\n## ").next().unwrap_or(rest));
+    if let Some(bars) = bars(serving) {
+        write!(figures, "\n{bars}")?;
+    }
+    for title in TABLES {
+        if let Some(table) = table(serving, title) {
+            write!(figures, "\n{table}")?;
+        }
+    }
+    replace(house, "docs/httpd.md", &figures)
+}
+
+fn replace(house: &House, name: &str, figures: &str) -> Result<()> {
+    let path = house.path(name);
+    let text = fs::read_to_string(&path)?;
+    let filled = between(&text, figures).with_context(|| format!("filling {name}"))?;
+    Ok(fs::write(&path, filled)?)
 }
 
 /// Every program with a budget, for every target: its bytes and its image's.
@@ -39,39 +67,67 @@ fn sizes(house: &House) -> Result<String> {
             continue;
         }
         for target in TARGETS {
-            let elf = tidy::build_program(&folder, target)?;
-            let image_bytes = packer.image_bytes(&elf)?;
-            let elf_bytes = fs::metadata(&elf)?.len();
-            let processor = target.split('-').next().unwrap_or(target);
-            writeln!(
-                table,
-                "| `{}` | {processor} | {elf_bytes} | {image_bytes} |",
-                house.name(&folder)
-            )?;
+            for elf in tidy::build_program(&folder, target)? {
+                let image_bytes = packer.image_bytes(&elf)?;
+                let elf_bytes = fs::metadata(&elf)?.len();
+                let processor = target.split('-').next().unwrap_or(target);
+                let name = tidy::program_name(house, &folder, &elf);
+                writeln!(
+                    table,
+                    "| `{name}` | {processor} | {elf_bytes} | {image_bytes} |"
+                )?;
+            }
         }
     }
     Ok(table)
 }
 
-/// The first table of a page: on the page of benchmarks, the bars.
-fn first_table(page: &str) -> Option<String> {
-    let lines: Vec<&str> = page.lines().collect();
-    let start = lines.iter().position(|line| line.starts_with('|'))?;
-    let table: Vec<&str> = lines[start..]
-        .iter()
-        .copied()
-        .take_while(|line| line.starts_with('|'))
-        .collect();
-    Some(table.join("\n") + "\n")
+/// The bars of all suites as one table: the page of benchmarks has one a suite.
+fn bars(page: &str) -> Option<String> {
+    let mut table: Vec<&str> = Vec::new();
+    let mut lines = page.lines();
+    while let Some(head) = lines.find(|line| line.starts_with("| bar |")) {
+        let rows = lines.by_ref().take_while(|line| line.starts_with('|'));
+        let skipped = if table.is_empty() {
+            table.push(head);
+            0
+        } else {
+            1
+        };
+        table.extend(rows.skip(skipped));
+    }
+    (!table.is_empty()).then(|| table.join("\n") + "\n")
+}
+
+/// The table under a heading that begins with `title`, the heading above its
+/// first column, and without its last column, which tells the conditions.
+fn table(page: &str, title: &str) -> Option<String> {
+    let mut lines = page.lines();
+    let heading = lines.find_map(|line| {
+        let heading = line.strip_prefix("### ")?;
+        heading.starts_with(title).then_some(heading)
+    })?;
+    let mut out = String::new();
+    let rows = lines.skip_while(|line| !line.starts_with('|'));
+    for (number, row) in rows.take_while(|line| line.starts_with('|')).enumerate() {
+        let (front, _) = row.trim_end_matches('|').rsplit_once('|')?;
+        let front = match number {
+            0 => front.replacen("| |", &format!("| {heading} |"), 1),
+            _ => front.to_owned(),
+        };
+        out.push_str(&front);
+        out.push_str("|\n");
+    }
+    (!out.is_empty()).then_some(out)
 }
 
 fn between(text: &str, figures: &str) -> Result<String> {
     let (before, rest) = text
         .split_once(BEGIN)
-        .context("README.md lacks the mark where figures begin")?;
+        .context("the mark where figures begin is missing")?;
     let (_, after) = rest
         .split_once(END)
-        .context("README.md lacks the mark where figures end")?;
+        .context("the mark where figures end is missing")?;
     Ok(format!("{before}{BEGIN}\n\n{figures}\n{END}{after}"))
 }
 
@@ -90,12 +146,22 @@ mod tests {
     }
 
     #[test]
-    fn the_first_table_is_taken_whole() {
+    fn the_bars_of_all_suites_stand_under_one_head() {
+        let page = "# top\n| x |\n\n| bar | a |\n|---|---|\n| 1 | 2 |\n\ntext\n| bar | a |\n|---|---|\n| 3 | 4 |\nend\n";
         assert_eq!(
-            first_table("top\n| a |\n| b |\n\n| c |\nend\n").as_deref(),
-            Some("| a |\n| b |\n")
+            bars(page).as_deref(),
+            Some("| bar | a |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |\n")
         );
-        assert_eq!(first_table("| a |").as_deref(), Some("| a |\n"));
-        assert_eq!(first_table("none"), None);
+        assert_eq!(bars("| x |\n| y |\n"), None);
+    }
+
+    #[test]
+    fn a_table_is_taken_by_its_heading_without_the_conditions() {
+        let page = "### 1 KB, other\n\n| | a |\n|---|---|\n\n### 1 KB, keep-alive, 64\n\n| | rate | how |\n|---|--:|---|\n| x | 1 | so |\n\nend\n";
+        assert_eq!(
+            table(page, "1 KB, keep-alive").as_deref(),
+            Some("| 1 KB, keep-alive, 64 | rate |\n|---|--:|\n| x | 1 |\n")
+        );
+        assert_eq!(table(page, "100 KB"), None);
     }
 }

@@ -4,6 +4,7 @@
 mod bench;
 mod dist;
 mod figures;
+mod guest;
 mod house;
 mod judges;
 mod licences;
@@ -32,6 +33,9 @@ cargo xtask TASK
   licences                     the dependency tree against deny.toml
   judges [OUNCE]               skopeo, umoci, podman, docker, runc on the images that
                                the shipped ounce, or this one, writes
+  guest [OUNCE]                ounce on an emulated machine with control groups of
+                               version 2 only
+  judges http                  REDbot and slowhttptest on the web server alone
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
   bench [--help]               ounce against its peers; writes docs/benchmarks.md";
@@ -64,6 +68,18 @@ fn run(arguments: &[String]) -> Result<()> {
         ["licences"] => licences::check(&house),
         ["figures"] => figures::fill(&house),
         ["judges"] => judged(&house, &dist::build(dist::HOST_TARGET)?),
+        ["guest"] => {
+            setup::setup(false)?;
+            guest::run(&house, &dist::build(dist::HOST_TARGET)?)
+        }
+        ["guest", ounce] => guest::run(&house, &std::path::absolute(ounce)?),
+        ["judges", "http"] => {
+            setup::setup(false)?;
+            let mut tally = tally::Tally::default();
+            let result = judges::run_http(&house, &mut tally);
+            println!("{tally}");
+            result
+        }
         ["judges", ounce] => judged(&house, &std::path::absolute(ounce)?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -36,11 +36,17 @@ const NEEDS: &[Need] = &[
     need("runc", "runc"),
     need("crun", "crun"),
     need("dockerd", "docker.io"),
+    need("slowhttptest", "slowhttptest"),
+    need("pip3", "python3-pip"),
+    need("strace", "strace"),
+    need("gzip", "gzip"),
     need("man", "man-db"),
     need("groff", "groff"),
     need("zsh", "zsh"),
     need("qemu-aarch64-static", "qemu-user-static"),
+    need("qemu-system-x86_64", "qemu-system-x86"),
     need("busybox", "busybox-static"),
+    need("cpio", "cpio"),
 ];
 
 /// What a run of setup would have to install.

@@ -55,7 +55,11 @@ fn shipped() -> Result<std::path::PathBuf> {
 
 fn format(house: &House) -> Result<()> {
     run(command(&["cargo", "fmt", "--all", "--check"]).current_dir(house.root()))?;
-    for folder in house.own_workspaces()? {
+    for folder in house
+        .own_workspaces()?
+        .into_iter()
+        .chain([house.path("fuzz")])
+    {
         run(command(&["cargo", "fmt", "--check"]).current_dir(folder))?;
     }
     Ok(())
@@ -131,6 +135,12 @@ fn tests(house: &House, tally: &mut Tally) -> Result<()> {
         if !good {
             broken.push(house.name(&folder).to_string());
         }
+    }
+    // The fuzz targets by a plain test: no nightly toolchain, no fuzzing engine.
+    let folder = house.path("fuzz");
+    let mut cargo = command(&["cargo", "test", "--no-default-features"]);
+    if !watch(cargo.current_dir(&folder), &mut |line| tally.see(line))? {
+        broken.push(house.name(&folder).to_string());
     }
     if !broken.is_empty() {
         bail!("cargo test fails in: {}", broken.join(", "));

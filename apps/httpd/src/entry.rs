@@ -108,9 +108,39 @@ pub(crate) fn standard(number: i32) -> rustix::fd::BorrowedFd<'static> {
     unsafe { rustix::fd::BorrowedFd::borrow_raw(number) }
 }
 
+/// A service's state as a static: handed out once, and from then on borrowed as
+/// any other value. One that is all zeros takes no place in the program's file,
+/// and no memory before it is written to.
+///
+/// ```ignore
+/// static STORE: State<Store> = State::new(Store::EMPTY);
+/// serve(program, &ROUTES, STORE.take())
+/// ```
+pub struct State<T>(Once<T>);
+
+impl<T> State<T> {
+    /// Holds this value.
+    pub const fn new(value: T) -> Self {
+        Self(Once::new(value))
+    }
+
+    /// The value.
+    ///
+    /// # Panics
+    /// When it is asked for again.
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the flag makes the borrow the only one"
+    )]
+    pub fn take(&'static self) -> &'static mut T {
+        self.0.take().expect("a state is taken once")
+    }
+}
+
 /// A value that is handed out once, to be written to for as long as the program
 /// runs. As a static of zeros it stands in .bss and takes no page before its use.
-pub(crate) struct Once<T> {
+#[repr(C)]
+pub struct Once<T> {
     value: UnsafeCell<T>,
     is_taken: AtomicBool,
 }
@@ -120,7 +150,8 @@ pub(crate) struct Once<T> {
 unsafe impl<T: Send> Sync for Once<T> {}
 
 impl<T> Once<T> {
-    pub(crate) const fn new(value: T) -> Self {
+    /// Not taken yet.
+    pub const fn new(value: T) -> Self {
         Self {
             value: UnsafeCell::new(value),
             is_taken: AtomicBool::new(false),
@@ -132,7 +163,7 @@ impl<T> Once<T> {
         clippy::mut_from_ref,
         reason = "the flag makes the borrow the only one"
     )]
-    pub(crate) fn take(&'static self) -> Option<&'static mut T> {
+    pub fn take(&'static self) -> Option<&'static mut T> {
         // A plain load and store do: these programs have one thread.
         if self.is_taken.load(Ordering::Relaxed) {
             return None;
@@ -140,5 +171,81 @@ impl<T> Once<T> {
         self.is_taken.store(true, Ordering::Relaxed);
         // SAFETY: the flag lets only one caller ever come here.
         Some(unsafe { &mut *self.value.get() })
+    }
+}
+
+/// Ends the program.
+pub(crate) fn exit(status: u8) -> ! {
+    ounce_exit(status.into())
+}
+
+/// A stack of this size.
+#[repr(C, align(16))]
+pub struct Stack<const BYTES: usize>([u8; BYTES]);
+
+impl<const BYTES: usize> Stack<BYTES> {
+    /// All zeros.
+    pub const EMPTY: Self = Self([0; BYTES]);
+}
+
+/// Goes on with another stack, for good, and gives the one that the kernel made
+/// back to it. Arguments and environment, which stand on it, are gone then.
+pub(crate) fn settle<T, const BYTES: usize>(
+    environment: Strings,
+    stack: &'static mut Stack<BYTES>,
+    value: &'static mut T,
+    run: extern "C" fn(&'static mut T) -> !,
+) -> ! {
+    /// As much below the stack pointer is unmapped, too.
+    const BELOW: usize = 1 << 18;
+    let end = environment.stack_end();
+    let top = stack.0.as_mut_ptr().wrapping_add(BYTES);
+    let here = (&raw const top).addr();
+    let start = (here - BELOW) & !0xffff;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: `top` is the end of a stack that is ours alone, aligned to 16
+    // bytes. Nothing on the old one is used after munmap(2): neither `value` nor
+    // `run` is there, and the strings on it are borrowed by none of `T`, which is
+    // what this module's users see to.
+    unsafe {
+        core::arch::asm!(
+            "mov rsp, {top}", "mov eax, 11", "syscall", "mov rdi, r12", "call r13", "ud2",
+            top = in(reg) top, in("r12") value, in("r13") run,
+            in("rdi") start, in("rsi") end - start, options(noreturn),
+        )
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!(
+            "mov sp, {top}", "mov x8, #215", "svc 0", "mov x0, x20", "blr x21", "brk #1",
+            top = in(reg) top, in("x20") value, in("x21") run,
+            in("x0") start, in("x1") end - start, options(noreturn),
+        )
+    }
+}
+
+impl Strings {
+    /// Where the stack ends that the kernel made: behind the file's name, which
+    /// the auxiliary vector has (getauxval(3)).
+    fn stack_end(mut self) -> usize {
+        /// AT_EXECFN.
+        const FILE_NAME: usize = 31;
+        while self.next().is_some() {}
+        // SAFETY: behind the null of the environment the vector begins.
+        let mut entry: *const [usize; 2] = unsafe { self.0.add(1) }.cast();
+        loop {
+            // SAFETY: the vector ends with an entry of type 0; `entry` is not
+            // behind it.
+            let [kind, value] = unsafe { *entry };
+            match kind {
+                // Not told: to the end of this page.
+                0 => return (entry.addr() | 0xfff) + 1,
+                // The name is no longer than a page.
+                FILE_NAME => return ((value + 8) | 0xfff) + 1,
+                // SAFETY: the end is still ahead.
+                _ => entry = unsafe { entry.add(1) },
+            }
+        }
     }
 }

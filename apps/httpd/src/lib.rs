@@ -2,47 +2,71 @@
 //! loop, deadlines, signals and graceful stop, in a program of a few kilobytes
 //! that allocates nothing.
 //!
-//! A program is a table of routes and a line that starts it:
+//! A program is a state, a table of routes to its handlers, and a line that
+//! starts it:
 //!
 //! ```ignore
 //! #![no_std]
 //! #![no_main]
 //! #![forbid(unsafe_code)]
-//! use ounce_httpd::{Program, Request, Response, Route, serve};
+//! use ounce_httpd::{Answer, Program, Request, Response, Route, Service, serve};
 //!
 //! ounce_httpd::entry!(main);
-//! static ROUTES: [Route; 1] = [Route::get("/", index)];
 //!
 //! fn main(program: &Program) -> u8 {
-//!     serve(program, &ROUTES)
+//!     serve(program, &mut Counter { calls: 0 })
 //! }
 //!
-//! fn index(_: &Request, response: &mut Response) {
-//!     response.text("hello\n");
+//! struct Counter {
+//!     calls: u64,
+//! }
+//!
+//! impl Service for Counter {
+//!     const ROUTES: &'static [Route<Self>] = &[Route::get("/", Self::index)];
+//! }
+//!
+//! impl Counter {
+//!     fn index(&mut self, _: &mut Request, response: &mut Response) -> Answer {
+//!         self.calls += 1;
+//!         response.text("call ").number(self.calls).text("\n");
+//!         Ok(())
+//!     }
 //! }
 //! ```
 //!
 //! HTTP itself is in `ounce-http`; this package moves the bytes.
 #![no_std]
 
-mod desk;
+pub mod address;
+pub mod engine;
 mod entry;
-mod health;
 mod listen;
-mod memory;
+pub mod options;
+pub mod page;
 mod program;
-mod server;
+mod serve;
 mod service;
-mod stream;
+pub mod site;
+pub mod start;
+mod streams;
 
 #[doc(hidden)]
 pub use entry::Strings;
+pub use entry::{Once, State};
 pub use ounce_http as http;
+pub use ounce_http::asset::Asset;
+pub use ounce_http::etag::Tag;
+pub use ounce_http::problem::{Answer, Problem};
+pub use ounce_http::request::Request;
 pub use ounce_http::response::Response;
-pub use ounce_http::route::{Request, Route};
+pub use ounce_http::route::{Body, Route, Service};
+pub use ounce_http::status::Status;
+pub use ounce_http::stream::Piece;
+pub use ounce_http::text::Text;
 pub use program::{Program, number};
-pub use server::serve_on;
-pub use service::{File, Service};
+pub use serve::serve;
+pub use service::MAX_BODY_BYTES;
+pub use streams::{MAX_ANSWER_BYTES, MAX_STREAMS};
 
 /// Defines the program's way in: calls a `fn(&Program) -> u8`, whose result is
 /// the exit status.
@@ -55,41 +79,4 @@ macro_rules! entry {
             main(&$crate::Program::new(arguments, environment))
         }
     };
-}
-
-/// The port where neither an argument nor `PORT` names one.
-pub const DEFAULT_PORT: u16 = 8080;
-
-/// Serves these routes until SIGTERM: on the sockets handed in by `LISTEN_FDS`,
-/// else on port `PORT` (8080). `GET /healthz` is answered without the routes,
-/// and the single argument `--health` asks a running server for it.
-pub fn serve(program: &Program, routes: &'static [Route]) -> u8 {
-    let Some(port) = port(program) else {
-        program.complain(b"error: PORT is not a port number\nhint: 1 to 65535\n");
-        return 2;
-    };
-    match program.arguments().next() {
-        None => serve_on(program, port, &routes),
-        Some(argument) if argument.to_bytes() == b"--health" => health(port),
-        Some(_) => {
-            program.complain(b"usage: [PORT=8080] program [--health]\n");
-            2
-        }
-    }
-}
-
-/// `PORT`, or the default; `None` where it is not a port.
-pub fn port(program: &Program) -> Option<u16> {
-    match program.variable("PORT") {
-        None => Some(DEFAULT_PORT),
-        Some(text) => u16::try_from(number(text.to_bytes())?)
-            .ok()
-            .filter(|&port| port > 0),
-    }
-}
-
-/// Asks the server on this port of the loopback for `/healthz`: 0 if it answers
-/// 200, else 1. For health checks where no shell and no curl is.
-pub fn health(port: u16) -> u8 {
-    u8::from(health::check(port).is_err())
 }

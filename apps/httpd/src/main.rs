@@ -1,75 +1,55 @@
-//! Serves the files beneath a folder.
+//! Serves the files of a folder, or of a packed site, over HTTP.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
-mod site;
-
-use core::ffi::CStr;
-use ounce_httpd::{Program, health, number, port, serve_on};
+use ounce_httpd::page::{Page, Room};
+use ounce_httpd::site::Content;
+use ounce_httpd::start::start;
+use ounce_httpd::{Once, Program};
 
 ounce_httpd::entry!(main);
 
-const HELP: &[u8] = b"\
-Serves the files beneath a folder over HTTP.
+/// Folders and packed sites.
+struct Any;
 
-usage: httpd [OPTIONS] [ROOT]
+impl Content for Any {
+    const FOLDERS: bool = true;
+    const HELP: &'static [u8] = b"\
+Serves a folder, or a site packed by ounce, over HTTP/1.1.
 
-  ROOT           the folder [env: OUNCE_HTTPD_ROOT] [default: /public]
-  -p, --port N   where to listen, on all addresses [env: PORT] [default: 8080]
-  --health       ask the server running on the port for /healthz; exit 0 if it is well
-  --help         this text
+usage: httpd [OPTIONS] [ROOT]   (/public unless given)
 
-Sockets handed in by LISTEN_FDS and LISTEN_PID go before --port.
-SIGTERM and SIGINT stop it once open requests are answered, at most 10 s.
+  -p, --port N              TCP port; 0 takes a free one [8080]
+      --address ADDRESS     IPv4 or IPv6; :: takes both [::]
+      --listing             list folders without index.html
+      --spa                 answer unknown paths with /index.html
+      --cache TEXT          Cache-Control of files [no-cache]
+      --immutable PREFIX    paths whose files never change
+      --header LINE         'Name: value' for all answers; may be repeated
+      --no-security-headers leave out X-Frame-Options and Referrer-Policy
+      --log                 log requests to standard output
+      --max-connections N   more get 503 [10000]
+      --header-seconds N    for a request to arrive [10]
+      --idle-seconds N      between requests [60]
+      --write-seconds N     in which a client takes nothing [30]
+      --grace-seconds N     to finish after SIGTERM or SIGINT [10]
+      --user USER           UID or UID:GID to become if root [65532]
+      --no-sandbox          do without seccomp and Landlock
+      --tiny                write to one page of memory only
+      --reuse-port          share the port with other processes
+      --health              ask the server that runs if it is well
+  -h, --help                print this
+  -V, --version             print the version
+
+--idle-seconds 5 is also OUNCE_HTTPD_IDLE_SECONDS=5, and so on.
+Sockets by LISTEN_FDS go before --address and --port.
 ";
-
-fn main(program: &Program) -> u8 {
-    let mut chosen_port = None;
-    let mut root: Option<&CStr> = None;
-    let mut is_health = false;
-    let mut arguments = program.arguments();
-    while let Some(argument) = arguments.next() {
-        match argument.to_bytes() {
-            b"--help" | b"-h" => {
-                program.print(HELP);
-                return 0;
-            }
-            b"--health" => is_health = true,
-            b"--port" | b"-p" => {
-                let value = arguments.next().and_then(|text| number(text.to_bytes()));
-                let value = value.and_then(|value| u16::try_from(value).ok());
-                match value {
-                    Some(value) if value > 0 => chosen_port = Some(value),
-                    _ => return usage(program),
-                }
-            }
-            [b'-', ..] => return usage(program),
-            _ if root.is_some() => return usage(program),
-            _ => root = Some(argument),
-        }
-    }
-    let Some(port) = chosen_port.or_else(|| port(program)) else {
-        return usage(program);
-    };
-    if is_health {
-        return health(port);
-    }
-    let root = root
-        .or_else(|| program.variable("OUNCE_HTTPD_ROOT"))
-        .unwrap_or(c"/public");
-    match site::Site::open(root) {
-        Ok(site) => serve_on(program, port, &site),
-        Err(_) => {
-            program.complain(b"error: cannot open the folder ");
-            program.complain(root.to_bytes());
-            program.complain(b"\nhint: name a folder to serve, or set OUNCE_HTTPD_ROOT\n");
-            3
-        }
-    }
 }
 
-fn usage(program: &Program) -> u8 {
-    program.complain(b"error: bad argument or port\nhint: httpd --help\n");
-    2
+static PAGE: Page<Any> = Page::EMPTY;
+static ROOM: Once<Room> = Once::new(Room::EMPTY);
+
+fn main(program: &Program) -> u8 {
+    start(program, &PAGE.0, &ROOM)
 }

@@ -23,7 +23,19 @@ impl Program {
 
     /// The arguments, without the program's name.
     pub fn arguments(&self) -> impl Iterator<Item = &'static CStr> + use<> {
-        self.arguments.skip(1)
+        let mut arguments = self.arguments;
+        arguments.next();
+        arguments
+    }
+
+    /// The environment, as `NAME=value`.
+    pub fn environment(&self) -> impl Iterator<Item = &'static CStr> + use<> {
+        self.environment
+    }
+
+    /// Where the kernel's stack of strings ends.
+    pub(crate) fn strings(&self) -> Strings {
+        self.environment
     }
 
     /// A variable of the environment.

@@ -1,81 +1,447 @@
-//! What answers requests, and what the server answers by itself: `/healthz`,
-//! `OPTIONS *` and paths that cannot be decoded.
+//! A table of routes on the event loop: from received bytes to a handler and
+//! back to bytes to send. `/healthz` and `OPTIONS *` are answered here.
 
-use ounce_http::connection::Message;
-use ounce_http::head::Head;
+use crate::engine::{Batch, Handler, Overdue, Step};
+use crate::streams::{OUTPUT_BYTES, Streams};
+use ounce_http::connection;
+use ounce_http::date::{DATE_BYTES, imf_fixdate};
+use ounce_http::head::{Framing, Head, Limits, Stop};
 use ounce_http::method::{Method, Methods};
 use ounce_http::path;
-use ounce_http::response::Response;
-use ounce_http::route::{self, Route};
+use ounce_http::response::{Manner, Response};
+use ounce_http::route::{self, App, Body, Found, Service};
 use ounce_http::status::Status;
+use ounce_http::stream::{Incoming, Outgoing};
 use ounce_http::utf8;
-use rustix::fd::OwnedFd;
+use ounce_linux::bare::{self, Fd, PEEK, TAKE, errno};
 
-/// A file to send as the body.
-pub struct File {
-    /// Open for reading.
-    pub descriptor: OwnedFd,
-    /// Its length when it was opened.
-    pub length_bytes: u64,
+/// The longest body that a handler is given whole.
+pub const MAX_BODY_BYTES: usize = 15_360;
+
+/// What a request may be: with a body of [`MAX_BODY_BYTES`] it fits in what the
+/// loop looks at, 24 KB.
+const LIMITS: Limits = Limits {
+    head_bytes: 8_192,
+    body_bytes: MAX_BODY_BYTES,
+};
+/// The path and the query, decoded.
+const SCRATCH_BYTES: usize = LIMITS.head_bytes;
+/// What the loop needs: a request, the answers before it, its answer, and the
+/// path behind that.
+pub(crate) const BUFFER_BYTES: usize = 24_576 + 4_096 + OUTPUT_BYTES + SCRATCH_BYTES;
+
+/// A piece of a streamed answer and what frames it.
+const PIECE_BYTES: usize = 8_192;
+/// Pieces of one stream before others get their turn.
+const TURNS: u32 = 16;
+
+/// A clock that stands before 2001 was never set.
+const SET_SECONDS: u64 = 1_000_000_000;
+
+/// What the loop asks.
+pub(crate) struct Running<'s, S> {
+    app: App<'s, S>,
+    date: [u8; DATE_BYTES],
+    streams: &'static mut Streams,
 }
 
-/// What answers requests.
-pub trait Service {
-    /// Answers one request, whose path is decoded and normalised. Where it
-    /// returns a file, that is the body, and the response must have announced
-    /// it with [`Response::file`].
-    fn answer(
-        &self,
-        head: &Head<'_>,
-        path: &[u8],
-        body: &[u8],
-        response: &mut Response<'_>,
-    ) -> Option<File>;
+/// What came of a request.
+struct Turn {
+    /// Its bytes, or all where what follows is not read.
+    consumed: usize,
+    /// What follows is not read.
+    is_refused: bool,
+    /// Its body is still to come.
+    is_partial: bool,
+    /// The client waits to be asked for it.
+    is_asked: bool,
+    /// Who answered.
+    row: usize,
+    /// Who receives the body.
+    stream: Option<u16>,
 }
 
-impl Service for &[Route] {
-    fn answer(
-        &self,
+/// A second try is welcome.
+const BUSY: &str = "Too many are served at once.";
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+impl<'s, S: Service> Running<'s, S> {
+    pub(crate) fn new(app: App<'s, S>, streams: &'static mut Streams) -> Self {
+        Self {
+            app,
+            date: [0; DATE_BYTES],
+            streams,
+        }
+    }
+
+    /// Answers a request whose head is whole, as far as its body is there.
+    #[inline(never)]
+    fn request(
+        &mut self,
+        fd: Fd,
         head: &Head<'_>,
-        path: &[u8],
-        body: &[u8],
+        rest: &mut [u8],
+        scratch: &mut [u8],
         response: &mut Response<'_>,
-    ) -> Option<File> {
-        match utf8(path) {
-            Some(path) => route::dispatch(self, head, path, body, response),
-            None => {
-                response.error(Status::BadRequest);
+        turn: &mut Turn,
+    ) {
+        let take = |turn: &mut Turn, wire_length| {
+            turn.consumed = head.length + wire_length;
+            turn.is_refused = false;
+        };
+        if head.framing == Framing::Length(0) {
+            // The next request follows at once, whatever the answer.
+            take(turn, 0);
+        }
+        if head.path == b"*" {
+            // RFC 9110 section 9.3.7: asks about the server as a whole.
+            response.status(Status::NoContent);
+            return;
+        }
+        let (place, scratch) = scratch
+            .split_at_mut_checked(head.path.len())
+            .unwrap_or_default();
+        let path = match path::decode(head.path, place) {
+            Ok(path) => utf8(path).ok_or(Status::BadRequest),
+            Err(status) => Err(status),
+        };
+        let path = match path {
+            Ok(path) => path,
+            Err(status) => {
+                response.problem(status, "");
+                return;
+            }
+        };
+        let mut found = self.app.find(head.method, path);
+        if path == "/healthz" {
+            // Whatever the rows say.
+            found = Found::None(Methods::GET_HEAD);
+            response.text("ok\n");
+        }
+        match found {
+            Found::None(allow) => {
+                if path != "/healthz" || !matches!(head.method, Method::Get | Method::Head) {
+                    route::refuse(head.method, allow, response);
+                }
+                // A body that is there already need not end the connection.
+                if let Ok(body) = connection::body(head, rest, MAX_BODY_BYTES) {
+                    take(turn, body.wire_length);
+                }
+            }
+            Found::Answers(row, max_bytes) => {
+                let max_bytes = max_bytes.min(MAX_BODY_BYTES as u64) as usize;
+                match connection::body(head, rest, max_bytes) {
+                    Ok(body) => {
+                        take(turn, body.wire_length);
+                        turn.row = row;
+                        let body = rest.get_mut(..body.length).unwrap_or_default();
+                        self.app.answer(row, head, path, body, scratch, response);
+                    }
+                    Err(Stop::Refuse(status)) => {
+                        response.problem(status, "");
+                    }
+                    Err(Stop::Partial) => {
+                        turn.is_partial = true;
+                        turn.is_asked = head.expects_continue && rest.is_empty();
+                    }
+                }
+            }
+            Found::Receives(row, max_bytes) if App::<S>::RECEIVES => {
+                let incoming = match Incoming::new(head.framing, max_bytes) {
+                    Ok(incoming) => incoming,
+                    Err(status) => {
+                        response.problem(status, "");
+                        return;
+                    }
+                };
+                let Some((number, stream)) = self.streams.take(fd) else {
+                    return busy(response);
+                };
+                turn.is_asked = head.expects_continue && rest.is_empty() && !incoming.is_end();
+                stream.incoming = incoming;
+                stream.row = row;
+                stream.is_incoming = true;
+                stream.is_http11 = head.is_http11;
+                stream.closes = !head.keep_alive;
+                let place = number.into();
+                if self.app.begin(row, place, head, path, scratch, response) {
+                    take(turn, 0);
+                    turn.stream = Some(number);
+                } else {
+                    self.streams.free(number);
+                }
+            }
+            Found::Receives(..) => {}
+        }
+    }
+
+    /// Takes in what has come of a body.
+    #[inline(never)]
+    fn take_in(&mut self, fd: Fd, number: u16, input: &mut [u8]) -> Step {
+        let Some(stream) = self.streams.get(number) else {
+            return Step::Ends;
+        };
+        let mut received = 0;
+        if !stream.incoming.is_end() {
+            received = match bare::receive(fd, input, PEEK) {
+                count @ 1.. => count as usize,
+                error if error == -(errno::EAGAIN as isize) => return Step::Waits,
+                _ => return Step::Ends,
+            };
+        }
+        let mut at = 0;
+        let row = stream.row;
+        let (room, _) = stream.bytes.split_at_mut(OUTPUT_BYTES);
+        let mut response = Response::new(room);
+        response.set_http11(stream.is_http11);
+        let is_answered = loop {
+            let rest = input.get(at..received).unwrap_or_default();
+            match stream.incoming.take(rest) {
+                Err(status) => {
+                    self.app
+                        .receive(row, number as usize, Body::Breaks, &mut response);
+                    response.problem(status, "");
+                    stream.closes = true;
+                    break true;
+                }
+                Ok(taken) => {
+                    at += taken.consumed;
+                    let mut goes_on = true;
+                    if !taken.content.is_empty() {
+                        let piece = Body::Piece(taken.content);
+                        goes_on = self.app.receive(row, number as usize, piece, &mut response);
+                        // The rest of it will not be read.
+                        stream.closes |= !goes_on;
+                    }
+                    if goes_on && taken.is_end {
+                        self.app
+                            .receive(row, number as usize, Body::Ends, &mut response);
+                    }
+                    if !goes_on || taken.is_end {
+                        break true;
+                    }
+                    if taken.consumed == 0 {
+                        break false;
+                    }
+                }
+            }
+        };
+        let mut length = 0;
+        if is_answered {
+            stream.closes |= response.closes();
+            length = response.finish(&Manner {
+                date: &self.date,
+                is_head: false,
+                is_http11: stream.is_http11,
+                closes: stream.closes,
+            });
+            stream.outgoing = response.outgoing().unwrap_or(Outgoing::EMPTY);
+            stream.is_incoming = false;
+        }
+        (stream.start, stream.end) = (0, length);
+        stream.progress(at);
+        bare::receive(fd, input.get_mut(..at).unwrap_or_default(), TAKE);
+        Step::Again
+    }
+
+    /// Sends what is there to be sent, or has more of it written.
+    #[inline(never)]
+    fn put_out(&mut self, fd: Fd, number: u16) -> Step {
+        let Some(stream) = self.streams.get(number) else {
+            return Step::Ends;
+        };
+        let rest = stream.bytes.get(stream.start..stream.end);
+        let rest = rest.unwrap_or_default();
+        if !rest.is_empty() {
+            return match bare::send(fd, rest, false) {
+                count @ 1.. => {
+                    stream.start += count as usize;
+                    stream.progress(count as usize);
+                    Step::Again
+                }
+                error if error == -(errno::EAGAIN as isize) => Step::Waits,
+                _ => Step::Ends,
+            };
+        }
+        if stream.outgoing.is_done() {
+            let closes = stream.closes;
+            self.streams.free(number);
+            return if closes { Step::Closes } else { Step::Done };
+        }
+        let row = stream.row;
+        let place = stream.bytes.get_mut(..PIECE_BYTES).unwrap_or_default();
+        let app = &mut self.app;
+        let filled = stream
+            .outgoing
+            .fill(place, &mut |at, piece| app.piece(row, at, piece));
+        match filled {
+            Ok(range) => {
+                (stream.start, stream.end) = (range.start, range.end);
+                Step::Again
+            }
+            Err(_) => Step::Ends,
+        }
+    }
+}
+
+fn busy(response: &mut Response<'_>) {
+    response.field("Retry-After", b"1");
+    response.problem(Status::ServiceUnavailable, BUSY);
+}
+
+impl<S: Service> Handler for Running<'_, S> {
+    const STREAMS: bool = App::<S>::RECEIVES || App::<S>::STREAMS;
+
+    #[inline(never)]
+    fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
+        let length = bytes.len();
+        let start = batch.writer.written();
+        let date = self.date;
+        let mut manner = Manner {
+            date: &date,
+            is_head: false,
+            is_http11: true,
+            closes: true,
+        };
+        let room = batch.writer.rest();
+        let (out, scratch) = room.split_at_mut_checked(OUTPUT_BYTES).unwrap_or_default();
+        let mut response = Response::new(out);
+        let mut turn = Turn {
+            consumed: length,
+            is_refused: true,
+            is_partial: false,
+            is_asked: false,
+            row: usize::MAX,
+            stream: None,
+        };
+        match connection::head(bytes, is_full, &LIMITS) {
+            Ok((head, rest)) => {
+                manner.closes = !head.keep_alive;
+                manner.is_head = head.method == Method::Head;
+                manner.is_http11 = head.is_http11;
+                self.request(peer, &head, rest, scratch, &mut response, &mut turn);
+            }
+            Err(Stop::Refuse(status)) => {
+                response.problem(status, "");
+            }
+            Err(_) => return false,
+        }
+        if turn.is_partial && is_full {
+            response.problem(Status::ContentTooLarge, "");
+        } else if turn.is_partial || App::<S>::RECEIVES && turn.stream.is_some() {
+            if turn.is_asked {
+                batch.writer.put(CONTINUE);
+            }
+            batch.stream = turn.stream;
+            batch.consumed = turn.consumed;
+            return !turn.is_partial;
+        }
+        manner.closes |=
+            turn.is_refused || response.closes() || batch.is_stopping && turn.consumed == length;
+        let mut written = response.finish(&manner);
+        let mut stream = None;
+        if Self::STREAMS
+            && let Some(outgoing) = response.outgoing()
+            && !manner.is_head
+        {
+            if let Some((number, place)) = self.streams.take(peer) {
+                place.outgoing = outgoing;
+                place.row = turn.row;
+                place.closes = manner.closes;
+                stream = Some(number);
+            } else {
+                busy(&mut response);
+                written = response.finish(&manner);
             }
         }
-        None
+        batch.writer.go_to(start + written);
+        batch.stream = stream;
+        batch.consumed = turn.consumed;
+        batch.closes = manner.closes;
+        batch.is_refused = turn.is_refused;
+        true
     }
-}
 
-/// Answers a whole request; `buffer` takes the decoded path.
-pub(crate) fn answer(
-    service: &dyn Service,
-    message: &Message<'_>,
-    buffer: &mut [u8],
-    response: &mut Response<'_>,
-) -> Option<File> {
-    let head = &message.head;
-    if head.path == b"*" {
-        // RFC 9110 section 9.3.7: asks about the server as a whole.
-        response.status(Status::NoContent);
-        return None;
+    fn refuse(&self, status: Status, batch: &mut Batch<'_>) {
+        let start = batch.writer.written();
+        let mut response = Response::new(batch.writer.rest());
+        if status == Status::ServiceUnavailable {
+            busy(&mut response);
+        } else {
+            response.problem(status, "");
+        }
+        let written = response.finish(&Manner {
+            date: &self.date,
+            is_head: false,
+            is_http11: true,
+            closes: true,
+        });
+        batch.writer.go_to(start + written);
     }
-    match path::decode(head.path, buffer) {
-        Err(status) => {
-            response.error(status);
-            None
+
+    fn tick(&mut self, second: u64) {
+        imf_fixdate(second, &mut self.date);
+        if second < SET_SECONDS {
+            self.date[0] = 0;
         }
-        Ok(path) if path == b"/healthz" => {
-            match head.method {
-                Method::Get | Method::Head => response.text("ok\n"),
-                _ => response.not_allowed(Methods::GET_HEAD),
+        self.streams.tick();
+    }
+
+    fn shared_file(&self) -> Fd {
+        -1
+    }
+
+    fn go_on(&mut self, fd: Fd, number: u16, buffer: &mut [u8]) -> Step {
+        for _ in 0..TURNS {
+            let is_incoming = self.streams.get(number).is_some_and(|it| it.is_incoming);
+            let step = if App::<S>::RECEIVES && is_incoming {
+                self.take_in(fd, number, buffer)
+            } else {
+                self.put_out(fd, number)
             };
-            None
+            if step != Step::Again {
+                return step;
+            }
         }
-        Ok(path) => service.answer(head, path, message.body, response),
+        Step::Again
+    }
+
+    #[inline(never)]
+    fn keep(&mut self, fd: Fd, sent: usize, batch: &mut Batch<'_>) -> Option<u16> {
+        let (number, stream) = if let Some(number) = batch.stream {
+            (number, self.streams.get(number)?)
+        } else {
+            let (number, stream) = self.streams.take(fd)?;
+            stream.closes = batch.closes;
+            (number, stream)
+        };
+        let rest = batch.writer.bytes().get(sent..).unwrap_or_default();
+        // Where a body is received, that has not been asked for, then.
+        let is_kept = !stream.is_incoming && stream.keep(rest);
+        if !is_kept {
+            self.forget(number);
+        }
+        is_kept.then_some(number)
+    }
+
+    fn forget(&mut self, number: u16) {
+        if App::<S>::RECEIVES
+            && let Some(stream) = self.streams.get(number)
+            && stream.is_incoming
+        {
+            let row = stream.row;
+            let mut response = Response::new(&mut stream.bytes);
+            self.app
+                .receive(row, number as usize, Body::Breaks, &mut response);
+        }
+        self.streams.free(number);
+    }
+
+    #[inline(never)]
+    fn overdue(&mut self) -> Option<Overdue> {
+        let (number, fd) = self.streams.overdue()?;
+        let is_told = self.streams.get(number).is_some_and(|it| it.is_incoming);
+        self.forget(number);
+        Some(Overdue { fd, is_told })
     }
 }

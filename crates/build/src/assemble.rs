@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions};
+use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions, Piece};
 use ounce_oci::model::{Descriptor, MediaType};
 use ounce_oci::store::{StoreError, StoreWriter};
 use ounce_oci::{Platform, Reference, Store};
@@ -17,6 +17,7 @@ use crate::profile::Flag;
 use crate::program::{self, ProgramError};
 use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 use crate::settings::parse_user;
+use crate::site::pack::{PackError, Summary, pack};
 
 /// The label of a program that takes a listening socket (`LISTEN_FDS`).
 pub const SOCKET_ACTIVATION: &str = "io.ounce.socket-activation";
@@ -32,6 +33,8 @@ pub struct Built {
     pub images: Vec<BuiltImage>,
     /// The budget and by how much it is exceeded, if one was set.
     pub budget: Option<Budget>,
+    /// What was packed of a web site.
+    pub site: Option<Summary>,
 }
 
 /// One platform's image.
@@ -89,6 +92,9 @@ pub enum BuildError {
         #[source]
         source: std::io::Error,
     },
+    /// Packing a site.
+    #[error(transparent)]
+    Pack(#[from] PackError),
     /// Two files for one place.
     #[error("two files are meant for /{0}")]
     Twice(String),
@@ -104,6 +110,7 @@ impl BuildError {
             Self::Compile(error) => error.hints(),
             Self::Program(error) => error.hints(),
             Self::Base(error) => error.hints(),
+            Self::Pack(error) => error.hints(),
             _ => Vec::new(),
         }
     }
@@ -204,7 +211,22 @@ pub fn execute(
     for program in &recipe.programs {
         programs.push((&program.platform, ready(program, recipe, on)?));
     }
-    let shared = shared_entries(&recipe.image)?;
+    let mut shared = shared_entries(&recipe.image)?;
+    let mut site = None;
+    if let Some(packing) = &recipe.image.packed {
+        on(Event::PackingSite {
+            files: packing.site.files.len(),
+        });
+        let packed = pack(packing)?;
+        shared.push(Entry {
+            path: base::SITE_ROOT.to_owned(),
+            kind: EntryKind::File(Content::Pieces(packed.pieces)),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+        });
+        site = Some(packed.summary);
+    }
     let mut writer = store.write()?;
     let mut images = Vec::new();
     for (platform, program) in programs {
@@ -240,6 +262,7 @@ pub fn execute(
         descriptor,
         images,
         budget,
+        site,
     })
 }
 
@@ -251,8 +274,8 @@ fn ready(
     let wanted = Some(&program.platform);
     let (path, bytes, flags, saved) = match &program.from {
         ProgramSource::File(path) => (path.clone(), program::read(path)?, Vec::new(), Vec::new()),
-        ProgramSource::Httpd => {
-            let bytes = base::httpd(&program.platform)?.to_vec();
+        ProgramSource::Httpd(server) => {
+            let bytes = base::httpd(&program.platform, *server)?.to_vec();
             ("httpd".into(), bytes, Vec::new(), Vec::new())
         }
         ProgramSource::Cargo(cargo) => {
@@ -408,6 +431,9 @@ fn heaviest(entries: &[Entry]) -> Vec<(String, u64)> {
             EntryKind::File(Content::Host(path)) => {
                 let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
                 Some((entry.path.clone(), bytes))
+            }
+            EntryKind::File(Content::Pieces(pieces)) => {
+                Some((entry.path.clone(), pieces.iter().map(Piece::bytes).sum()))
             }
             _ => None,
         })

@@ -6,16 +6,21 @@ use std::path::{Path, PathBuf};
 
 use ounce_oci::Platform;
 use ounce_oci::layer::{Content, Entry, EntryKind};
+use serde::Serialize;
 
 use crate::settings::{Certificates, Zones};
 
-/// The server for each architecture, or how to come by it.
-type Embedded = &'static [(&'static str, Result<&'static [u8], &'static str>)];
+/// The servers for each architecture by their names, or how to come by them.
+type Embedded = &'static [(
+    &'static str,
+    &'static str,
+    Result<&'static [u8], &'static str>,
+)];
 
 #[rustfmt::skip]
 const HTTPD: Embedded = include!(concat!(env!("OUT_DIR"), "/httpd.rs"));
 
-/// Where the server looks for its files.
+/// Where the server looks for its files: a folder, or one packed file.
 pub const SITE_ROOT: &str = "public";
 
 /// The port that the server listens on unless told otherwise.
@@ -80,19 +85,37 @@ impl BaseError {
     }
 }
 
+/// Which of the servers that ounce carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Server {
+    /// Of folders, and of packed sites, too.
+    Folder,
+    /// Of packed sites alone, which is smaller.
+    Packed,
+}
+
 /// The embedded web server for a platform.
 ///
 /// # Errors
 /// It was not there when ounce was compiled.
-pub fn httpd(platform: &Platform) -> Result<&'static [u8], BaseError> {
-    let found = HTTPD
-        .iter()
-        .find(|(architecture, _)| platform.os == "linux" && platform.architecture == *architecture);
-    let remedy = match found {
-        Some((_, Ok(bytes))) => return Ok(bytes),
-        Some((_, Err(remedy))) => *remedy,
-        None => "choose linux/amd64 or linux/arm64",
+pub fn httpd(platform: &Platform, server: Server) -> Result<&'static [u8], BaseError> {
+    // The first that was compiled: the whole server serves packed sites, too.
+    let programs: &[&str] = match server {
+        Server::Folder => &["httpd"],
+        Server::Packed => &["httpd-packed", "httpd"],
     };
+    let mut remedy = "choose linux/amd64 or linux/arm64";
+    for wanted in programs {
+        let found = HTTPD.iter().find(|(architecture, program, _)| {
+            platform.os == "linux" && platform.architecture == *architecture && program == wanted
+        });
+        match found {
+            Some((.., Ok(bytes))) => return Ok(bytes),
+            Some((.., Err(reason))) => remedy = reason,
+            None => {}
+        }
+    }
     Err(BaseError::NoHttpd {
         platform: platform.clone(),
         remedy: remedy.to_owned(),
@@ -253,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_platform_without_a_server_is_refused_with_a_remedy() {
-        let error = httpd(&"linux/riscv64".parse().unwrap()).unwrap_err();
+        let error = httpd(&"linux/riscv64".parse().unwrap(), Server::Folder).unwrap_err();
         assert!(error.hints()[0].contains("linux/amd64"));
     }
 

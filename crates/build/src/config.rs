@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 use crate::settings::{
     Certificates, ExtraFile, ImageSettings, Measure, RustSettings, Settings, Zones, parse_mode,
 };
+use crate::site::rules::SiteRules;
 
 /// Most bytes of an `ounce.toml`: it is written by hand.
 pub const CONFIG_LIMIT_BYTES: u64 = 1 << 20;
@@ -313,7 +314,18 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
                 _ => Err(format!("{text:?} is none of auto, total, each-flag, no")),
             })
         })?,
-        site: table.boolean("site")?,
+        // `site = true`, or a table with the rules, which says it, too.
+        site: table.get("site", |name, value| match value.get_ref() {
+            DeValue::Boolean(flag) => Ok(*flag),
+            DeValue::Table(_) => Ok(true),
+            _ => wrong_type(name, value, "true, false or a table"),
+        })?,
+        rules: table
+            .get("site", |name, value| match value.get_ref() {
+                DeValue::Table(_) => site(name, value),
+                _ => Ok(SiteRules::default()),
+            })?
+            .unwrap_or_default(),
         rust: table.get("rust", rust)?.unwrap_or_default(),
         image: table
             .get("image", |name, value| image(name, value, folder))?
@@ -347,6 +359,54 @@ fn table_of<'t, 'a>(name: &str, value: &'t Value<'a>) -> Read<&'t DeTable<'a>> {
         DeValue::Table(table) => Ok(table),
         _ => wrong_type(name, value, "a table"),
     }
+}
+
+fn site(name: &str, value: &Value<'_>) -> Read<SiteRules> {
+    let known = &[
+        "pack",
+        "spa",
+        "listing",
+        "cache",
+        "immutable",
+        "headers",
+        "security-headers",
+        "compress",
+    ];
+    let table = Table::new(table_of(name, value)?, "site.", known)?;
+    // Each is checked alone, where its place is known, and all together at the end.
+    let checked = |key, rules: SiteRules| {
+        table
+            .get(key, |name, value| {
+                rules
+                    .check()
+                    .map_err(|error| invalid(name, value.span(), error))
+            })
+            .map(|_| rules)
+    };
+    let none = SiteRules::default;
+    let cache = table.string("cache")?;
+    let cache = checked("cache", SiteRules { cache, ..none() })?.cache;
+    let immutable = table.string("immutable")?;
+    let immutable = checked(
+        "immutable",
+        SiteRules {
+            immutable,
+            ..none()
+        },
+    )?
+    .immutable;
+    let headers = table.map("headers")?;
+    let headers = checked("headers", SiteRules { headers, ..none() })?.headers;
+    Ok(SiteRules {
+        pack: table.boolean("pack")?,
+        spa: table.boolean("spa")?,
+        listing: table.boolean("listing")?,
+        cache,
+        immutable,
+        headers,
+        security_headers: table.boolean("security-headers")?,
+        compress: table.boolean("compress")?,
+    })
 }
 
 fn rust(name: &str, value: &Value<'_>) -> Read<RustSettings> {
@@ -478,7 +538,15 @@ mod tests {
                 budget = 20480
                 compression = "zstd"
                 measure = "each-flag"
-                site = false
+                [site]
+                pack = true
+                spa = true
+                listing = false
+                cache = "public, max-age=60"
+                immutable = "assets/"
+                headers = { X-Team = "one" }
+                security-headers = false
+                compress = false
                 [rust]
                 package = "a"
                 bin = "b"
@@ -523,6 +591,10 @@ mod tests {
             "ounce.toml:4:1: unknown key `file.mod`: did you mean `file.mode`?"
         );
         assert_eq!(fault("zzz = 1"), "ounce.toml:1:1: unknown key `zzz`");
+        assert_eq!(
+            fault("[site]\nspa = true\nimutable = \"a/\""),
+            "ounce.toml:3:1: unknown key `site.imutable`: did you mean `site.immutable`?"
+        );
     }
 
     #[test]
@@ -561,6 +633,11 @@ mod tests {
             "[[file]]\nfrom = 'a'\nto = 'relative'",
             "[[file]]\nfrom = 'a'\nto = '/a'\nmode = '9'",
             "[[file]]\nto = '/a'",
+            "site = 3",
+            "[site]\nheaders = { X-A = \"a\\r\\nX-B: c\" }",
+            "[site]\nheaders = { ETag = 'a' }",
+            "[site]\ncache = \"a\\nb\"",
+            "[site]\nimmutable = '..'",
             "name = \"../up\"",
         ] {
             assert!(parse(Path::new("ounce.toml"), text).is_err(), "{text}");

@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use ounce_oci::Platform;
 use ounce_oci::reference::ReferenceError;
 
-use crate::base::{self, BaseError};
+use crate::base::{self, BaseError, Server};
 use crate::cargo::ProjectError;
 use crate::config::ConfigError;
 use crate::profile::ProfileError;
 use crate::program::{self, ProgramError};
 use crate::recipe::{Found, ProgramRecipe, ProgramSource};
 use crate::settings::{Port, SettingError, Settings};
-use crate::site::{self, Site, SiteError};
+use crate::site::follow::follow;
+use crate::site::pack::Packing;
+use crate::site::walk::{Site, SiteError, walk};
 use crate::target::TargetError;
 
 /// No recipe can be made.
@@ -89,9 +91,18 @@ impl PlanError {
             Self::Project(error) => error.hints(),
             Self::Target(error) => error.hints(),
             Self::Base(error) => error.hints(),
+            Self::Site(error) => error.hints(),
             _ => Vec::new(),
         }
     }
+}
+
+/// The web files, and how they stand in the image.
+pub(crate) enum Pages {
+    /// As files.
+    Folder(Site),
+    /// As one.
+    Packed(Packing),
 }
 
 /// What the three kinds of input differ in.
@@ -102,7 +113,7 @@ pub(crate) struct Detected {
     pub(crate) image_name: Option<String>,
     pub(crate) port: Option<Port>,
     pub(crate) programs: Vec<ProgramRecipe>,
-    pub(crate) site: Option<Site>,
+    pub(crate) site: Option<Pages>,
     pub(crate) advice: Vec<String>,
 }
 
@@ -233,13 +244,31 @@ pub(crate) fn host_or(platforms: &[Platform]) -> Vec<Platform> {
 
 pub(crate) fn web_site(path: &Path, settings: &Settings) -> Result<Detected, PlanError> {
     refuse_rust_settings(settings, "a folder of web files")?;
-    let site = site::walk(path)?;
+    let platforms = host_or(&settings.platforms);
+    let rules = &settings.rules;
+    let pack = rules.pack.unwrap_or(rules.listing != Some(true));
+    if pack && rules.listing == Some(true) {
+        return Err(PlanError::Meaningless {
+            what: "a listing",
+            found: "a packed site: with `pack = false` it stays a folder",
+        });
+    }
+    let (server, site) = match pack {
+        true => {
+            let packing = Packing {
+                site: follow(path)?,
+                rules: rules.clone(),
+            };
+            (Server::Packed, Pages::Packed(packing))
+        }
+        false => (Server::Folder, Pages::Folder(walk(path)?)),
+    };
     let mut programs = Vec::new();
-    for platform in host_or(&settings.platforms) {
-        base::httpd(&platform)?;
+    for platform in platforms {
+        base::httpd(&platform, server)?;
         programs.push(ProgramRecipe {
             platform,
-            from: ProgramSource::Httpd,
+            from: ProgramSource::Httpd(server),
         });
     }
     let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());

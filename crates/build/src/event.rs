@@ -19,6 +19,11 @@ pub enum Event {
     },
     /// A line that cargo wrote, without its end.
     CompilerLine(String),
+    /// A web site is being packed, which takes time where much is compressed.
+    PackingSite {
+        /// How many files it has.
+        files: usize,
+    },
     /// The layer is being written.
     Packing {
         /// For which platform.

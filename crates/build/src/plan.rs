@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use ounce_oci::Reference;
 
+use crate::base;
 use crate::cargo::Toolchain;
 use crate::config;
-use crate::detect::{self, Detected, PlanError};
+use crate::detect::{self, Detected, Pages, PlanError};
 use crate::project;
 use crate::recipe::{Found, ImageRecipe, Recipe};
 use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
@@ -118,7 +119,8 @@ fn settings(request: &Request, is_folder: bool) -> Result<Settings, PlanError> {
 fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Recipe, PlanError> {
     let name = match &settings.name {
         Some(name) if found.found != Found::Site => parse_name(name)?,
-        _ => parse_name(&found.name)?,
+        // What a file or folder happens to be called is no setting: made to fit.
+        _ => parse_name(&program_name(&found.name))?,
     };
     let reference = match &request.reference {
         Some(reference) => reference.clone(),
@@ -130,6 +132,23 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
                 .unwrap_or(&name);
             image_name(image).parse()?
         }
+    };
+    let (site, packed) = match found.site {
+        None => (None, None),
+        Some(Pages::Folder(site)) => (Some(site), None),
+        Some(Pages::Packed(packing)) => (None, Some(packing)),
+    };
+    let is_within = |path: &str| path.starts_with(&format!("/{}/", base::SITE_ROOT));
+    if packed.is_some() && settings.files.iter().any(|file| is_within(&file.to)) {
+        return Err(PlanError::Meaningless {
+            what: "a file beneath /public",
+            found: "a packed site: with `pack = false` it stays a folder",
+        });
+    }
+    // A folder is served as its server is told; a packed site has it in it.
+    let rules_as_arguments = match site {
+        Some(_) => settings.rules.arguments(),
+        None => Vec::new(),
     };
     let image = settings.image;
     let (uid, gid) = parse_user(image.user.as_deref().unwrap_or("65532:65532"))?;
@@ -157,7 +176,7 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         programs: found.programs,
         image: ImageRecipe {
             entrypoint: format!("/{name}"),
-            args: image.args.unwrap_or_default(),
+            args: [rules_as_arguments, image.args.unwrap_or_default()].concat(),
             user: format!("{uid}:{gid}"),
             env: image.env,
             ports: ports.iter().map(ToString::to_string).collect(),
@@ -168,7 +187,8 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
             passwd: image.passwd.unwrap_or(false),
             tmp: image.tmp.unwrap_or(false),
             files: extra_files(settings.files)?,
-            site: found.site,
+            site,
+            packed,
         },
         compression: settings.compression.unwrap_or_default(),
         mtime: request.source_date_epoch.unwrap_or(0),
@@ -202,6 +222,18 @@ fn extra_files(files: Vec<ExtraFile>) -> Result<Vec<ExtraFile>, PlanError> {
         .collect()
 }
 
+/// A name that [`parse_name`] takes: runs of other characters as one `-`.
+fn program_name(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
+    let parts = name.split(|c| !plain(c)).filter(|part| !part.is_empty());
+    let mut out = parts.collect::<Vec<_>>().join("-");
+    out.truncate(100);
+    if matches!(out.as_str(), "" | "." | "..") {
+        return "program".to_owned();
+    }
+    out
+}
+
 /// A name that registries take: lower case, runs of other characters as one `-`.
 fn image_name(name: &str) -> String {
     let mut out = String::new();
@@ -222,6 +254,21 @@ fn image_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_name_becomes_one_that_a_program_may_have() {
+        for (name, program) in [
+            ("Hello", "Hello"),
+            ("My Server (2)", "My-Server-2"),
+            ("été", "t"),
+            ("..", "program"),
+            ("日本", "program"),
+        ] {
+            assert_eq!(program_name(name), program);
+            assert!(parse_name(program).is_ok(), "{name}");
+        }
+        assert!(parse_name(&program_name(&"x".repeat(300))).is_ok());
+    }
 
     #[test]
     fn any_name_becomes_one_that_registries_take() {

@@ -8,11 +8,13 @@ use ounce_oci::layer::Compression;
 use ounce_oci::{Platform, Reference};
 use serde::{Serialize, Serializer};
 
+use crate::base::Server;
 use crate::cargo::Toolchain;
 use crate::profile::Flag;
 use crate::rustflags::AddedFlags;
 use crate::settings::{Certificates, ExtraFile, Measure, Zones};
-use crate::site::Site;
+use crate::site::pack::Packing;
+use crate::site::walk::Site;
 use crate::target::Linking;
 
 /// Everything that will be done.
@@ -85,8 +87,8 @@ pub enum ProgramSource {
     File(PathBuf),
     /// Cargo makes it.
     Cargo(Box<CargoRecipe>),
-    /// The web server that ounce carries.
-    Httpd,
+    /// A web server that ounce carries.
+    Httpd(Server),
 }
 
 /// How cargo is called.
@@ -152,4 +154,7 @@ pub struct ImageRecipe {
     /// The web files, beneath `/public`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<Site>,
+    /// The web files, packed into `/public`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed: Option<Packing>,
 }

@@ -9,6 +9,8 @@ use ounce_oci::Platform;
 use ounce_oci::layer::Compression;
 use serde::Serialize;
 
+use crate::site::rules::{RuleError, SiteRules};
+
 /// Everything that can be chosen; what is `None` or empty is left to detection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -24,6 +26,8 @@ pub struct Settings {
     pub measure: Option<Measure>,
     /// Take a folder without `index.html` for a web site all the same.
     pub site: Option<bool>,
+    /// How a web site is packed and served.
+    pub rules: SiteRules,
     /// What to compile of a Rust project.
     pub rust: RustSettings,
     /// What stands in the image beside the program.
@@ -155,6 +159,7 @@ impl Settings {
             compression: self.compression.or(lower.compression),
             measure: self.measure.or(lower.measure),
             site: self.site.or(lower.site),
+            rules: self.rules.or(lower.rules),
             rust: self.rust.or(lower.rust),
             image: self.image.or(lower.image),
             files: {
@@ -239,6 +244,9 @@ pub enum SettingError {
     /// Not a name for image and program.
     #[error("{0:?} is not a name: letters, digits, `.`, `_` and `-`, and no `/`")]
     Name(String),
+    /// A rule for a site that would break an answer.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     /// A text with a NUL byte.
     #[error("{0:?} holds a NUL byte, which no argument or variable can")]
     Nul(String),
@@ -340,6 +348,7 @@ impl Settings {
         if let Some(user) = &self.image.user {
             parse_user(user)?;
         }
+        self.rules.check()?;
         if let Some(workdir) = self.image.workdir.as_deref().filter(|dir| *dir != "/") {
             parse_path(workdir)?;
         }

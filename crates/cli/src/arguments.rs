@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use ounce_build::settings::{ExtraFile, Port};
 use ounce_oci::ByteSize;
@@ -61,7 +62,7 @@ pub(crate) struct Arguments {
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// The store: an OCI image layout [default: $XDG_DATA_HOME/ounce]
-    #[arg(long, global = true, value_name = "DIR", env = "OUNCE_STORE", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    #[arg(long, global = true, value_name = "DIR", env = "OUNCE_STORE", hide_env_values = true, value_parser = OsStringValueParser::new().map(PathBuf::from), value_hint = ValueHint::DirPath)]
     pub(crate) store: Option<PathBuf>,
     /// Seconds to wait for another ounce that holds the store's lock
     #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
@@ -125,6 +126,9 @@ pub(crate) struct BuildOptions {
     /// Take a folder for web files even if it has no index.html
     #[arg(long)]
     pub(crate) site: bool,
+    /// Keep web files as a folder, in place of one packed file with ready answers
+    #[arg(long)]
+    pub(crate) plain: bool,
     /// Fail with exit code 1 if the image, as pulled, is larger (100KB, 1 MiB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) budget: Option<ByteSize>,
@@ -263,7 +267,8 @@ pub(crate) struct UpArguments {
 }
 
 /// `ounce run`.
-#[derive(Debug, Args)]
+// `quick` reads the plain ones by hand: what is not given is as `Default` has it.
+#[derive(Debug, Default, Args)]
 pub(crate) struct RunArguments {
     /// A name in the store, a place, a folder or a static program (with a / in it)
     #[arg(value_name = "IMAGE|DIR|ELF", value_hint = ValueHint::AnyPath)]
@@ -323,11 +328,17 @@ pub(crate) struct RunArguments {
     /// Show the steps of the start and start nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Start it once for each line of stdin, with the line's words as further arguments,
+    /// and keep this many starts prepared; exit code 1 if a run ended with another than 0
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024),
+          conflicts_with_all = ["publish", "tty", "interactive", "dry_run"])]
+    pub(crate) pool: Option<u16>,
 }
 
 /// How connections to a published port get in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SocketChoice {
+    #[default]
     /// Pass it if the program takes `LISTEN_FDS`, else carry
     Auto,
     /// Hand the listening socket in by `LISTEN_FDS`
@@ -337,8 +348,9 @@ pub(crate) enum SocketChoice {
 }
 
 /// The network a container sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NetworkChoice {
+    #[default]
     /// Its own, with a loopback and nothing else
     Private,
     /// This machine's
@@ -359,9 +371,37 @@ pub(crate) struct WeighArguments {
     /// Fail with exit code 1 if one is larger as pulled
     #[arg(long, value_name = "SIZE")]
     pub(crate) budget: Option<ByteSize>,
+    /// Fail with exit code 1 if one has more files
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_files: Option<u64>,
+    /// Fail with exit code 1 if one has such: shell, setuid, capabilities,
+    /// interpreter, package-manager, tool, secret, world-writable, executable-data
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) deny: Vec<String>,
     /// Show this many of the largest files
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub(crate) files: usize,
+    /// Show what the second of two images has otherwise than the first
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Also write one page with a map of all files, for a browser
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) html: Option<PathBuf>,
+    /// Print a bill of materials of one image instead
+    #[arg(long, value_name = "FORM")]
+    pub(crate) sbom: Option<BillChoice>,
+    /// With --json: every file of each image
+    #[arg(long)]
+    pub(crate) all_files: bool,
+}
+
+/// Forms of a bill of materials.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum BillChoice {
+    /// SPDX 2.3, JSON
+    Spdx,
+    /// CycloneDX 1.6, JSON
+    Cyclonedx,
 }
 
 /// `ounce inspect`.

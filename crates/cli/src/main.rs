@@ -11,11 +11,13 @@ mod commands;
 mod failure;
 mod first_answer;
 mod output;
+mod quick;
 mod render;
 mod session;
 mod start;
 
 use std::alloc::System;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -42,7 +44,8 @@ fn main() -> ExitCode {
     if let Some(code) = commands::runtime::intercept() {
         return code;
     }
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| wrong_usage(&error));
+    let arguments = quick::parse(std::env::args_os().skip(1), std::env::var_os("OUNCE_STORE"))
+        .unwrap_or_else(|| Arguments::try_parse().unwrap_or_else(|error| wrong_usage(&error)));
     let context = Context::new(arguments.global);
     let result = match arguments.command {
         Command::Up(arguments) => commands::up::run(&context, arguments),
@@ -83,9 +86,27 @@ fn wrong_usage(error: &clap::Error) -> ! {
         Some(ContextValue::String(argument)) => !argument.starts_with('-'),
         _ => false,
     };
-    let is_run = std::env::args_os().any(|word| word == "run");
+    let is_run = verb().is_some_and(|verb| verb == "run");
     if error.kind() == ErrorKind::UnknownArgument && stray && is_run {
         warn("hint: what the program is to get stands after --: ounce run IMAGE -- ARGS");
     }
-    std::process::exit(error.exit_code());
+    // `run` keeps the codes below 125 for the program, as docker does.
+    let code = match error.exit_code() {
+        code if code != 0 && is_run => Kind::Start.code().into(),
+        code => code,
+    };
+    std::process::exit(code);
+}
+
+/// The first word of the command line that is no option nor an option's value.
+fn verb() -> Option<OsString> {
+    let mut words = std::env::args_os().skip(1);
+    while let Some(word) = words.next() {
+        if word == "--store" || word == "--lock-timeout" {
+            words.next();
+        } else if !word.as_encoded_bytes().starts_with(b"-") {
+            return Some(word);
+        }
+    }
+    None
 }

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use ounce_oci::model::ImageConfiguration;
 use ounce_oci::{Image, Platform};
 use ounce_rootfs::unpack::{self, Held};
-use ounce_run::image::Overrides;
+use ounce_run::image::{self, Essence, Overrides};
 use ounce_run::proxy::{self, Lifetime, Proxy};
 use ounce_run::publish::{self, Bound, Publish};
+use ounce_run::ready::{Key, Ready, Since};
 use ounce_run::spec::{Network, Root, Socket, Spec};
-use ounce_run::{Container, start_with};
+use ounce_run::{Beginning, Container};
 
 use crate::arguments::SocketChoice;
 use crate::commands::Context;
@@ -66,15 +67,59 @@ pub(crate) fn of_image(
     }
     let held = unpack::hold(&context.unpacked()?, image)?;
     let spec = Spec::from_image(image, held.root.clone(), overrides)?;
-    Ok(Prepared {
-        spec,
-        carried: Vec::new(),
-        addresses: Vec::new(),
-        held: Some(held),
-    })
+    Ok(Prepared::held(spec, held))
+}
+
+/// The start of an image in the store by what the last start of it has kept, and
+/// the image's word on socket activation; nothing if that does not hold any more.
+///
+/// # Errors
+/// There is no home folder to look in, or the image's list of system calls is of
+/// no use.
+pub(crate) fn of_ready(
+    context: &Context,
+    key: &Key,
+    overrides: Overrides,
+) -> Result<Option<(Prepared, Option<String>)>, Failure> {
+    // A user's name has to be looked up.
+    let ready = key.read().filter(|_| overrides.user.is_none());
+    let Some(ready) = ready else {
+        return Ok(None);
+    };
+    let Some(held) = unpack::hold_unpacked(&context.unpacked()?, &ready.digest) else {
+        return Ok(None);
+    };
+    let mut spec = Spec::from_essence(ready.essence, held.root.clone(), overrides);
+    spec.system_calls = image::system_calls(ready.calls.as_deref())?;
+    Ok(Some((Prepared::held(spec, held), ready.activation)))
+}
+
+/// Keeps what the next start of the image has to know.
+pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Prepared) {
+    let Some(held) = &prepared.held else {
+        return;
+    };
+    if let Ok(essence) = Essence::of(&image.config, &held.root, None) {
+        let ready = Ready {
+            digest: image.digest,
+            essence,
+            activation: activation_label(&image.config).map(str::to_owned),
+            calls: image::calls_annotation(image),
+        };
+        key.keep(since, &ready);
+    }
 }
 
 impl Prepared {
+    fn held(spec: Spec, held: Held) -> Self {
+        Self {
+            spec,
+            carried: Vec::new(),
+            addresses: Vec::new(),
+            held: Some(held),
+        }
+    }
+
     /// A start of something that is no image.
     pub(crate) fn of_spec(spec: Spec) -> Self {
         Self {
@@ -146,18 +191,27 @@ impl Prepared {
         publish::takes_listen_fds(label, &path).unwrap_or(false)
     }
 
+    /// Begins it, with all that it is to have known.
+    pub(crate) fn begin(&self) -> Beginning {
+        Beginning::new(self.spec.network, &self.spec.limits)
+    }
+
     /// Starts it. The proxy, if one is needed, is up before the program is.
     ///
     /// # Errors
     /// The step that failed; nothing is left then.
-    pub(crate) fn start(self, stdio: [std::os::fd::BorrowedFd<'_>; 3]) -> Result<Started, Failure> {
+    pub(crate) fn start(
+        self,
+        beginning: Beginning,
+        stdio: [std::os::fd::BorrowedFd<'_>; 3],
+    ) -> Result<Started, Failure> {
         let waiting = if self.carried.is_empty() {
             None
         } else {
             let exe = std::env::current_exe().map_err(|error| Failure::new(Kind::Host, error))?;
             Some(Proxy::start(proxy::command(&exe))?)
         };
-        let mut container = start_with(&self.spec, stdio)?;
+        let mut container = beginning.start(&self.spec, stdio)?;
         let proxy = match waiting {
             None => None,
             Some(mut proxy) => {

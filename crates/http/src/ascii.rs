@@ -1,6 +1,6 @@
 //! ASCII as HTTP uses it: classes of characters, words that are equal but for
-//! case, texts of many lines, and decimal numbers. The standard library's own
-//! are made for long strings; these are made for short ones and are small.
+//! case, lists, and decimal numbers. The standard library's own are made for
+//! long strings; these are made for short ones and are small.
 
 /// RFC 9110 section 5.6.2, `token`.
 pub(crate) const TOKEN: u8 = 1;
@@ -78,8 +78,14 @@ pub(crate) fn is(byte: u8, class: u8) -> bool {
 
 /// Whether all bytes are in a class.
 #[inline(never)]
-pub(crate) fn all(bytes: &[u8], class: u8) -> bool {
-    bytes.iter().all(|&byte| is(byte, class))
+pub(crate) fn all(mut bytes: &[u8], class: u8) -> bool {
+    take_class(&mut bytes, class);
+    bytes.is_empty()
+}
+
+/// Equal to the last bit.
+pub(crate) fn is_equal(a: &[u8], b: &[u8]) -> bool {
+    a == b
 }
 
 /// Equal but for case.
@@ -88,18 +94,56 @@ pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.eq_ignore_ascii_case(b))
 }
 
-/// Takes off what stands before a byte, and the byte; `None`, and nothing
-/// taken, where there is none.
+/// Takes the bytes off that stand before the first that is not of a class.
 #[inline(never)]
-pub(crate) fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> Option<&'a [u8]> {
-    let at = rest.iter().position(|&other| other == byte)?;
-    let taken = rest.get(..at)?;
-    *rest = rest.get(at + 1..)?;
-    Some(taken)
+pub(crate) fn take_class<'a>(rest: &mut &'a [u8], class: u8) -> &'a [u8] {
+    let end = rest.iter().position(|&byte| !is(byte, class));
+    let (taken, after) = rest
+        .split_at_checked(end.unwrap_or(rest.len()))
+        .unwrap_or_default();
+    *rest = after;
+    taken
+}
+
+/// Takes what stands before the first of this byte off, and the byte; all where
+/// there is none.
+#[inline(never)]
+pub fn take_until<'a>(rest: &mut &'a [u8], byte: u8) -> &'a [u8] {
+    let end = rest.iter().position(|&other| other == byte);
+    let (taken, after) = rest
+        .split_at_checked(end.unwrap_or(rest.len()))
+        .unwrap_or_default();
+    *rest = from(after, 1);
+    taken
+}
+
+/// Takes the next item of a comma-separated list off (RFC 9110 section 5.6.1),
+/// without the space around it. Nothing is left of a list behind its last item.
+#[inline(never)]
+pub(crate) fn take_item<'a>(list: &mut &'a [u8]) -> Option<&'a [u8]> {
+    (!list.is_empty()).then(|| trim(take_until(list, b',')))
+}
+
+/// Without spaces and tabs at both ends (RFC 9110 section 5.6.3, OWS).
+#[inline(never)]
+pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// What is before the first of this character, and what is behind it; `None`
+/// where it is not there. It is ASCII.
+#[inline(never)]
+pub(crate) fn cut(text: &str, byte: u8) -> (&str, Option<&str>) {
+    match text.bytes().position(|other| other == byte) {
+        Some(at) => (text.get(..at).unwrap_or_default(), text.get(at + 1..)),
+        None => (text, None),
+    }
 }
 
 /// What stands from an index on; nothing where it is past the end.
-#[inline(never)]
 pub(crate) fn from(bytes: &[u8], at: usize) -> &[u8] {
     bytes.get(at..).unwrap_or_default()
 }
@@ -115,35 +159,26 @@ pub fn utf8(bytes: &[u8]) -> Option<&str> {
     }
 }
 
-/// The lines of a text, in which each ends with a line feed.
-pub(crate) struct Lines(pub(crate) &'static str);
-
-impl Iterator for Lines {
-    type Item = &'static str;
-
-    #[inline(never)]
-    fn next(&mut self) -> Option<&'static str> {
-        let at = self.0.bytes().position(|byte| byte == b'\n')?;
-        let line = self.0.get(..at)?;
-        self.0 = self.0.get(at + 1..)?;
-        Some(line)
-    }
-}
-
-/// The number of the line that is this word but for case.
-#[inline(never)]
-pub(crate) fn line_of(text: &'static str, word: &[u8]) -> Option<usize> {
-    Lines(text).position(|line| is_same(line.as_bytes(), word))
-}
-
 /// One or more digits that fit in 63 bits; no sign, no space, no list.
 pub fn parse_decimal(digits: &[u8]) -> Option<u64> {
     // Overlong zeros are read as octal or as an overflow elsewhere.
-    if digits.is_empty() || digits.len() > 18 || !all(digits, DIGIT) {
-        return None;
+    saturating_decimal(digits).filter(|&number| number < u64::MAX)
+}
+
+/// One or more digits; more than 18 of them are [`u64::MAX`].
+#[inline(never)]
+pub(crate) fn saturating_decimal(digits: &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    for digit in digits {
+        // Wraps only where there are too many digits.
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit & 15));
     }
-    let append = |number, &digit| number * 10 + u64::from(digit & 15);
-    Some(digits.iter().fold(0, append))
+    match digits.len() {
+        _ if !all(digits, DIGIT) => None,
+        0 => None,
+        1..=18 => Some(number),
+        _ => Some(u64::MAX),
+    }
 }
 
 /// A number's decimal digits.
@@ -168,8 +203,8 @@ pub(crate) fn hex_digit(value: u8) -> u8 {
 /// The value of a hexadecimal digit.
 #[inline(never)]
 pub(crate) fn hex_value(digit: u8) -> Option<u8> {
-    // Letters are 1 to 6 in their low bits.
-    is(digit, HEX).then(|| (digit & 15) + if digit > b'9' { 9 } else { 0 })
+    // Letters are 1 to 6 in their low bits, and have the bit of 64.
+    is(digit, HEX).then(|| (digit & 15) + (digit >> 6) * 9)
 }
 
 #[cfg(test)]
@@ -225,6 +260,13 @@ mod tests {
     fn numbers_are_written_in_full() {
         assert_eq!(decimal(0, &mut [0; 20]), b"0");
         assert_eq!(decimal(u64::MAX, &mut [0; 20]), b"18446744073709551615");
+    }
+
+    #[test]
+    fn rfc9110_5_6_1_lists_are_taken_apart_at_commas() {
+        let mut list = &b"a ,, b\t,"[..];
+        let items = core::iter::from_fn(|| take_item(&mut list));
+        assert!(items.eq([&b"a"[..], b"", b"b"]));
     }
 
     #[test]

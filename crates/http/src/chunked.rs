@@ -1,13 +1,15 @@
 //! Chunked transfer coding (RFC 9112 section 7.1), decoded in place. Extensions
 //! and trailer fields are checked and dropped.
 
-use crate::ascii::{self, HEX, VALUE, all, hex_value, is};
-use crate::head::{Stop, WireLines, take_name};
+use crate::ascii::{self, HEX, VALUE, hex_value};
+use crate::cursor::{Cursor, Stop};
+use crate::head::take_field;
 use crate::status::Status;
 
-/// The longest chunk-size line with its extension, and the longest trailer line.
+/// The longest chunk-size line with its extension.
 const LINE_BYTES: usize = 256;
-const TRAILER_FIELDS: usize = 16;
+/// The longest trailer section.
+const TRAILER_BYTES: usize = 2_048;
 
 /// A whole body, moved to the front of the bytes it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,54 @@ pub struct Decoded {
 pub fn decode(bytes: &mut [u8], max_bytes: usize) -> Result<Decoded, Stop> {
     walk(bytes, max_bytes, false)?;
     walk(bytes, max_bytes, true)
+}
+
+/// Goes through a body at the start of `bytes` without decoding it: its length
+/// on the wire, trailer section included.
+///
+/// # Errors
+/// As for [`decode`]; 413 where all of it, as it is sent, would pass `max_bytes`.
+#[inline(never)]
+pub fn measure(bytes: &[u8], max_bytes: usize) -> Result<usize, Stop> {
+    let within = bytes.get(..max_bytes).unwrap_or(bytes);
+    match measure_within(within, max_bytes) {
+        Err(Stop::Partial) if within.len() == max_bytes => Err(Status::ContentTooLarge.into()),
+        measured => measured,
+    }
+}
+
+fn measure_within(bytes: &[u8], max_bytes: usize) -> Result<usize, Stop> {
+    let mut cursor = Cursor::new(bytes);
+    loop {
+        let digits = cursor.take(HEX);
+        if cursor.rest.first() == Some(&b';') {
+            cursor.take(VALUE);
+        }
+        cursor.expect(b"\r\n");
+        let mut size = 0;
+        for &digit in digits {
+            size = size << 4 | usize::from(hex_value(digit).unwrap_or(0));
+        }
+        if digits.len() > 15 {
+            cursor.fail(Status::BadRequest.into());
+        }
+        cursor.judge()?;
+        if size == 0 {
+            break;
+        }
+        if size > max_bytes {
+            return Err(Status::ContentTooLarge.into());
+        }
+        cursor.rest = cursor.rest.get(size..).ok_or(Stop::Partial)?;
+        cursor.expect(b"\r\n");
+    }
+    loop {
+        let (name, _) = take_field(&mut cursor);
+        cursor.judge()?;
+        if name.is_empty() {
+            return Ok(bytes.len() - cursor.rest.len());
+        }
+    }
 }
 
 /// Goes through the body, to judge it or to move the data to the front. The
@@ -61,20 +111,31 @@ fn walk(bytes: &mut [u8], max_bytes: usize, moves: bool) -> Result<Decoded, Stop
     }
 }
 
+/// The length of the line with a chunk's size, which stands here, and the size.
+pub(crate) fn size(bytes: &[u8]) -> Result<(usize, u64), Stop> {
+    let (length, size) = chunk(bytes, 0)?;
+    Ok((length, size as u64))
+}
+
+/// The length of the trailer section that stands here.
+pub(crate) fn trailer_length(bytes: &[u8]) -> Result<usize, Stop> {
+    Ok(bytes.len() - trailer(bytes)?)
+}
+
 /// Where the chunk's data starts, and how long it is.
 fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
-    let mut lines = WireLines {
-        rest: ascii::from(bytes, at),
-        line: b"",
-    };
-    lines.advance(LINE_BYTES, Status::BadRequest)?;
-    let line = lines.line;
-    let count = line.iter().take_while(|&&byte| is(byte, HEX)).count();
-    let (digits, extension) = line.split_at_checked(count).unwrap_or_default();
+    let rest = ascii::from(bytes, at);
+    let within = rest.get(..LINE_BYTES).unwrap_or(rest);
+    let mut line = Cursor::new(within);
+    let digits = line.take(HEX);
     // RFC 9112 section 7.1.1: extensions are ignored, but must begin as such:
     // "5 ;a", "5_" and "0x5" are read in several ways elsewhere.
-    let starts_well = matches!(extension, [] | [b';', ..]);
-    if !starts_well || !all(extension, VALUE) || digits.is_empty() || digits.len() > 15 {
+    if line.rest.first() == Some(&b';') {
+        line.take(VALUE);
+    }
+    line.expect(b"\r\n");
+    line.judge_at_limit(within.len() == LINE_BYTES, Status::BadRequest)?;
+    if digits.len() > 15 {
         return Err(Status::BadRequest.into());
     }
     let mut size = 0_u64;
@@ -85,24 +146,21 @@ fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
         .ok()
         .filter(|&size| size <= usize::MAX / 4)
         .ok_or(Status::ContentTooLarge)?;
-    Ok((bytes.len() - lines.rest.len(), size))
+    Ok((at + within.len() - line.rest.len(), size))
 }
 
 /// How many bytes are behind the trailer section at the start of `bytes`.
 fn trailer(bytes: &[u8]) -> Result<usize, Stop> {
-    let too_long = Status::RequestHeaderFieldsTooLarge;
-    let mut lines = WireLines {
-        rest: bytes,
-        line: b"",
-    };
-    for _ in 0..=TRAILER_FIELDS {
-        lines.advance(LINE_BYTES, too_long)?;
-        if lines.line.is_empty() {
-            return Ok(lines.rest.len());
+    let within = bytes.get(..TRAILER_BYTES).unwrap_or(bytes);
+    let mut cursor = Cursor::new(within);
+    loop {
+        let (name, _) = take_field(&mut cursor);
+        let too_long = Status::RequestHeaderFieldsTooLarge;
+        cursor.judge_at_limit(within.len() == TRAILER_BYTES, too_long)?;
+        if name.is_empty() {
+            return Ok(bytes.len() - within.len() + cursor.rest.len());
         }
-        take_name(&mut lines.line).ok_or(Status::BadRequest)?;
     }
-    Err(too_long.into())
 }
 
 #[cfg(test)]
@@ -128,7 +186,9 @@ mod tests {
     #[test]
     fn a_body_cut_at_any_byte_is_partial() {
         let text = "5\r\nhello\r\n0\r\nX: y\r\n\r\n";
+        assert_eq!(measure(text.as_bytes(), 1_000), Ok(text.len()));
         for end in 0..text.len() {
+            assert_eq!(measure(&text.as_bytes()[..end], 1_000), Err(Stop::Partial));
             assert_eq!(run(&text[..end]), Err(Stop::Partial), "cut at {end}");
         }
     }
@@ -155,7 +215,26 @@ mod tests {
             "0\r\nX: y\n\r\n",
         ] {
             assert_eq!(run(text), Err(Status::BadRequest.into()), "{text:?}");
+            let measured = measure(text.as_bytes(), 1_000);
+            assert_eq!(measured, Err(Status::BadRequest.into()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn rfc9112_7_1_1_and_7_1_2_long_extensions_and_trailers_are_refused() {
+        let long = "a".repeat(300);
+        assert_eq!(
+            run(&std::format!("5;{long}")),
+            Err(Status::BadRequest.into())
+        );
+        let long = "a: b\r\n".repeat(400);
+        assert_eq!(
+            run(&std::format!("0\r\n{long}")),
+            Err(Status::RequestHeaderFieldsTooLarge.into())
+        );
+        let fits = "a: b\r\n".repeat(300);
+        let text = std::format!("0\r\n{fits}\r\nGET");
+        assert_eq!(run(&text), Ok((Vec::new(), text.len() - 3)));
     }
 
     #[test]

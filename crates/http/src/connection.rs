@@ -11,6 +11,10 @@ use crate::head::{self, Framing, Head, Limits, Stop};
 use crate::status::Status;
 
 /// What the received bytes amount to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nothing to box it in: no allocation"
+)]
 #[derive(Debug)]
 pub enum Next<'a> {
     /// No byte of a request: the connection is idle.
@@ -33,7 +37,7 @@ pub struct Message<'a> {
     /// The head.
     pub head: Head<'a>,
     /// The content, decoded.
-    pub body: &'a [u8],
+    pub body: &'a mut [u8],
     /// How many bytes to consume once it is answered.
     pub length: usize,
 }
@@ -44,42 +48,22 @@ pub struct Message<'a> {
 /// A chunked body is decoded in place, so that on [`Next::Request`] the bytes
 /// within [`Message::length`] may have changed; on any other result they have
 /// not.
-#[inline(never)]
 pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a> {
     if bytes.is_empty() {
         return Next::Idle;
     }
-    // The head is split from the body first: one is borrowed, the other moved.
-    let head_end = bytes
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .map_or(bytes.len(), |at| at + 4);
-    let (head_bytes, rest) = bytes.split_at_mut(head_end);
-    let head = match head::parse(head_bytes, limits) {
-        Ok(head) => head,
+    let (head, rest) = match head(bytes, is_full, limits) {
+        Ok(both) => both,
         Err(Stop::Refuse(status)) => return Next::Refuse(status),
-        Err(Stop::Partial) if is_full => return Next::Refuse(Status::RequestHeaderFieldsTooLarge),
         Err(Stop::Partial) => {
             return Next::More {
                 send_continue: false,
             };
         }
     };
-    let found = match head.framing {
-        Framing::Length(length) if length > limits.body_bytes as u64 => {
-            Err(Stop::Refuse(Status::ContentTooLarge))
-        }
-        // No truncation: the limit is a usize.
-        Framing::Length(length) if rest.len() < length as usize => Err(Stop::Partial),
-        Framing::Length(length) => Ok(Decoded {
-            length: length as usize,
-            wire_length: length as usize,
-        }),
-        Framing::Chunked => chunked::decode(rest, limits.body_bytes),
-    };
-    match found {
+    match body(&head, rest, limits.body_bytes) {
         Ok(body) => Next::Request(Message {
-            body: rest.get(..body.length).unwrap_or_default(),
+            body: rest.get_mut(..body.length).unwrap_or_default(),
             length: head.length + body.wire_length,
             head,
         }),
@@ -89,6 +73,50 @@ pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a>
             // RFC 9110 section 10.1.1: not needed once the body has begun.
             send_continue: head.expects_continue && rest.is_empty(),
         },
+    }
+}
+
+/// The first half of [`next`]: the head, and the bytes behind it.
+///
+/// # Errors
+/// Where there is no whole head, or it is to be refused.
+#[inline(never)]
+pub fn head<'a>(
+    bytes: &'a mut [u8],
+    is_full: bool,
+    limits: &Limits,
+) -> Result<(Head<'a>, &'a mut [u8]), Stop> {
+    // The head is split from the body first: one is borrowed, the other moved.
+    let head_end = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .map_or(bytes.len(), |at| at + 4);
+    let (head_bytes, rest) = bytes.split_at_mut(head_end);
+    match head::parse(head_bytes, limits) {
+        Ok(head) => Ok((head, rest)),
+        Err(Stop::Partial) if is_full => Err(Status::RequestHeaderFieldsTooLarge.into()),
+        Err(stop) => Err(stop),
+    }
+}
+
+/// The second half of [`next`]: the body behind a head, decoded in place.
+///
+/// # Errors
+/// [`Stop::Partial`] while it is not whole; 413 where it is longer than so many
+/// bytes, and 400 where it is malformed.
+#[inline(never)]
+pub fn body(head: &Head<'_>, rest: &mut [u8], max_bytes: usize) -> Result<Decoded, Stop> {
+    match head.framing {
+        Framing::Length(length) if length > max_bytes as u64 => {
+            Err(Stop::Refuse(Status::ContentTooLarge))
+        }
+        // No truncation: the limit is a usize.
+        Framing::Length(length) if rest.len() < length as usize => Err(Stop::Partial),
+        Framing::Length(length) => Ok(Decoded {
+            length: length as usize,
+            wire_length: length as usize,
+        }),
+        Framing::Chunked => chunked::decode(rest, max_bytes),
     }
 }
 

@@ -1,4 +1,6 @@
-//! The Date field's text (RFC 9110 section 5.6.7, IMF-fixdate).
+//! Dates as HTTP writes them (RFC 9110 section 5.6.7).
+
+use crate::ascii::{from, is_equal};
 
 /// The length of every IMF-fixdate.
 pub const DATE_BYTES: usize = 29;
@@ -6,56 +8,33 @@ pub const DATE_BYTES: usize = 29;
 static DAYS: [[u8; 3]; 7] = [
     *b"Thu", *b"Fri", *b"Sat", *b"Sun", *b"Mon", *b"Tue", *b"Wed",
 ];
-/// Name and length, in a year that is no leap year.
-static MONTHS: [([u8; 3], u8); 12] = [
-    (*b"Jan", 31),
-    (*b"Feb", 28),
-    (*b"Mar", 31),
-    (*b"Apr", 30),
-    (*b"May", 31),
-    (*b"Jun", 30),
-    (*b"Jul", 31),
-    (*b"Aug", 31),
-    (*b"Sep", 30),
-    (*b"Oct", 31),
-    (*b"Nov", 30),
-    (*b"Dec", 31),
+static MONTHS: [[u8; 3]; 12] = [
+    *b"Jan", *b"Feb", *b"Mar", *b"Apr", *b"May", *b"Jun", *b"Jul", *b"Aug", *b"Sep", *b"Oct",
+    *b"Nov", *b"Dec",
 ];
 /// The last second of the year 9999; later ones have no such form.
 const LAST: u64 = 253_402_300_799;
 
 /// Writes a Unix time in seconds as `Sun, 06 Nov 1994 08:49:37 GMT`; times past
 /// the year 9999 as its last second.
-///
-/// It counts years and months one by one: with a date a second the few dozen
-/// steps matter less than the size of a formula.
+#[inline(never)]
 pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
     let seconds = unix_seconds.min(LAST);
-    let mut day = (seconds / 86_400) as u32;
+    let day = (seconds / 86_400) as u32;
     let mut rest = (seconds % 86_400) as u32;
-    *text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
-    if let Some(name) = DAYS.get((day % 7) as usize) {
-        put(text, 0, name);
-    }
-    let mut year = 1_970;
-    loop {
-        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let length = 365 + u32::from(is_leap);
-        if day < length {
-            for (name, length) in &MONTHS {
-                let length = u32::from(*length) + u32::from(is_leap && *length == 28);
-                if day < length {
-                    put(text, 8, name);
-                    break;
-                }
-                day -= length;
-            }
-            break;
-        }
-        day -= length;
+    // No year is longer than 366 days, so that the year is this or soon after.
+    let mut year = 1_970 + day / 366;
+    while first_day(year + 1, 1) <= day {
         year += 1;
     }
-    put_two(text, 5, day + 1);
+    let mut month = 1;
+    while first_day(year, month + 1) <= day {
+        month += 1;
+    }
+    *text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
+    put_name(text, 0, DAYS.get(day as usize % 7));
+    put_two(text, 5, day - first_day(year, month) + 1);
+    put_name(text, 8, MONTHS.get(month as usize - 1));
     put_two(text, 12, year / 100);
     put_two(text, 14, year);
     for at in [23, 20, 17] {
@@ -64,17 +43,70 @@ pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
     }
 }
 
-/// Writes the last two decimal digits of a number.
+/// Reads an IMF-fixdate as Unix seconds; `None` for all else.
+///
+/// The two obsolete forms are not read: no client that is in use sends them,
+/// and a condition whose date is not understood is ignored (RFC 9110 section
+/// 13.1.3), which costs a transfer and is never wrong. The same goes for times
+/// before 1970 and leap seconds, which no file of ours has.
 #[inline(never)]
-fn put_two(text: &mut [u8], at: usize, value: u32) {
-    let digits = [value / 10, value].map(|value| b'0' + (value % 10) as u8);
-    put(text, at, &digits);
+pub fn parse(text: &[u8]) -> Option<u64> {
+    let text = text.try_into().ok()?;
+    let year = (two(text, 12) * 100 + two(text, 14)).max(1_970);
+    let second = (two(text, 17) * 60 + two(text, 20)) * 60 + two(text, 23);
+    for month in 1..13 {
+        let day = first_day(year, month) + two(text, 5);
+        let seconds = (u64::from(day) * 86_400 + u64::from(second)).saturating_sub(86_400);
+        // Whatever is wrong, from digits that are none to a thirtieth of
+        // February, does not come out again; nor do other months.
+        let mut same = [0; DATE_BYTES];
+        imf_fixdate(seconds, &mut same);
+        if is_equal(text, &same) {
+            return Some(seconds);
+        }
+    }
+    None
 }
 
+/// Days from the start of 1970 to a month's first day. Month 13 is the next
+/// January.
+///
+/// The year is taken to begin in March: then the months' lengths repeat every
+/// five (31, 30, 31, 30, 31: 153 days), and the leap day is the last of all.
 #[inline(never)]
-fn put(text: &mut [u8], at: usize, bytes: &[u8]) {
-    for (place, &byte) in text.iter_mut().skip(at).zip(bytes) {
-        *place = byte;
+fn first_day(year: u32, month: u32) -> u32 {
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    // From the first of March of the year 0 to the start of 1970: 719,468.
+    year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 - 719_468
+}
+
+/// Writes the last two decimal digits of a number.
+#[inline(never)]
+fn put_two(text: &mut [u8; DATE_BYTES], at: usize, value: u32) {
+    if let Some([tens, ones]) = text.get_mut(at..at + 2) {
+        *tens = b'0' + (value / 10 % 10) as u8;
+        *ones = b'0' + (value % 10) as u8;
+    }
+}
+
+/// Writes a name of three letters.
+fn put_name(text: &mut [u8; DATE_BYTES], at: usize, name: Option<&[u8; 3]>) {
+    let place = text.get_mut(at..).and_then(<[u8]>::first_chunk_mut);
+    if let (Some(place), Some(name)) = (place, name) {
+        *place = *name;
+    }
+}
+
+/// The number of two digits; anything up to 165 where they are none.
+#[inline(never)]
+fn two(text: &[u8; DATE_BYTES], at: usize) -> u32 {
+    match from(text, at) {
+        [tens, ones, ..] => u32::from(tens & 15) * 10 + u32::from(ones & 15),
+        _ => 0,
     }
 }
 
@@ -83,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_agree_with_known_ones() {
+    fn rfc9110_5_6_7_dates_agree_with_known_ones() {
         for (seconds, text) in [
             (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
             (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
@@ -93,11 +125,38 @@ mod tests {
             (1_704_067_199, "Sun, 31 Dec 2023 23:59:59 GMT"),
             (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
             (253_402_300_799, "Fri, 31 Dec 9999 23:59:59 GMT"),
-            (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
         ] {
             let mut written = [0; DATE_BYTES];
             imf_fixdate(seconds, &mut written);
             assert_eq!(core::str::from_utf8(&written), Ok(text));
+            assert_eq!(parse(text.as_bytes()), Some(seconds));
+        }
+        let mut written = [0; DATE_BYTES];
+        imf_fixdate(u64::MAX, &mut written);
+        assert_eq!(&written, b"Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn rfc9110_13_1_3_what_is_no_valid_date_is_none() {
+        for text in [
+            "",
+            "0",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 08:49:37 GMT ",
+            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Sun, 06 Nox 1994 08:49:37 GMT",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:00:00 GMT",
+            "Sun, 06 Nov 1994 08:49:60 GMT",
+            "Sun, 30 Feb 1994 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Wed, 31 Dec 1969 23:59:59 GMT",
+            "Sun, 0? Nov 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
         }
     }
 }

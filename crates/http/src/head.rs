@@ -2,40 +2,42 @@
 //!
 //! Lines are judged one after another and the first fault decides, so that a
 //! head gives the same result however the network has cut it up. Nothing is
-//! copied: a [`Head`] borrows the bytes it was read from. What the fields mean
-//! beyond framing and connection (ranges, conditions) is left to those who look
-//! them up with [`Head::field`].
+//! copied: a [`Head`] borrows the bytes it was read from. The fields that a
+//! server of files looks at are kept as they are met ([`Known`]); what they mean
+//! beyond framing and connection is judged by [`condition`](crate::condition)
+//! and [`encoding`](crate::encoding).
 
 use crate::ascii::{
-    self, ADDRESS, DIGIT, HOST_NAME, TARGET, TOKEN, VALUE, all, is_same, parse_decimal, take_until,
+    DIGIT, TARGET, TOKEN, VALUE, all, from, is_same, parse_decimal, take_class, take_item,
+    take_until, trim,
 };
+use crate::cursor::Cursor;
+pub use crate::cursor::Stop;
+use crate::host::take_host;
 use crate::method::Method;
 use crate::status::Status;
+use crate::words::{Words, words};
 
 /// What a server is willing to read.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The longest request line; more is 414. RFC 9112 section 3 recommends at
-    /// least 8,000.
-    pub line_bytes: usize,
-    /// The longest head in all; more is 431.
+    /// The longest head in all; more is 414 where that is within the request
+    /// line, else 431. RFC 9112 section 3 recommends at least 8,000 for the line.
     pub head_bytes: usize,
-    /// The most field lines; more is 431.
-    pub fields: usize,
     /// The longest body, decoded; more is 413.
     pub body_bytes: usize,
 }
 
 impl Limits {
-    /// 8,000 bytes of request line, 16 KB of head, 64 fields, 15 KB of body: one
-    /// request fits in 32 KB.
+    /// 16 KB of head, 15 KB of body: one request fits in 32 KB.
     pub const DEFAULT: Self = Self {
-        line_bytes: 8_000,
         head_bytes: 16_384,
-        fields: 64,
         body_bytes: 15_360,
     };
 }
+
+/// The most field lines; more is 431.
+const MAX_FIELDS: usize = 100;
 
 /// How long the body is (RFC 9112 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,45 +48,103 @@ pub enum Framing {
     Chunked,
 }
 
+/// The fields that are kept as they are met, in the order of `KNOWN`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// RFC 9110 section 7.2.
+    Host,
+    /// RFC 9110 section 8.6.
+    ContentLength,
+    /// RFC 9112 section 6.1.
+    TransferEncoding,
+    /// RFC 9110 section 10.1.1.
+    Expect,
+    /// RFC 9110 section 13.1.1.
+    IfMatch,
+    /// RFC 9110 section 13.1.4.
+    IfUnmodifiedSince,
+    /// RFC 9110 section 13.1.2.
+    IfNoneMatch,
+    /// RFC 9110 section 13.1.3.
+    IfModifiedSince,
+    /// RFC 9110 section 13.1.5.
+    IfRange,
+    /// RFC 9110 section 14.2.
+    Range,
+    /// RFC 9110 section 12.5.3.
+    AcceptEncoding,
+}
+
+const KNOWN: Words = words![
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "expect",
+    "if-match",
+    "if-unmodified-since",
+    "if-none-match",
+    "if-modified-since",
+    "if-range",
+    "range",
+    "accept-encoding",
+    "connection",
+];
+/// This one is read as it is met (RFC 9110 section 7.6.1).
+const CONNECTION: usize = Known::AcceptEncoding as usize + 1;
+
 /// A whole and valid request head.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
     /// The method.
     pub method: Method,
+    /// True for HTTP/1.1, false for HTTP/1.0.
+    pub is_http11: bool,
+    /// Whether the client is willing to send more requests.
+    pub keep_alive: bool,
+    /// Whether the client said that it will not.
+    closes: bool,
+    /// Whether the client waits for `100 Continue`.
+    pub expects_continue: bool,
+    /// How the body is delimited.
+    pub framing: Framing,
     /// The path as sent, percent-encoded, without query; `*` for `OPTIONS *`.
     pub path: &'a [u8],
     /// What follows the first `?`, if there is one.
     pub query: Option<&'a [u8]>,
-    /// True for HTTP/1.1, false for HTTP/1.0.
-    pub is_http11: bool,
-    /// How the body is delimited.
-    pub framing: Framing,
-    /// Whether the client is willing to send more requests.
-    pub keep_alive: bool,
-    /// Whether the client waits for `100 Continue`.
-    pub expects_continue: bool,
     /// The length of the head on the wire, final empty line included.
     pub length: usize,
+    /// What is behind the request line.
     fields: &'a [u8],
-}
-
-/// Why reading ended before the end of what is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// What is there is faultless, but not whole.
-    Partial,
-    /// It is to be refused with this status; the connection must be closed after
-    /// it, since nobody knows where the next request would begin.
-    Refuse(Status),
-}
-
-impl From<Status> for Stop {
-    fn from(status: Status) -> Self {
-        Self::Refuse(status)
-    }
+    /// Where in there the values of the known fields start and end; a start of
+    /// 0, where at best a name can stand, is for those which are not there.
+    known: [[u16; 2]; CONNECTION + 1],
+    /// The host that an absolute-form names; empty for other forms.
+    authority: &'a [u8],
 }
 
 impl<'a> Head<'a> {
+    /// The value of a field, without surrounding space; of the first where there
+    /// are several of a kind of which there may be several.
+    #[inline(never)]
+    pub fn known(&self, field: Known) -> Option<&'a [u8]> {
+        self.has(field).then(|| self.value(field))
+    }
+
+    /// Whether a field is there.
+    pub(crate) fn has(&self, field: Known) -> bool {
+        self.known
+            .get(field as usize)
+            .is_some_and(|[start, _]| *start > 0)
+    }
+
+    /// The value of a field; empty where it is not there, too.
+    #[inline(never)]
+    pub(crate) fn value(&self, field: Known) -> &'a [u8] {
+        let [start, end] = self.known.get(field as usize).copied().unwrap_or_default();
+        let value = self.fields.get(usize::from(start)..usize::from(end));
+        value.unwrap_or_default()
+    }
+
     /// The value of the first field of this name, without surrounding space.
     pub fn field(&self, name: &str) -> Option<&'a [u8]> {
         self.fields()
@@ -92,15 +152,37 @@ impl<'a> Head<'a> {
             .map(|(_, value)| value)
     }
 
-    /// All fields in the order they came.
+    /// All fields in the order they came, values without surrounding space.
     pub fn fields(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         // The lines were judged when the head was parsed.
-        let mut rest = self.fields;
+        let mut cursor = Cursor::new(self.fields);
         core::iter::from_fn(move || {
-            let mut line = take_until(&mut rest, b'\r')?;
-            rest = ascii::from(rest, 1);
-            Some((take_name(&mut line)?, line))
+            let field = take_field(&mut cursor);
+            (!field.0.is_empty()).then_some(field)
         })
+    }
+
+    /// For a server that does not look at bodies: how many bytes of body come
+    /// before the next request and are to be thrown away. `None` where that is
+    /// more than `max_bytes`, has no length, or hangs on whether the client still
+    /// sends what it waits to send (RFC 9110 section 10.1.1): then the connection
+    /// is closed after the answer, so that no body is read as a request.
+    pub fn body_to_skip(&self, max_bytes: u64) -> Option<u64> {
+        match self.framing {
+            Framing::Length(0) => Some(0),
+            Framing::Length(length) if length <= max_bytes && !self.expects_continue => {
+                Some(length)
+            }
+            _ => None,
+        }
+    }
+
+    /// The request line as it was sent.
+    pub fn line(&self, mut bytes: &'a [u8]) -> &'a [u8] {
+        if bytes.first() == Some(&b'\r') {
+            bytes = from(bytes, 2);
+        }
+        take_until(&mut bytes, b'\r')
     }
 }
 
@@ -108,243 +190,214 @@ impl<'a> Head<'a> {
 ///
 /// # Errors
 /// Where the head is not whole, or is to be refused.
+#[inline(never)]
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
-    // RFC 9112 section 2.2: ignore at least one empty line before the request
-    // line. One is enough; more is somebody trying something.
-    let rest = match bytes {
-        [] | [b'\r'] | [b'\r', b'\n'] => return Err(Stop::Partial),
-        [b'\r', b'\n', rest @ ..] => rest,
-        _ => bytes,
-    };
-    // Tells a TLS handshake or other noise at once, without awaiting a line end.
-    if !all(rest.get(..1).unwrap_or_default(), TOKEN) {
-        return Err(Stop::Refuse(Status::BadRequest));
-    }
-    let mut lines = WireLines { rest, line: b"" };
-    lines.advance(limits.line_bytes, Status::UriTooLong)?;
     let mut head = Head {
         method: Method::Get,
+        is_http11: false,
+        keep_alive: false,
+        closes: false,
+        expects_continue: false,
+        framing: Framing::Length(0),
         path: b"",
         query: None,
-        is_http11: false,
-        framing: Framing::Length(0),
-        keep_alive: false,
-        expects_continue: false,
         length: 0,
-        fields: lines.rest,
+        fields: b"",
+        known: [[0; 2]; CONNECTION + 1],
+        authority: b"",
     };
-    read_request_line(&mut head, lines.line)?;
+    // No place in it is past 16 bits.
+    let limit = limits.head_bytes.min(65_535);
+    let within = bytes.get(..limit).unwrap_or(bytes);
+    match read(&mut head, within) {
+        Ok(()) => Ok(head),
+        // No more than this will be read.
+        Err(Stop::Partial) if within.len() == limit => Err(Stop::Refuse(if head.path.is_empty() {
+            Status::UriTooLong
+        } else {
+            Status::RequestHeaderFieldsTooLarge
+        })),
+        Err(stop) => Err(stop),
+    }
+}
 
-    let mut facts = Facts::default();
-    for _ in 0..=limits.fields {
-        head.length = bytes.len() - lines.rest.len();
-        let room = limits.head_bytes.saturating_sub(head.length);
-        lines.advance(room, Status::RequestHeaderFieldsTooLarge)?;
-        if lines.line.is_empty() {
-            let length = head.fields.len() - lines.rest.len();
-            head.fields = head.fields.get(..length).unwrap_or_default();
-            head.length += 2;
-            facts.decide(&mut head)?;
-            return Ok(head);
+fn read<'a>(head: &mut Head<'a>, bytes: &'a [u8]) -> Result<(), Stop> {
+    let mut cursor = Cursor::new(bytes);
+    read_line(head, &mut cursor)?;
+    head.fields = cursor.rest;
+    for _ in 0..MAX_FIELDS {
+        let (name, value) = take_field(&mut cursor);
+        cursor.judge()?;
+        if name.is_empty() {
+            head.length = bytes.len() - cursor.rest.len();
+            return Ok(judge_fields(head)?);
         }
-        let name = take_name(&mut lines.line).ok_or(Status::BadRequest)?;
-        facts.note(name, lines.line, head.is_http11)?;
+        note_field(head, name, value)?;
     }
-    Err(Stop::Refuse(Status::RequestHeaderFieldsTooLarge))
+    Err(Status::RequestHeaderFieldsTooLarge.into())
 }
 
-/// What the fields say about this connection and message.
-#[derive(Default)]
-struct Facts {
-    host: bool,
-    content_length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    expects_continue: bool,
+/// RFC 9112 section 3: method, target and version, one space between each.
+#[inline(never)]
+fn read_line<'a>(head: &mut Head<'a>, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+    // RFC 9112 section 2.2: ignore at least one empty line before the request
+    // line. One is enough; more is somebody trying something.
+    if cursor.rest.first() == Some(&b'\r') {
+        cursor.expect(b"\r\n");
+    }
+    let name = cursor.take(TOKEN);
+    cursor.expect(b" ");
+    let target = cursor.take(TARGET);
+    cursor.expect(b" HTTP/");
+    let version = cursor.take(TARGET);
+    cursor.expect(b"\r\n");
+    cursor.judge()?;
+    // RFC 9112 section 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT
+    head.is_http11 = version == b"1.1";
+    head.keep_alive = head.is_http11;
+    if !head.is_http11 && version != b"1.0" {
+        return Err(Stop::Refuse(match version {
+            [major, b'.', minor] if all(&[*major, *minor], DIGIT) => {
+                Status::HttpVersionNotSupported
+            }
+            _ => Status::BadRequest,
+        }));
+    }
+    head.method = Method::from_bytes(name).ok_or(Status::NotImplemented)?;
+    Ok(read_target(head, target)?)
 }
 
-/// The fields that are looked at, in the order of the constants below.
-const NOTED: &str = "host\ncontent-length\ntransfer-encoding\nconnection\nexpect\n";
-const HOST: usize = 0;
-const CONTENT_LENGTH: usize = 1;
-const TRANSFER_ENCODING: usize = 2;
-const CONNECTION: usize = 3;
-const EXPECT: usize = 4;
-
-impl Facts {
-    #[inline(never)]
-    fn note(&mut self, name: &[u8], value: &[u8], is_http11: bool) -> Result<(), Status> {
-        match ascii::line_of(NOTED, name) {
-            Some(HOST) => {
-                if self.host || !is_host(value) {
-                    return Err(Status::BadRequest);
-                }
-                self.host = true;
-            }
-            Some(CONTENT_LENGTH) => {
-                // RFC 9112 section 6.3 lets a list of equal values pass; a second
-                // reader might not, so it is refused.
-                if self.content_length.is_some() {
-                    return Err(Status::BadRequest);
-                }
-                self.content_length = Some(parse_decimal(value).ok_or(Status::BadRequest)?);
-            }
-            Some(TRANSFER_ENCODING) => {
-                // RFC 9112 section 6.1: not defined for HTTP/1.0, and doubled
-                // fields are read differently by different servers.
-                if !is_http11 || self.chunked {
-                    return Err(Status::BadRequest);
-                }
-                if !is_same(value, b"chunked") {
-                    return Err(refuse_coding(value));
-                }
-                self.chunked = true;
-            }
-            Some(CONNECTION) => {
-                let mut rest = value;
-                while let Some(option) = take_item(&mut rest) {
-                    self.close |= is_same(option, b"close");
-                    self.keep_alive |= is_same(option, b"keep-alive");
-                }
-            }
-            Some(EXPECT) if is_http11 => {
-                if !is_same(value, b"100-continue") {
-                    return Err(Status::ExpectationFailed);
-                }
-                self.expects_continue = true;
-            }
-            _ => {}
-        }
-        Ok(())
+/// RFC 9110 section 5: `name ":" OWS value OWS`, and the end of the line; the
+/// empty line has neither. A space before the colon (RFC 9112 section 5.1) and
+/// a folded line (section 5.2) are faults.
+pub(crate) fn take_field<'a>(cursor: &mut Cursor<'a>) -> (&'a [u8], &'a [u8]) {
+    let mut field: (&[u8], &[u8]) = (&[], &[]);
+    if cursor.rest.first() != Some(&b'\r') {
+        field.0 = cursor.take(TOKEN);
+        cursor.expect(b":");
+        // Anything up to the line's end, and possibly nothing.
+        field.1 = trim(take_class(&mut cursor.rest, VALUE));
     }
-
-    /// What follows from all fields together.
-    fn decide(&self, head: &mut Head<'_>) -> Result<(), Status> {
-        // RFC 9112 section 3.2: exactly one Host in HTTP/1.1.
-        if head.is_http11 && !self.host {
-            return Err(Status::BadRequest);
-        }
-        head.framing = match (self.chunked, self.content_length) {
-            // RFC 9112 section 6.1: both together are a smuggling attempt.
-            (true, Some(_)) => return Err(Status::BadRequest),
-            (true, None) => Framing::Chunked,
-            (false, length) => Framing::Length(length.unwrap_or(0)),
-        };
-        // RFC 9112 section 9.3.
-        head.keep_alive = !self.close && (head.is_http11 || self.keep_alive);
-        head.expects_continue = self.expects_continue;
-        Ok(())
-    }
+    cursor.expect(b"\r\n");
+    field
 }
 
-/// RFC 9112 section 6.3, rule 4: where chunked is not the last coding, or is
-/// applied twice, the body has no end: 400. Section 6.1: other codings: 501.
-fn refuse_coding(value: &[u8]) -> Status {
-    let mut rest = value;
-    let mut count = 0;
-    let mut is_last = false;
-    while let Some(coding) = take_item(&mut rest) {
-        is_last = is_same(coding, b"chunked");
-        count += u32::from(is_last);
-    }
-    // An empty item behind the last comma is a last coding, too.
-    if is_last && count == 1 && !value.ends_with(b",") {
-        Status::NotImplemented
-    } else {
-        Status::BadRequest
-    }
-}
-
-/// Reads bytes from the wire line by line.
-pub(crate) struct WireLines<'a> {
-    /// The bytes behind the line.
-    pub(crate) rest: &'a [u8],
-    /// The line, without its end.
-    pub(crate) line: &'a [u8],
-}
-
-impl WireLines<'_> {
-    /// Goes on to the next line. RFC 9112 section 2.2: a line end is CRLF, and a
-    /// bare CR or LF is refused, not mended.
-    #[inline(never)]
-    pub(crate) fn advance(&mut self, max_bytes: usize, too_long: Status) -> Result<(), Stop> {
-        // One past the limit: a line may be just as long.
-        let end = self
-            .rest
-            .iter()
-            .take(max_bytes + 1)
-            .position(|&byte| byte == b'\r' || byte == b'\n');
-        let Some(end) = end else {
-            // As many more as a CRLF takes could still come.
-            return Err(if self.rest.len() < max_bytes + 2 {
-                Stop::Partial
-            } else {
-                Stop::Refuse(too_long)
-            });
-        };
-        let (line, end) = self.rest.split_at_checked(end).unwrap_or_default();
-        match end {
-            [b'\r', b'\n', rest @ ..] => {
-                (self.line, self.rest) = (line, rest);
-                Ok(())
-            }
-            [b'\r'] => Err(Stop::Partial),
-            _ => Err(Stop::Refuse(Status::BadRequest)),
-        }
-    }
-}
-
-/// RFC 9112 section 3: three parts, one space between each.
-fn read_request_line<'a>(head: &mut Head<'a>, line: &'a [u8]) -> Result<(), Status> {
-    let mut version = line;
-    let name = take_until(&mut version, b' ').unwrap_or_default();
-    let target = take_until(&mut version, b' ').unwrap_or_default();
-    if name.is_empty() || !all(name, TOKEN) || target.is_empty() || !all(target, TARGET) {
+/// Keeps the value of a field, if it is one of those that are kept.
+fn note_field(head: &mut Head<'_>, name: &[u8], value: &[u8]) -> Result<(), Status> {
+    let number = KNOWN.find(name).unwrap_or(usize::MAX);
+    let Some(known) = head.known.get_mut(number) else {
+        return Ok(());
+    };
+    if known[0] == 0 {
+        let start = value
+            .as_ptr()
+            .addr()
+            .wrapping_sub(head.fields.as_ptr().addr());
+        *known = [start as u16, (start + value.len()) as u16];
+    } else if number <= Known::Expect as usize {
+        // RFC 9112 section 6.3 lets a list of equal lengths pass; a second
+        // reader might not. A second Host (section 3.2), Transfer-Encoding or
+        // Expect is read differently by different servers, too.
         return Err(Status::BadRequest);
     }
-    // RFC 9112 section 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT
-    let (protocol, number) = version.split_at_checked(5).unwrap_or_default();
-    head.is_http11 = match number {
-        _ if protocol != b"HTTP/" => return Err(Status::BadRequest),
-        b"1.1" => true,
-        b"1.0" => false,
-        &[major, b'.', minor] if all(&[major, minor], DIGIT) => {
-            return Err(Status::HttpVersionNotSupported);
-        }
-        _ => return Err(Status::BadRequest),
-    };
-    head.method = Method::from_bytes(name).ok_or(Status::NotImplemented)?;
-    read_target(head, target)
+    if number == CONNECTION {
+        // RFC 9112 section 9.3. There may be several of these.
+        head.closes |= has_item(value, b"close");
+        head.keep_alive |= has_item(value, b"keep-alive");
+    }
+    Ok(())
 }
 
-/// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS.
-fn read_target<'a>(head: &mut Head<'a>, target: &'a [u8]) -> Result<(), Status> {
-    let mut rest = target;
-    if target == b"*" {
-        if head.method != Method::Options {
-            return Err(Status::BadRequest);
+/// Whether a comma-separated list has an item, whatever its case.
+#[inline(never)]
+fn has_item(mut list: &[u8], item: &[u8]) -> bool {
+    while let Some(other) = take_item(&mut list) {
+        if is_same(other, item) {
+            return true;
         }
-    } else if target.first() != Some(&b'/') {
-        let scheme = take_until(&mut rest, b':').unwrap_or_default();
-        if !is_same(scheme, b"http") && !is_same(scheme, b"https") {
-            return Err(Status::BadRequest);
-        }
-        rest = rest.strip_prefix(b"//").ok_or(Status::BadRequest)?;
-        let is_end = |&byte: &u8| byte == b'/' || byte == b'?';
-        let end = rest.iter().position(is_end).unwrap_or(rest.len());
-        let host = rest.get(..end).unwrap_or_default();
-        // RFC 9110 section 4.2.1: an empty host is invalid; 4.2.4: so is user
-        // information, which `is_host` does not let through.
-        if host.is_empty() || !is_host(host) {
-            return Err(Status::BadRequest);
-        }
-        rest = ascii::from(rest, end);
     }
-    head.path = rest;
-    if let Some(path) = take_until(&mut rest, b'?') {
-        head.path = path;
-        head.query = Some(rest);
+    false
+}
+
+/// What follows from all fields together.
+#[inline(never)]
+fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
+    // RFC 9112 section 3.2: a Host, and a valid one, in HTTP/1.1. Where the
+    // target names another one (section 3.2.2), proxies before us may have
+    // looked at either.
+    let host = head.value(Known::Host);
+    let mut rest = host;
+    if !take_host(&mut rest)
+        || !rest.is_empty()
+        || head.is_http11 && !head.has(Known::Host)
+        || !head.authority.is_empty() && !is_same(host, head.authority)
+    {
+        return Err(Status::BadRequest);
+    }
+    head.keep_alive &= !head.closes;
+    if head.has(Known::ContentLength) {
+        let length = parse_decimal(head.value(Known::ContentLength));
+        head.framing = Framing::Length(length.ok_or(Status::BadRequest)?);
+    }
+    if head.has(Known::TransferEncoding) {
+        let coding = head.value(Known::TransferEncoding);
+        // RFC 9112 section 6.1: with a length it is a smuggling attempt, and 1.0
+        // has no transfer codings. Section 6.3, rule 4: where chunked is not the
+        // last, the body has no end.
+        let mut last = coding;
+        let mut codings = coding;
+        let mut count = 0;
+        while let Some(item) = take_item(&mut codings) {
+            last = item;
+            count += u32::from(is_same(item, b"chunked"));
+        }
+        let is_last = count == 1 && is_same(last, b"chunked");
+        if !head.is_http11 || head.has(Known::ContentLength) || !is_last {
+            return Err(Status::BadRequest);
+        }
+        // Section 6.1: other codings are not understood.
+        if last.len() < coding.len() {
+            return Err(Status::NotImplemented);
+        }
+        head.framing = Framing::Chunked;
+    }
+    if head.is_http11 && head.has(Known::Expect) {
+        if !is_same(head.value(Known::Expect), b"100-continue") {
+            return Err(Status::ExpectationFailed);
+        }
+        head.expects_continue = true;
+    }
+    Ok(())
+}
+
+/// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS; splits
+/// path and query.
+fn read_target<'a>(head: &mut Head<'a>, mut target: &'a [u8]) -> Result<(), Status> {
+    let is_asterisk = head.method == Method::Options && is_same(target, b"*");
+    if target.first() != Some(&b'/') && !is_asterisk {
+        let scheme = take_until(&mut target, b'/');
+        let is_web = is_same(scheme, b"http:") || is_same(scheme, b"https:");
+        let nothing = take_until(&mut target, b'/');
+        let authority = target;
+        let is_host = take_host(&mut target);
+        head.authority = authority
+            .get(..authority.len() - target.len())
+            .unwrap_or_default();
+        // RFC 9110 section 4.2.1: an empty host is invalid; 4.2.4: so is user
+        // information.
+        if !is_web
+            || !nothing.is_empty()
+            || !is_host
+            || head.authority.is_empty()
+            || !matches!(target, [] | [b'/' | b'?', ..])
+        {
+            return Err(Status::BadRequest);
+        }
+    }
+    let length = target.len();
+    head.path = take_until(&mut target, b'?');
+    if head.path.len() < length {
+        head.query = Some(target);
     }
     // `http://host` and `http://host?q` mean the root (RFC 9110 section 4.2.3).
     if head.path.is_empty() {
@@ -353,67 +406,11 @@ fn read_target<'a>(head: &mut Head<'a>, target: &'a [u8]) -> Result<(), Status> 
     Ok(())
 }
 
-/// RFC 9110 section 5: `name ":" OWS value OWS`; takes the name off and leaves
-/// the value, trimmed. A space before the colon (RFC 9112 section 5.1) and a
-/// folded line (section 5.2) fail as names.
-#[inline(never)]
-pub(crate) fn take_name<'a>(line: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let name = take_until(line, b':')?;
-    if name.is_empty() || !all(name, TOKEN) || !all(line, VALUE) {
-        return None;
-    }
-    *line = trim(line);
-    Some(name)
-}
-
-/// RFC 9110 section 7.2 and RFC 3986 section 3.2.2, by alphabet: a name, an
-/// address, or one in brackets, and a port. Empty is allowed.
-#[inline(never)]
-fn is_host(value: &[u8]) -> bool {
-    let mut port;
-    let is_well = if let [b'[', rest @ ..] = value {
-        port = rest;
-        match take_until(&mut port, b']') {
-            Some(host) if !host.is_empty() && all(host, ADDRESS) => {}
-            _ => return false,
-        }
-        port.is_empty() || port.first() == Some(&b':')
-    } else {
-        let colon = value.iter().position(|&byte| byte == b':');
-        let (host, rest) = value
-            .split_at_checked(colon.unwrap_or(value.len()))
-            .unwrap_or_default();
-        port = rest;
-        all(host, HOST_NAME)
-    };
-    // A colon and up to five digits, or nothing at all.
-    is_well && port.len() <= 6 && all(ascii::from(port, 1), DIGIT)
-}
-
-/// Takes the next item of a comma-separated list off.
-#[inline(never)]
-fn take_item<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    if rest.is_empty() {
-        return None;
-    }
-    let item = take_until(rest, b',').unwrap_or_else(|| core::mem::take(rest));
-    Some(trim(item))
-}
-
-#[inline(never)]
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
     use std::format;
-    use std::vec::Vec;
 
     fn status(request: &str) -> Status {
         match parse(request.as_bytes(), &Limits::DEFAULT) {
@@ -513,11 +510,11 @@ mod tests {
     #[test]
     fn rfc9112_3_2_target_forms_are_told_apart() {
         assert_eq!(
-            head("GET http://a.b:80/c?d HTTP/1.1\r\nHost: a\r\n\r\n").path,
+            head("GET http://a.b:80/c?d HTTP/1.1\r\nHost: A.b:80\r\n\r\n").path,
             b"/c"
         );
         assert_eq!(
-            head("GET HTTP://a.b HTTP/1.1\r\nHost: a\r\n\r\n").path,
+            head("GET HTTP://a.b HTTP/1.1\r\nHost: a.b\r\n\r\n").path,
             b"/"
         );
         assert_eq!(head("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").path, b"*");
@@ -541,21 +538,79 @@ mod tests {
     }
 
     #[test]
+    fn rfc9112_3_2_2_an_absolute_form_against_the_host_is_refused() {
+        for host in ["b", "a:81", "a:80", ""] {
+            let text = format!("GET http://a/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(status(&text), Status::BadRequest, "{host}");
+        }
+        let without = "GET http://a/ HTTP/1.0\r\n\r\n";
+        assert_eq!(status(without), Status::BadRequest);
+    }
+
+    #[test]
+    fn rfc9110_5_2_of_other_fields_the_first_counts_and_repeated_framing_is_refused() {
+        let text = with_field("Range: a\r\nRange: b\r\nConnection: x\r\nConnection: close");
+        let twice = head(&text);
+        assert_eq!(twice.known(Known::Range), Some(&b"a"[..]));
+        assert!(!twice.keep_alive);
+        assert_eq!(twice.known(Known::IfRange), None);
+        let text = with_field("Expect: 100-continue\r\nExpect: 100-continue");
+        assert_eq!(status(&text), Status::BadRequest);
+    }
+
+    #[test]
+    fn every_known_field_is_found_by_its_name() {
+        let fields = [
+            ("Host", Known::Host),
+            ("content-length", Known::ContentLength),
+            ("if-match", Known::IfMatch),
+            ("If-Unmodified-Since", Known::IfUnmodifiedSince),
+            ("IF-NONE-MATCH", Known::IfNoneMatch),
+            ("If-Modified-Since", Known::IfModifiedSince),
+            ("If-Range", Known::IfRange),
+            ("Range", Known::Range),
+            ("Accept-Encoding", Known::AcceptEncoding),
+        ];
+        for (number, (name, field)) in fields.into_iter().enumerate() {
+            let text = format!("GET / HTTP/1.0\r\n{name}: {number}\r\n\r\n");
+            let expected = format!("{number}");
+            assert_eq!(
+                head(&text).known(field),
+                Some(expected.as_bytes()),
+                "{name}"
+            );
+            assert_eq!(head(&text).field(name), Some(expected.as_bytes()), "{name}");
+        }
+        assert_eq!(KNOWN.count(), CONNECTION + 1);
+    }
+
+    #[test]
+    fn rfc9112_6_3_a_body_nobody_reads_is_skipped_or_ends_the_connection() {
+        let skip = |field: &str| head(&with_field(field)).body_to_skip(100);
+        assert_eq!(skip("X: y"), Some(0));
+        assert_eq!(skip("Content-Length: 100"), Some(100));
+        assert_eq!(skip("Content-Length: 101"), None);
+        assert_eq!(skip("Transfer-Encoding: chunked"), None);
+        assert_eq!(skip("Content-Length: 5\r\nExpect: 100-continue"), None);
+        assert_eq!(skip("Content-Length: 0\r\nExpect: 100-continue"), Some(0));
+    }
+
+    #[test]
+    fn the_request_line_is_told_as_it_was_sent() {
+        let text = "\r\nGET /a%20b?c HTTP/1.0\r\n\r\n";
+        assert_eq!(head(text).line(text.as_bytes()), b"GET /a%20b?c HTTP/1.0");
+    }
+
+    #[test]
     fn rfc9112_3_2_host_is_present_once_and_well_formed() {
         assert_eq!(status("GET / HTTP/1.1\r\n\r\n"), Status::BadRequest);
         assert_eq!(
             status("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
             Status::BadRequest
         );
-        for host in [
-            "a b", "a/b", "a@b", "a,b:1:2", "[::1", "[]", "[::1]x", "a:b", "a:123456",
-        ] {
-            let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            assert_eq!(status(&text), Status::BadRequest, "{host}");
-        }
-        for host in ["", "a", "a.b:80", "[::1]:8080", "127.0.0.1", "a:"] {
-            head(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        }
+        let malformed = "GET / HTTP/1.1\r\nHost: a b\r\n\r\n";
+        assert_eq!(status(malformed), Status::BadRequest);
+        head("GET / HTTP/1.1\r\nHost: \r\n\r\n");
         head("GET / HTTP/1.0\r\n\r\n");
     }
 
@@ -647,7 +702,8 @@ mod tests {
             ("xchunked", Status::BadRequest),
             ("chunked, gzip", Status::BadRequest),
             ("chunked, chunked", Status::BadRequest),
-            ("chunked,", Status::BadRequest),
+            ("chunked,", Status::NotImplemented),
+            (",", Status::BadRequest),
             ("\u{b}chunked", Status::BadRequest),
             ("", Status::BadRequest),
         ] {
@@ -680,21 +736,20 @@ mod tests {
 
     #[test]
     fn rfc9110_15_5_15_a_long_request_line_gets_414() {
-        let long = "a".repeat(8_000);
+        let long = "a".repeat(16_384);
         assert_eq!(status(&format!("GET /{long}")), Status::UriTooLong);
-        assert_eq!(
-            status(&format!("GET /{long} HTTP/1.1\r\n")),
-            Status::UriTooLong
-        );
-        let fits = "a".repeat(8_000 - "GET / HTTP/1.0".len());
+        let text = format!("GET /{long} HTTP/1.1\r\n");
+        assert_eq!(status(&text), Status::UriTooLong);
+        // RFC 9112 section 3 recommends this much.
+        let fits = "a".repeat(8_000);
         head(&format!("GET /{fits} HTTP/1.0\r\n\r\n"));
     }
 
     #[test]
     fn rfc6585_5_too_many_or_too_long_fields_get_431() {
-        let many: std::string::String = (0..65).map(|_| "a: b\r\n").collect();
-        let text = format!("GET / HTTP/1.0\r\n{many}\r\n");
-        assert_eq!(status(&text), Status::RequestHeaderFieldsTooLarge);
+        let with = |count: usize| format!("GET / HTTP/1.0\r\n{}\r\n", "a: b\r\n".repeat(count));
+        assert_eq!(status(&with(100)), Status::RequestHeaderFieldsTooLarge);
+        head(&with(99));
         let long = "a".repeat(16_384);
         let text = format!("GET / HTTP/1.0\r\nX: {long}");
         assert_eq!(status(&text), Status::RequestHeaderFieldsTooLarge);
@@ -708,15 +763,18 @@ mod tests {
             assert!(matches!(parsed, Err(Stop::Partial)), "cut at {end}");
         }
         let tight = Limits {
-            head_bytes: text.len() - 2,
+            head_bytes: text.len(),
             ..Limits::DEFAULT
         };
         assert!(parse(text, &tight).is_ok());
         let tighter = Limits {
-            head_bytes: text.len() - 5,
+            head_bytes: text.len() - 1,
             ..Limits::DEFAULT
         };
-        assert!(parse(text, &tighter).is_err());
-        let _: Vec<u8> = text.to_vec();
+        let too_long = Stop::Refuse(Status::RequestHeaderFieldsTooLarge);
+        assert_eq!(parse(text, &tighter).err(), Some(too_long));
+        // Before that, it is still only not whole.
+        let cut = &text[..text.len() - 2];
+        assert_eq!(parse(cut, &tighter).err(), Some(Stop::Partial));
     }
 }

@@ -1,7 +1,12 @@
 //! A sans-I/O HTTP/1.1 server library: bytes in, bytes out, no allocation.
 //!
-//! [`connection`] decides from the bytes received so far whether to wait, to
-//! answer a request or to refuse; [`response`] writes the answer into a buffer.
+//! [`head`] reads a request, [`path`] decodes what it asks for, [`condition`] and
+//! [`encoding`] decide what of that to send, and [`writer`] writes the head of
+//! the answer: that is all that a server of files takes. For services,
+//! [`connection`] reads whole requests with their bodies, [`route`] finds who
+//! answers, and [`response`] joins a body with its head; a program that does not
+//! use them does not carry them.
+//!
 //! Sockets, files, clocks and timeouts belong to the caller (`ounce-httpd`).
 //!
 //! RFC 9110 and RFC 9112 are kept on the strict side: a message that two
@@ -11,16 +16,31 @@
 #![forbid(unsafe_code)]
 
 mod ascii;
+pub mod asset;
 pub mod chunked;
+pub mod condition;
 pub mod connection;
 pub mod content_type;
+mod cursor;
 pub mod date;
+pub mod encoding;
+pub mod etag;
+pub mod form;
 pub mod head;
+mod host;
 pub mod json;
 pub mod method;
+pub mod packed;
 pub mod path;
+pub mod problem;
+pub mod request;
 pub mod response;
 pub mod route;
+pub mod secret;
 pub mod status;
+pub mod stream;
+pub mod text;
+mod words;
+pub mod writer;
 
-pub use ascii::{parse_decimal, utf8};
+pub use ascii::{parse_decimal, take_until, utf8};

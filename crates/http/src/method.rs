@@ -1,6 +1,7 @@
 //! Request methods (RFC 9110 section 9): those that a server can be written for.
 
-use crate::ascii::{Lines, line_of};
+use crate::ascii::utf8;
+use crate::words::{Words, words};
 
 /// A method this library knows. All others, CONNECT and TRACE among them, are
 /// answered with 501 before a handler is asked.
@@ -23,7 +24,7 @@ pub enum Method {
 }
 
 /// In the order of the variants.
-const NAMES: &str = "GET\nHEAD\nPOST\nPUT\nDELETE\nOPTIONS\nPATCH\n";
+const NAMES: Words = words!["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
 const ALL: [Method; 7] = [
     Method::Get,
     Method::Head,
@@ -37,14 +38,14 @@ const ALL: [Method; 7] = [
 impl Method {
     /// The method of this exact name; names are case-sensitive.
     pub fn from_bytes(name: &[u8]) -> Option<Self> {
-        let is_upper = name.iter().all(u8::is_ascii_uppercase);
-        let number = line_of(NAMES, name).filter(|_| is_upper)?;
+        let mut names = NAMES;
+        let number = names.position(|known| known == name)?;
         ALL.get(number).copied()
     }
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        Lines(NAMES).nth(self as usize).unwrap_or_default()
+        utf8(NAMES.get(self as usize)).unwrap_or_default()
     }
 }
 
@@ -71,10 +72,10 @@ impl Methods {
 
     /// The names in the set, in a fixed order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        Lines(NAMES)
+        NAMES
             .enumerate()
             .filter(move |(number, _)| self.0 >> number & 1 != 0)
-            .map(|(_, name)| name)
+            .filter_map(|(_, name)| utf8(name))
     }
 }
 
@@ -84,10 +85,10 @@ mod tests {
 
     #[test]
     fn every_name_reads_back_as_its_method() {
-        assert_eq!(Lines(NAMES).count(), ALL.len());
-        for (name, method) in Lines(NAMES).zip(ALL) {
-            assert_eq!(Method::from_bytes(name.as_bytes()), Some(method));
-            assert_eq!(method.name(), name);
+        assert_eq!(NAMES.count(), ALL.len());
+        for (name, method) in NAMES.zip(ALL) {
+            assert_eq!(Method::from_bytes(name), Some(method));
+            assert_eq!(method.name().as_bytes(), name);
         }
     }
 

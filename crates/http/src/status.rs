@@ -1,20 +1,21 @@
 //! Status codes (RFC 9110 section 15): the ones that are really sent.
 
-use crate::ascii::Lines;
+use crate::ascii::utf8;
+use crate::words::{Words, words};
 
-/// The status of an answer.
+/// The status of an answer. The first ones, to [`Status::HttpVersionNotSupported`],
+/// are those that this library and a server of files send; a program that sends
+/// no others does not carry the text of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// 100
-    Continue,
     /// 200
     Ok,
-    /// 201
-    Created,
     /// 204
     NoContent,
-    /// 301
-    MovedPermanently,
+    /// 206
+    PartialContent,
+    /// 304
+    NotModified,
     /// 308
     PermanentRedirect,
     /// 400
@@ -27,18 +28,16 @@ pub enum Status {
     MethodNotAllowed,
     /// 408
     RequestTimeout,
-    /// 409
-    Conflict,
+    /// 412
+    PreconditionFailed,
     /// 413
     ContentTooLarge,
     /// 414
     UriTooLong,
-    /// 415
-    UnsupportedMediaType,
+    /// 416
+    RangeNotSatisfiable,
     /// 417
     ExpectationFailed,
-    /// 422
-    UnprocessableContent,
     /// 431
     RequestHeaderFieldsTooLarge,
     /// 500
@@ -49,39 +48,103 @@ pub enum Status {
     ServiceUnavailable,
     /// 505
     HttpVersionNotSupported,
+    /// 100
+    Continue,
+    /// 201
+    Created,
+    /// 202
+    Accepted,
+    /// 301
+    MovedPermanently,
+    /// 302
+    Found,
+    /// 303
+    SeeOther,
+    /// 307
+    TemporaryRedirect,
+    /// 401
+    Unauthorized,
+    /// 406
+    NotAcceptable,
+    /// 409
+    Conflict,
+    /// 410
+    Gone,
+    /// 411
+    LengthRequired,
+    /// 415
+    UnsupportedMediaType,
+    /// 422
+    UnprocessableContent,
+    /// 429
+    TooManyRequests,
+    /// 502
+    BadGateway,
+    /// 504
+    GatewayTimeout,
+    /// 507
+    InsufficientStorage,
 }
 
-/// In the order of the variants; one text, as in `content_type`.
-const LINES: &str = "\
-100 Continue\n\
-200 OK\n\
-201 Created\n\
-204 No Content\n\
-301 Moved Permanently\n\
-308 Permanent Redirect\n\
-400 Bad Request\n\
-403 Forbidden\n\
-404 Not Found\n\
-405 Method Not Allowed\n\
-408 Request Timeout\n\
-409 Conflict\n\
-413 Content Too Large\n\
-414 URI Too Long\n\
-415 Unsupported Media Type\n\
-417 Expectation Failed\n\
-422 Unprocessable Content\n\
-431 Request Header Fields Too Large\n\
-500 Internal Server Error\n\
-501 Not Implemented\n\
-503 Service Unavailable\n\
-505 HTTP Version Not Supported\n\
-";
+/// Of the first ones, in the order of the variants.
+const LINES: Words = words![
+    "200 OK",
+    "204 No Content",
+    "206 Partial Content",
+    "304 Not Modified",
+    "308 Permanent Redirect",
+    "400 Bad Request",
+    "403 Forbidden",
+    "404 Not Found",
+    "405 Method Not Allowed",
+    "408 Request Timeout",
+    "412 Precondition Failed",
+    "413 Content Too Large",
+    "414 URI Too Long",
+    "416 Range Not Satisfiable",
+    "417 Expectation Failed",
+    "431 Request Header Fields Too Large",
+    "500 Internal Server Error",
+    "501 Not Implemented",
+    "503 Service Unavailable",
+    "505 HTTP Version Not Supported",
+];
+
+/// Of the others, in the order of the variants.
+const OTHER_LINES: Words = words![
+    "100 Continue",
+    "201 Created",
+    "202 Accepted",
+    "301 Moved Permanently",
+    "302 Found",
+    "303 See Other",
+    "307 Temporary Redirect",
+    "401 Unauthorized",
+    "406 Not Acceptable",
+    "409 Conflict",
+    "410 Gone",
+    "411 Length Required",
+    "415 Unsupported Media Type",
+    "422 Unprocessable Content",
+    "429 Too Many Requests",
+    "502 Bad Gateway",
+    "504 Gateway Timeout",
+    "507 Insufficient Storage",
+];
 
 impl Status {
     /// Code and reason as on the status line, such as `404 Not Found`.
-    #[inline(never)]
     pub fn line(self) -> &'static str {
-        Lines(LINES).nth(self as usize).unwrap_or_default()
+        let line = match (self as usize).checked_sub(Self::Continue as usize) {
+            None => self.first_line(),
+            Some(number) => OTHER_LINES.get(number),
+        };
+        utf8(line).unwrap_or_default()
+    }
+
+    /// The same, but empty for those which a server of files does not send.
+    pub fn first_line(self) -> &'static [u8] {
+        LINES.get(self as usize)
     }
 
     /// The three digits as a number.
@@ -92,10 +155,10 @@ impl Status {
             .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'))
     }
 
-    /// Whether an answer of this status has neither body nor Content-Length
-    /// (RFC 9110 section 8.6: 1xx and 204).
+    /// Whether an answer of this status never has a body (RFC 9110 section
+    /// 6.4.1: 1xx, 204 and 304).
     pub fn is_bodiless(self) -> bool {
-        matches!(self, Self::Continue | Self::NoContent)
+        matches!(self, Self::Continue | Self::NoContent | Self::NotModified)
     }
 }
 
@@ -105,14 +168,24 @@ mod tests {
 
     #[test]
     fn lines_and_variants_stand_in_the_same_order() {
-        assert_eq!(Status::Continue.code(), 100);
-        assert_eq!(Status::NotFound.line(), "404 Not Found");
-        assert_eq!(Status::ContentTooLarge.code(), 413);
-        assert_eq!(Status::RequestHeaderFieldsTooLarge.code(), 431);
-        assert_eq!(Status::HttpVersionNotSupported.code(), 505);
+        for (status, code) in [
+            (Status::Ok, 200),
+            (Status::PartialContent, 206),
+            (Status::NotFound, 404),
+            (Status::ContentTooLarge, 413),
+            (Status::RequestHeaderFieldsTooLarge, 431),
+            (Status::HttpVersionNotSupported, 505),
+            (Status::Continue, 100),
+            (Status::SeeOther, 303),
+            (Status::LengthRequired, 411),
+            (Status::InsufficientStorage, 507),
+        ] {
+            assert_eq!(status.code(), code);
+        }
+        assert_eq!(LINES.count(), Status::Continue as usize);
         assert_eq!(
-            Status::HttpVersionNotSupported as usize + 1,
-            LINES.lines().count()
+            LINES.count() + OTHER_LINES.count(),
+            Status::InsufficientStorage as usize + 1
         );
     }
 }

@@ -1,5 +1,5 @@
 //! The raw clone3(2) of a process or thread that shares its maker's memory, and
-//! the stack it needs.
+//! the waiting of one for the other.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -10,13 +10,31 @@ use rustix::io::Errno;
 
 use crate::syscall::{call, result};
 
-/// Memory for the child's stack, with an inaccessible page below.
-pub(crate) struct Stack(*mut c_void);
+/// A stack: its lowest address. The memory is `nest`'s.
+#[derive(Clone, Copy)]
+pub(crate) struct Stack(*mut u8);
 
 impl Stack {
     /// Unoptimised code needs more than the 8 KiB that a release build does;
     /// pages that are not touched cost nothing.
     pub(crate) const SIZE: usize = 256 << 10;
+
+    /// The stack from this address on.
+    pub(crate) fn at(lowest: *mut u8) -> Self {
+        Self(lowest)
+    }
+
+    /// Its lowest address, as clone3(2) takes it.
+    pub(crate) fn base(self) -> u64 {
+        self.0.expose_provenance() as u64
+    }
+}
+
+/// A stack of its own mapping, with an inaccessible part below it; unmapped when
+/// dropped.
+pub(crate) struct MappedStack(*mut c_void);
+
+impl MappedStack {
     const GUARD: usize = 64 << 10;
 
     pub(crate) fn new() -> Result<Self, Errno> {
@@ -26,7 +44,7 @@ impl Stack {
                 raw::__NR_mmap,
                 [
                     0,
-                    Self::SIZE,
+                    Stack::SIZE,
                     (raw::PROT_READ | raw::PROT_WRITE) as usize,
                     (raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE) as usize,
                     usize::MAX,
@@ -39,20 +57,19 @@ impl Stack {
         unsafe { call(raw::__NR_mprotect, [base, Self::GUARD, 0, 0, 0, 0]) }?;
         Ok(stack)
     }
-}
 
-impl Stack {
-    /// Its lowest address, as clone3(2) takes it.
-    pub(crate) fn base(&self) -> u64 {
-        self.0 as u64
+    /// The stack in it.
+    pub(crate) fn stack(&self) -> Stack {
+        Stack(self.0.cast())
     }
 }
 
-impl Drop for Stack {
+impl Drop for MappedStack {
     fn drop(&mut self) {
+        let base = self.0.expose_provenance();
         // SAFETY: our own mapping; its owner lets it go only when who runs on it
         // is dead or has executed and so left this memory.
-        let _ = unsafe { call(raw::__NR_munmap, [self.0 as usize, Self::SIZE, 0, 0, 0, 0]) };
+        let _ = unsafe { call(raw::__NR_munmap, [base, Stack::SIZE, 0, 0, 0, 0]) };
     }
 }
 
@@ -115,7 +132,7 @@ pub(crate) unsafe fn clone3(
 }
 
 /// Starts a thread of the calling process, which shares all but its namespaces
-/// and credentials. `running` is 1 until it has ended; see [`wait`].
+/// and credentials. `running` is 1 until it has ended.
 ///
 /// # Errors
 /// As clone3(2) says.
@@ -124,7 +141,7 @@ pub(crate) unsafe fn clone3(
 /// `entry` may be called with `data`, uses no thread-local storage and ends by
 /// [`exit_thread`]; `stack` and what `data` and `running` point to outlive it.
 pub(crate) unsafe fn thread(
-    stack: &Stack,
+    stack: Stack,
     entry: extern "C" fn(*const c_void) -> !,
     data: *const c_void,
     running: &AtomicU32,
@@ -158,18 +175,18 @@ pub(crate) unsafe fn thread(
     started.map(drop)
 }
 
-/// Waits for the end of a [`thread`].
-pub(crate) fn wait(running: &AtomicU32) {
-    while running.load(Ordering::Acquire) != 0 {
-        // SAFETY: FUTEX_WAIT reads the word, which is alive; at the thread's
-        // end the kernel zeroes and wakes it (man 2 set_tid_address).
+/// Waits while a word has this value. What wakes is [`wake`], or the kernel at
+/// the end of a thread (man 2 set_tid_address).
+pub(crate) fn wait(word: &AtomicU32, value: u32) {
+    while word.load(Ordering::Acquire) == value {
+        // SAFETY: FUTEX_WAIT reads the word, which is alive.
         let _ = unsafe {
             call(
                 raw::__NR_futex,
                 [
-                    running.as_ptr() as usize,
+                    word.as_ptr() as usize,
                     raw::FUTEX_WAIT as usize,
-                    1,
+                    value as usize,
                     0,
                     0,
                     0,
@@ -177,6 +194,24 @@ pub(crate) fn wait(running: &AtomicU32) {
             )
         };
     }
+}
+
+/// Wakes all who [`wait`] for this word to change.
+pub(crate) fn wake(word: &AtomicU32) {
+    // SAFETY: FUTEX_WAKE takes the word's address alone and writes nothing.
+    let _ = unsafe {
+        call(
+            raw::__NR_futex,
+            [
+                word.as_ptr() as usize,
+                raw::FUTEX_WAKE as usize,
+                i32::MAX as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+    };
 }
 
 /// Ends the calling thread.

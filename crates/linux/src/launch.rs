@@ -55,11 +55,15 @@ pub struct Launch<'a, P> {
     pub environment: &'a [Text<'a>],
     /// The filter that [`Step::Filter`] installs.
     pub filter: &'a [Instruction],
-    /// `tasks` files of version 1 control groups, which steps name by their index.
+    /// `tasks` files of version 1 control groups, which steps name by their index;
+    /// at most [`MOST_TASKS`].
     pub tasks: &'a [P],
     /// A cgroup v2 folder to be born in.
     pub cgroup: Option<BorrowedFd<'a>>,
 }
+
+/// How many control groups of version 1 can be joined.
+pub const MOST_TASKS: usize = 8;
 
 /// How many descriptors can be handed in.
 pub const MOST_PASSED: usize = 64;

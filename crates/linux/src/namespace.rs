@@ -34,6 +34,12 @@ impl Namespaces {
     /// What a process sees as the root of its control groups.
     pub const CGROUP: Self = Self(raw::CLONE_NEWCGROUP);
 
+    /// This set and another one, as `|` in a constant.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The monotonic and boot-time clocks; not for clone(2), only for unshare(2).
     pub const TIME: Self = Self(raw::CLONE_NEWTIME);
 

@@ -1,26 +1,32 @@
 //! A child in new namespaces that shares the parent's memory until it executes
 //! its program, so that a big parent pays no more than a small one.
 //!
-//! The child runs a list of `step::Step`s and nothing else. The parent goes on
+//! The child runs a list of `step::Step`s and nothing else. The first of them can
+//! be begun before the others are known: making a network namespace takes the
+//! kernel as long as it takes to find out what is to be run. The parent goes on
 //! meanwhile: it maps users and fills control groups, and the child waits for
 //! it at `Step::AwaitParent`.
 
+use core::convert::Infallible;
 use core::ffi::{CStr, c_void};
 use core::ptr;
+use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use rustix::io::{Errno, read, write};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use crate::clone::{Stack, clone3, exit};
+use crate::clone::{Stack, clone3, exit, thread, wait};
 use crate::descriptor::duplicate;
-pub use crate::launch::{Launch, MOST_PASSED, Text};
+pub use crate::launch::{Launch, MOST_PASSED, MOST_TASKS, Text};
+use crate::namespace::Namespaces;
+use crate::nest::{Files, Nest, Orders, Shared, side_main};
 use crate::signal::{SignalSet, set_mask};
-use crate::step::StepFailure;
+use crate::step::{Step, StepFailure};
 use crate::syscall::{call, result};
-use crate::take::run;
+use crate::take;
 
 /// A process that was started.
 #[derive(Debug)]
@@ -34,7 +40,8 @@ pub struct Process {
 /// Why no process runs.
 #[derive(Debug)]
 pub enum StartFailure<E> {
-    /// A list was not ended by [`Text::END`], or too many descriptors.
+    /// A list was not ended by [`Text::END`], too many descriptors, or a second
+    /// thread that is not waited for.
     Launch,
     /// The process could not be made.
     Clone(Errno),
@@ -42,6 +49,59 @@ pub enum StartFailure<E> {
     Caller(E),
     /// A step of the child failed.
     Step(StepFailure),
+}
+
+/// What a child has and does before all else about it is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Birth<'a> {
+    /// Namespaces it is born in.
+    pub namespaces: Namespaces,
+    /// A cgroup v2 folder to be born in.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// Its first steps: only such as name no path and nothing of a [`Launch`].
+    /// The launch that follows has them at the front of its own.
+    pub steps: &'static [Step<&'static CStr>],
+    /// Whether a second thread is to take the steps after [`Step::Aside`]
+    /// meanwhile. Where all processors are busy it would but wait for its turn,
+    /// and the first thread for that.
+    pub beside: bool,
+}
+
+/// A child that takes its first steps and then waits to be told the others.
+/// Dropping it kills it.
+#[derive(Debug)]
+pub struct Begun {
+    // In this order: the child is dead before its memory goes.
+    guard: Guard,
+    nest: Nest,
+    life: OwnedFd,
+    taken: usize,
+}
+
+/// Starts a process on its first steps.
+///
+/// # Errors
+/// The process could not be made. A step that fails is told by [`Begun::start`].
+pub fn begin(birth: &Birth<'_>) -> Result<Begun, Errno> {
+    let (life, end) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let shared = Shared::default();
+    shared.running.store(1, Ordering::Relaxed);
+    shared.life[0].store(life.as_raw_fd(), Ordering::Relaxed);
+    shared.life[1].store(end.as_raw_fd(), Ordering::Relaxed);
+    shared.alone.store(!birth.beside, Ordering::Relaxed);
+    let nest = Nest::new(shared, birth.steps)?;
+    let process = spawn(birth, &nest)?;
+    Ok(Begun {
+        guard: Guard(Some(process)),
+        nest,
+        life: end,
+        taken: birth.steps.len(),
+    })
 }
 
 /// Starts a process and waits until it executes its program.
@@ -55,49 +115,96 @@ pub fn start<P: AsRef<CStr>, E>(
     launch: &Launch<'_, P>,
     meanwhile: impl FnOnce(Pid) -> Result<(), E>,
 ) -> Result<Process, StartFailure<E>> {
+    check(launch)?;
+    let birth = Birth {
+        namespaces: launch.namespaces,
+        cgroup: launch.cgroup,
+        steps: &[],
+        beside: true,
+    };
+    begin(&birth)
+        .map_err(StartFailure::Clone)?
+        .start(launch, meanwhile)
+}
+
+fn check<P, E>(launch: &Launch<'_, P>) -> Result<(), StartFailure<E>> {
     let ended = |list: &[Text<'_>]| list.last().is_some_and(|text| text.is_end());
-    if !ended(launch.arguments) || !ended(launch.environment) || launch.passed.len() > MOST_PASSED {
+    if !ended(launch.arguments)
+        || !ended(launch.environment)
+        || launch.passed.len() > MOST_PASSED
+        || launch.tasks.len() > MOST_TASKS
+    {
         return Err(StartFailure::Launch);
     }
-    let stack = Stack::new().map_err(StartFailure::Clone)?;
-    // Only a plan with steps aside touches more than the first page of it.
-    let side_stack = Stack::new().map_err(StartFailure::Clone)?;
-    let (go_read, go_write) = pipe_with(PipeFlags::CLOEXEC).map_err(StartFailure::Clone)?;
-    let (report_read, report_write) = pipe_with(PipeFlags::CLOEXEC).map_err(StartFailure::Clone)?;
-    let child = Child {
-        launch,
-        side_stack: &side_stack,
-        go_read: go_read.as_fd(),
-        go_write: &go_write,
-        report: report_write.as_fd(),
-    };
-    let process = spawn(launch, &stack, &child).map_err(StartFailure::Clone)?;
-    // From here on the child uses `launch`, `child` and both stacks: on every way
-    // out, a panic of `meanwhile` included, it is dead or has executed.
-    let mut guard = Guard(Some(process));
-    drop(report_write);
-    let pid = guard.0.as_ref().map_or(Pid::INIT, |process| process.pid);
-    if let Err(error) = meanwhile(pid) {
-        return Err(StartFailure::Caller(error));
+    Ok(())
+}
+
+impl Begun {
+    /// Its id, in the caller's process namespace.
+    pub fn pid(&self) -> Pid {
+        self.guard.0.as_ref().map_or(Pid::INIT, |one| one.pid)
     }
-    // EPIPE means that the child is gone already; the report says why.
-    let _ = write(&go_write, b"g");
-    let mut report = [0; StepFailure::SIZE];
-    let count = loop {
-        match read(&report_read, &mut report) {
-            Err(Errno::INTR) => {}
-            other => break other,
+
+    /// Tells it all other steps, and waits until it executes its program. The
+    /// launch's namespaces and control group are those of its birth.
+    ///
+    /// # Errors
+    /// See [`StartFailure`]; no process is left then.
+    pub fn start<P: AsRef<CStr>, E>(
+        mut self,
+        launch: &Launch<'_, P>,
+        meanwhile: impl FnOnce(Pid) -> Result<(), E>,
+    ) -> Result<Process, StartFailure<E>> {
+        check(launch)?;
+        // The second thread takes in what is sent, and the first waits for it.
+        let joins = |step: &Step<P>| matches!(step, Step::Join);
+        if self.taken > 0 && !launch.steps.iter().any(joins) {
+            return Err(StartFailure::Launch);
         }
-    };
-    match count {
-        // End of file: exec closed the child's end, after it left our memory.
-        Ok(0) => guard.0.take().ok_or(StartFailure::Launch),
-        Ok(_) => Err(StartFailure::Step(StepFailure::from_bytes(report))),
-        Err(errno) => Err(StartFailure::Clone(errno)),
+        let orders = Orders {
+            follow: follow::<P>,
+            aside: aside::<P>,
+            launch: ptr::from_ref(launch).cast(),
+            taken: self.taken,
+        };
+        let shared = self.nest.shared();
+        // A child that is on its first steps has a thread that waits for
+        // orders: it may have taken a processor that the parent still needs.
+        let begun = self.taken > 0;
+        let place = ptr::from_ref(&orders).cast_mut();
+        shared.orders.store(place, Ordering::Release);
+        if !begun {
+            shared.told.set();
+        }
+        // From here on the child uses `launch` and `orders`: on every way out, a
+        // panic of `meanwhile` included, the guard has it dead, or it has executed.
+        if let Err(error) = meanwhile(self.pid()) {
+            // Not by a later drop: `orders` is gone then.
+            drop(self);
+            return Err(StartFailure::Caller(error));
+        }
+        shared.go.set();
+        if begun {
+            // Opened after the child was made, so that it has not inherited them.
+            let passed = launch.stdio.iter().chain(launch.passed).copied();
+            let files = passed.chain(launch.trees.iter().map(AsFd::as_fd));
+            if let Err(errno) = Files::send(self.life.as_fd(), files) {
+                drop(self);
+                return Err(StartFailure::Clone(errno));
+            }
+            shared.told.set();
+        }
+        wait(&shared.running, 1);
+        match StepFailure::from_word(shared.failure.load(Ordering::Acquire)) {
+            Some(failure) => Err(StartFailure::Step(failure)),
+            // It has executed, or was killed on the way, which is its end to tell.
+            None => self.guard.0.take().ok_or(StartFailure::Launch),
+        }
     }
 }
 
 /// Kills and reaps the process unless it was taken out.
+#[derive(Debug)]
 struct Guard(Option<Process>);
 
 impl Drop for Guard {
@@ -111,42 +218,62 @@ impl Drop for Guard {
     }
 }
 
-/// What the child finds in its parent's memory.
-struct Child<'a, P> {
-    launch: &'a Launch<'a, P>,
-    side_stack: &'a Stack,
-    go_read: BorrowedFd<'a>,
-    go_write: &'a OwnedFd,
-    report: BorrowedFd<'a>,
-}
-
-extern "C" fn child_main<P: AsRef<CStr>>(child: *const c_void) -> ! {
-    // SAFETY: `spawn` passes the address of a `Child<P>` that the parent keeps
-    // and does not change until this process is gone or has executed.
-    let child = unsafe { &*child.cast::<Child<'_, P>>() };
+extern "C" fn child_main(shared: *const c_void) -> ! {
+    // SAFETY: `spawn` passes the address of the nest's `Shared`, which the
+    // parent keeps until this process is gone or has executed.
+    let shared = unsafe { &*shared.cast::<Shared>() };
     // The copy of the write end must go, or the parent's death is never seen.
     // SAFETY: the table of descriptors is this process's own copy (no
     // CLONE_FILES), and nothing in it uses that number afterwards.
-    unsafe { rustix::io::close(child.go_write.as_raw_fd()) };
-    restore_signals();
-    // The numbers up to `MOST_PASSED` + 3 are for `Step::Descriptors` to fill.
-    let above = MOST_PASSED + 3;
-    let (Ok(go), Ok(report)) = (
-        duplicate(child.go_read, above),
-        duplicate(child.report, above),
-    ) else {
-        let failure = StepFailure {
-            step: 0,
-            errno: Errno::MFILE,
-        };
-        let _ = write(child.report, &failure.to_bytes());
+    unsafe { rustix::io::close(shared.life[1].load(Ordering::Relaxed)) };
+    let fail = |step: usize, errno| {
+        let step = step as u32;
+        shared.fail(StepFailure { step, errno });
         exit(125)
     };
-    // SAFETY: both were just made, and nothing closes them before exec.
-    let (go, report) = unsafe { (BorrowedFd::borrow_raw(go), BorrowedFd::borrow_raw(report)) };
-    let failure = run(child.launch, go, child.side_stack);
-    let _ = write(report, &failure.to_bytes());
+    // SAFETY: the parent has put it there; it is closed at exec only.
+    let life = unsafe { shared.life() };
+    // The numbers up to `MOST_PASSED` + 3 are for `Step::Descriptors` to fill.
+    match duplicate(life, MOST_PASSED + 3) {
+        Ok(number) => shared.life[0].store(number, Ordering::Relaxed),
+        Err(errno) => fail(0, errno),
+    }
+    if !shared.steps.is_empty() && !shared.alone.load(Ordering::Relaxed) {
+        let data = ptr::from_ref(shared).cast();
+        // SAFETY: `side_main` ends its thread itself and uses no thread-local
+        // storage; the stack and `shared` lie in the nest.
+        let started = unsafe { thread(shared.side_stack(), side_main, data, &shared.side_running) };
+        if let Err(errno) = started {
+            fail(0, errno);
+        }
+    }
+    for (index, step) in shared.steps.iter().enumerate() {
+        if let Err(errno) = take::first(step, shared) {
+            fail(index, errno);
+        }
+    }
+    shared.free.set();
+    restore_signals();
+    // SAFETY: `Begun::start` keeps to what `orders` asks for.
+    let orders = unsafe { shared.orders() };
+    match (orders.follow)(shared, orders.launch, orders.taken) {}
+}
+
+extern "C" fn follow<P: AsRef<CStr>>(
+    shared: &Shared,
+    launch: *const c_void,
+    taken: usize,
+) -> Infallible {
+    // SAFETY: `Begun::start` made `Orders` of this function and a launch of this type.
+    let launch = unsafe { &*launch.cast::<Launch<'_, P>>() };
+    shared.fail(take::run(launch, taken, shared));
     exit(125)
+}
+
+extern "C" fn aside<P: AsRef<CStr>>(shared: &Shared, launch: *const c_void) {
+    // SAFETY: as above.
+    let launch = unsafe { &*launch.cast::<Launch<'_, P>>() };
+    take::aside(launch, shared);
 }
 
 /// Gives every signal its default action, and unblocks all. CLONE_CLEAR_SIGHAND
@@ -167,23 +294,22 @@ pub(crate) fn restore_signals() {
     let _ = set_mask(SignalSet::EMPTY);
 }
 
-fn spawn<P: AsRef<CStr>>(
-    launch: &Launch<'_, P>,
-    stack: &Stack,
-    child: &Child<'_, P>,
-) -> Result<Process, Errno> {
+fn spawn(birth: &Birth<'_>, nest: &Nest) -> Result<Process, Errno> {
     let mut pidfd: i32 = -1;
+    let shared = nest.shared();
     let mut flags = u64::from(raw::CLONE_VM)
         | u64::from(raw::CLONE_PIDFD)
+        | u64::from(raw::CLONE_CHILD_CLEARTID)
         | raw::CLONE_CLEAR_SIGHAND
-        | u64::from(launch.namespaces.bits());
-    if launch.cgroup.is_some() {
+        | u64::from(birth.namespaces.bits());
+    if birth.cgroup.is_some() {
         flags |= raw::CLONE_INTO_CGROUP;
     }
+    let stack = nest.stack();
     let arguments = raw::clone_args {
         flags,
         pidfd: &raw mut pidfd as u64,
-        child_tid: 0,
+        child_tid: shared.running.as_ptr() as u64,
         parent_tid: 0,
         exit_signal: raw::SIGCHLD.into(),
         stack: stack.base(),
@@ -191,19 +317,20 @@ fn spawn<P: AsRef<CStr>>(
         tls: 0,
         set_tid: 0,
         set_tid_size: 0,
-        cgroup: launch.cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
+        cgroup: birth.cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
     };
     // A handler of the parent's must not run on the child's stack, in memory
     // that both use, before CLONE_CLEAR_SIGHAND has its effect.
     let mask = set_mask(SignalSet::ALL)?;
-    // SAFETY: the structure is complete, the stack is unused and big enough, and
-    // `child` outlives the child's use of it (see `start`). The child has no
-    // thread-local storage of its own, so `child_main` uses none.
+    // SAFETY: the structure is complete; the stack is unused and big enough, and
+    // with `shared` in the nest, which outlives the child's use of it (see
+    // `Begun`; forgetting that leaks the nest). The child has no thread-local
+    // storage of its own, so `child_main` uses none.
     let value = unsafe {
         clone3(
             &arguments,
-            child_main::<P>,
-            ptr::from_ref(child).cast::<c_void>(),
+            child_main,
+            ptr::from_ref(shared).cast::<c_void>(),
         )
     };
     let _ = set_mask(mask);

@@ -86,16 +86,16 @@ impl core::fmt::Display for CompileError {
 impl core::error::Error for CompileError {}
 
 // linux/bpf_common.h
-const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+pub(crate) const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+pub(crate) const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
 const JUMP_ANY_BIT: u16 = 0x45; // BPF_JMP | BPF_JSET | BPF_K
-const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+pub(crate) const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 // linux/seccomp.h
 const KILL_PROCESS: u32 = 0x8000_0000;
-const ALLOW: u32 = 0x7fff_0000;
-const ERRNO: u32 = 0x0005_0000;
+pub(crate) const ALLOW: u32 = 0x7fff_0000;
+pub(crate) const ERRNO: u32 = 0x0005_0000;
 
 // struct seccomp_data: nr, arch, instruction_pointer, args[6]
 const OFFSET_NUMBER: u32 = 0;
@@ -104,9 +104,9 @@ const OFFSET_ARGUMENTS: u32 = 16;
 
 // linux/audit.h; both are little-endian, so an argument's low word comes first.
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
+pub(crate) const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
+pub(crate) const ARCHITECTURE: u32 = 0xc000_00b7;
 
 /// The longest program the kernel takes (BPF_MAXINSNS).
 pub const LONGEST: usize = 4096;
@@ -115,100 +115,238 @@ pub const LONGEST: usize = 4096;
 /// architecture's calls (32-bit ones on x86-64) kill the process; x32 calls
 /// have numbers past every table and meet the last segment.
 ///
+/// A search of one comparison a level stands first, and behind it what each
+/// verdict does, once: the kernel translates a program instruction by
+/// instruction at every installation, so half the length is half the time.
+///
 /// # Errors
 /// See [`CompileError`].
-pub fn compile(table: &[Segment], program: &mut [Instruction]) -> Result<usize, CompileError> {
-    let sorted = table.windows(2).all(|pair| pair[0].first < pair[1].first);
-    if !sorted || table.first().is_none_or(|segment| segment.first != 0) {
+pub const fn compile(
+    table: &[Segment],
+    program: &mut [Instruction],
+) -> Result<usize, CompileError> {
+    if table.is_empty() || table[0].first != 0 {
         return Err(CompileError::Unsorted);
     }
-    let mut writer = Writer { program, length: 0 };
-    writer.put(LOAD_WORD, 0, 0, OFFSET_ARCHITECTURE)?;
-    writer.put(JUMP_EQUAL, 1, 0, ARCHITECTURE)?;
-    writer.put(RETURN, 0, 0, KILL_PROCESS)?;
-    writer.put(LOAD_WORD, 0, 0, OFFSET_NUMBER)?;
-    writer.search(table)?;
-    Ok(writer.length)
+    let mut index = 1;
+    while index < table.len() {
+        if table[index - 1].first >= table[index].first {
+            return Err(CompileError::Unsorted);
+        }
+        index += 1;
+    }
+    let search = HEAD + table.len() - 1;
+    let length = search + blocks_before(table, table.len());
+    if length > program.len() || length > LONGEST {
+        return Err(CompileError::TooLong);
+    }
+    program[0] = instruction(LOAD_WORD, 0, 0, OFFSET_ARCHITECTURE);
+    program[1] = instruction(JUMP_EQUAL, 1, 0, ARCHITECTURE);
+    program[2] = instruction(RETURN, 0, 0, KILL_PROCESS);
+    program[3] = instruction(LOAD_WORD, 0, 0, OFFSET_NUMBER);
+    if let Err(error) = place_search(table, 0, table.len(), HEAD, program) {
+        return Err(error);
+    }
+    let mut index = 0;
+    while index < table.len() {
+        if !stands_before(table, index) {
+            let at = search + blocks_before(table, index);
+            if let Err(error) = place_block(table[index].verdict, at, program) {
+                return Err(error);
+            }
+        }
+        index += 1;
+    }
+    Ok(length)
 }
 
-struct Writer<'a> {
-    program: &'a mut [Instruction],
-    length: usize,
+/// Instructions in front of the search.
+const HEAD: usize = 4;
+
+const fn instruction(code: u16, jump_true: u8, jump_false: u8, operand: u32) -> Instruction {
+    Instruction {
+        code,
+        jump_true,
+        jump_false,
+        operand,
+    }
 }
 
-impl Writer<'_> {
-    fn put(&mut self, code: u16, yes: u8, no: u8, operand: u32) -> Result<(), CompileError> {
-        let slot = self
-            .program
-            .get_mut(self.length)
-            .ok_or(CompileError::TooLong)?;
-        *slot = Instruction {
-            code,
-            jump_true: yes,
-            jump_false: no,
-            operand,
-        };
-        self.length += 1;
-        Ok(())
+/// Places the search among the segments from `low` up to `high` at `at`; a
+/// search among n segments has n - 1 instructions.
+const fn place_search(
+    table: &[Segment],
+    low: usize,
+    high: usize,
+    at: usize,
+    program: &mut [Instruction],
+) -> Result<(), CompileError> {
+    if high - low < 2 {
+        return Ok(());
     }
+    let middle = low + (high - low) / 2;
+    let search = HEAD + table.len() - 1;
+    // What is left of one segment is its verdict's block.
+    let below = match middle - low {
+        1 => search + block_of(table, low),
+        _ => at + 1,
+    };
+    let above = match high - middle {
+        1 => search + block_of(table, middle),
+        _ => at + middle - low,
+    };
+    let (yes, no) = (above - at - 1, below - at - 1);
+    if yes > u8::MAX as usize || no > u8::MAX as usize {
+        return Err(CompileError::TooLong);
+    }
+    program[at] = instruction(JUMP_AT_LEAST, yes as u8, no as u8, table[middle].first);
+    if let Err(error) = place_search(table, low, middle, at + 1, program) {
+        return Err(error);
+    }
+    place_search(table, middle, high, at + middle - low, program)
+}
 
-    fn search(&mut self, table: &[Segment]) -> Result<(), CompileError> {
-        if let [only] = table {
-            return self.verdict(only.verdict);
+/// Whether a segment before has the same verdict.
+const fn stands_before(table: &[Segment], index: usize) -> bool {
+    let mut before = 0;
+    while before < index {
+        if table[before].verdict.is(table[index].verdict) {
+            return true;
         }
-        let (low, high) = table.split_at(table.len() / 2);
-        let jump = self.length;
-        self.put(JUMP_AT_LEAST, 0, 0, high[0].first)?;
-        self.search(low)?;
-        let distance = self.length - jump - 1;
-        self.program[jump].jump_true = u8::try_from(distance).map_err(|_| CompileError::TooLong)?;
-        self.search(high)
+        before += 1;
     }
+    false
+}
 
-    fn verdict(&mut self, verdict: Verdict) -> Result<(), CompileError> {
-        let refuse = ERRNO | Errno::PERM.raw_os_error() as u32;
-        match verdict {
-            Verdict::Allow => self.put(RETURN, 0, 0, ALLOW),
-            Verdict::Fail(errno) => {
-                self.put(RETURN, 0, 0, ERRNO | (errno.raw_os_error() as u32 & 0xffff))
-            }
-            Verdict::AllowUnlessBits { argument, mask } => {
-                self.load(argument)?;
-                self.put(JUMP_ANY_BIT, 0, 1, mask)?;
-                self.put(RETURN, 0, 0, refuse)?;
-                self.put(RETURN, 0, 0, ALLOW)
-            }
-            Verdict::AllowUnless { argument, values } => {
-                self.any_of(argument, values, refuse, ALLOW)
-            }
-            Verdict::AllowOnly { argument, values } => self.any_of(argument, values, ALLOW, refuse),
+/// How many instructions the blocks of the first `count` segments take.
+const fn blocks_before(table: &[Segment], count: usize) -> usize {
+    let (mut index, mut length) = (0, 0);
+    while index < count {
+        if !stands_before(table, index) {
+            length += table[index].verdict.length();
+        }
+        index += 1;
+    }
+    length
+}
+
+/// Where the block of a segment's verdict begins, from the end of the search on.
+const fn block_of(table: &[Segment], index: usize) -> usize {
+    let mut first = 0;
+    while !table[first].verdict.is(table[index].verdict) {
+        first += 1;
+    }
+    blocks_before(table, first)
+}
+
+impl Verdict {
+    /// Equality, in a constant.
+    const fn is(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Allow, Self::Allow) => true,
+            (Self::Fail(one), Self::Fail(two)) => one.raw_os_error() == two.raw_os_error(),
+            (
+                Self::AllowUnlessBits { argument, mask },
+                Self::AllowUnlessBits {
+                    argument: other,
+                    mask: bits,
+                },
+            ) => argument == other && mask == bits,
+            (
+                Self::AllowUnless { argument, values },
+                Self::AllowUnless {
+                    argument: other,
+                    values: others,
+                },
+            )
+            | (
+                Self::AllowOnly { argument, values },
+                Self::AllowOnly {
+                    argument: other,
+                    values: others,
+                },
+            ) => argument == other && same(values, others),
+            _ => false,
         }
     }
 
-    fn load(&mut self, argument: u8) -> Result<(), CompileError> {
-        self.put(
-            LOAD_WORD,
-            0,
-            0,
-            OFFSET_ARGUMENTS + 8 * u32::from(argument.min(5)),
-        )
-    }
-
-    fn any_of(
-        &mut self,
-        argument: u8,
-        values: &[u32],
-        found: u32,
-        absent: u32,
-    ) -> Result<(), CompileError> {
-        self.load(argument)?;
-        for (index, value) in values.iter().enumerate() {
-            let distance = u8::try_from(values.len() - index).map_err(|_| CompileError::TooLong)?;
-            self.put(JUMP_EQUAL, distance, 0, *value)?;
+    /// How many instructions it takes.
+    const fn length(self) -> usize {
+        match self {
+            Self::Allow | Self::Fail(_) => 1,
+            Self::AllowUnlessBits { .. } => 4,
+            Self::AllowUnless { values, .. } | Self::AllowOnly { values, .. } => values.len() + 3,
         }
-        self.put(RETURN, 0, 0, absent)?;
-        self.put(RETURN, 0, 0, found)
     }
+}
+
+const fn same(one: &[u32], two: &[u32]) -> bool {
+    if one.len() != two.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < one.len() {
+        if one[index] != two[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+const fn place_block(
+    verdict: Verdict,
+    at: usize,
+    program: &mut [Instruction],
+) -> Result<(), CompileError> {
+    let refuse = ERRNO | Errno::PERM.raw_os_error() as u32;
+    match verdict {
+        Verdict::Allow => program[at] = instruction(RETURN, 0, 0, ALLOW),
+        Verdict::Fail(errno) => {
+            let errno = errno.raw_os_error() as u32 & 0xffff;
+            program[at] = instruction(RETURN, 0, 0, ERRNO | errno);
+        }
+        Verdict::AllowUnlessBits { argument, mask } => {
+            program[at] = load(argument);
+            program[at + 1] = instruction(JUMP_ANY_BIT, 0, 1, mask);
+            program[at + 2] = instruction(RETURN, 0, 0, refuse);
+            program[at + 3] = instruction(RETURN, 0, 0, ALLOW);
+        }
+        Verdict::AllowUnless { argument, values } => {
+            return place_any_of(argument, values, [refuse, ALLOW], at, program);
+        }
+        Verdict::AllowOnly { argument, values } => {
+            return place_any_of(argument, values, [ALLOW, refuse], at, program);
+        }
+    }
+    Ok(())
+}
+
+const fn load(argument: u8) -> Instruction {
+    let argument = if argument > 5 { 5 } else { argument };
+    instruction(LOAD_WORD, 0, 0, OFFSET_ARGUMENTS + 8 * argument as u32)
+}
+
+const fn place_any_of(
+    argument: u8,
+    values: &[u32],
+    [found, absent]: [u32; 2],
+    at: usize,
+    program: &mut [Instruction],
+) -> Result<(), CompileError> {
+    program[at] = load(argument);
+    let mut index = 0;
+    while index < values.len() {
+        let distance = values.len() - index;
+        if distance > u8::MAX as usize {
+            return Err(CompileError::TooLong);
+        }
+        program[at + 1 + index] = instruction(JUMP_EQUAL, distance as u8, 0, values[index]);
+        index += 1;
+    }
+    program[at + 1 + index] = instruction(RETURN, 0, 0, absent);
+    program[at + 2 + index] = instruction(RETURN, 0, 0, found);
+    Ok(())
 }
 
 /// Installs a program on the calling thread, for good; `no_new_privs` has to

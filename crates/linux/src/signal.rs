@@ -101,6 +101,23 @@ fn change_mask(how: usize, set: SignalSet) -> Result<SignalSet, Errno> {
     .map(|_| SignalSet(before))
 }
 
+/// Whether this process ignores a signal (rt_sigaction(2)).
+pub fn is_ignored(signal: Signal) -> bool {
+    const SIG_IGN: usize = 1;
+    // struct sigaction of the kernel: handler, flags, restorer (x86-64), mask.
+    let mut action = [0_usize; 4];
+    let number = signal.as_raw().cast_unsigned() as usize;
+    // SAFETY: without a new action nothing changes; the old one is written to a
+    // live array as large as the kernel's structure at most.
+    let asked = unsafe {
+        call4(
+            raw::__NR_rt_sigaction,
+            [number, 0, &raw mut action as usize, size_of::<u64>()],
+        )
+    };
+    asked.is_ok() && action[0] == SIG_IGN
+}
+
 /// Opens a descriptor that reads these signals, which must be blocked
 /// (signalfd4(2)); non-blocking and closed on exec. Read it with [`read`].
 ///

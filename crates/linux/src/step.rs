@@ -23,15 +23,17 @@ pub enum Tree<P> {
 /// One step of the child. Paths within the container are relative to its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step<P> {
-    /// Leaves the next so many steps to a second thread: making a network
-    /// namespace takes the kernel as long as all mounts together.
+    /// Leaves the next so many steps to a second thread, which takes them at the
+    /// same time: making a network namespace takes the kernel as long as all
+    /// mounts together.
     Aside(usize),
-    /// Waits for the second thread and moves into its network namespace.
-    JoinNetwork,
-    /// Moves into a control group of version 1, whose `tasks` file has this
-    /// index in [`Launch::tasks`](crate::process::Launch::tasks). A thread that
-    /// moves itself need not wait for all processors, as its parent would
-    /// with `cgroup.procs` (5 to 12 ms measured).
+    /// Waits for the second thread, and goes on with its root.
+    Join,
+    /// Opens the `tasks` file of a control group of version 1, by its index in
+    /// [`Launch::tasks`](crate::process::Launch::tasks), for [`Step::JoinGroup`].
+    OpenGroup(usize),
+    /// Moves into that group. A thread that moves itself need not wait for all
+    /// processors, as its parent would with `cgroup.procs` (5 to 12 ms measured).
     JoinGroup(usize),
     /// Moves into further namespaces.
     Unshare(Namespaces),
@@ -47,6 +49,10 @@ pub enum Step<P> {
     EmptyRoot,
     /// Mounts a new procfs, read-only.
     Proc,
+    /// Makes a new sysfs, which shows the network namespace of the thread that
+    /// makes it, for [`Step::Sys`] to mount. From here on the second thread may
+    /// enter the root: no step after this names a path of the host.
+    NewSys,
     /// Mounts a new sysfs, read-only; left out where the host forbids it.
     Sys,
     /// Waits until the parent has mapped the users and filled the control groups.
@@ -126,6 +132,8 @@ pub enum Step<P> {
     DieWithParent,
     /// Never gains a privilege by executing a file.
     NoNewPrivileges,
+    /// Is cut off from abstract sockets of others, where the kernel can do it.
+    Scope,
     /// Installs the filter of system calls.
     Filter,
     /// Executes the program.
@@ -142,19 +150,29 @@ pub struct StepFailure {
 }
 
 impl StepFailure {
-    pub(crate) const SIZE: usize = 8;
-
-    pub(crate) fn to_bytes(self) -> [u8; Self::SIZE] {
-        let word = u64::from(self.step) << 32 | self.errno.raw_os_error() as u32 as u64;
-        word.to_ne_bytes()
+    /// As it is written into a pipe.
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        self.to_word().to_ne_bytes()
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
-        let word = u64::from_ne_bytes(bytes);
-        Self {
+    /// Whatever the bytes are, they come from a child of ours.
+    pub(crate) fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self::from_word(u64::from_ne_bytes(bytes)).unwrap_or(Self {
+            step: 0,
+            errno: Errno::IO,
+        })
+    }
+
+    /// Never 0.
+    pub(crate) fn to_word(self) -> u64 {
+        u64::from(self.step) << 32 | u64::from(self.errno.raw_os_error().cast_unsigned())
+    }
+
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        (word != 0).then(|| Self {
             step: (word >> 32) as u32,
             errno: Errno::from_raw_os_error((word as u32 as i32).clamp(1, 4095)),
-        }
+        })
     }
 }
 
@@ -169,7 +187,9 @@ impl<P: AsRef<CStr>> fmt::Display for Step<P> {
             }
             Self::Unshare(_) => write!(f, "making namespaces"),
             Self::Aside(_) => write!(f, "starting a second thread"),
-            Self::JoinNetwork => write!(f, "entering the network namespace"),
+            Self::Join => write!(f, "waiting for the second thread"),
+            Self::NewSys => write!(f, "making a sysfs"),
+            Self::OpenGroup(_) => write!(f, "opening a control group"),
             Self::JoinGroup(_) => write!(f, "entering a control group"),
             Self::Loopback => write!(f, "bringing up the loopback interface"),
             Self::OpenPorts => write!(f, "allowing ports below 1024"),
@@ -204,6 +224,7 @@ impl<P: AsRef<CStr>> fmt::Display for Step<P> {
             Self::Descriptors => write!(f, "placing file descriptors"),
             Self::DieWithParent => write!(f, "tying the container's life to ounce's"),
             Self::NoNewPrivileges => write!(f, "forbidding new privileges"),
+            Self::Scope => write!(f, "hiding abstract sockets"),
             Self::Filter => write!(f, "installing the system call filter"),
             Self::Execute => write!(f, "executing the program"),
         }

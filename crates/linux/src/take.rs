@@ -1,64 +1,105 @@
 //! Taking the steps. Nothing here allocates, locks, or uses thread-local
 //! storage: the child shares the memory of a parent that runs on.
 
-use core::ffi::{CStr, c_void};
-use core::ops::Range;
+use core::ffi::CStr;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::Ordering;
 
-use rustix::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat, symlinkat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat, statat, symlinkat, unlinkat,
 };
-use rustix::io::{Errno, read, write};
+use rustix::io::{Errno, write};
 use rustix::process::{Rlimit, Signal};
 use rustix::thread::{Gid, Uid};
 
-use crate::clone::{self, Stack};
+use crate::clone;
 use crate::descriptor::{close_on_exec_from, duplicate, place};
 use crate::launch::{Launch, MOST_PASSED, execute};
 use crate::mount::{self, Attributes};
-use crate::namespace::{self, Namespaces, loopback_up, unshare};
+use crate::namespace::{loopback_up, unshare};
+use crate::nest::{Shared, side_main};
 use crate::step::{Step, StepFailure, Tree};
-use crate::{capability, seccomp};
+use crate::{capability, landlock, seccomp};
 
-/// Takes all steps; returns only when one fails.
-pub(crate) fn run<P: AsRef<CStr>>(
-    launch: &Launch<'_, P>,
-    go: BorrowedFd<'_>,
-    side_stack: &Stack,
-) -> StepFailure {
-    let side = Side::new(launch, go);
-    let failure = take_all(launch, go, &side, side_stack);
-    // It uses this function's frame.
-    clone::wait(&side.running);
-    failure
+/// Takes a step that names no path and nothing of a launch.
+pub(crate) fn first<P>(step: &Step<P>, shared: &Shared) -> Result<(), Errno> {
+    match step {
+        Step::Unshare(namespaces) => unshare(*namespaces),
+        Step::Loopback => loopback_up(),
+        Step::OpenPorts => {
+            let file = openat(
+                CWD,
+                c"/proc/sys/net/ipv4/ip_unprivileged_port_start",
+                OFlags::WRONLY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
+            write(&file, b"0").map(drop)
+        }
+        Step::NewSys => {
+            match mount::create(c"sysfs", &[], MOUNT_READ_ONLY) {
+                Ok(sys) => shared.left.sys.put(sys),
+                Err(Errno::PERM) => {}
+                Err(errno) => return Err(errno),
+            }
+            shared.free.set();
+            Ok(())
+        }
+        Step::DieWithParent => {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            parent_lives(shared)
+        }
+        _ => Err(Errno::INVAL),
+    }
 }
 
-fn take_all<P: AsRef<CStr>>(
+/// A parent that died before the death signal was set sends none; its end
+/// of the pipe tells.
+fn parent_lives(shared: &Shared) -> Result<(), Errno> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    // SAFETY: `process` has put it there; nothing closes it before exec.
+    let life = unsafe { shared.life() };
+    let mut files = [PollFd::from_borrowed_fd(life, PollFlags::empty())];
+    poll(&mut files, Some(&Timespec::default()))?;
+    if files[0].revents().contains(PollFlags::HUP) {
+        return Err(Errno::PIPE);
+    }
+    Ok(())
+}
+
+/// Takes all steps but the first ones, which are taken; returns only when one fails.
+pub(crate) fn run<P: AsRef<CStr>>(
     launch: &Launch<'_, P>,
-    go: BorrowedFd<'_>,
-    side: &Side<'_, P>,
-    side_stack: &Stack,
+    taken: usize,
+    shared: &Shared,
 ) -> StepFailure {
-    let mut state = State::new(launch, go);
-    let mut index = 0;
+    let mut state = State::new(launch, shared);
+    let alone = shared.alone.load(Ordering::Relaxed);
+    let mut index = taken;
+    if alone && let Err(errno) = receive(shared) {
+        let step = index as u32;
+        return StepFailure { step, errno };
+    }
     while let Some(step) = launch.steps.get(index) {
+        let here = index as u32;
         let taken = match step {
+            Step::Aside(_) | Step::Join if alone => Ok(()),
             Step::Aside(count) => {
-                let first = index + 1;
                 index += *count;
-                side.start(first..first + *count, side_stack)
+                second_thread(shared)
             }
-            Step::JoinNetwork => match side.join() {
-                Ok(network) => namespace::enter(network.as_fd(), Namespaces::NETWORK),
-                Err(failure) => return failure,
-            },
+            Step::Join => {
+                wait_for_second(shared);
+                let failure = shared.side_failure.load(Ordering::Acquire);
+                if let Some(failure) = StepFailure::from_word(failure) {
+                    return failure;
+                }
+                state.take_over()
+            }
             step => state.take(step),
         };
         if let Err(errno) = taken {
-            let step = index as u32;
-            return StepFailure { step, errno };
+            return StepFailure { step: here, errno };
         }
         index += 1;
     }
@@ -69,100 +110,79 @@ fn take_all<P: AsRef<CStr>>(
     }
 }
 
-/// What a second thread is to do, and what came of it.
-struct Side<'a, P> {
-    launch: &'a Launch<'a, P>,
-    go: BorrowedFd<'a>,
-    first: AtomicUsize,
-    end: AtomicUsize,
-    /// Its network namespace, once it has ended.
-    network: AtomicI32,
-    /// A [`StepFailure`] as bytes, or 0.
-    failure: AtomicU64,
-    running: AtomicU32,
+/// Takes in what the parent has sent, to a child that was begun before.
+fn receive(shared: &Shared) -> Result<(), Errno> {
+    if shared.steps.is_empty() {
+        return Ok(());
+    }
+    // SAFETY: `process` has put it there; nothing closes it before exec.
+    shared.files.receive(unsafe { shared.life() })
 }
 
-impl<'a, P: AsRef<CStr>> Side<'a, P> {
-    fn new(launch: &'a Launch<'a, P>, go: BorrowedFd<'a>) -> Self {
-        Self {
-            launch,
-            go,
-            first: AtomicUsize::new(0),
-            end: AtomicUsize::new(0),
-            network: AtomicI32::new(-1),
-            failure: AtomicU64::new(0),
-            running: AtomicU32::new(0),
-        }
+/// Has a second thread, which takes the steps aside; one may be there already.
+fn second_thread(shared: &Shared) -> Result<(), Errno> {
+    if !shared.steps.is_empty() {
+        return Ok(());
     }
-
-    fn start(&self, steps: Range<usize>, stack: &Stack) -> Result<(), Errno> {
-        // One stack, one thread.
-        if self.end.load(Ordering::Relaxed) != 0 {
-            return Err(Errno::BUSY);
-        }
-        self.first.store(steps.start, Ordering::Relaxed);
-        self.end.store(steps.end, Ordering::Relaxed);
-        let data = ptr::from_ref(self).cast::<c_void>();
-        // SAFETY: `side_main` takes a `Side<P>` and ends its thread itself; `run`
-        // waits for that before this value goes, and its parent keeps the stack
-        // until this process is gone or has executed, which ends all threads.
-        unsafe { clone::thread(stack, side_main::<P>, data, &self.running) }
-    }
-
-    /// Waits for the thread, and gives its network namespace.
-    fn join(&self) -> Result<OwnedFd, StepFailure> {
-        clone::wait(&self.running);
-        let failure = self.failure.load(Ordering::Acquire);
-        if failure != 0 {
-            return Err(StepFailure::from_bytes(failure.to_ne_bytes()));
-        }
-        let network = self.network.swap(-1, Ordering::AcqRel);
-        if network < 0 {
-            // Nothing was started aside: the plan is wrong.
-            let step = self.end.load(Ordering::Relaxed) as u32;
-            return Err(StepFailure {
-                step,
-                errno: Errno::BADF,
-            });
-        }
-        // SAFETY: the thread gave its descriptor away, in a table that both share.
-        Ok(unsafe { OwnedFd::from_raw_fd(network) })
-    }
-
-    fn work(&self) -> Result<OwnedFd, StepFailure> {
-        let mut state = State::new(self.launch, self.go);
-        let steps = self.first.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed);
-        let last = steps.end.saturating_sub(1) as u32;
-        for index in steps {
-            let step = self.launch.steps.get(index).ok_or(Errno::NOEXEC);
-            step.and_then(|step| state.take(step))
-                .map_err(|errno| StepFailure {
-                    step: index as u32,
-                    errno,
-                })?;
-        }
-        namespace::network_file().map_err(|errno| StepFailure { step: last, errno })
-    }
+    let data = ptr::from_ref(shared).cast();
+    let (stack, running) = (shared.side_stack(), &shared.side_running);
+    // SAFETY: `side_main` ends its thread itself and uses no thread-local
+    // storage; the stack and `shared` lie in the nest.
+    unsafe { clone::thread(stack, side_main, data, running) }
 }
 
-extern "C" fn side_main<P: AsRef<CStr>>(side: *const c_void) -> ! {
-    // SAFETY: `Side::start` passes its own address, which outlives this thread.
-    let side = unsafe { &*side.cast::<Side<'_, P>>() };
-    match side.work() {
-        Ok(network) => side.network.store(network.into_raw_fd(), Ordering::Release),
-        Err(failure) => side
-            .failure
-            .store(u64::from_ne_bytes(failure.to_bytes()), Ordering::Release),
-    }
-    clone::exit_thread()
+fn wait_for_second(shared: &Shared) {
+    clone::wait(&shared.side_running, 1);
 }
+
+/// Takes the steps aside, if there are any.
+pub(crate) fn aside<P: AsRef<CStr>>(launch: &Launch<'_, P>, shared: &Shared) {
+    let mut steps = launch.steps.iter().enumerate();
+    let Some((at, count)) = steps.find_map(|(at, step)| match step {
+        Step::Aside(count) => Some((at, *count)),
+        _ => None,
+    }) else {
+        return;
+    };
+    let mut state = State::new(launch, shared);
+    let fail = |index: usize, errno| {
+        let step = index as u32;
+        let failure = StepFailure { step, errno };
+        shared
+            .side_failure
+            .store(failure.to_word(), Ordering::Release);
+    };
+    if let Err(errno) = receive(shared) {
+        return fail(at, errno);
+    }
+    for index in at + 1..=at + count {
+        let step = launch.steps.get(index).ok_or(Errno::NOEXEC);
+        if let Err(errno) = step.and_then(|step| state.take(step)) {
+            return fail(index, errno);
+        }
+    }
+    state.leave();
+}
+
+/// In the container's `/dev`, while masks are made.
+const MASK: &CStr = c".mask";
+const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 struct State<'a, P> {
     launch: &'a Launch<'a, P>,
-    go: BorrowedFd<'a>,
+    shared: &'a Shared,
     root: Option<OwnedFd>,
-    /// The host's `/dev` and the container's, while devices are bound.
-    devices: Option<(OwnedFd, OwnedFd)>,
+    /// The container's `/proc`, while files of it are masked.
+    proc: Option<OwnedFd>,
+    /// The host's `/dev`, while devices are bound.
+    host_devices: Option<OwnedFd>,
+    /// The container's.
+    devices: Option<OwnedFd>,
+    /// An empty folder, for masks to be copied from.
+    empty: Option<OwnedFd>,
+    /// What was found at the first programs' paths, before a filter that may
+    /// forbid to look: nothing yet, a file, or an error.
+    programs: [Option<Result<(), Errno>>; 16],
 }
 
 const MOUNT_READ_ONLY: Attributes = Attributes {
@@ -195,20 +215,53 @@ impl AsFd for Parent<'_> {
 }
 
 impl<'a, P: AsRef<CStr>> State<'a, P> {
-    fn new(launch: &'a Launch<'a, P>, go: BorrowedFd<'a>) -> Self {
+    fn new(launch: &'a Launch<'a, P>, shared: &'a Shared) -> Self {
         Self {
             launch,
-            go,
+            shared,
             root: None,
+            proc: None,
+            host_devices: None,
             devices: None,
+            empty: None,
+            programs: [None; 16],
         }
+    }
+
+    /// Leaves what the first thread goes on with.
+    fn leave(self) {
+        let left = &self.shared.left;
+        let files = [
+            (self.root, &left.root),
+            (self.devices, &left.devices),
+            (self.empty, &left.empty),
+        ];
+        for (file, place) in files {
+            if let Some(file) = file {
+                place.put(file);
+            }
+        }
+    }
+
+    /// Takes over what the second thread has left.
+    fn take_over(&mut self) -> Result<(), Errno> {
+        let left = &self.shared.left;
+        self.root = left.root.take();
+        self.devices = left.devices.take();
+        self.empty = left.empty.take();
+        Ok(())
     }
 
     fn take(&mut self, step: &Step<P>) -> Result<(), Errno> {
         match step {
-            // `take_all` takes these; within a side thread they make no sense.
-            Step::Aside(_) | Step::JoinNetwork => Err(Errno::INVAL),
-            Step::JoinGroup(index) => {
+            // `run` takes these; within a second thread they make no sense.
+            Step::Aside(_) | Step::Join => Err(Errno::INVAL),
+            Step::DieWithParent
+            | Step::Unshare(_)
+            | Step::Loopback
+            | Step::OpenPorts
+            | Step::NewSys => first(step, self.shared),
+            Step::OpenGroup(index) => {
                 let path = self.launch.tasks.get(*index).ok_or(Errno::BADF)?;
                 let file = openat(
                     CWD,
@@ -216,17 +269,13 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
                     OFlags::WRONLY | OFlags::CLOEXEC,
                     Mode::empty(),
                 )?;
-                write(&file, b"0").map(drop)
+                let place = self.shared.left.tasks.get(*index).ok_or(Errno::BADF)?;
+                place.put(file);
+                Ok(())
             }
-            Step::Unshare(namespaces) => unshare(*namespaces),
-            Step::Loopback => loopback_up(),
-            Step::OpenPorts => {
-                let file = openat(
-                    CWD,
-                    c"/proc/sys/net/ipv4/ip_unprivileged_port_start",
-                    OFlags::WRONLY | OFlags::CLOEXEC,
-                    Mode::empty(),
-                )?;
+            Step::JoinGroup(index) => {
+                let place = self.shared.left.tasks.get(*index).ok_or(Errno::BADF)?;
+                let file = place.take().ok_or(Errno::BADF)?;
                 write(&file, b"0").map(drop)
             }
             Step::Hostname(name) => rustix::system::sethostname(name.as_ref().to_bytes()),
@@ -249,19 +298,23 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             }
             Step::Proc => {
                 let tree = mount::create(c"proc", &[], MOUNT_READ_ONLY)?;
-                self.cover(tree.as_fd(), c"proc", OFlags::DIRECTORY)
+                self.cover(tree.as_fd(), c"proc", OFlags::DIRECTORY)?;
+                self.proc = Some(tree);
+                Ok(())
             }
-            Step::Sys => match mount::create(c"sysfs", &[], MOUNT_READ_ONLY) {
-                Ok(tree) => self.cover(tree.as_fd(), c"sys", OFlags::DIRECTORY),
-                Err(Errno::PERM) => Ok(()),
-                Err(errno) => Err(errno),
-            },
-            Step::AwaitParent => {
-                let mut byte = [0];
-                match read(self.go, &mut byte)? {
-                    0 => Err(Errno::PIPE),
-                    _ => Ok(()),
+            Step::Sys => {
+                self.shared.free.wait();
+                if self.shared.left.sys.is_empty() {
+                    first(&Step::<P>::NewSys, self.shared)?;
                 }
+                match self.shared.left.sys.take() {
+                    Some(tree) => self.cover(tree.as_fd(), c"sys", OFlags::DIRECTORY),
+                    None => Ok(()),
+                }
+            }
+            Step::AwaitParent => {
+                self.shared.go.wait();
+                Ok(())
             }
             Step::BecomeRoot => become_user(0, 0, true),
             Step::Tmpfs {
@@ -339,12 +392,21 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
                 false,
             ),
             Step::EnterRoot => {
-                self.devices = None;
-                let root = self.root.take().ok_or(Errno::INVAL)?;
-                mount::enter(root.as_fd())
+                self.keep_or_end_masks()?;
+                // They need the host's /proc, and a sysfs in sight for a new one.
+                self.shared.free.wait();
+                mount::enter(self.root()?)
             }
             Step::Session => rustix::process::setsid().map(drop),
-            Step::ControllingTerminal => rustix::process::ioctl_tiocsctty(self.launch.stdio[0]),
+            Step::ControllingTerminal => {
+                let input = match self.shared.files.get(0) {
+                    // SAFETY: `Step::Descriptors` has placed it there, and
+                    // nothing closes it before exec.
+                    Some(_) => unsafe { BorrowedFd::borrow_raw(0) },
+                    None => self.launch.stdio[0],
+                };
+                rustix::process::ioctl_tiocsctty(input)
+            }
             Step::Limit(resource, value) => rustix::process::setrlimit(
                 *resource,
                 Rlimit {
@@ -357,30 +419,25 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
                 uid,
                 gid,
                 clear_groups,
-            } => become_user(*uid, *gid, *clear_groups),
-            Step::DropCapabilities => capability::drop_all(),
-            Step::Enter(path) => rustix::process::chdir(path.as_ref()),
-            Step::Descriptors => self.descriptors(),
-            Step::DieWithParent => {
-                rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-                self.parent_lives()
+            } => {
+                self.end_masks()?;
+                become_user(*uid, *gid, *clear_groups)
             }
+            Step::DropCapabilities => capability::drop_all(),
+            // Not by name: a link of /proc could lead through a descriptor of
+            // ours to a folder of the host (CVE-2024-21626).
+            Step::Enter(path) => rustix::process::fchdir(mount::plain(path.as_ref())?),
+            Step::Descriptors => self.descriptors(),
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
-            Step::Filter => seccomp::install(self.launch.filter),
+            Step::Scope => landlock::scope().map(drop),
+            Step::Filter => {
+                for (found, program) in self.programs.iter_mut().zip(self.launch.programs) {
+                    *found = Some(mount::plain(program.as_ref()).map(drop));
+                }
+                seccomp::install(self.launch.filter)
+            }
             Step::Execute => Err(self.execute()),
         }
-    }
-
-    /// A parent that died before the death signal was set sends none; its end
-    /// of the pipe tells.
-    fn parent_lives(&self) -> Result<(), Errno> {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut files = [PollFd::from_borrowed_fd(self.go, PollFlags::empty())];
-        poll(&mut files, Some(&Timespec::default()))?;
-        if files[0].revents().contains(PollFlags::HUP) {
-            return Err(Errno::PIPE);
-        }
-        Ok(())
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>, Errno> {
@@ -396,6 +453,12 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             }
             Tree::Ready(index) => {
                 let tree = self.launch.trees.get(*index).ok_or(Errno::BADF)?;
+                let before = self.launch.stdio.len() + self.launch.passed.len();
+                let tree = self
+                    .shared
+                    .files
+                    .get(before + index)
+                    .unwrap_or(tree.as_fd());
                 rustix::io::fcntl_dupfd_cloexec(tree, 3)
             }
         }
@@ -409,7 +472,7 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
     /// The folder that `path` lies in, and its last part.
     fn parent<'p>(&self, path: &'p CStr) -> Result<(Parent<'_>, &'p CStr), Errno> {
         let bytes = path.to_bytes_with_nul();
-        if let (Some((_, own)), Some(name)) = (&self.devices, bytes.strip_prefix(b"dev/"))
+        if let (Some(own), Some(name)) = (&self.devices, bytes.strip_prefix(b"dev/"))
             && !name.contains(&b'/')
         {
             let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::INVAL)?;
@@ -433,13 +496,12 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
     }
 
     fn device(&mut self, name: &CStr) -> Result<(), Errno> {
-        if self.devices.is_none() {
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let host = openat(CWD, c"/dev", flags, Mode::empty())?;
-            let own = mount::inside(self.root()?, c"dev", OFlags::DIRECTORY)?;
-            self.devices = Some((host, own));
+        if self.host_devices.is_none() {
+            self.host_devices = Some(openat(CWD, c"/dev", FOLDER, Mode::empty())?);
+            self.devices = Some(mount::inside(self.root()?, c"dev", OFlags::DIRECTORY)?);
         }
-        let (host, own) = self.devices.as_ref().ok_or(Errno::BADF)?;
+        let host = self.host_devices.as_ref().ok_or(Errno::BADF)?;
+        let own = self.devices.as_ref().ok_or(Errno::BADF)?;
         let node = mount::copy(host.as_fd(), name, false)?;
         mount::restrict(node.as_fd(), DEVICE, false)?;
         let mode = Mode::from_raw_mode(0o666);
@@ -448,28 +510,67 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
         mount::attach_at(node.as_fd(), own.as_fd(), name)
     }
 
-    fn mask(&self, path: &CStr) -> Result<(), Errno> {
+    fn mask(&mut self, path: &CStr) -> Result<(), Errno> {
+        let name = path.to_bytes_with_nul().strip_prefix(b"proc/");
+        if let (Some(proc), Some(name)) = (&self.proc, name)
+            && !name.contains(&b'/')
+        {
+            // The kernel's own folder, made a moment ago: nobody has put a link there.
+            let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::INVAL)?;
+            let stat = match statat(proc, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(Errno::NOENT | Errno::ACCESS) => return Ok(()),
+                Err(errno) => return Err(errno),
+            };
+            let cover = self.cover_for(stat.st_mode)?;
+            let proc = self.proc.as_ref().ok_or(Errno::BADF)?;
+            return mount::attach_at(cover.as_fd(), proc.as_fd(), name);
+        }
         let place = match mount::inside(self.root()?, path, OFlags::NOFOLLOW) {
             Ok(place) => place,
             Err(Errno::NOENT | Errno::ACCESS) => return Ok(()),
             Err(errno) => return Err(errno),
         };
-        let (_, own) = self.devices.as_ref().ok_or(Errno::BADF)?;
-        // A copy that is closed without having been attached costs a wait for
-        // all processors, so the kind is asked for before.
-        let kind = FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode);
-        if kind != FileType::Directory {
+        let mode = rustix::fs::fstat(&place)?.st_mode;
+        let cover = self.cover_for(mode)?;
+        mount::attach(cover.as_fd(), place.as_fd())
+    }
+
+    /// Something empty to lie over a file or a folder of this mode. A copy that
+    /// is closed without having been attached costs a wait for all processors,
+    /// so what is to be covered is looked at before.
+    fn cover_for(&mut self, mode: u32) -> Result<OwnedFd, Errno> {
+        let own = self.devices.as_ref().ok_or(Errno::BADF)?;
+        if FileType::from_raw_mode(mode) != FileType::Directory {
             // The container's own, with its restrictions.
-            let null = mount::copy(own.as_fd(), c"null", false)?;
-            return mount::attach(null.as_fd(), place.as_fd());
+            return mount::copy(own.as_fd(), c"null", false);
         }
-        // A folder that is removed while it is bound elsewhere stays there,
-        // empty for ever, since nothing can be made in it.
-        mkdirat(own.as_fd(), c".mask", Mode::from_raw_mode(0o555))?;
-        let empty = mount::copy(own.as_fd(), c".mask", false)?;
-        mount::restrict(empty.as_fd(), MOUNT_READ_ONLY, false)?;
-        mount::attach(empty.as_fd(), place.as_fd())?;
-        unlinkat(own.as_fd(), c".mask", AtFlags::REMOVEDIR)
+        let empty = empty_folder(own, &mut self.empty)?;
+        let cover = mount::copy(empty.as_fd(), c"", false)?;
+        mount::restrict(cover.as_fd(), MOUNT_READ_ONLY, false)?;
+        Ok(cover)
+    }
+
+    /// Has the folder that masks are copied from for those that are laid after
+    /// the root was entered, or none if there are none: a thread that is no user
+    /// of the namespace could not make it.
+    fn keep_or_end_masks(&mut self) -> Result<(), Errno> {
+        let mut steps = self.launch.steps.iter();
+        let entered = steps.find(|step| matches!(step, Step::EnterRoot));
+        if entered.is_some() && steps.any(|step| matches!(step, Step::Mask(_))) {
+            let own = self.devices.as_ref().ok_or(Errno::BADF)?;
+            return empty_folder(own, &mut self.empty).map(drop);
+        }
+        self.end_masks()
+    }
+
+    /// Removes that folder. Where it is bound it stays, empty for ever, since
+    /// nothing can be made in it.
+    fn end_masks(&mut self) -> Result<(), Errno> {
+        match (self.empty.take(), &self.devices) {
+            (Some(_), Some(own)) => unlinkat(own, MASK, AtFlags::REMOVEDIR),
+            _ => Ok(()),
+        }
     }
 
     fn descriptors(&self) -> Result<(), Errno> {
@@ -479,8 +580,9 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
         // have the number that another is to get. The pipes stay usable too.
         let mut copies = [-1; MOST_PASSED + 3];
         let sources = self.launch.stdio.iter().chain(passed);
-        for (copy, source) in copies.iter_mut().zip(sources) {
-            *copy = duplicate(*source, first_free.max(64))?;
+        for (index, (copy, source)) in copies.iter_mut().zip(sources).enumerate() {
+            let source = self.shared.files.get(index).unwrap_or(*source);
+            *copy = duplicate(source, first_free.max(64))?;
         }
         for (number, copy) in copies.iter().take(first_free).enumerate() {
             // SAFETY: this is the child's own table; the pipes lie above
@@ -492,13 +594,13 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
 
     fn execute(&self) -> Errno {
         let mut reason = Errno::NOENT;
-        for program in self.launch.programs {
+        for (index, program) in self.launch.programs.iter().enumerate() {
             let program = program.as_ref();
             // /proc/self/exe is ounce itself here: a path through such a link
             // would execute the host's program in the container (CVE-2019-5736).
-            let found = mount::plain(program);
-            let errno = match found {
-                Ok(_) => execute(program, self.launch.arguments, self.launch.environment),
+            let found = self.programs.get(index).copied().flatten();
+            let errno = match found.unwrap_or_else(|| mount::plain(program).map(drop)) {
+                Ok(()) => execute(program, self.launch.arguments, self.launch.environment),
                 Err(errno) => errno,
             };
             if errno != Errno::NOENT && errno != Errno::NOTDIR {
@@ -511,6 +613,19 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             }
         }
         reason
+    }
+}
+
+fn empty_folder<'a>(
+    devices: &OwnedFd,
+    empty: &'a mut Option<OwnedFd>,
+) -> Result<&'a OwnedFd, Errno> {
+    match empty {
+        Some(empty) => Ok(empty),
+        None => {
+            mkdirat(devices, MASK, Mode::from_raw_mode(0o555))?;
+            Ok(empty.insert(openat(devices, MASK, FOLDER, Mode::empty())?))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Reference;
 use crate::blobs::{BlobError, open_plain};
 use crate::model::{Descriptor, ImageIndex, REF_NAME, canonical_json, from_json};
-use crate::sink::write_atomically;
+use crate::sink::Replacement;
 
 /// Most bytes of an `index.json`: some 200,000 names.
 const INDEX_LIMIT: u64 = 64 << 20;
@@ -123,17 +123,30 @@ pub(crate) fn write_index(
     scratch: &Path,
     index: &ImageIndex,
 ) -> Result<(), LayoutError> {
-    let path = root.join("index.json");
-    let bytes = canonical_json(index).map_err(|source| LayoutError::Json {
-        path: path.clone(),
-        source,
-    })?;
-    write_atomically(scratch, &path, &bytes)?;
-    Ok(())
+    Ok(prepare(root, scratch, index, false)?.publish()?)
 }
 
-/// Makes the folder an empty layout, unless it is one. The marker comes last:
-/// where it stands, the rest does.
+/// Writes what will be `index.json`, and behind it the marker where it is not
+/// there yet: where the marker stands, the rest does.
+pub(crate) fn prepare(
+    root: &Path,
+    scratch: &Path,
+    index: &ImageIndex,
+    with_marker: bool,
+) -> Result<Replacement, LayoutError> {
+    let bytes = canonical_json(index).map_err(|source| LayoutError::Json {
+        path: root.join("index.json"),
+        source,
+    })?;
+    let mut replacement = Replacement::of(root);
+    replacement.write(scratch, "index.json", &bytes)?;
+    if with_marker {
+        replacement.write(scratch, "oci-layout", MARKER)?;
+    }
+    Ok(replacement)
+}
+
+/// Makes the folder an empty layout, unless it is one.
 pub(crate) fn create(root: &Path, scratch: &Path) -> Result<(), LayoutError> {
     let blobs = root.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(|source| LayoutError::Io {
@@ -142,14 +155,12 @@ pub(crate) fn create(root: &Path, scratch: &Path) -> Result<(), LayoutError> {
         source,
     })?;
     if !root.join("index.json").exists() {
-        write_index(root, scratch, &ImageIndex::default())?;
+        prepare(root, scratch, &ImageIndex::default(), true)?.publish()?;
+        return Ok(());
     }
-    mark(root, scratch)
-}
-
-/// Marks the folder as a layout.
-pub(crate) fn mark(root: &Path, scratch: &Path) -> Result<(), LayoutError> {
-    write_atomically(scratch, &root.join("oci-layout"), MARKER)?;
+    let mut marker = Replacement::of(root);
+    marker.write(scratch, "oci-layout", MARKER)?;
+    marker.publish()?;
     Ok(())
 }
 

@@ -305,19 +305,29 @@ impl Store {
         &self,
         change: impl FnOnce(&mut ImageIndex) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.change_index_after(change, || Ok(()))
+    }
+
+    /// As [`Store::change_index`]; what `before` puts onto the disk is there
+    /// when the new index takes its place. It comes after the new index is
+    /// written, so that one commit of the file system's journal serves both.
+    fn change_index_after<T>(
+        &self,
+        change: impl FnOnce(&mut ImageIndex) -> Result<T, StoreError>,
+        before: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<T, StoreError> {
         let _lock = self.lock_index()?;
         let mut index = self.index()?;
-        let before = index.clone();
+        let old = index.clone();
         let result = change(&mut index)?;
-        if index == before {
+        if index == old && self.marked {
+            before()?;
             // Its writer may have died before its name was on the disk.
             sync_folder(&self.root)?;
         } else {
-            layout::write_index(&self.root, &self.scratch(), &index)?;
-        }
-        if !self.marked {
-            // Last: where the marker stands, the rest does.
-            layout::mark(&self.root, &self.scratch())?;
+            let new = layout::prepare(&self.root, &self.scratch(), &index, !self.marked)?;
+            before()?;
+            new.publish()?;
         }
         Ok(result)
     }
@@ -739,10 +749,15 @@ impl StoreWriter<'_> {
     /// The lock is held past the timeout, or the disk refuses.
     pub fn commit(mut self, reference: &Reference, root: &Descriptor) -> Result<(), StoreError> {
         let name = storable(reference);
-        self.sink.sync()?;
-        self.store.change_index(|index| {
+        if self.sink.has_large() {
+            // Not while the index is locked.
+            self.sink.sync()?;
+        }
+        let change = |index: &mut ImageIndex| {
             layout::set_name(index, &name, &unnamed(root));
             Ok(())
-        })
+        };
+        self.store
+            .change_index_after(change, || Ok(self.sink.sync()?))
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod content;
 pub mod elf;
+pub mod package;
 pub mod script;
 pub mod tree;
 pub mod unpack;

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use ounce_oci::layer::LayerError;
 use serde::Serialize;
 
-pub use cache::{Held, Swept, collect, ensure, hold};
+pub use cache::{Held, Swept, collect, ensure, hold, hold_unpacked};
 pub use layers::unpack;
 
 /// Most parts a path may have. The deepest trees of real images (JavaScript's)

@@ -61,6 +61,9 @@ pub enum StartError {
         /// The kernel's reason.
         source: Errno,
     },
+    /// The image's list of system calls is too scattered for one filter.
+    #[error("the image's list of system calls has too many gaps for one filter")]
+    Calls,
     /// The system call table gave no filter, or the launch was malformed: a bug of ours.
     #[error("{0}")]
     Internal(&'static str),
@@ -122,6 +125,9 @@ impl StartError {
                 _ => return None,
             },
             Self::Step { hint, .. } => return hint.clone(),
+            Self::Calls => {
+                "leave the annotation out, or list the neighbours of what is listed, too"
+            }
             Self::Internal(_) => "this is a bug of ounce: please report it",
         };
         Some(hint.to_owned())

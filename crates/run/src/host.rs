@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::spec::Limits;
+
 /// What a plan has to know of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
@@ -11,6 +13,9 @@ pub struct Host {
     pub gid: u32,
     /// Where control groups can be made.
     pub groups: Groups,
+    /// Whether a limit on a user's processes counts those of its own user
+    /// namespace alone (Linux 5.14), and so limits a container by itself.
+    pub counts_apart: bool,
 }
 
 /// Where control groups can be made.
@@ -38,20 +43,65 @@ const MOUNT: &str = "/sys/fs/cgroup";
 impl Host {
     /// Looks at the host.
     pub fn probe() -> Self {
-        let uid = rustix::process::geteuid().as_raw();
-        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let mount = Path::new(MOUNT);
-        let unified = mount.join("cgroup.controllers").exists();
-        let groups = if unified {
-            unified_groups(mount, &own, uid == 0)
-        } else {
-            separate_groups(mount, &own)
-        };
-        Self {
-            uid,
-            gid: rustix::process::getegid().as_raw(),
-            groups,
+        let mut host = Self::probe_users();
+        host.groups = groups(host.uid == 0);
+        host
+    }
+
+    /// Looks at what a start with these limits has to know, and no further.
+    pub fn probe_for(limits: &Limits) -> Self {
+        let host = Self::probe_users();
+        match host.counts_apart && limits.is_default() {
+            true => host,
+            false => Self::probe(),
         }
+    }
+
+    fn probe_users() -> Self {
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+            groups: Groups::None,
+            counts_apart: counts_apart(&rustix::system::uname().release().to_string_lossy()),
+        }
+    }
+}
+
+/// Whether there is likely a processor that has nothing to do. Where there was
+/// one for most of the last minute it is taken for granted (man 2 sysinfo);
+/// else who runs just now is counted, which takes longer.
+pub(crate) fn has_idle_processors() -> bool {
+    const SHIFT: u32 = 16; // SI_LOAD_SHIFT
+    let processors = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count());
+    if processors < 2 {
+        return false;
+    }
+    let load = (rustix::system::sysinfo().loads[0] * 2) >> SHIFT;
+    load < processors.into()
+        || std::fs::read_to_string("/proc/loadavg")
+            .is_ok_and(|text| running(&text).is_some_and(|running| running < processors))
+}
+
+/// How many run or want to, this process among them (man 5 proc_loadavg).
+fn running(loadavg: &str) -> Option<u32> {
+    let (running, _) = loadavg.split_whitespace().nth(3)?.split_once('/')?;
+    running.parse().ok()
+}
+
+/// Of "5.14.0-70.el9", whether it is 5.14 or later.
+fn counts_apart(release: &str) -> bool {
+    let mut numbers = release
+        .split(|byte: char| !byte.is_ascii_digit())
+        .map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(5), Some(14))
+}
+
+fn groups(root: bool) -> Groups {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mount = Path::new(MOUNT);
+    match mount.join("cgroup.controllers").exists() {
+        true => unified_groups(mount, &own, root),
+        false => separate_groups(mount, &own),
     }
 }
 
@@ -145,6 +195,24 @@ mod tests {
             std::fs::write(mount.path().join(file), text).unwrap();
         }
         mount
+    }
+
+    #[test]
+    fn who_runs_just_now_is_the_fourth_field_of_the_load() {
+        assert_eq!(running("0.71 0.95 1.43 3/214 27136\n"), Some(3));
+        for text in ["", "0.71 0.95 1.43", "0 0 0 x/1 2", "0 0 0 3 2"] {
+            assert_eq!(running(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn processes_are_counted_apart_from_linux_5_14_on() {
+        for release in ["5.14.0-70.el9", "6.1", "5.100-rc1", "10"] {
+            assert!(counts_apart(release), "{release}");
+        }
+        for release in ["5.13.19", "4.19.0-27-amd64", "", "x"] {
+            assert!(!counts_apart(release), "{release}");
+        }
     }
 
     #[test]

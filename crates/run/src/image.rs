@@ -9,7 +9,8 @@ use ounce_oci::Image;
 use ounce_oci::model::ImageConfiguration;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use crate::spec::{DEFAULT_PATH, Root, Spec, User};
+use crate::spec::{DEFAULT_PATH, Root, Spec, SystemCalls, User};
+use crate::syscalls::Calls;
 
 /// What the user wants otherwise than the image says.
 #[derive(Debug, Clone, Default)]
@@ -26,9 +27,36 @@ pub struct Overrides {
     pub user: Option<String>,
 }
 
+/// Annotation of a manifest: the names of the system calls that the program
+/// makes, divided by commas. It gets these and no others.
+pub const CALLS_ANNOTATION: &str = "io.ounce.seccomp";
+
+/// What an image says of its system calls, if it does.
+pub fn calls_annotation(image: &Image) -> Option<String> {
+    let annotations = image.manifest.annotations().as_ref()?;
+    annotations.get(CALLS_ANNOTATION).cloned()
+}
+
+/// The system calls of a container whose image says this of them.
+///
+/// # Errors
+/// It names none that this machine has.
+pub fn system_calls(list: Option<&str>) -> Result<SystemCalls, ImageError> {
+    match list {
+        None => Ok(SystemCalls::Default),
+        Some(list) => match Calls::named(list) {
+            Some(calls) => Ok(SystemCalls::Only(calls)),
+            None => Err(ImageError::Calls),
+        },
+    }
+}
+
 /// The image's configuration cannot be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
+    /// A list of system calls without one that is known.
+    #[error("the image's annotation {CALLS_ANNOTATION} names no system call of this machine")]
+    Calls,
     /// A user or group that the image's files do not name.
     #[error("user {user:?}: no {name:?} in the image's {file}")]
     NoSuchName {
@@ -54,7 +82,10 @@ impl Spec {
         rootfs: PathBuf,
         overrides: Overrides,
     ) -> Result<Self, ImageError> {
-        Self::from_config(&image.config, rootfs, overrides)
+        let mut spec = Self::from_config(&image.config, rootfs, overrides)?;
+        let list = calls_annotation(image);
+        spec.system_calls = system_calls(list.as_deref())?;
+        Ok(spec)
     }
 
     /// As [`Spec::from_image`], from the configuration alone.
@@ -66,29 +97,26 @@ impl Spec {
         rootfs: PathBuf,
         overrides: Overrides,
     ) -> Result<Self, ImageError> {
-        let config = config.config().as_ref();
-        let strings = |list: Option<&Vec<String>>| -> Vec<OsString> {
-            list.into_iter().flatten().map(OsString::from).collect()
-        };
-        let entrypoint = strings(config.and_then(|config| config.entrypoint().as_ref()));
-        let command = strings(config.and_then(|config| config.cmd().as_ref()));
+        let user = overrides.user.clone();
+        let essence = Essence::of(config, &rootfs, user.as_deref())?;
+        Ok(Self::from_essence(essence, rootfs, overrides))
+    }
+
+    /// A container of an image whose configuration was read before; a user among
+    /// the overrides is the essence's already.
+    pub fn from_essence(essence: Essence, rootfs: PathBuf, overrides: Overrides) -> Self {
+        let Essence {
+            entrypoint,
+            command,
+            mut environment,
+            workdir,
+            user,
+        } = essence;
         let arguments = match (overrides.entrypoint, overrides.arguments) {
             (Some(entrypoint), arguments) => [entrypoint, arguments].concat(),
             (None, arguments) if arguments.is_empty() => [entrypoint, command].concat(),
             (None, arguments) => [entrypoint, arguments].concat(),
         };
-        let user = overrides
-            .user
-            .or_else(|| config.and_then(|config| config.user().clone()))
-            .unwrap_or_default();
-        let user = resolve(&user, &rootfs)?;
-        let workdir = overrides.workdir.or_else(|| {
-            let folder = config.and_then(|config| config.working_dir().as_ref());
-            folder
-                .filter(|folder| !folder.is_empty())
-                .map(PathBuf::from)
-        });
-        let mut environment = strings(config.and_then(|config| config.env().as_ref()));
         if name_of(&environment, "PATH").is_none() {
             environment.push(DEFAULT_PATH.into());
         }
@@ -98,10 +126,53 @@ impl Spec {
         let mut spec = Self::new(Root::Folder(rootfs), arguments);
         spec.environment = environment;
         spec.user = user;
-        if let Some(workdir) = workdir {
+        if let Some(workdir) = overrides.workdir.or(workdir) {
             spec.workdir = Path::new("/").join(workdir);
         }
-        Ok(spec)
+        spec
+    }
+}
+
+/// What a configuration says of a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Essence {
+    /// The program and its first arguments.
+    pub entrypoint: Vec<OsString>,
+    /// Further arguments, unless others are given.
+    pub command: Vec<OsString>,
+    /// `NAME=VALUE`.
+    pub environment: Vec<OsString>,
+    /// Where it starts, if it says.
+    pub workdir: Option<PathBuf>,
+    /// Who it runs as.
+    pub user: User,
+}
+
+impl Essence {
+    /// Of a configuration, with the user looked up in the image's files.
+    ///
+    /// # Errors
+    /// The user is not in the image's `/etc/passwd`.
+    pub fn of(
+        config: &ImageConfiguration,
+        rootfs: &Path,
+        user: Option<&str>,
+    ) -> Result<Self, ImageError> {
+        let config = config.config().as_ref();
+        let strings = |list: Option<&Vec<String>>| -> Vec<OsString> {
+            list.into_iter().flatten().map(OsString::from).collect()
+        };
+        let user = user.or_else(|| config.and_then(|config| config.user().as_deref()));
+        let workdir = config.and_then(|config| config.working_dir().as_ref());
+        Ok(Self {
+            entrypoint: strings(config.and_then(|config| config.entrypoint().as_ref())),
+            command: strings(config.and_then(|config| config.cmd().as_ref())),
+            environment: strings(config.and_then(|config| config.env().as_ref())),
+            workdir: workdir
+                .filter(|folder| !folder.is_empty())
+                .map(PathBuf::from),
+            user: resolve(user.unwrap_or_default(), rootfs)?,
+        })
     }
 }
 

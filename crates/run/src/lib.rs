@@ -10,8 +10,10 @@ pub mod host;
 pub mod image;
 pub mod lifecycle;
 pub mod plan;
+pub mod pool;
 pub mod proxy;
 pub mod publish;
+pub mod ready;
 pub mod runtime;
 pub mod spec;
 pub mod syscalls;
@@ -21,6 +23,6 @@ mod groups;
 mod room;
 
 pub use failure::StartError;
-pub use lifecycle::{Container, Exit, start, start_with};
+pub use lifecycle::{Beginning, Container, Exit, Threads, start, start_with};
 pub use ounce_linux::Errno;
 pub use spec::Spec;

@@ -1,5 +1,6 @@
 //! Starting a container, waiting for it, and ending it.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs;
 use std::io;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ounce_linux::Errno;
 use ounce_linux::mount::{self, Attributes};
-use ounce_linux::process::{self, Launch, Process, StartFailure, Text};
+use ounce_linux::process::{self, Begun, Birth, Launch, Process, StartFailure, Text};
 use ounce_linux::step::{Step, StepFailure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::CWD;
@@ -21,10 +22,10 @@ use rustix::process::{
 
 use crate::failure::StartError;
 use crate::groups::{self, GroupFault, Groups};
-use crate::host::Host;
-use crate::plan::{HostTree, Plan, UserMap, plan};
+use crate::host::{self, Host};
+use crate::plan::{self, Group, HostTree, Plan, UserMap, plan};
 use crate::room;
-use crate::spec::Spec;
+use crate::spec::{Limits, Network, Spec, SystemCalls};
 use crate::syscalls;
 
 /// A running container. Dropping it kills it and removes what it had.
@@ -84,68 +85,164 @@ pub fn start(spec: &Spec) -> Result<Container, StartError> {
 /// # Errors
 /// As [`start`].
 pub fn start_with(spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, StartError> {
-    let host = Host::probe();
-    let roomy = room::with_room(spec).map_err(|fault| StartError::Host {
-        path: fault.path,
-        source: fault.source,
-    })?;
-    let spec = roomy.as_ref().unwrap_or(spec);
-    let plan = plan(spec, &host)?;
-    let lists = Lists::of(spec)?;
-    let filter = syscalls::filter().map_err(|_| StartError::Internal("system call filter"))?;
-    let trees = plan.trees.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
-    let passed: Vec<_> = spec.sockets.iter().map(|one| one.file.as_fd()).collect();
+    Beginning::new(spec.network, &spec.limits).start(spec, stdio)
+}
+
+/// A container whose namespaces are made while it is still found out what is to
+/// run in them. Dropping it leaves nothing.
+#[derive(Debug)]
+pub struct Beginning {
+    host: Host,
+    network: Network,
+    limits: Limits,
+    made: Result<(Begun, Made), StartError>,
+}
+
+/// How many threads take the steps of a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// One after the other.
+    One,
+    /// Network and mounts at the same time.
+    Two,
+}
+
+/// The control groups that are made before the clone or after it.
+#[derive(Debug)]
+struct Made {
+    name: String,
+    groups: Groups,
+    /// Not made yet.
+    after: Vec<Group>,
+}
+
+impl Beginning {
+    /// Begins a container with this network and these limits. What goes wrong is
+    /// told by [`Beginning::start`].
+    ///
+    /// It dies with the calling thread, so that has to outlive it.
+    pub fn new(network: Network, limits: &Limits) -> Self {
+        // A second thread where a processor is idle; else it would but wait for
+        // its turn, and the first one for it.
+        let threads = match host::has_idle_processors() {
+            true => Threads::Two,
+            false => Threads::One,
+        };
+        Self::with_threads(network, limits, threads)
+    }
+
+    /// As [`Beginning::new`], with so many threads at work on the start.
+    pub fn with_threads(network: Network, limits: &Limits, threads: Threads) -> Self {
+        let host = Host::probe_for(limits);
+        let made = begin(&host, network, limits, threads);
+        Self {
+            host,
+            network,
+            limits: *limits,
+            made,
+        }
+    }
+
+    /// What it was begun on.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Starts it. A spec with another network or other limits is begun anew.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left then.
+    pub fn start(self, spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, StartError> {
+        if self.network != spec.network || self.limits != spec.limits {
+            drop(self);
+            return start_with(spec, stdio);
+        }
+        let roomy = room::with_room(spec).map_err(|fault| StartError::Host {
+            path: fault.path,
+            source: fault.source,
+        })?;
+        let spec = roomy.as_ref().unwrap_or(spec);
+        let plan = plan(spec, &self.host)?;
+        let lists = Lists::of(spec)?;
+        let filter = match &spec.system_calls {
+            SystemCalls::Only(calls) => {
+                Cow::Owned(syscalls::filter_of(calls).map_err(|_| StartError::Calls)?)
+            }
+            SystemCalls::Default | SystemCalls::All => Cow::Borrowed(syscalls::filter()),
+        };
+        let trees = plan.trees.iter().map(copy).collect::<Result<Vec<_>, _>>()?;
+        let passed: Vec<_> = spec.sockets.iter().map(|one| one.file.as_fd()).collect();
+        // Last of all that can go wrong: what is wrong with the spec is told first.
+        let (begun, made) = self.made?;
+        let Made {
+            name,
+            mut groups,
+            after,
+        } = made;
+        let tasks = groups::tasks(&after, &name)?;
+        let launch = Launch {
+            namespaces: plan.namespaces,
+            steps: &plan.steps,
+            trees: &trees,
+            stdio,
+            passed: &passed,
+            programs: &plan.programs,
+            arguments: &lists.arguments(),
+            environment: &lists.environment(),
+            filter: &filter,
+            tasks: &tasks,
+            cgroup: None,
+        };
+        let started = begun.start(&launch, |pid| {
+            let pid = pid.as_raw_nonzero().get();
+            if !after.is_empty() {
+                groups = Groups::make(&after, &name)?;
+            }
+            map_users(pid, &plan.users)
+        });
+        if self.host.uid == 0 {
+            // Becoming another user, the child has made our common memory
+            // undumpable, and with it our /proc files another's.
+            let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
+        }
+        let process = started.map_err(|failure| explain(failure, &plan, spec))?;
+        groups.guard();
+        Ok(Container {
+            process,
+            groups,
+            exit: None,
+            killed_for: None,
+        })
+    }
+}
+
+fn begin(
+    host: &Host,
+    network: Network,
+    limits: &Limits,
+    threads: Threads,
+) -> Result<(Begun, Made), StartError> {
     // A unified group has to be there before the clone; others are made and
     // filled while the child makes its namespaces.
-    let before: Vec<_> = plan
-        .groups
-        .iter()
-        .filter(|one| one.unified)
-        .cloned()
-        .collect();
-    let after: Vec<_> = plan
-        .groups
-        .iter()
-        .filter(|one| !one.unified)
-        .cloned()
-        .collect();
+    let (before, after): (Vec<_>, Vec<_>) = plan::groups(limits, host)?
+        .into_iter()
+        .partition(|group| group.unified);
     let name = groups::fresh_name();
-    let mut groups = Groups::make(&before, &name)?;
+    let groups = Groups::make(&before, &name)?;
     let birthplace = groups.birthplace()?;
-    let tasks = groups::tasks(&after, &name)?;
-    let launch = Launch {
-        namespaces: plan.namespaces,
-        steps: &plan.steps,
-        trees: &trees,
-        stdio,
-        passed: &passed,
-        programs: &plan.programs,
-        arguments: &lists.arguments(),
-        environment: &lists.environment(),
-        filter: &filter,
-        tasks: &tasks,
+    let begun = process::begin(&Birth {
+        namespaces: plan::NAMESPACES,
         cgroup: birthplace.as_ref().map(AsFd::as_fd),
-    };
-    let started = process::start(&launch, |pid| {
-        let pid = pid.as_raw_nonzero().get();
-        if !after.is_empty() {
-            groups = Groups::make(&after, &name)?;
-        }
-        map_users(pid, &plan.users)
-    });
-    if host.uid == 0 {
-        // Becoming another user, the child has made our common memory
-        // undumpable, and with it our /proc files another's.
-        let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
-    }
-    let process = started.map_err(|failure| explain(failure, &plan, spec))?;
-    groups.guard();
-    Ok(Container {
-        process,
-        groups,
-        exit: None,
-        killed_for: None,
+        steps: plan::first(network),
+        beside: threads == Threads::Two,
     })
+    .map_err(|source| StartError::Clone { source })?;
+    let made = Made {
+        name,
+        groups,
+        after,
+    };
+    Ok((begun, made))
 }
 
 impl From<GroupFault> for StartError {
@@ -195,7 +292,7 @@ impl Lists {
     fn of(spec: &Spec) -> Result<Self, StartError> {
         let text = |text: &OsStr| {
             CString::new(text.as_bytes())
-                .map_err(|_| crate::plan::PlanError::Zero(text.to_string_lossy().into_owned()))
+                .map_err(|_| plan::PlanError::Zero(text.to_string_lossy().into_owned()))
         };
         let arguments = spec.arguments.iter().map(|one| text(one));
         let mut environment = spec

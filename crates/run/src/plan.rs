@@ -2,6 +2,7 @@
 //! a plan can be shown, and compared with one that was written down.
 
 use std::ffi::{CString, OsStr};
+use std::marker::PhantomData;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,8 @@ pub const HOST_IDS: u32 = 65536;
 pub struct Plan {
     /// Namespaces of the clone.
     pub namespaces: Namespaces,
+    /// How many of the steps can be begun before the rest is known.
+    pub first: usize,
     /// Trees that the parent copies, in the order of their index.
     pub trees: Vec<HostTree>,
     /// What the parent writes while the child is on its first steps.
@@ -143,74 +146,58 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
     if root && spec.user.uid.max(spec.user.gid) >= HOST_IDS {
         return Err(PlanError::User(spec.user.uid.max(spec.user.gid)));
     }
-    let mut steps = vec![Step::DieWithParent];
-    steps.push(Step::Unshare(Namespaces::IPC | Namespaces::HOSTNAME));
-    steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
-    if private {
-        // Half of the whole start: it goes on beside the mounts. Not sooner,
-        // since a thread starts at once only where a processor is idle, as the
-        // parent's is from about now on.
-        let aside = network_steps(spec.network);
-        steps.push(Step::Aside(aside.len()));
-        steps.extend(aside);
-    }
+    let mut steps = first(spec.network).to_vec();
+    let taken = steps.len();
+    let groups = groups(&spec.limits, host)?;
+    let separate = groups.iter().filter(|group| !group.unified).count();
+    // All mounts are left to the second thread, while the first is still busy
+    // with the network; but for `/sys`, which is of that network.
+    let mut aside = Vec::new();
     // Paths of the host are walked before another user is taken on.
     if let Root::Folder(folder) = &spec.root {
         let tree = trees.of(folder, true)?;
-        steps.push(Step::Root(tree));
-        steps.push(Step::Proc);
+        aside.push(Step::Root(tree));
+        aside.push(Step::Proc);
     }
-    let groups = groups(spec, host)?;
-    steps.push(Step::AwaitParent);
-    // Before the user that owns the group is given up.
-    let separate = groups.iter().filter(|group| !group.unified);
-    steps.extend(
-        separate
-            .enumerate()
-            .map(|(index, _)| Step::JoinGroup(index)),
-    );
+    aside.push(Step::AwaitParent);
+    // Before the user that owns the group is given up, and its path is gone.
+    aside.extend((0..separate).map(Step::OpenGroup));
     // Only a user that the namespace has can own what is made on a tmpfs. A
     // rootless caller is one already.
     if root {
-        steps.push(Step::BecomeRoot);
+        aside.push(Step::BecomeRoot);
     }
-    steps.push(Step::Unshare(Namespaces::CGROUP));
     if let Root::Assembled(parts) = &spec.root {
-        assemble(parts, spec, &mut trees, &mut steps)?;
+        assemble(parts, spec, &mut trees, &mut aside)?;
     }
-    devices(spec, &mut steps);
-    steps.extend(MASKED.map(|path| Step::Mask(path.to_owned())));
-    // A sysfs shows the network namespace that it was mounted from.
-    if private {
-        steps.push(Step::JoinNetwork);
-        steps.push(Step::Sys);
-        steps.push(Step::Mask(c"sys/firmware".to_owned()));
+    devices(spec, &mut aside);
+    aside.extend(MASKED.map(|path| Step::Mask(path.to_owned())));
+    let sys = [Step::Sys, Step::Mask(c"sys/firmware".to_owned())];
+    let sys = sys.into_iter().filter(|_| private);
+    // A volume in `/sys` has to lie over it, and has the second thread wait.
+    let sys_first = mounts_in(spec, Path::new("/sys"));
+    if sys_first {
+        aside.extend(sys.clone());
     }
-    for tmpfs in &spec.tmpfs {
-        steps.push(Step::Tmpfs {
-            target: inside(&tmpfs.target)?,
-            size: text(tmpfs.size_bytes.to_string().as_ref())?,
-            mode: text(format!("{:o}", tmpfs.mode & 0o7777).as_ref())?,
-            executable: tmpfs.executable,
-        });
-    }
-    let mut made = Vec::new();
-    for volume in &spec.volumes {
-        room_in_tmpfs(volume, spec, &mut made, &mut steps)?;
-        steps.push(Step::Bind {
-            tree: trees.of(&volume.host, volume.read_only)?,
-            target: inside(&volume.target)?,
-            read_only: volume.read_only,
-        });
-    }
-    if matches!(spec.root, Root::Assembled(_)) {
-        steps.push(Step::Seal);
-    }
-    steps.push(Step::EnterRoot);
+    mounts(spec, &mut trees, &mut aside)?;
+    aside.push(Step::EnterRoot);
+    steps.push(Step::Aside(aside.len()));
+    steps.extend(aside);
+    steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
     steps.push(Step::Session);
     steps.push(Step::Limit(Resource::Core, 0));
+    if host.counts_apart {
+        let most = spec.limits.pids.unwrap_or(Limits::PIDS);
+        steps.push(Step::Limit(Resource::Nproc, most.into()));
+    }
     // Needs a capability that becoming the user takes away.
     steps.push(Step::ForbidCapabilities);
+    steps.push(Step::Join);
+    steps.extend((0..separate).map(Step::JoinGroup));
+    steps.push(Step::Unshare(Namespaces::CGROUP));
+    if !sys_first {
+        steps.extend(sys);
+    }
     steps.push(Step::BecomeUser {
         uid: spec.user.uid,
         gid: spec.user.gid,
@@ -225,12 +212,17 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
     // Becoming another user has cleared it.
     steps.push(Step::DieWithParent);
     steps.push(Step::NoNewPrivileges);
-    if spec.system_calls == SystemCalls::Default {
+    if !private {
+        // They are of the network namespace, which is the host's.
+        steps.push(Step::Scope);
+    }
+    if spec.system_calls != SystemCalls::All {
         steps.push(Step::Filter);
     }
     steps.push(Step::Execute);
     Ok(Plan {
-        namespaces: Namespaces::USER | Namespaces::MOUNT | Namespaces::PID,
+        namespaces: NAMESPACES,
+        first: taken,
         trees: trees.list,
         users: users(spec, host),
         groups,
@@ -239,14 +231,73 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
     })
 }
 
-/// What makes a network namespace of one's own.
-fn network_steps(network: Network) -> Vec<Step<CString>> {
-    let mut steps = vec![Step::Unshare(Namespaces::NETWORK)];
-    if network == Network::Private {
-        steps.push(Step::Loopback);
+fn mounts_in(spec: &Spec, folder: &Path) -> bool {
+    let tmpfs = spec.tmpfs.iter().map(|one| &one.target);
+    let mut targets = tmpfs.chain(spec.volumes.iter().map(|one| &one.target));
+    targets.any(|target| target.starts_with(folder))
+}
+
+/// What is mounted over the root, in its order.
+fn mounts(spec: &Spec, trees: &mut Trees, steps: &mut Vec<Step<CString>>) -> Result<(), PlanError> {
+    for tmpfs in &spec.tmpfs {
+        steps.push(Step::Tmpfs {
+            target: inside(&tmpfs.target)?,
+            size: text(tmpfs.size_bytes.to_string().as_ref())?,
+            mode: text(format!("{:o}", tmpfs.mode & 0o7777).as_ref())?,
+            executable: tmpfs.executable,
+        });
     }
-    steps.push(Step::OpenPorts);
-    steps
+    let mut made = Vec::new();
+    for volume in &spec.volumes {
+        room_in_tmpfs(volume, spec, &mut made, steps)?;
+        steps.push(Step::Bind {
+            tree: trees.of(&volume.host, volume.read_only)?,
+            target: inside(&volume.target)?,
+            read_only: volume.read_only,
+        });
+    }
+    if matches!(spec.root, Root::Assembled(_)) {
+        steps.push(Step::Seal);
+    }
+    Ok(())
+}
+
+/// Namespaces that a child is born in. The others it makes itself: the parent
+/// would have to wait for them.
+pub(crate) const NAMESPACES: Namespaces = Namespaces::USER
+    .with(Namespaces::MOUNT)
+    .with(Namespaces::PID);
+
+/// The first steps, which need to know nothing but the network that is wanted.
+struct First<P>(PhantomData<P>);
+
+impl<P: 'static> First<P> {
+    const OWN: Namespaces = Namespaces::IPC.with(Namespaces::HOSTNAME);
+    // What needs the host's tree stands first: the second thread waits for it
+    // before it lets go of that.
+    const PRIVATE: &'static [Step<P>] = &[
+        Step::DieWithParent,
+        Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
+        Step::OpenPorts,
+        Step::NewSys,
+        Step::Loopback,
+    ];
+    const NONE: &'static [Step<P>] = &[
+        Step::DieWithParent,
+        Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
+        Step::OpenPorts,
+        Step::NewSys,
+    ];
+    const HOST: &'static [Step<P>] = &[Step::DieWithParent, Step::Unshare(Self::OWN)];
+}
+
+/// The first steps of every plan with this network.
+pub(crate) fn first<P: 'static>(network: Network) -> &'static [Step<P>] {
+    match network {
+        Network::Private => First::PRIVATE,
+        Network::None => First::NONE,
+        Network::Host => First::HOST,
+    }
 }
 
 /// Trees of the host: as root they are copied by the parent, which may walk
@@ -444,12 +495,15 @@ fn users(spec: &Spec, host: &Host) -> UserMap {
     }
 }
 
-fn groups(spec: &Spec, host: &Host) -> Result<Vec<Group>, PlanError> {
+pub(crate) fn groups(limits: &Limits, host: &Host) -> Result<Vec<Group>, PlanError> {
     let Limits {
         memory_bytes,
         cpu_milli,
         pids,
-    } = spec.limits;
+    } = *limits;
+    if host.counts_apart && limits.is_default() {
+        return Ok(vec![]);
+    }
     // A period of 100 ms is the kernel's default; a quota below 1 ms is refused.
     let quota = cpu_milli.map(|milli| (u64::from(milli) * 100).max(1000));
     let tasks = pids.unwrap_or(Limits::PIDS).to_string();
@@ -563,6 +617,7 @@ mod tests {
             uid,
             gid: uid,
             groups,
+            counts_apart: true,
         }
     }
 
@@ -620,6 +675,29 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_made_where_a_limit_was_asked_for_or_no_other_way_is_there() {
+        let groups = |limits: Limits, counts_apart| {
+            let host = Host {
+                counts_apart,
+                ..host(0, separate())
+            };
+            let mut spec = image();
+            spec.limits = limits;
+            let plan = plan(&spec, &host).unwrap();
+            let limit = |step: &&Step<_>| matches!(step, Step::Limit(Resource::Nproc, _));
+            (plan.groups.len(), plan.steps.iter().filter(limit).count())
+        };
+        let pids = Limits {
+            pids: Some(5),
+            ..Limits::default()
+        };
+        assert_eq!(groups(Limits::default(), true), (0, 1));
+        assert_eq!(groups(Limits::default(), false), (1, 0));
+        assert_eq!(groups(pids, true), (1, 1));
+        assert_eq!(groups(pids, false), (1, 0));
+    }
+
+    #[test]
     fn an_image_without_root_and_without_groups() {
         insta::assert_snapshot!(shown(&plan(&image(), &host(1000, Groups::None)).unwrap()));
     }
@@ -642,6 +720,7 @@ mod tests {
                 at(&Step::AwaitParent),
                 at(&Step::EnterRoot),
                 at(&Step::ForbidCapabilities),
+                at(&Step::Join),
                 at(&Step::DropCapabilities),
                 at(&Step::DieWithParent),
                 at(&Step::NoNewPrivileges),
@@ -652,7 +731,7 @@ mod tests {
                 order.iter().all(Option::is_some) && order.is_sorted(),
                 "{order:?}"
             );
-            assert_eq!(order[7], Some(steps.len() - 1));
+            assert_eq!(order[8], Some(steps.len() - 1));
         }
     }
 

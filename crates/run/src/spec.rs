@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::syscalls::Calls;
+
 /// A container that is to be started.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -99,8 +101,10 @@ impl Default for User {
 }
 
 /// What a container may use at most. What is set has to be enforced, or the
-/// start fails; a limit on processes that is not set is [`Limits::PIDS`] where
-/// the host lets us set one.
+/// start fails, and that takes a control group. Where nothing is set there is
+/// none, and the processes of the container's user are limited to
+/// [`Limits::PIDS`] by setrlimit(2); on a kernel that counts those of all
+/// containers together, by a control group where one can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Bytes of memory, swap included.
@@ -112,6 +116,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Whether nothing was asked for.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Processes and threads unless told: stops a fork bomb, and is far above
     /// what a server of one program uses.
     pub const PIDS: u32 = 1024;
@@ -149,6 +158,8 @@ pub enum SystemCalls {
     /// The list of [`crate::syscalls`].
     #[default]
     Default,
+    /// Of that list, only these.
+    Only(Calls),
     /// All of them.
     All,
 }

@@ -10,6 +10,8 @@ use linux_raw_sys::general as nr;
 use ounce_linux::Errno;
 use ounce_linux::seccomp::{CompileError, Instruction, LONGEST, Segment, Verdict, compile};
 
+mod names;
+
 /// Last call known here.
 const LAST: u32 = nr::__NR_file_setattr;
 /// Last call before the numbers that all architectures share.
@@ -152,7 +154,7 @@ const PERSONALITIES: &[u32] = &[0, 0x0008, 0x0002_0000, 0x0002_0008, 0xffff_ffff
 /// Every CLONE_NEW* flag of clone(2).
 const NEW_NAMESPACES: u32 = 0x7e02_0000;
 
-fn verdict(number: u32) -> Verdict {
+const fn verdict(number: u32) -> Verdict {
     if !known(number) {
         return Verdict::Fail(Errno::NOSYS);
     }
@@ -182,17 +184,67 @@ fn verdict(number: u32) -> Verdict {
     }
 }
 
+/// How many segments the default table has.
+const SEGMENTS: usize = {
+    let (mut count, mut number) = (1, 1);
+    while number <= LAST + 1 {
+        count += !same(verdict(number - 1), verdict(number)) as usize;
+        number += 1;
+    }
+    count
+};
+
 /// The default table, for [`compile`].
-pub fn table() -> Vec<Segment> {
-    let mut table: Vec<Segment> = Vec::with_capacity(128);
-    for first in 0..=LAST + 1 {
-        let verdict = verdict(first);
-        if table.last().is_none_or(|last| last.verdict != verdict) {
-            table.push(Segment { first, verdict });
+const TABLE: [Segment; SEGMENTS] = {
+    let mut table = [Segment {
+        first: 0,
+        verdict: verdict(0),
+    }; SEGMENTS];
+    let (mut count, mut number) = (1, 1);
+    while number <= LAST + 1 {
+        if !same(verdict(number - 1), verdict(number)) {
+            table[count] = Segment {
+                first: number,
+                verdict: verdict(number),
+            };
+            count += 1;
         }
+        number += 1;
     }
     table
+};
+
+/// Whether two neighbours belong to one segment. Verdicts on arguments are
+/// segments of their own.
+const fn same(one: Verdict, two: Verdict) -> bool {
+    match (one, two) {
+        (Verdict::Allow, Verdict::Allow) => true,
+        (Verdict::Fail(one), Verdict::Fail(two)) => one.raw_os_error() == two.raw_os_error(),
+        _ => false,
+    }
 }
+
+/// The default filter, made when ounce is compiled.
+static FILTER: [Instruction; LENGTH] = {
+    let mut program = [EMPTY; LENGTH];
+    assert!(compile(&TABLE, &mut program).is_ok());
+    program
+};
+
+const LENGTH: usize = {
+    let mut program = [EMPTY; LONGEST];
+    match compile(&TABLE, &mut program) {
+        Ok(length) => length,
+        Err(_) => panic!("the table is sorted and short"),
+    }
+};
+
+const EMPTY: Instruction = Instruction {
+    code: 0,
+    jump_true: 0,
+    jump_false: 0,
+    operand: 0,
+};
 
 /// How many calls the default list allows, those with conditions included.
 pub fn allowed() -> usize {
@@ -201,15 +253,61 @@ pub fn allowed() -> usize {
         .count()
 }
 
-/// The default filter.
+/// A set of system calls, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calls([u64; WORDS]);
+
+const WORDS: usize = LAST as usize / 64 + 1;
+
+impl Calls {
+    /// The calls that a list names, divided by commas or blanks. A name that
+    /// this machine does not know is left out: it may be another machine's.
+    /// Nothing if there is none that it knows.
+    pub fn named(list: &str) -> Option<Self> {
+        let names = list.split(|byte: char| byte == ',' || byte.is_ascii_whitespace());
+        let mut set = [0; WORDS];
+        for number in names.filter_map(names::number) {
+            if let Some(word) = set.get_mut(number as usize / 64) {
+                *word |= 1 << (number % 64);
+            }
+        }
+        (set != [0; WORDS]).then_some(Self(set))
+    }
+
+    fn contains(&self, number: u32) -> bool {
+        let word = self.0.get(number as usize / 64);
+        word.is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+}
+
+/// The filter that allows of what the default one allows only these, and to
+/// execute the program or, where that fails, to end.
 ///
 /// # Errors
-/// None for the table here; the builder's, were it too long.
-pub fn filter() -> Result<Vec<Instruction>, CompileError> {
-    let mut program = vec![Instruction::default(); LONGEST];
-    let length = compile(&table(), &mut program)?;
+/// The list is so scattered that one filter cannot hold it.
+pub fn filter_of(calls: &Calls) -> Result<Vec<Instruction>, CompileError> {
+    let own = [nr::__NR_execve, nr::__NR_exit_group];
+    let verdict = |number: u32| match calls.contains(number) || own.contains(&number) {
+        true => verdict(number),
+        false => Verdict::Fail(Errno::PERM),
+    };
+    let mut table: Vec<Segment> = Vec::with_capacity(128);
+    for first in 0..=LAST + 1 {
+        let verdict = verdict(first);
+        let last = table.last().map(|last| last.verdict);
+        if !last.is_some_and(|last| same(last, verdict)) {
+            table.push(Segment { first, verdict });
+        }
+    }
+    let mut program = vec![EMPTY; 4 * table.len() + 32];
+    let length = compile(&table, &mut program)?;
     program.truncate(length);
     Ok(program)
+}
+
+/// The default filter.
+pub fn filter() -> &'static [Instruction] {
+    &FILTER
 }
 
 #[cfg(test)]
@@ -223,8 +321,30 @@ mod tests {
         // clone3 is the one that is refused without standing in the list.
         assert_eq!(allowed() + refused + 1, known.count());
         assert!((250..330).contains(&allowed()), "{}", allowed());
-        let length = filter().unwrap().len();
-        assert!(length < 400, "{length}");
+        let length = filter().len();
+        assert!(length < 120, "{length}");
+    }
+
+    #[test]
+    fn a_list_narrows_the_default_and_never_widens_it() {
+        let calls = Calls::named("read, write exit_group,mount,clone nonsense").unwrap();
+        for number in [
+            nr::__NR_read,
+            nr::__NR_write,
+            nr::__NR_clone,
+            nr::__NR_mount,
+        ] {
+            assert!(calls.contains(number), "{number}");
+        }
+        assert!(!calls.contains(nr::__NR_openat) && !calls.contains(LAST + 1));
+        let short = filter_of(&calls).unwrap().len();
+        assert!(short < filter().len() / 2, "{short}");
+        assert_eq!(Calls::named("nonsense"), None);
+        assert_eq!(Calls::named(""), None);
+        // Every second call: the most segments there can be.
+        let all: Vec<u64> = vec![0x5555_5555_5555_5555; WORDS];
+        let scattered = Calls(all.try_into().unwrap());
+        assert!(filter_of(&scattered).is_err_and(|error| error == CompileError::TooLong));
     }
 
     #[test]

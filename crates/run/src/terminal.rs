@@ -28,7 +28,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use ounce_linux::signal::{BlockedSignals, SignalSet, Taken};
+use ounce_linux::signal::{BlockedSignals, SignalSet, Taken, is_ignored};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getpgid, getpgrp, pidfd_send_signal};
@@ -335,10 +335,9 @@ impl Signals {
     /// No descriptor is left.
     pub fn block() -> io::Result<Self> {
         // What this process was started to ignore, as by nohup, stays ignored.
-        let ignored = set_of("self", "SigIgn:").unwrap_or_default();
         let taken: Vec<Signal> = FORWARDED
             .into_iter()
-            .filter(|signal| !ignored.contains(*signal))
+            .filter(|signal| !is_ignored(*signal))
             .collect();
         let blocked = BlockedSignals::new(SignalSet::of(&taken))?;
         Ok(Self { blocked })

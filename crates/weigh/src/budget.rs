@@ -45,6 +45,8 @@ pub enum Part {
     Hidden,
     /// Manifest and configuration.
     Documents,
+    /// Headers of files, folders and links in the layers.
+    Overhead,
 }
 
 /// Checks what is pulled of an image against a budget.
@@ -56,6 +58,7 @@ pub fn check(weight: &Weight, budget: ByteSize) -> Verdict {
         .collect();
     let documents = weight.manifest_bytes.0 + weight.config_bytes.0;
     heaviest.push(part(Part::Documents, ByteSize(documents)));
+    heaviest.push(part(Part::Overhead, weight.overhead_bytes));
     heaviest.push(part(Part::Hidden, weight.waste.compressed_bytes));
     heaviest.retain(|one| one.bytes.0 > 0);
     heaviest.sort_by_key(|one| std::cmp::Reverse(one.bytes));

@@ -5,9 +5,17 @@
 
 pub mod bases;
 pub mod budget;
-mod deflated;
+pub mod cost;
+pub mod difference;
+pub mod inventory;
+pub mod kind;
+mod pass;
 pub mod report;
+pub mod sbom;
+mod shares;
 pub mod sizes;
+pub mod surface;
 
+pub use inventory::Inventory;
 pub use report::compare;
-pub use sizes::{Weight, measure};
+pub use sizes::{Weight, measure, measure_all};

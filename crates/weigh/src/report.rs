@@ -8,6 +8,9 @@ use serde::Serialize;
 use crate::Weight;
 use crate::bases::{self, Beside};
 use crate::budget::Verdict;
+use crate::cost::{Cost, cost};
+use crate::difference::Difference;
+use crate::inventory::Inventory;
 
 /// Names this form of the document. A field more does not change it; a field
 /// that goes or means something else does.
@@ -23,6 +26,12 @@ pub struct Document {
     /// Side by side, when there is more than one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
+    /// What the second has otherwise than the first, when that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
+    /// Every file of each image, when they are asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Inventory>,
     /// The answer about a budget, for each image, when there is one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub budget: Vec<Verdict>,
@@ -36,6 +45,8 @@ pub struct Named {
     /// What it weighs.
     #[serde(flatten)]
     pub weight: Weight,
+    /// What moving it costs.
+    pub cost: Option<Cost>,
     /// The usual bases beside it.
     pub bases: Vec<Beside>,
 }
@@ -48,12 +59,15 @@ impl Document {
         Self {
             schema: SCHEMA,
             comparison: (all.len() > 1).then(|| compare(&all)),
+            difference: None,
+            files: Vec::new(),
             budget: budget.into_iter().flat_map(check).collect(),
             images: weights
                 .into_iter()
                 .map(|(name, weight)| Named {
                     name,
                     bases: bases::beside(&weight),
+                    cost: cost(weight.pulled_bytes.0),
                     weight,
                 })
                 .collect(),
@@ -99,6 +113,10 @@ pub fn compare<W: Borrow<Weight>>(weights: &[W]) -> Comparison {
             row("pulled_bytes", |weight| weight.pulled_bytes.0),
             row("unpacked_bytes", |weight| weight.unpacked_bytes.0),
             row("waste_bytes", |weight| weight.waste.bytes.0),
+            row("duplicate_bytes", |weight| weight.duplicates.share.bytes.0),
+            row("packages", |weight| weight.packages.len() as u64),
+            row("executables", |weight| weight.surface.executables.count),
+            row("shells", |weight| weight.surface.shells.count),
             row("layers", |weight| weight.layers.len() as u64),
             row("files", |weight| weight.files),
             row("set_id_files", |weight| weight.set_id_files),

@@ -1,18 +1,23 @@
 //! The sizes of an image: what is pulled, what is unpacked, which files take
 //! it, and what nobody ever sees.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ounce_oci::layer::{LayerError, ReadKind, ReadLimits};
+use ounce_oci::layer::LayerError;
 use ounce_oci::{ByteSize, Digest, Image};
 use ounce_rootfs::content::{self, ContentError};
-use ounce_rootfs::tree::{Builder, ContentId, Hiding, LookupError, NodeKind, Tree, TreeError};
+use ounce_rootfs::package::{Manager, Packages};
+use ounce_rootfs::tree::{ContentId, Hiding, LookupError, NodeKind, Tree, TreeError};
 use ounce_rootfs::{ElfFacts, Script};
 use serde::Serialize;
 
-use crate::deflated;
+use crate::inventory::{Inventory, Item};
+use crate::kind::FileKind;
+use crate::pass::{self, Facts, Found, Stop};
+use crate::shares;
+use crate::surface::{self, Surface};
 
 /// Files and wasted contents that are listed one by one.
 const LISTED: usize = 20;
@@ -51,12 +56,111 @@ pub struct Weight {
     pub set_id_files: u64,
     /// The largest files, by compressed bytes.
     pub largest: Vec<FileWeight>,
+    /// What the files are, heaviest kind first.
+    pub kinds: Vec<KindWeight>,
+    /// Folders with all that lies beneath, heaviest first, down to a hundredth
+    /// of the whole.
+    pub heavy_folders: Vec<FolderWeight>,
+    /// Packages that package managers and programs record, heaviest first.
+    pub packages: Vec<PackageWeight>,
+    /// Files that belong to no package with a list of files.
+    pub unpackaged: Share,
+    /// `PRETTY_NAME` of `/etc/os-release`.
+    pub distribution: Option<String>,
+    /// Of the layers' blobs, headers, folders and links: what no file takes.
+    pub overhead_bytes: ByteSize,
     /// What is pulled and never seen.
     pub waste: Waste,
+    /// The same contents in several files, each further copy.
+    pub duplicates: Duplicates,
+    /// What can be attacked.
+    pub surface: Surface,
+    /// Records that could not be read, one line each.
+    pub faults: Vec<String>,
     /// What the image starts.
     pub program: Option<Program>,
     /// How compressed bytes were attributed to files.
     pub method: &'static str,
+}
+
+/// Files, and what they take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Share {
+    /// Files; hard links count once.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: ByteSize,
+    /// Their part of the layers' blobs.
+    pub compressed_bytes: ByteSize,
+}
+
+impl Share {
+    fn add(&mut self, bytes: u64, compressed: u64) {
+        self.files += 1;
+        self.bytes.0 += bytes;
+        self.compressed_bytes.0 += compressed;
+    }
+}
+
+/// What the files of a kind weigh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KindWeight {
+    /// Which.
+    pub kind: FileKind,
+    /// Whether a service hardly ever needs them.
+    pub is_dispensable: bool,
+    /// What they take.
+    #[serde(flatten)]
+    pub share: Share,
+}
+
+/// What a folder weighs, with all beneath.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FolderWeight {
+    /// Its path from the root.
+    pub path: String,
+    /// What it holds.
+    #[serde(flatten)]
+    pub share: Share,
+}
+
+/// What a package weighs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackageWeight {
+    /// Who recorded it.
+    pub manager: Manager,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its licence, where the record tells it.
+    pub license: Option<String>,
+    /// Its package URL.
+    pub url: String,
+    /// Where it is recorded.
+    pub record: String,
+    /// Its files; none for what is compiled into a program.
+    #[serde(flatten)]
+    pub share: Share,
+}
+
+/// Contents that stand in several files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Duplicates {
+    /// The further copies.
+    #[serde(flatten)]
+    pub share: Share,
+    /// The heaviest contents and where they stand.
+    pub largest: Vec<Duplicate>,
+}
+
+/// A content that stands in several files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Duplicate {
+    /// Bytes of one copy.
+    pub bytes: ByteSize,
+    /// Where they are, sorted.
+    pub paths: Vec<String>,
 }
 
 /// What a layer weighs.
@@ -156,25 +260,12 @@ pub enum MeasureError {
     Program(#[source] Box<ContentError>),
 }
 
-/// What ends the walk over a layer.
-enum Stop {
-    Layer(Box<LayerError>),
-    Tree(Box<TreeError>),
-    Read(io::Error),
-}
-
-impl From<LayerError> for Stop {
-    fn from(error: LayerError) -> Self {
-        Self::Layer(Box::new(error))
-    }
-}
-
-impl Stop {
-    fn of(self, digest: Digest) -> MeasureError {
-        match self {
-            Self::Layer(source) => MeasureError::Layer { digest, source },
-            Self::Tree(source) => MeasureError::Tree { digest, source },
-            Self::Read(source) => MeasureError::Read { digest, source },
+impl MeasureError {
+    fn of((digest, stop): (Digest, Stop)) -> Self {
+        match stop {
+            Stop::Layer(source) => Self::Layer { digest, source },
+            Stop::Tree(source) => Self::Tree { digest, source },
+            Stop::Read(source) => Self::Read { digest, source },
         }
     }
 }
@@ -184,45 +275,31 @@ impl Stop {
 /// # Errors
 /// A layer is not valid or cannot be read.
 pub fn measure(image: &Image) -> Result<Weight, MeasureError> {
-    let mut builder = Builder::default();
-    let mut compressed: HashMap<ContentId, u64> = HashMap::new();
-    let mut entries = Vec::with_capacity(image.layers.len());
-    for layer in &image.layers {
-        builder.begin_layer();
-        let mut count = 0;
-        let mut ids = Vec::new();
-        let mut alone = Vec::new();
-        image
-            .open_layer(layer, ReadLimits::default())
-            .map_err(|source| Stop::from(source).of(layer.digest))?
-            .for_each(|entry, from| {
-                count += 1;
-                let content = builder
-                    .entry(&entry)
-                    .map_err(|error| Stop::Tree(Box::new(error)))?;
-                if let (Some(id), ReadKind::File) = (content, &entry.kind) {
-                    ids.push(id);
-                    alone.push(deflated::size(from).map_err(Stop::Read)?);
-                }
-                Ok(())
-            })
-            .map_err(|stop: Stop| stop.of(layer.digest))?;
-        let shares = deflated::share(layer.descriptor.size(), &alone);
-        compressed.extend(ids.into_iter().zip(shares));
-        entries.push(count);
-    }
-    let tree = builder.finish();
-    let waste = waste(&tree, &compressed);
+    Ok(measure_all(image)?.0)
+}
+
+/// As [`measure`], with every file beside.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_all(image: &Image) -> Result<(Weight, Inventory), MeasureError> {
+    let found = pass::pass(image).map_err(MeasureError::of)?;
+    let tree = &found.tree;
+    let compressed = &found.facts;
+    let waste = waste(tree, compressed);
     let count =
         |is: fn(&NodeKind) -> bool| tree.iter().filter(|(_, node)| is(&node.kind)).count() as u64;
     let set_id = |mode: u32| mode & 0o6000 != 0;
-    Ok(Weight {
+    let owners = owners(&found.packages, tree);
+    let packages = packages(&found, &owners);
+    let inventory = inventory(&found, &owners, &packages);
+    let weight = Weight {
         digest: image.digest.to_string(),
         platform: image.platform.to_string(),
         pulled_bytes: ByteSize(image.pulled_bytes()),
         manifest_bytes: ByteSize(image.descriptor.size()),
         config_bytes: ByteSize(image.manifest.config().size()),
-        layers: layers(image, &tree, &entries),
+        layers: layers(image, tree, &found.entries),
         unpacked_bytes: ByteSize(tree.bytes()),
         files: count(|kind| matches!(kind, NodeKind::File(_))),
         folders: count(|kind| matches!(kind, NodeKind::Folder)),
@@ -232,11 +309,209 @@ pub fn measure(image: &Image) -> Result<Weight, MeasureError> {
             .iter()
             .filter(|(_, node)| matches!(node.kind, NodeKind::File(_)) && set_id(node.mode))
             .count() as u64,
-        largest: largest(&tree, &compressed),
+        largest: largest(tree, compressed),
+        kinds: kinds(&found),
+        heavy_folders: folders(&found),
+        packages,
+        unpackaged: unpackaged(&found, &owners),
+        distribution: found.packages.distribution_name.clone(),
+        overhead_bytes: ByteSize(found.overhead.iter().sum()),
         waste,
-        program: program(image, &tree)?,
-        method: deflated::METHOD,
+        duplicates: duplicates(&found),
+        surface: surface::surface(&found),
+        faults: found.packages.faults.clone(),
+        program: program(image, tree)?,
+        method: shares::METHOD,
+    };
+    Ok((weight, inventory))
+}
+
+/// Every file, with the number of its package in `packages`.
+fn inventory(
+    found: &Found,
+    owners: &HashMap<ContentId, usize>,
+    packages: &[PackageWeight],
+) -> Inventory {
+    let known = &found.packages.packages;
+    // The weights are sorted otherwise than the records they come from.
+    let numbers: HashMap<(Manager, &str, &str, String), usize> = packages
+        .iter()
+        .enumerate()
+        .map(|(number, one)| {
+            let key = (one.manager, &*one.name, &*one.version, one.record.clone());
+            (key, number)
+        })
+        .collect();
+    let number = |id: &ContentId| {
+        let one = &known[*owners.get(id)?];
+        let record = format!("/{}", one.record.display());
+        let key = (one.manager, &*one.name, &*one.version, record);
+        numbers.get(&key).copied()
+    };
+    let mut seen = HashSet::new();
+    let files = found.tree.iter().filter_map(|(path, node)| {
+        let NodeKind::File(id) = node.kind else {
+            return None;
+        };
+        let facts = found.facts.get(&id)?;
+        let is_first = seen.insert(id);
+        Some(Item {
+            path: format!("/{}", path.display()),
+            bytes: if is_first { node.bytes } else { 0 },
+            compressed_bytes: if is_first { facts.compressed } else { 0 },
+            kind: facts.kind,
+            layer: node.layer,
+            mode: node.mode,
+            package: number(&id),
+            digest: facts.digest,
+        })
+    });
+    Inventory {
+        files: files.collect(),
+    }
+}
+
+/// Each content that can be seen, with its first name, in the order of the paths.
+fn visible(found: &Found) -> impl Iterator<Item = (ContentId, &Path, &Facts)> {
+    let mut seen = HashSet::new();
+    found.tree.iter().filter_map(move |(path, node)| {
+        let NodeKind::File(id) = node.kind else {
+            return None;
+        };
+        let facts = found.facts.get(&id)?;
+        seen.insert(id).then_some((id, path, facts))
     })
+}
+
+fn kinds(found: &Found) -> Vec<KindWeight> {
+    let mut kinds: BTreeMap<FileKind, Share> = BTreeMap::new();
+    for (id, _, facts) in visible(found) {
+        let bytes = found.tree.content(id).bytes;
+        kinds
+            .entry(facts.kind)
+            .or_default()
+            .add(bytes, facts.compressed);
+    }
+    let mut kinds: Vec<_> = kinds
+        .into_iter()
+        .map(|(kind, share)| KindWeight {
+            kind,
+            is_dispensable: kind.is_dispensable(),
+            share,
+        })
+        .collect();
+    kinds.sort_by_key(|one| std::cmp::Reverse((one.share.compressed_bytes, one.share.bytes)));
+    kinds
+}
+
+fn folders(found: &Found) -> Vec<FolderWeight> {
+    let mut folders: BTreeMap<&Path, Share> = BTreeMap::new();
+    let mut all = 0;
+    for (id, path, facts) in visible(found) {
+        let bytes = found.tree.content(id).bytes;
+        all += facts.compressed;
+        for folder in path.ancestors().skip(1) {
+            if !folder.as_os_str().is_empty() {
+                folders
+                    .entry(folder)
+                    .or_default()
+                    .add(bytes, facts.compressed);
+            }
+        }
+    }
+    let mut heavy: Vec<_> = folders
+        .into_iter()
+        .filter(|(_, share)| share.compressed_bytes.0 * 100 >= all && all > 0)
+        .map(|(path, share)| FolderWeight {
+            path: format!("/{}", path.display()),
+            share,
+        })
+        .collect();
+    heavy.sort_by(|a, b| {
+        (b.share.compressed_bytes, &a.path).cmp(&(a.share.compressed_bytes, &b.path))
+    });
+    heavy
+}
+
+/// Which package a content belongs to: the first that lists it.
+fn owners(packages: &Packages, tree: &Tree) -> HashMap<ContentId, usize> {
+    let mut owners = HashMap::new();
+    for (number, package) in packages.packages.iter().enumerate() {
+        for path in &package.files {
+            if let Some(NodeKind::File(id)) = tree.get(path).map(|node| &node.kind) {
+                owners.entry(*id).or_insert(number);
+            }
+        }
+    }
+    owners
+}
+
+fn packages(found: &Found, owners: &HashMap<ContentId, usize>) -> Vec<PackageWeight> {
+    let mut shares = vec![Share::default(); found.packages.packages.len()];
+    for (id, &number) in owners {
+        if let Some(facts) = found.facts.get(id) {
+            shares[number].add(found.tree.content(*id).bytes, facts.compressed);
+        }
+    }
+    let distribution = found.packages.distribution.as_deref();
+    let mut weights: Vec<_> = found
+        .packages
+        .packages
+        .iter()
+        .zip(shares)
+        .map(|(package, share)| PackageWeight {
+            manager: package.manager,
+            name: package.name.clone(),
+            version: package.version.clone(),
+            license: package.license.clone(),
+            url: package.url(distribution),
+            record: format!("/{}", package.record.display()),
+            share,
+        })
+        .collect();
+    weights.sort_by(|a, b| {
+        (b.share.compressed_bytes, b.share.bytes)
+            .cmp(&(a.share.compressed_bytes, a.share.bytes))
+            .then_with(|| (&a.name, &a.version).cmp(&(&b.name, &b.version)))
+    });
+    weights
+}
+
+fn unpackaged(found: &Found, owners: &HashMap<ContentId, usize>) -> Share {
+    let mut share = Share::default();
+    for (id, _, facts) in visible(found) {
+        if !owners.contains_key(&id) {
+            share.add(found.tree.content(id).bytes, facts.compressed);
+        }
+    }
+    share
+}
+
+fn duplicates(found: &Found) -> Duplicates {
+    let mut same: HashMap<Digest, Vec<(ContentId, &Path)>> = HashMap::new();
+    for (id, path, facts) in visible(found) {
+        if found.tree.content(id).bytes > 0 {
+            same.entry(facts.digest).or_default().push((id, path));
+        }
+    }
+    let mut share = Share::default();
+    let mut largest = Vec::new();
+    for copies in same.into_values().filter(|copies| copies.len() > 1) {
+        for (id, _) in &copies[1..] {
+            share.add(found.tree.content(*id).bytes, found.facts[id].compressed);
+        }
+        largest.push(Duplicate {
+            bytes: ByteSize(found.tree.content(copies[0].0).bytes),
+            paths: copies
+                .iter()
+                .map(|(_, path)| format!("/{}", path.display()))
+                .collect(),
+        });
+    }
+    let wasted = |one: &Duplicate| one.bytes.0 * (one.paths.len() as u64 - 1);
+    largest.sort_by(|a, b| (wasted(b), &a.paths).cmp(&(wasted(a), &b.paths)));
+    largest.truncate(LISTED);
+    Duplicates { share, largest }
 }
 
 fn layers(image: &Image, tree: &Tree, entries: &[u64]) -> Vec<LayerWeight> {
@@ -261,7 +536,7 @@ fn layers(image: &Image, tree: &Tree, entries: &[u64]) -> Vec<LayerWeight> {
 
 fn weight_of(
     tree: &Tree,
-    compressed: &HashMap<ContentId, u64>,
+    compressed: &HashMap<ContentId, Facts>,
     path: &Path,
     id: ContentId,
 ) -> FileWeight {
@@ -269,7 +544,7 @@ fn weight_of(
     FileWeight {
         path: format!("/{}", path.display()),
         bytes: ByteSize(content.bytes),
-        compressed_bytes: ByteSize(compressed.get(&id).copied().unwrap_or(0)),
+        compressed_bytes: ByteSize(compressed.get(&id).map_or(0, |facts| facts.compressed)),
         layer: content.layer,
     }
 }
@@ -283,7 +558,7 @@ fn sort(files: &mut [FileWeight]) {
     });
 }
 
-fn largest(tree: &Tree, compressed: &HashMap<ContentId, u64>) -> Vec<FileWeight> {
+fn largest(tree: &Tree, compressed: &HashMap<ContentId, Facts>) -> Vec<FileWeight> {
     let mut first_names = HashMap::new();
     for (path, node) in tree.iter() {
         if let NodeKind::File(id) = node.kind {
@@ -299,7 +574,7 @@ fn largest(tree: &Tree, compressed: &HashMap<ContentId, u64>) -> Vec<FileWeight>
     files
 }
 
-fn waste(tree: &Tree, compressed: &HashMap<ContentId, u64>) -> Waste {
+fn waste(tree: &Tree, compressed: &HashMap<ContentId, Facts>) -> Waste {
     let hidden = tree.hidden();
     let sum = |how: Hiding| {
         let of_kind = hidden.iter().filter(|one| one.how == how);

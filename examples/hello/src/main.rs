@@ -3,38 +3,46 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ounce_httpd::http::{json, status::Status};
-use ounce_httpd::{Program, Request, Response, Route, serve};
+use ounce_httpd::{Answer, Program, Request, Response, Route, Service, serve};
 
 ounce_httpd::entry!(main);
 
-static ROUTES: [Route; 3] = [
-    Route::get("/", index),
-    Route::get("/hello/{name}", hello),
-    Route::post("/echo", echo),
-];
-
 fn main(program: &Program) -> u8 {
-    serve(program, &ROUTES)
+    serve(program, &mut Hello)
 }
 
-fn index(_: &Request, response: &mut Response) {
-    response.text("Try GET /hello/you or POST /echo.\n");
+struct Hello;
+
+impl Service for Hello {
+    const ROUTES: &'static [Route<Self>] = &[
+        Route::get("/", Self::index),
+        Route::get("/hello/{name}", Self::hello),
+        Route::post("/sum", Self::sum),
+    ];
 }
 
-fn hello(request: &Request, response: &mut Response) {
-    let mut json = response.json();
-    json.object()
-        .key("hello")
-        .string(request.param("name"))
-        .end_object();
-}
-
-fn echo(request: &Request, response: &mut Response) {
-    if !json::is_valid(request.body) {
-        response.error(Status::UnprocessableContent);
-        return;
+impl Hello {
+    fn index(&mut self, _: &mut Request, response: &mut Response) -> Answer {
+        response.text("Try GET /hello/you or POST /sum with [1, 2, 3].\n");
+        Ok(())
     }
-    let mut json = response.json();
-    json.object().key("echo").raw(request.body).end_object();
+
+    fn hello(&mut self, request: &mut Request, response: &mut Response) -> Answer {
+        let mut json = response.json();
+        json.object().key("hello").string(request.param("name"));
+        json.end_object();
+        Ok(())
+    }
+
+    fn sum(&mut self, request: &mut Request, response: &mut Response) -> Answer {
+        let mut sum = 0_u64;
+        let mut json = request.json()?;
+        json.array();
+        while json.element() {
+            sum = sum.saturating_add(json.u64());
+        }
+        json.end()?;
+        response.json().object().key("sum").number(sum).end_object();
+        Ok(())
+    }
 }

@@ -1,104 +1,69 @@
 //! The release program, started for real and asked through a loopback socket.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command};
-use std::time::Duration;
-use std::{env, thread};
+#[path = "../../service.rs"]
+mod service;
 
-struct Service(Child, u16);
+use service::Service;
 
-impl Service {
-    fn start() -> Self {
-        let target = format!("{}-unknown-linux-musl", env::consts::ARCH);
-        let folder = env!("CARGO_MANIFEST_DIR");
-        let status = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--release",
-                "--quiet",
-                "--bin",
-                "hello",
-                "--target",
-                &target,
-            ])
-            .args(["--target-dir", "target/real"])
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .current_dir(folder)
-            .status();
-        assert!(status.expect("cargo starts").success());
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-        let port = listener.local_addr().expect("address").port();
-        drop(listener);
-        let child = Command::new(format!("{folder}/target/real/{target}/release/hello"))
-            .env("PORT", port.to_string())
-            .spawn()
-            .expect("start");
-        for _ in 0..1_000 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        Self(child, port)
-    }
-
-    fn ask(&self, head: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.1)).expect("connect");
-        let length = body.len();
-        let request = format!("{head} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}");
-        stream.write_all(request.as_bytes()).expect("send");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answer");
-        answer
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+const JSON: &[&str] = &["Content-Type: application/json"];
 
 #[test]
 fn every_route_answers_and_hostile_input_is_refused() {
-    let service = Service::start();
-    assert!(service.ask("GET /", "").starts_with("HTTP/1.1 200 "));
-    let answer = service.ask("GET /hello/a%22b%C3%A9", "");
-    assert!(
-        answer.ends_with("\r\n\r\n{\"hello\":\"a\\\"b\u{e9}\"}"),
-        "{answer}"
+    let service = Service::start(&[]);
+    let ask = |line, body: &str| service.ask(line, JSON, body);
+    assert_eq!(ask("GET /", "").status, 200);
+    let answer = ask("GET /hello/a%22b%C3%A9", "");
+    assert_eq!(answer.body, "{\"hello\":\"a\\\"b\u{e9}\"}");
+    assert_eq!(answer.field("Content-Type"), "application/json");
+    assert_eq!(ask("POST /sum", " [1, 2 ,39] ").body, "{\"sum\":42}");
+    assert_eq!(ask("HEAD /hello/you", "").field("Content-Length"), "15");
+    let answer = ask("OPTIONS /sum", "");
+    assert_eq!(
+        (answer.status, answer.field("Allow")),
+        (204, "POST, OPTIONS")
     );
-    assert!(answer.contains("\r\nContent-Type: application/json\r\n"));
-    let answer = service.ask("POST /echo", " {\"a\":[1,null]}");
-    assert!(
-        answer.ends_with("\r\n\r\n{\"echo\": {\"a\":[1,null]}}"),
-        "{answer}"
-    );
-    for (head, body, status) in [
-        ("POST /echo", "{\"a\":", "422"),
-        ("POST /echo", "", "422"),
-        ("POST /echo", &"[".repeat(15_000), "422"),
-        ("POST /echo", &"1".repeat(15_361), "413"),
-        ("GET /hello/%ff", "", "400"),
-        ("GET /hello/a/b", "", "404"),
-        ("GET /hello/", "", "404"),
-        ("GET /echo", "", "405"),
-        ("DELETE /", "", "405"),
+    for (line, body, status) in [
+        ("POST /sum", "[1,", 400),
+        ("POST /sum", "", 400),
+        ("POST /sum", "[1] 2", 400),
+        ("POST /sum", "{}", 422),
+        ("POST /sum", "[-1]", 422),
+        ("POST /sum", &"[".repeat(15_000), 422),
+        ("POST /sum", &"1".repeat(15_361), 413),
+        ("GET /hello/%ff", "", 400),
+        ("GET /hello/a/b", "", 404),
+        ("GET /hello/", "", 404),
+        ("GET /sum", "", 405),
+        ("DELETE /", "", 405),
     ] {
-        let answer = service.ask(head, body);
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{head}: {answer}"
-        );
+        let answer = ask(line, body);
+        assert_eq!(answer.status, status, "{line}: {answer:?}");
+        assert_eq!(answer.field("Content-Type"), "application/problem+json");
+        assert!(answer.body.contains(&format!("\"status\":{status}")));
     }
-    let largest = format!("\"{}\"", "a".repeat(15_358));
-    let answer = service.ask("POST /echo", &largest);
-    assert!(
-        answer.ends_with(&format!("{{\"echo\":{largest}}}")),
-        "{}",
-        answer.len()
-    );
+    let answer = service.ask("POST /sum", &["Content-Type: text/plain"], "[1]");
+    assert_eq!(answer.status, 415);
+    let largest = format!("[{}]", "0,".repeat(7_678) + "1 ");
+    assert_eq!(ask("POST /sum", &largest).body, "{\"sum\":1}");
+}
+
+#[test]
+fn requests_may_come_in_one_go_or_byte_by_byte() {
+    use std::io::{Read, Write};
+    let service = Service::start(&[]);
+    let one = "GET /hello/a HTTP/1.1\r\nHost: a\r\n\r\n";
+    let last = "POST /sum HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n\
+                Transfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n";
+    let all = one.repeat(100) + last;
+    let answer = service.send(all.as_bytes());
+    assert_eq!(answer.matches("{\"hello\":\"a\"}").count(), 100);
+    assert!(answer.ends_with("\r\n\r\n{\"sum\":1}"), "{answer}");
+    let mut stream = service.connect();
+    stream.set_nodelay(true).expect("no delay");
+    for byte in last.as_bytes() {
+        stream.write_all(&[*byte]).expect("send");
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.ends_with("\r\n\r\n{\"sum\":1}"), "{answer}");
 }

@@ -19,13 +19,11 @@ pub(crate) struct Host {
     pub(crate) memory_mb: u64,
     /// Load averages over 1, 5 and 15 minutes when the run began: who else was busy.
     pub(crate) load: String,
-    /// Name and version of everybody who took part.
-    pub(crate) versions: Vec<(String, String)>,
 }
 
 impl Host {
     /// Reads the machine. What cannot be read is said to be unknown.
-    pub(crate) fn read(load: String, versions: Vec<(String, String)>) -> Host {
+    pub(crate) fn read(load: String) -> Host {
         let unknown = || "unknown".to_owned();
         let seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -43,7 +41,6 @@ impl Host {
                 .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
                 .map_or(0, |kilobytes| kilobytes / 1024),
             load,
-            versions,
         }
     }
 }

@@ -8,15 +8,20 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
+mod account;
 mod client;
 mod host;
+mod load;
 mod options;
 mod packages;
+mod packed;
 mod peers;
 mod programs;
+mod rates;
 mod report;
 mod rounds;
 mod sampling;
+mod servers;
 mod stage;
 mod suites;
 
@@ -24,7 +29,7 @@ use host::Host;
 use options::{Options, SuiteName};
 use peers::{Field, Ground};
 use programs::Programs;
-use report::{Report, Suite, Verdict};
+use report::{Report, Verdict};
 use stage::Stage;
 
 /// Runs the suites asked for and writes the reports.
@@ -35,7 +40,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     };
     let mut stage = stage::enter()?;
     if options.install {
-        let missing = packages::ensure_packages(packages::PEERS);
+        let mut wanted = Vec::new();
+        if options.has(SuiteName::Start) || options.has(SuiteName::Build) {
+            wanted.extend(packages::PEERS);
+        }
+        if options.has(SuiteName::Serve) {
+            wanted.extend(packages::SERVERS);
+        }
+        let missing = packages::ensure_packages(&wanted);
         if !missing.is_empty() {
             eprintln!("not installed, so not measured: {}", missing.join(" "));
         }
@@ -45,32 +57,38 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 }
 
 fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result<Report> {
-    let programs = Programs::make(options, stage)?;
-    let load = host::load();
-    let mut field = Field::gather(&Ground {
-        options,
-        stage,
-        programs: &programs,
-    })?;
-    let suites = options
-        .suites
-        .iter()
-        .map(|suite| match suite {
-            SuiteName::Start => Ok(suites::start::run(
+    // Before anything is bound to a processor.
+    let host = Host::read(host::load());
+    let mut suites = Vec::new();
+    if options.has(SuiteName::Start) || options.has(SuiteName::Build) {
+        let programs = Programs::make(options, stage)?;
+        let mut field = Field::gather(&Ground {
+            options,
+            stage,
+            programs: &programs,
+        })?;
+        if options.has(SuiteName::Start) {
+            let runs = options.runs;
+            suites.push(suites::start::run(&mut field, stage, runs, &mut progress));
+        }
+        if options.has(SuiteName::Build) {
+            let runs = options.runs;
+            suites.push(suites::build::run(
                 &mut field,
-                stage,
-                options.runs,
+                &programs,
+                runs,
                 &mut progress,
-            )),
-            SuiteName::Build => {
-                suites::build::run(&mut field, &programs, options.runs, &mut progress)
-            }
-        })
-        .collect::<Result<Vec<Suite>>>()?;
+            )?);
+        }
+    }
+    if options.has(SuiteName::Serve) {
+        let httpd = programs::httpd(options)?;
+        suites.push(suites::serve::run(options, &httpd, stage, &mut progress)?);
+    }
     Ok(Report {
-        schema: "ounce-bench/1",
+        schema: "ounce-bench/2",
         command: command_line(arguments),
-        host: Host::read(load, field.versions),
+        host,
         suites,
     })
 }
@@ -94,7 +112,7 @@ fn progress(what: &str, done: usize, all: usize) {
 }
 
 fn write(report: &Report, whole: bool) -> Result<()> {
-    let page = report::markdown(report);
+    let keys = SuiteName::ALL.map(SuiteName::key);
     let root = programs::root();
     let folder = root.join("target/bench");
     fs::create_dir_all(&folder)?;
@@ -102,12 +120,15 @@ fn write(report: &Report, whole: bool) -> Result<()> {
         folder.join("report.json"),
         serde_json::to_vec_pretty(report)?,
     )?;
+    let page = report::merge("", report, &keys);
     fs::write(folder.join("report.md"), &page)?;
     print!("{page}");
     if whole {
         let docs = root.join("docs/benchmarks.md");
         fs::create_dir_all(root.join("docs"))?;
-        fs::write(&docs, &page).with_context(|| format!("writing {}", docs.display()))?;
+        let before = fs::read_to_string(&docs).unwrap_or_default();
+        fs::write(&docs, report::merge(&before, report, &keys))
+            .with_context(|| format!("writing {}", docs.display()))?;
         eprintln!("written: docs/benchmarks.md");
     } else {
         eprintln!("a part only, so docs/benchmarks.md stays as it is; see target/bench/report.md");

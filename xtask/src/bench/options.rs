@@ -7,15 +7,21 @@ use anyhow::{Context, Result, bail};
 use super::sampling::FEWEST_RUNS;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|all] [OPTIONS]
+cargo xtask bench [start|build|serve|all] [OPTIONS]
 
-Measures ounce side by side with its peers. A whole run (all suites, all peers,
-at least 30 rounds) writes docs/benchmarks.md; every run writes report.md and
-report.json in target/bench.
+Measures ounce side by side with its peers: start, to the first answer of a
+container; build, to an image; serve, files over HTTP. A whole run of a suite (all
+its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
+every run writes report.md and report.json in target/bench.
 
   --runs N         rounds [default: 50]
   --peers A,B      only these peers (bare and ounce always take part):
-                   bubblewrap, crun, runc, podman, docker, buildah, umoci
+                   bubblewrap, crun, runc, youki (where it is on the PATH),
+                   podman, docker, buildah, umoci;
+                   nginx, lighttpd, busybox, darkhttpd, static-web-server
+  --server NAME=FILE  take this program for a peer of `serve`
+  --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
+                   latency, boot, memory
   --crun FILE      measure this crun, too, beside the one installed
   --ounce FILE     take this ounce in place of building it (cargo xtask dist)
   --httpd FILE     take this server in place of building apps/httpd
@@ -27,6 +33,20 @@ report.json in target/bench.
 pub(crate) enum SuiteName {
     Start,
     Build,
+    Serve,
+}
+
+impl SuiteName {
+    pub(crate) const ALL: [SuiteName; 3] = [SuiteName::Start, SuiteName::Build, SuiteName::Serve];
+
+    /// As it is called on the command line and on the page.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            SuiteName::Start => "start",
+            SuiteName::Build => "build",
+            SuiteName::Serve => "serve",
+        }
+    }
 }
 
 /// What was asked for.
@@ -39,6 +59,10 @@ pub(crate) struct Options {
     pub(crate) crun: Option<PathBuf>,
     pub(crate) ounce: Option<PathBuf>,
     pub(crate) httpd: Option<PathBuf>,
+    /// Tables of `serve`; empty: all of them.
+    pub(crate) tables: Vec<String>,
+    /// Programs of peers that are not on the path.
+    pub(crate) servers: Vec<(String, PathBuf)>,
     pub(crate) install: bool,
 }
 
@@ -46,12 +70,14 @@ impl Options {
     /// Reads the arguments; nothing if help was asked for.
     pub(crate) fn parse(arguments: &[String]) -> Result<Option<Options>> {
         let mut options = Options {
-            suites: vec![SuiteName::Start, SuiteName::Build],
+            suites: SuiteName::ALL.to_vec(),
             runs: 50,
             peers: Vec::new(),
             crun: None,
             ounce: None,
             httpd: None,
+            servers: Vec::new(),
+            tables: Vec::new(),
             install: true,
         };
         let mut rest = arguments.iter();
@@ -62,17 +88,26 @@ impl Options {
             };
             match argument.as_str() {
                 "-h" | "--help" => return Ok(None),
-                "all" => options.suites = vec![SuiteName::Start, SuiteName::Build],
+                "all" => options.suites = SuiteName::ALL.to_vec(),
                 "start" => options.suites = vec![SuiteName::Start],
                 "build" => options.suites = vec![SuiteName::Build],
+                "serve" => options.suites = vec![SuiteName::Serve],
                 "--runs" => {
                     options.runs = value()?.parse().context("--runs wants a number")?;
                     anyhow::ensure!(options.runs > 0, "--runs wants at least 1");
                 }
                 "--peers" => options.peers = value()?.split(',').map(str::to_owned).collect(),
+                "--tables" => options.tables = value()?.split(',').map(str::to_owned).collect(),
                 "--crun" => options.crun = Some(std::path::absolute(value()?)?),
                 "--ounce" => options.ounce = Some(std::path::absolute(value()?)?),
                 "--httpd" => options.httpd = Some(std::path::absolute(value()?)?),
+                "--server" => {
+                    let (name, file) = value()?
+                        .split_once('=')
+                        .context("--server wants NAME=FILE")?;
+                    let program = (name.to_owned(), std::path::absolute(file)?);
+                    options.servers.push(program);
+                }
                 "--no-install" => options.install = false,
                 other => bail!("unknown argument {other:?}\n\n{HELP}"),
             }
@@ -86,11 +121,26 @@ impl Options {
         self.peers.is_empty() || self.peers.iter().any(|peer| peer == key || peer == family)
     }
 
+    /// Whether a table of `serve` is to be made.
+    pub(crate) fn wants_table(&self, key: &str) -> bool {
+        self.tables.is_empty() || self.tables.iter().any(|table| table == key)
+    }
+
+    /// The program given for a peer.
+    pub(crate) fn program(&self, key: &str) -> Option<PathBuf> {
+        let found = self.servers.iter().find(|(name, _)| name == key);
+        found.map(|(_, program)| program.clone())
+    }
+
+    pub(crate) fn has(&self, suite: SuiteName) -> bool {
+        self.suites.contains(&suite)
+    }
+
     /// Whether the outcome is fit for the docs.
     pub(crate) fn is_whole(&self) -> bool {
         // Programs that were given may be anything.
         let own = self.ounce.is_none() && self.httpd.is_none();
-        own && self.suites.len() == 2 && self.peers.is_empty() && self.runs >= FEWEST_RUNS
+        own && self.peers.is_empty() && self.tables.is_empty() && self.runs >= FEWEST_RUNS
     }
 }
 
@@ -115,7 +165,13 @@ mod tests {
 
     #[test]
     fn a_part_is_not_fit_for_the_docs() {
-        for line in ["start", "all --runs 29", "all --peers crun", "--ounce true"] {
+        for line in [
+            "start --runs 5",
+            "all --runs 29",
+            "all --peers crun",
+            "--ounce true",
+            "serve --tables boot",
+        ] {
             assert!(!parse(line).unwrap().unwrap().is_whole(), "{line}");
         }
     }

@@ -15,6 +15,14 @@ pub(crate) const PEERS: &[(&str, &str)] = &[
     ("umoci", "umoci"),
 ];
 
+/// The web servers' packages.
+pub(crate) const SERVERS: &[(&str, &str)] = &[
+    ("busybox-static", "busybox"),
+    ("darkhttpd", "darkhttpd"),
+    ("lighttpd", "lighttpd"),
+    ("nginx-light", "nginx"),
+];
+
 /// Installs what is missing if it may; what is missing still, as packages.
 pub(crate) fn ensure_packages(wanted: &[(&'static str, &'static str)]) -> Vec<&'static str> {
     let missing = missing(wanted);

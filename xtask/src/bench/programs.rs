@@ -27,10 +27,7 @@ impl Programs {
     pub(crate) fn make(options: &Options, stage: &Stage) -> Result<Programs> {
         let programs = Programs {
             line: line(stage)?,
-            httpd: match &options.httpd {
-                Some(path) => path.clone(),
-                None => httpd()?,
-            },
+            httpd: httpd(options)?,
             site: site(stage)?,
             ounce: match &options.ounce {
                 Some(path) => path.clone(),
@@ -111,7 +108,11 @@ fn site(stage: &Stage) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn httpd() -> Result<PathBuf> {
+/// Our server: the one given, or built from apps/httpd.
+pub(crate) fn httpd(options: &Options) -> Result<PathBuf> {
+    if let Some(given) = &options.httpd {
+        return Ok(given.clone());
+    }
     let folder = root().join("apps/httpd");
     if !folder.join("Cargo.toml").exists() {
         bail!("there is no apps/httpd here; give a static server by --httpd FILE");

@@ -1,5 +1,8 @@
 //! The report: measurements to tables, ratios and bars, as Markdown for people
 //! and JSON for machines. Pure: it measures nothing and writes no file.
+//!
+//! The page has a section a suite, between marks: a run of one suite replaces
+//! that suite's and leaves the others as they are.
 
 use std::fmt::Write as _;
 
@@ -21,14 +24,72 @@ pub(crate) struct Report {
 /// One suite's findings.
 #[derive(Debug, Serialize)]
 pub(crate) struct Suite {
+    /// Its name on the command line.
+    pub(crate) key: &'static str,
     pub(crate) title: String,
     /// What is measured and how, in a sentence or two.
     pub(crate) method: String,
-    pub(crate) tables: Vec<Table>,
+    pub(crate) tables: Vec<Sheet>,
     pub(crate) bars: Vec<Bar>,
     pub(crate) absent: Vec<Absent>,
     /// What a careful reader must know to judge the figures.
     pub(crate) notes: Vec<String>,
+    /// Name and version of everybody who took part.
+    pub(crate) versions: Vec<(String, String)>,
+}
+
+/// A table of either kind.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Sheet {
+    /// Times of one kind, compared with the base.
+    Times(Table),
+    /// Cells as the suite has written them.
+    Grid(Grid),
+}
+
+/// Contenders with several figures each.
+#[derive(Debug, Serialize)]
+pub(crate) struct Grid {
+    pub(crate) key: String,
+    pub(crate) title: String,
+    /// Above the cells; the contender's own column has no head.
+    pub(crate) head: Vec<String>,
+    pub(crate) lines: Vec<GridLine>,
+}
+
+/// One contender among several figures.
+#[derive(Debug, Serialize)]
+pub(crate) struct GridLine {
+    pub(crate) row: Row,
+    pub(crate) is_ours: bool,
+    pub(crate) cells: Vec<String>,
+    pub(crate) repeated: usize,
+    pub(crate) samples: serde_json::Value,
+}
+
+impl Grid {
+    fn markdown(&self, out: &mut String) {
+        let _ = writeln!(
+            out,
+            "\n### {}\n\n| | {} |",
+            self.title,
+            self.head.join(" | ")
+        );
+        // The last column is text.
+        let figures = "--:|".repeat(self.head.len().saturating_sub(1));
+        let _ = writeln!(out, "|---|{figures}---|");
+        for line in &self.lines {
+            let bold = if line.is_ours { "**" } else { "" };
+            let cells: Vec<String> = line.cells.iter().map(|text| cell(text)).collect();
+            let _ = writeln!(
+                out,
+                "| {bold}{}{bold} | {} |",
+                cell(&line.row.title),
+                cells.join(" | ")
+            );
+        }
+    }
 }
 
 /// Contenders for the same task, compared with the base.
@@ -110,16 +171,17 @@ impl Table {
             .min_by(|a, b| a.statistics.p50.total_cmp(&b.statistics.p50));
         Bar {
             goal: goal.into(),
+            sense: Sense::TimesAtLeast,
             wanted,
             against: fastest.map(|line| line.row.title.clone()),
-            ratio: fastest.and_then(|line| line.ratio),
-            paired_ratio: fastest.and_then(|line| line.paired_ratio),
+            found: fastest.and_then(|line| line.ratio),
+            paired: fastest.and_then(|line| line.paired_ratio),
         }
     }
 
     fn markdown(&self, out: &mut String) {
         let _ = writeln!(out, "\n### {}\n", self.title);
-        out.push_str("| | p50 | p99 | min | max | × ounce | paired × | what it does |\n");
+        out.push_str("| | p50 ms | p99 ms | min | max | × ounce | paired × | what it does |\n");
         out.push_str("|---|--:|--:|--:|--:|--:|--:|---|\n");
         for line in &self.lines {
             let found = line.statistics;
@@ -144,21 +206,55 @@ impl Table {
 #[derive(Debug, Serialize)]
 pub(crate) struct Bar {
     pub(crate) goal: String,
+    pub(crate) sense: Sense,
     pub(crate) wanted: f64,
     pub(crate) against: Option<String>,
-    pub(crate) ratio: Option<f64>,
-    pub(crate) paired_ratio: Option<f64>,
+    pub(crate) found: Option<f64>,
+    /// The median of the ratios round by round; sizes have none.
+    pub(crate) paired: Option<f64>,
+}
+
+/// What a bar's number means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) enum Sense {
+    /// So many times as good, or better.
+    TimesAtLeast,
+    /// So many times as much, or less.
+    TimesAtMost,
+    /// No more than so many kilobytes.
+    KilobytesAtMost,
 }
 
 impl Bar {
     /// Met only if both ratios reach it; a bar that could not be measured is not met.
     pub(crate) fn verdict(&self) -> Verdict {
-        match (self.ratio, self.paired_ratio) {
-            (Some(ratio), Some(paired)) if ratio >= self.wanted && paired >= self.wanted => {
+        let holds = |value: f64| match self.sense {
+            Sense::TimesAtLeast => value >= self.wanted,
+            Sense::TimesAtMost | Sense::KilobytesAtMost => value <= self.wanted,
+        };
+        match (self.found, self.paired) {
+            (Some(found), Some(paired)) if holds(found) && holds(paired) => Verdict::Met,
+            (Some(found), None) if self.sense == Sense::KilobytesAtMost && holds(found) => {
                 Verdict::Met
             }
             (Some(_), Some(_)) => Verdict::NotMet,
+            (Some(_), None) if self.sense == Sense::KilobytesAtMost => Verdict::NotMet,
             _ => Verdict::NotMeasured,
+        }
+    }
+
+    fn wanted(&self) -> String {
+        match self.sense {
+            Sense::TimesAtLeast => format!("≥ {}×", self.wanted),
+            Sense::TimesAtMost => format!("≤ {}×", self.wanted),
+            Sense::KilobytesAtMost => format!("≤ {} KB", self.wanted),
+        }
+    }
+
+    fn shown(&self, value: Option<f64>) -> String {
+        match (value, self.sense) {
+            (Some(value), Sense::KilobytesAtMost) => format!("{value} KB"),
+            (value, _) => times(value),
         }
     }
 }
@@ -181,16 +277,49 @@ impl Verdict {
     }
 }
 
-/// The whole page.
-pub(crate) fn markdown(report: &Report) -> String {
+/// What stands above the sections.
+const HEAD: &str = "# Benchmarks\n\n\
+    Each section was measured in one run on one machine, side by side with what a user would take instead; \
+    contenders take turns, round by round, after a warm-up. *×*: a ratio of the medians; *paired ×*: the median \
+    of the ratios round by round. A bar is met only if both reach it, against the best of the peers.\n";
+
+fn marks(key: &str) -> (String, String) {
+    (
+        format!("<!-- suite {key}: written by `cargo xtask bench` -->\n"),
+        format!("<!-- suite {key} ends -->\n"),
+    )
+}
+
+/// The page with the report's suites, and the other suites as `page` has them.
+/// `keys` are all suites there are, in the order of the page.
+pub(crate) fn merge(page: &str, report: &Report, keys: &[&str]) -> String {
+    let mut out = String::from(HEAD);
+    for key in keys {
+        let (begin, end) = marks(key);
+        let fresh = report.suites.iter().find(|suite| suite.key == *key);
+        let kept = || {
+            let (_, rest) = page.split_once(&begin)?;
+            Some(rest.split_once(&end)?.0.to_owned())
+        };
+        let section = match fresh {
+            Some(suite) => Some(section(report, suite)),
+            None => kept(),
+        };
+        if let Some(section) = section {
+            let _ = write!(out, "\n{begin}{section}{end}");
+        }
+    }
+    out
+}
+
+/// A suite's section.
+fn section(report: &Report, suite: &Suite) -> String {
     let host = &report.host;
     let mut out = String::new();
-    out.push_str("# Benchmarks\n\n");
     let _ = writeln!(
         out,
-        "Measured {} by `{}` on {} ({} processors, {} MB of memory, load {} before), Linux {}, {}. \
-         Times in milliseconds; contenders take turns, round by round, after a warm-up. \
-         *× ounce*: median over ounce's median; *paired ×*: median of the ratios round by round.\n",
+        "## {}\n\nMeasured {} by `{}` on {} ({} processors, {} MB of memory, load {} before), Linux {}, {}. {}\n",
+        suite.title,
         host.date,
         report.command,
         host.processor,
@@ -198,48 +327,53 @@ pub(crate) fn markdown(report: &Report) -> String {
         host.memory_mb,
         host.load,
         host.kernel,
-        host.system
+        host.system,
+        suite.method
     );
-    out.push_str("| bar | wanted | fastest peer | × | paired × | |\n|---|--:|---|--:|--:|---|\n");
-    for bar in report.suites.iter().flat_map(|suite| &suite.bars) {
+    out.push_str("| bar | wanted | best peer | found | paired | |\n|---|--:|---|--:|--:|---|\n");
+    for bar in &suite.bars {
+        let none = match bar.sense {
+            Sense::KilobytesAtMost => "–",
+            _ => "none could be measured",
+        };
         let _ = writeln!(
             out,
-            "| {} | ≥ {}× | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             cell(&bar.goal),
-            bar.wanted,
-            cell(bar.against.as_deref().unwrap_or("none could be measured")),
-            times(bar.ratio),
-            times(bar.paired_ratio),
+            bar.wanted(),
+            cell(bar.against.as_deref().unwrap_or(none)),
+            bar.shown(bar.found),
+            bar.shown(bar.paired),
             bar.verdict().text()
         );
     }
-    for suite in &report.suites {
-        let _ = writeln!(out, "\n## {}\n\n{}", suite.title, suite.method);
-        for table in &suite.tables {
-            table.markdown(&mut out);
-        }
-        if !suite.absent.is_empty() {
-            out.push_str("\nNot measured:\n");
-            for absent in &suite.absent {
-                let _ = writeln!(out, "- {}: {}", absent.name, one_line(&absent.reason));
-            }
-        }
-        if !suite.notes.is_empty() {
-            out.push_str("\nTo judge by:\n");
-            for note in &suite.notes {
-                let _ = writeln!(out, "- {note}");
-            }
+    for table in &suite.tables {
+        match table {
+            Sheet::Times(table) => table.markdown(&mut out),
+            Sheet::Grid(grid) => grid.markdown(&mut out),
         }
     }
-    out.push_str("\n## Versions\n\n");
-    for (name, version) in &host.versions {
+    if !suite.absent.is_empty() {
+        out.push_str("\nNot measured:\n");
+        for absent in &suite.absent {
+            let _ = writeln!(out, "- {}: {}", absent.name, one_line(&absent.reason));
+        }
+    }
+    if !suite.notes.is_empty() {
+        out.push_str("\nTo judge by:\n");
+        for note in &suite.notes {
+            let _ = writeln!(out, "- {note}");
+        }
+    }
+    out.push_str("\nVersions:\n");
+    for (name, version) in &suite.versions {
         let _ = writeln!(out, "- {name}: {}", one_line(version));
     }
     let _ = writeln!(
         out,
-        "\nRun it again: `{}` (as root on Debian or Ubuntu it installs the peers it needs; \
+        "\nRun it again: `cargo xtask bench {}` (as root on Debian or Ubuntu it installs the peers it can; \
          all samples are in `target/bench/report.json`).",
-        report.command
+        suite.key
     );
     out
 }
@@ -261,7 +395,8 @@ fn times(ratio: Option<f64>) -> String {
     ratio.map_or_else(|| "–".to_owned(), three_digits)
 }
 
-fn three_digits(value: f64) -> String {
+/// Three digits, but no fewer than a whole number has.
+pub(crate) fn three_digits(value: f64) -> String {
     let decimals = if value < 9.995 {
         2
     } else if value < 99.95 {
@@ -312,15 +447,16 @@ mod tests {
                 processors: 2,
                 memory_mb: 100,
                 load: "0.1 0.2 0.3".into(),
-                versions: vec![("crun".into(), "crun version 1\nmore".into())],
             },
             suites: vec![Suite {
+                key: "start",
                 title: "Cold start".into(),
                 method: "How.".into(),
-                tables: vec![table()],
+                tables: vec![Sheet::Times(table())],
                 bars,
                 absent: vec![Absent::new("docker", "no daemon")],
                 notes: vec!["A note.".into()],
+                versions: vec![("crun".into(), "crun version 1\nmore".into())],
             }],
         }
     }
@@ -364,22 +500,60 @@ mod tests {
 
     #[test]
     fn a_bar_needs_both_ratios() {
-        let bar = Bar {
+        let mut bar = Bar {
             goal: "x".into(),
+            sense: Sense::TimesAtLeast,
             wanted: 3.0,
             against: None,
-            ratio: Some(3.1),
-            paired_ratio: Some(2.9),
+            found: Some(3.1),
+            paired: Some(2.9),
         };
         assert_eq!(bar.verdict(), Verdict::NotMet);
+        bar.sense = Sense::TimesAtMost;
+        assert_eq!(bar.verdict(), Verdict::NotMet);
+        bar.found = Some(2.0);
+        assert_eq!(bar.verdict(), Verdict::Met);
+    }
+
+    #[test]
+    fn a_size_is_judged_alone_and_by_its_number() {
+        let mut bar = Bar {
+            goal: "x".into(),
+            sense: Sense::KilobytesAtMost,
+            wanted: 4.0,
+            against: None,
+            found: Some(4.0),
+            paired: None,
+        };
+        assert_eq!(bar.verdict(), Verdict::Met);
+        bar.found = Some(8.0);
+        assert_eq!(bar.verdict(), Verdict::NotMet);
+        bar.found = None;
+        assert_eq!(bar.verdict(), Verdict::NotMeasured);
+    }
+
+    #[test]
+    fn a_run_of_one_suite_leaves_the_others_as_they_are() {
+        let (begin, end) = marks("build");
+        let page = format!("old head\n{begin}old build\n{end}");
+        let merged = merge(&page, &report(Vec::new()), &["start", "build", "serve"]);
+        assert!(
+            merged.contains(&format!("{begin}old build\n{end}")),
+            "{merged}"
+        );
+        assert!(merged.contains("## Cold start") && !merged.contains("old head"));
+        assert!(!merged.contains("suite serve"), "{merged}");
+        let again = merge(&merged, &report(Vec::new()), &["start", "build", "serve"]);
+        assert_eq!(again, merged);
     }
 
     #[test]
     fn the_page_tells_bars_first_then_tables_then_who_was_missing() {
-        let page = markdown(&report(vec![table().bar("start", &["quick"], 3.0)]));
+        let report = report(vec![table().bar("start", &["quick"], 3.0)]);
+        let page = merge("", &report, &["start"]);
         let places: Vec<usize> = [
-            "**not met**",
             "## Cold start",
+            "**not met**",
             "| **ounce run**",
             "- docker: no daemon",
             "crun version 1 more",

@@ -6,14 +6,15 @@ use serde::Serialize;
 /// Fewest runs a contender needs for its figures to go into the docs.
 pub(crate) const FEWEST_RUNS: usize = 30;
 
-/// Durations of one contender in microseconds, one a round, in the order taken.
+/// What one contender was measured at, one figure a round, in the order taken:
+/// times in microseconds, rates, or what the suite says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Series(Vec<f64>);
 
 impl Series {
-    pub(crate) fn push(&mut self, microseconds: f64) {
-        self.0.push(microseconds);
+    pub(crate) fn push(&mut self, value: f64) {
+        self.0.push(value);
     }
 
     /// Its statistics, or nothing for an empty series.
@@ -28,6 +29,11 @@ impl Series {
             p99: quantile(&sorted, 0.99),
             max,
         })
+    }
+
+    /// The sum of its figures.
+    pub(crate) fn sum(&self) -> f64 {
+        self.0.iter().sum()
     }
 
     /// Median over the rounds of `self / base`, each round's two samples being
@@ -45,7 +51,7 @@ impl Series {
     }
 }
 
-/// What is told of a series, in microseconds.
+/// What is told of a series, in its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Statistics {
     pub(crate) runs: usize,

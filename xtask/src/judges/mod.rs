@@ -1,4 +1,5 @@
-//! `cargo xtask judges`: tools that know nothing of ounce read, load and run what it wrote.
+//! `cargo xtask judges`: tools that know nothing of ounce read, load and run what it wrote,
+//! and ask the server that it ships.
 //!
 //! Each check has a name and ends as passed, failed with the tool's own words,
 //! or skipped with the reason: the tool is missing.
@@ -7,12 +8,14 @@ mod archives;
 mod engines;
 mod manual;
 mod runtime;
+mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::guest;
 use crate::house::House;
 use crate::scratch::Scratch;
 use crate::tally::Tally;
@@ -45,7 +48,7 @@ impl Case<'_> {
     }
 
     fn program(&self, target: &str) -> Result<PathBuf> {
-        tidy::build_program(&self.house.path("examples/hello"), target)
+        tidy::build_own_program(&self.house.path("examples/hello"), target)
     }
 }
 
@@ -91,7 +94,24 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     archives::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
+    bench.check(
+        "ounce keeps its limits where control groups are version 2 only",
+        guest::NEEDS,
+        || guest::run(house, ounce),
+    );
     runtime::judge(&case, &mut bench);
+    server::judge(house, &mut bench);
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
+/// Runs the judges of the web server alone.
+pub(crate) fn run_http(house: &House, tally: &mut Tally) -> Result<()> {
+    let before = tally.failed;
+    server::judge(house, &mut Bench { tally });
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");

@@ -1,5 +1,6 @@
 //! Sizes as tests: what is shipped is built and packed, and weighed against its `budget.toml`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,8 +24,30 @@ pub(crate) struct Budget {
     pub(crate) image_bytes: Option<u64>,
 }
 
-/// The budget in `folder`, where it has one.
-pub(crate) fn of_program(folder: &Path) -> Result<Option<Budget>> {
+/// A whole `budget.toml`: of the folder's program, and of others it builds.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Budgets {
+    elf_bytes: u64,
+    image_bytes: Option<u64>,
+    #[serde(default)]
+    programs: BTreeMap<String, Budget>,
+}
+
+impl Budgets {
+    /// The budget of the program in this file.
+    fn of(&self, elf: &Path) -> Budget {
+        let name = elf.file_name().unwrap_or_default().to_string_lossy();
+        let own = Budget {
+            elf_bytes: self.elf_bytes,
+            image_bytes: self.image_bytes,
+        };
+        self.programs.get(&*name).copied().unwrap_or(own)
+    }
+}
+
+/// The budgets in `folder`, where it has some.
+pub(crate) fn of_program(folder: &Path) -> Result<Option<Budgets>> {
     let path = folder.join("budget.toml");
     if !path.is_file() {
         return Ok(None);
@@ -97,23 +120,22 @@ fn layout_bytes(layout: &Path) -> Result<u64> {
 pub(super) fn kept(house: &House, packer: &Packer) -> Result<Vec<Fault>> {
     let mut faults = Vec::new();
     for folder in house.own_workspaces()? {
-        let Some(budget) = of_program(&folder)? else {
+        let Some(budgets) = of_program(&folder)? else {
             continue;
         };
         for target in TARGETS {
-            let elf = build(&folder, target)?;
-            let elf_bytes = fs::metadata(&elf)?.len();
-            let image_bytes = packer.image_bytes(&elf)?;
-            println!(
-                "       {} {target}: ELF {elf_bytes}, image {image_bytes} bytes",
-                house.name(&folder)
-            );
-            for problem in over(budget, elf_bytes, image_bytes) {
-                let parts = heaviest(&elf).unwrap_or_default().join("; ");
-                faults.push(Fault::new(
-                    house.name(&folder),
-                    format!("{target}: {problem}; heaviest: {parts}"),
-                ));
+            for elf in build(&folder, target)? {
+                let name = program_name(house, &folder, &elf);
+                let elf_bytes = fs::metadata(&elf)?.len();
+                let image_bytes = packer.image_bytes(&elf)?;
+                println!("       {name} {target}: ELF {elf_bytes}, image {image_bytes} bytes");
+                for problem in over(budgets.of(&elf), elf_bytes, image_bytes) {
+                    let parts = heaviest(&elf).unwrap_or_default().join("; ");
+                    faults.push(Fault::new(
+                        name.clone(),
+                        format!("{target}: {problem}; heaviest: {parts}"),
+                    ));
+                }
             }
         }
     }
@@ -138,8 +160,18 @@ fn over(budget: Budget, elf_bytes: u64, image_bytes: u64) -> Vec<String> {
         .collect()
 }
 
-/// Builds a program of its own workspace; the path of its ELF.
-pub(crate) fn build(folder: &Path, target: &str) -> Result<PathBuf> {
+/// What a program is called: its folder, and its own name where that differs.
+pub(crate) fn program_name(house: &House, folder: &Path, elf: &Path) -> String {
+    let place = house.name(folder);
+    if elf.file_name() == folder.file_name() {
+        return place.to_string();
+    }
+    let name = elf.file_name().unwrap_or_default().to_string_lossy();
+    format!("{place}: {name}")
+}
+
+/// Builds the programs of a workspace of its own; the paths of their ELFs.
+pub(crate) fn build(folder: &Path, target: &str) -> Result<Vec<PathBuf>> {
     let text = read(
         command(&[
             "cargo",
@@ -152,14 +184,24 @@ pub(crate) fn build(folder: &Path, target: &str) -> Result<PathBuf> {
         ])
         .current_dir(folder),
     )?;
-    let mut executables = text.lines().filter_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        message.get("executable")?.as_str().map(PathBuf::from)
-    });
-    let Some(elf) = executables.next_back() else {
+    let executables: Vec<PathBuf> = text
+        .lines()
+        .filter_map(|line| {
+            let message: serde_json::Value = serde_json::from_str(line).ok()?;
+            message.get("executable")?.as_str().map(PathBuf::from)
+        })
+        .collect();
+    if executables.is_empty() {
         bail!("{} builds no program", folder.display())
-    };
-    Ok(elf)
+    }
+    Ok(executables)
+}
+
+/// As [`build`]; the one that is called as its folder.
+pub(crate) fn build_own(folder: &Path, target: &str) -> Result<PathBuf> {
+    let own = |elf: &PathBuf| elf.file_name() == folder.file_name();
+    let found = build(folder, target)?.into_iter().find(own);
+    found.with_context(|| format!("{} builds no program of its name", folder.display()))
 }
 
 /// The heaviest symbols of an ELF, or where it is stripped its sections.
@@ -214,6 +256,14 @@ mod tests {
         )
         .unwrap();
         assert!(of_program(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_second_program_has_its_own_budget() {
+        let text = "elf_bytes = 9\n[programs.small]\nelf_bytes = 5";
+        let budgets: Budgets = toml::from_str(text).unwrap();
+        let bound = |name: &str| budgets.of(Path::new(name)).elf_bytes;
+        assert_eq!((bound("/x/large"), bound("/x/small")), (9, 5));
     }
 
     #[test]

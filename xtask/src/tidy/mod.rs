@@ -17,7 +17,10 @@ use anyhow::{Result, bail};
 
 use crate::house::House;
 
-pub(crate) use budgets::{Packer, build as build_program, of_program as budget_of};
+pub(crate) use budgets::{
+    Packer, build as build_program, build_own as build_own_program, of_program as budget_of,
+    program_name,
+};
 
 /// One breach of a law: where, and what is wrong there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -156,29 +156,34 @@ fn a_file_that_cannot_be_read_is_told_before_anything_is_built() {
 }
 
 #[test]
-fn a_site_becomes_an_image_with_the_server_and_its_files() {
+fn a_site_becomes_an_image_with_the_server_and_one_packed_file_or_its_files() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("Public Pages");
     write(&root.join("index.html"), "<p>hello");
     write(&root.join("a/b.css"), "p{}");
-    let built = match recipe(&root) {
-        Ok(found) => {
-            assert_eq!(found.image.ports, ["8080/tcp"]);
-            crate::build(&request(&root)).1
+    for (pack, expected) in [
+        (None, &["httpd", "public"][..]),
+        (
+            Some(false),
+            &["httpd", "public/index.html", "public/a/b.css"],
+        ),
+    ] {
+        let mut asked = request(&root);
+        asked.settings.rules.pack = pack;
+        match ounce_build::plan(&asked) {
+            Ok(found) => assert_eq!(found.image.ports, ["8080/tcp"]),
+            Err(error) => {
+                eprintln!("SKIPPED: {error}: {:?}", error.hints());
+                return;
+            }
         }
-        Err(error) => {
-            eprintln!("SKIPPED: {error}: {:?}", error.hints());
-            return;
-        }
-    };
-    assert_eq!(built.reference.name, "public-pages");
-    let image = &built.images[0];
-    let files: Vec<&str> = image.heaviest.iter().map(|file| file.0.as_str()).collect();
-    assert_eq!(files, ["httpd", "public/index.html", "public/a/b.css"]);
-    println!(
-        "site: program {} pulled {}",
-        image.program_bytes, image.pulled_bytes
-    );
+        let built = crate::build(&asked).1;
+        assert_eq!(built.reference.name, "public-pages");
+        assert_eq!(built.site.is_some(), pack.is_none());
+        let image = &built.images[0];
+        let files: Vec<&str> = image.heaviest.iter().map(|file| file.0.as_str()).collect();
+        assert_eq!(files, expected);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod input;
 mod project;
+mod site;
 
 use std::fs;
 use std::path::Path;

@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode, Stdio};
 
 use ounce_build::settings::{Certificates, ImageSettings, Measure, RustSettings, Settings, Zones};
+use ounce_build::site::{SiteRules, Summary};
 use ounce_build::{
     BuildError, Built, BuiltImage, By, CompileError, Event, PlanError, Recipe, Request,
     TargetError, Toolchain,
@@ -126,6 +127,10 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
         },
         files: options.content.file.clone(),
         site: given(options.site),
+        rules: SiteRules {
+            pack: options.plain.then_some(false),
+            ..SiteRules::default()
+        },
         ..Settings::default()
     }
 }
@@ -178,7 +183,10 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
     for advice in &recipe.advice {
         output.note(&format!("note: {advice}"));
     }
-    for omitted in recipe.image.site.iter().flat_map(|site| &site.omitted) {
+    let folder = recipe.image.site.iter().map(|site| &site.omitted);
+    let packed = recipe.image.packed.iter();
+    let packed = packed.map(|packing| &packing.site.omitted);
+    for omitted in folder.chain(packed).flatten() {
         output.note(&shown(&format!(
             "note: {} is left out: {}",
             omitted.path, omitted.why
@@ -190,7 +198,11 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
         // A person watches the compiler work; a log keeps only its complaint,
         // which the error carries.
         Event::CompilerLine(line) if output.stderr_is_terminal => output.note(&format!("  {line}")),
-        Event::CompilerLine(_) | Event::Packing { .. } => {}
+        Event::PackingSite { files } if output.stderr_is_terminal => output.note(&format!(
+            "packing {files} file{}",
+            if files == 1 { "" } else { "s" }
+        )),
+        Event::CompilerLine(_) | Event::Packing { .. } | Event::PackingSite { .. } => {}
     });
     built.map_err(|error| {
         let said = match &error {
@@ -238,6 +250,8 @@ struct Document {
     name: String,
     digest: String,
     images: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<Summary>,
 }
 
 #[derive(Serialize)]
@@ -298,6 +312,7 @@ fn document(built: &Built) -> Document {
         name: built.reference.to_string(),
         digest: built.descriptor.digest().to_string(),
         images: built.images.iter().map(row).collect(),
+        site: built.site.clone(),
     }
 }
 
@@ -309,7 +324,10 @@ fn chooser(by: By) -> &'static str {
 }
 
 fn text(built: &Built, color: bool) -> String {
-    let mut text = String::new();
+    let mut text = built
+        .site
+        .as_ref()
+        .map_or(String::new(), |summary| site(summary, color));
     for image in &built.images {
         text.push_str(&flags(image, color));
     }
@@ -376,6 +394,37 @@ pub(crate) fn flags(image: &BuiltImage, color: bool) -> String {
             String::new(),
             ByteSize(saved.before_bytes).to_string(),
             ByteSize(saved.after_bytes).to_string(),
+        ]);
+    }
+    format!("{}\n", table.text(color))
+}
+
+/// What was packed of a web site, before and after.
+pub(crate) fn site(summary: &Summary, color: bool) -> String {
+    let mut table = Table::new(&[
+        ("PACKED SITE", Align::Left),
+        ("FILES", Align::Right),
+        ("BEFORE", Align::Right),
+        ("AFTER", Align::Right),
+    ]);
+    table.row([
+        "all of it".to_owned(),
+        summary.files.to_string(),
+        ByteSize(summary.file_bytes).to_string(),
+        ByteSize(summary.packed_bytes).to_string(),
+    ]);
+    table.row([
+        "plain, with ready heads".to_owned(),
+        summary.files.to_string(),
+        ByteSize(summary.file_bytes).to_string(),
+        ByteSize(summary.plain_bytes).to_string(),
+    ]);
+    for row in &summary.variants {
+        table.row([
+            format!("{} beside it", row.coding),
+            row.files.to_string(),
+            ByteSize(row.file_bytes).to_string(),
+            ByteSize(row.variant_bytes).to_string(),
         ]);
     }
     format!("{}\n", table.text(color))

@@ -7,7 +7,7 @@ use ounce_oci::ByteSize;
 use serde::Serialize;
 
 use super::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 #[derive(Serialize)]
 struct Document {
@@ -32,6 +32,11 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode, Failure> {
         );
     }
     let unpacked = ounce_rootfs::unpack::collect(&context.unpacked()?, &keep)?.removed;
+    let ready = context.ready()?;
+    ounce_run::ready::clear(&ready).map_err(|error| {
+        let what = format!("removing {}: {error}", ready.display());
+        Failure::new(Kind::Host, what)
+    })?;
     if context.output.json {
         context.output.document(&Document {
             schema: "ounce.gc/1",

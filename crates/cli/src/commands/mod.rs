@@ -17,7 +17,9 @@ pub(crate) mod verify;
 pub(crate) mod weigh;
 
 use std::env;
-use std::path::PathBuf;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use ounce_oci::Store;
 
@@ -45,11 +47,28 @@ impl Context {
     /// # Errors
     /// There is no home folder to put it in, or the store cannot be opened.
     pub(crate) fn store(&self) -> Result<Store, Failure> {
-        let root = match &self.global.store {
-            Some(root) => root.clone(),
-            None => home("XDG_DATA_HOME", ".local/share")?,
-        };
-        Ok(Store::open(root)?.lock_timeout(self.global.lock_timeout))
+        Ok(Store::open(self.store_root()?)?.lock_timeout(self.global.lock_timeout))
+    }
+
+    /// The store's folder.
+    ///
+    /// # Errors
+    /// There is no home folder to put it in.
+    pub(crate) fn store_root(&self) -> Result<PathBuf, Failure> {
+        // An empty variable is as one that is not set.
+        let named = self.global.store.as_ref();
+        match named.filter(|root| !root.as_os_str().is_empty()) {
+            Some(root) => Ok(root.clone()),
+            None => home("XDG_DATA_HOME", ".local/share"),
+        }
+    }
+
+    /// The folder of what starts have kept of images, which can be made again.
+    ///
+    /// # Errors
+    /// As [`Context::unpacked`].
+    pub(crate) fn ready(&self) -> Result<PathBuf, Failure> {
+        Ok(home("XDG_CACHE_HOME", ".cache")?.join("ready"))
     }
 
     /// The folder of unpacked images, which can be made again.
@@ -79,4 +98,24 @@ fn home(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
             )
             .hint("say where with --store DIR, and set HOME or XDG_CACHE_HOME for the cache")
         })
+}
+
+/// Writes a file whole or not at all: beside it first, then in its place.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let written = || -> std::io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        let part = path.with_file_name(name);
+        let result = fs::File::create_new(&part).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&part, path)
+        });
+        if result.is_err() {
+            let _ = fs::remove_file(&part);
+        }
+        result
+    };
+    written()
+        .map_err(|error| Failure::new(Kind::Host, format!("writing {}: {error}", path.display())))
 }

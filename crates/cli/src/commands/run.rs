@@ -1,17 +1,21 @@
 //! `ounce run`: an image, a folder or a program, started isolated.
 
-use std::ffi::OsString;
-use std::io;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ounce_oci::store::StoreError;
-use ounce_oci::{Image, Place, Platform};
+use ounce_oci::{Place, Platform};
 use ounce_run::host::Host;
 use ounce_run::image::Overrides;
+use ounce_run::pool::Pool;
 use ounce_run::publish::Publish;
+use ounce_run::ready::Key;
 use ounce_run::spec::{Limits, Network, Spec, Tmpfs, User, Volume};
+use ounce_run::{Beginning, Exit};
 
 use super::Context;
 use crate::arguments::{NetworkChoice, RunArguments};
@@ -33,15 +37,28 @@ pub(crate) fn run(context: &Context, arguments: RunArguments) -> Result<ExitCode
 
 fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failure> {
     let ports = parsed::<Publish>(&arguments.publish)?;
+    let (network, limits) = (network(arguments.network), limits(&arguments)?);
+    if let Some(size) = arguments.pool {
+        let pool = Pool::new(network, limits, size.into())?;
+        let (mut prepared, _) = prepare(context, &arguments)?;
+        prepared.spec.network = network;
+        prepared.spec.limits = limits;
+        settle(&mut prepared.spec, &arguments)?;
+        return once_a_line(&pool, &prepared, io::stdin().lock());
+    }
+    // The kernel makes the namespaces while the store is read.
+    let beginning = (!arguments.dry_run).then(|| Beginning::new(network, &limits));
     let (mut prepared, label) = prepare(context, &arguments)?;
+    prepared.spec.network = network;
+    prepared.spec.limits = limits;
     settle(&mut prepared.spec, &arguments)?;
     prepared.publish(&ports, arguments.socket, label.as_deref())?;
-    if arguments.dry_run {
-        let plan = ounce_run::plan::plan(&prepared.spec, &Host::probe())?;
+    let Some(beginning) = beginning else {
+        let plan = ounce_run::plan::plan(&prepared.spec, &Host::probe_for(&limits))?;
         let steps: String = plan.steps.iter().map(|step| format!("{step}\n")).collect();
         context.output.text(&steps)?;
         return Ok(ExitCode::SUCCESS);
-    }
+    };
     for (port, address) in ports.iter().zip(&prepared.addresses) {
         if port.host_port == 0 {
             context
@@ -58,9 +75,30 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
         None if arguments.interactive => [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
         None => [no_input.as_fd(), stdout.as_fd(), stderr.as_fd()],
     };
-    let mut started = prepared.start(stdio)?;
+    let mut started = prepared.start(beginning, stdio)?;
     let exit = session.follow(&mut started.container, context.output)?;
     Ok(ExitCode::from(exit.code()))
+}
+
+/// Runs it once for each line, one after the other.
+fn once_a_line(pool: &Pool, prepared: &Prepared, lines: impl BufRead) -> Result<ExitCode, Failure> {
+    let no_input = start::no_input()?;
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let mut code = ExitCode::SUCCESS;
+    for line in lines.split(b'\n') {
+        let mut spec = prepared.spec.clone();
+        let line = line?;
+        let words = line.split(u8::is_ascii_whitespace);
+        let words = words.filter(|word| !word.is_empty());
+        spec.arguments
+            .extend(words.map(|word| OsStr::from_bytes(word).to_owned()));
+        let mut container =
+            pool.start(&spec, [no_input.as_fd(), stdout.as_fd(), stderr.as_fd()])?;
+        if container.wait()? != Exit::Code(0) {
+            code = Kind::No.code().into();
+        }
+    }
+    Ok(code)
 }
 
 /// The start of whatever was named, and the image's word on socket activation.
@@ -73,6 +111,21 @@ fn prepare(
     if is_path {
         return Ok((of_path(path, arguments)?, None));
     }
+    // Another platform's image is not what the last start has kept.
+    let key = match arguments.platform {
+        None => Some(Key::new(
+            &context.ready()?,
+            &context.store_root()?,
+            &arguments.what,
+        )),
+        Some(_) => None,
+    };
+    if let Some(key) = &key
+        && let Some(ready) = start::of_ready(context, key, overrides(arguments))?
+    {
+        return Ok(ready);
+    }
+    let since = key.as_ref().map(Key::since);
     let place: Place = arguments
         .what
         .parse()
@@ -85,15 +138,16 @@ fn prepare(
         }
         image => image?,
     };
-    of_image(context, &image, arguments)
+    let prepared = start::of_image(context, &image, overrides(arguments))?;
+    if let (Some(key), Some(since), Place::Store(_)) = (&key, &since, &place) {
+        start::keep_ready(key, since, &image, &prepared);
+    }
+    let label = start::activation_label(&image.config).map(str::to_owned);
+    Ok((prepared, label))
 }
 
-fn of_image(
-    context: &Context,
-    image: &Image,
-    arguments: &RunArguments,
-) -> Result<(Prepared, Option<String>), Failure> {
-    let overrides = Overrides {
+fn overrides(arguments: &RunArguments) -> Overrides {
+    Overrides {
         entrypoint: arguments
             .entrypoint
             .as_ref()
@@ -102,9 +156,7 @@ fn of_image(
         environment: start::environment(&arguments.env),
         workdir: arguments.workdir.as_ref().map(PathBuf::from),
         user: arguments.user.clone(),
-    };
-    let label = start::activation_label(&image.config).map(str::to_owned);
-    Ok((start::of_image(context, image, overrides)?, label))
+    }
 }
 
 fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
@@ -150,18 +202,24 @@ fn number_user(text: &str) -> Result<User, Failure> {
     }
 }
 
-/// What the flags say beside the image.
-fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
-    spec.limits = Limits {
+fn limits(arguments: &RunArguments) -> Result<Limits, Failure> {
+    Ok(Limits {
         memory_bytes: arguments.memory.map(|memory| memory.0),
         cpu_milli: arguments.cpus.map(processors).transpose()?,
         pids: arguments.pids,
-    };
-    spec.network = match arguments.network {
+    })
+}
+
+fn network(choice: NetworkChoice) -> Network {
+    match choice {
         NetworkChoice::Private => Network::Private,
         NetworkChoice::Host => Network::Host,
         NetworkChoice::None => Network::None,
-    };
+    }
+}
+
+/// What the flags say beside the image.
+fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
     if let Some(hostname) = &arguments.hostname {
         spec.hostname.clone_from(hostname);
     }

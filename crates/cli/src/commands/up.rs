@@ -16,11 +16,12 @@ use ounce_weigh::Weight;
 use ounce_weigh::bases::{self, Beside};
 use serde::Serialize;
 
-use super::{Context, build, weigh};
+use super::{Context, build};
 use crate::arguments::{SocketChoice, UpArguments};
 use crate::failure::{Failure, Kind};
 use crate::first_answer::{Answer, NoAnswer, first_answer};
 use crate::render::table::{Align, Table};
+use crate::render::weigh;
 use crate::session::Session;
 use crate::start::{self, Prepared, Started};
 
@@ -53,7 +54,9 @@ pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode,
         stdout.as_fd()
     };
     let began = Instant::now();
-    let mut started = prepared.start([no_input.as_fd(), program_output, stderr.as_fd()])?;
+    let beginning = prepared.begin();
+    let streams = [no_input.as_fd(), program_output, stderr.as_fd()];
+    let mut started = prepared.start(beginning, streams)?;
     let mut stopped = false;
     let answer = first_answer(address, &arguments.get, began, arguments.wait, &mut || {
         stopped = stopped || session.is_asked_to_end();
@@ -91,13 +94,17 @@ pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode,
     if context.output.json {
         context.output.document(&figures)?;
     } else {
+        let made = built
+            .site
+            .iter()
+            .map(|summary| build::site(summary, context.output.color));
         let flags = built
             .images
             .iter()
-            .map(|image| build::flags(image, context.output.color))
-            .collect::<String>();
+            .map(|image| build::flags(image, context.output.color));
+        let made = made.chain(flags).collect::<String>();
         context.output.text(&format!(
-            "{flags}{}",
+            "{made}{}",
             text(&figures, &weight, &answer, &memory, context.output.color)
         ))?;
     }

@@ -155,3 +155,60 @@ fn hostile_archive_is_refused_and_leaves_the_store_as_it_was() {
     }
     assert_eq!(bench.succeed(&["--json", "images"]), before);
 }
+
+#[test]
+fn weigh_answers_no_to_what_is_denied_and_says_what_there_is() {
+    let bench = with_hi();
+    bench.succeed(&[
+        "weigh",
+        "hi",
+        "--deny",
+        "shell,setuid,secret",
+        "--max-files",
+        "1",
+    ]);
+    let output = bench.output(&["weigh", "hi", "--max-files", "0"]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("1 more than 0"), "{stderr}");
+    let output = bench.output(&["weigh", "hi", "--deny", "shells"]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("one of: shell, setuid"), "{stderr}");
+}
+
+#[test]
+fn weigh_writes_a_page_a_bill_and_a_difference() {
+    let bench = with_hi();
+    bench.succeed(&["weigh", "hi", "--html", "page.html"]);
+    let page = std::fs::read_to_string(bench.path("page.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("\"name\":\"hi:latest\""));
+    let left = bench.path("");
+    let parts = std::fs::read_dir(left).unwrap();
+    let part = parts
+        .map(|entry| entry.unwrap().file_name())
+        .find(|name| name.to_string_lossy().ends_with(".part"));
+    assert_eq!(part, None);
+    assert_eq!(
+        bench
+            .output(&["weigh", "hi", "--html", "no/such/page.html"])
+            .status
+            .code(),
+        Some(4)
+    );
+    let bill: serde_json::Value =
+        serde_json::from_str(&bench.succeed(&["weigh", "hi", "--sbom", "spdx"])).unwrap();
+    assert_eq!(bill["spdxVersion"], "SPDX-2.3");
+    let text = bench.succeed(&["weigh", "hi", "hi", "--diff"]);
+    assert!(
+        text.contains("0 files added, 0 removed, 0 changed, 1 the same"),
+        "{text}"
+    );
+    assert_eq!(
+        bench.output(&["weigh", "hi", "--diff"]).status.code(),
+        Some(2)
+    );
+    let json = bench.succeed(&["--json", "weigh", "hi", "--all-files"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["files"][0]["files"].as_array().unwrap().len(), 1);
+}

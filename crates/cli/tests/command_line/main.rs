@@ -5,5 +5,6 @@ mod harness;
 mod images;
 mod programs;
 mod run;
+mod site;
 mod up;
 mod usage;

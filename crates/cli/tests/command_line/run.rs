@@ -253,3 +253,47 @@ fn working_folder_that_the_settings_name_is_in_the_image() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(42), "{stderr}");
 }
+
+#[test]
+fn pool_starts_the_image_once_for_each_line_and_says_no_if_one_run_did() {
+    use std::io::Write;
+    let bench = Workbench::new();
+    let lines = |what: &str, lines: &[u8]| {
+        let mut command = bench.ounce(&["run", "--pool", "2", what]);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(lines).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), text)
+    };
+    bench.program("hi", prints("hi\n", 0));
+    bench.program("no", prints("no\n", 3));
+    bench.succeed(&["build", "hi"]);
+    let five = (Some(0), "hi\n".repeat(5));
+    assert_eq!(lines("hi", b"a\nb c\n\n d \ne"), five);
+    assert_eq!(lines("hi", b""), (Some(0), String::new()));
+    assert_eq!(lines("./no", b"\n\n"), (Some(1), "no\n".repeat(2)));
+    assert_eq!(lines("nosuch", b"\n"), (Some(125), String::new()));
+}
+
+#[test]
+fn name_that_points_elsewhere_now_is_run_as_what_it_is_now() {
+    let bench = Workbench::new();
+    bench.program("one", prints("one\n", 0));
+    bench.program("two", prints("two\n", 0));
+    bench.succeed(&["build", "one", "-t", "app"]);
+    // Old enough that the runs below keep what they have read.
+    std::thread::sleep(Duration::from_millis(2100));
+    for _ in 0..3 {
+        assert_eq!(bench.succeed(&["run", "app"]), "one\n");
+    }
+    let kept = std::fs::read_dir(bench.path("cache/ounce/ready")).unwrap();
+    assert_eq!(kept.count(), 1);
+    bench.succeed(&["build", "two", "-t", "app"]);
+    assert_eq!(bench.succeed(&["run", "app"]), "two\n");
+    bench.succeed(&["rm", "app"]);
+    assert_eq!(bench.output(&["run", "app"]).status.code(), Some(125));
+    bench.succeed(&["gc"]);
+    assert!(!bench.path("cache/ounce/ready").exists());
+}

@@ -157,11 +157,12 @@ fn settings_file_that_is_a_pipe_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn what_is_left_out_of_a_web_folder_is_told() {
+fn what_is_left_out_of_a_web_folder_that_is_not_packed_is_told() {
     let bench = Workbench::new();
     bench.file("public/index.html", "<p>");
     std::os::unix::fs::symlink("/etc/passwd", bench.path("public/out")).unwrap();
-    let stderr = String::from_utf8(bench.output(&["build", "public"]).stderr).unwrap();
+    let stderr = bench.output(&["build", "public", "--plain"]).stderr;
+    let stderr = String::from_utf8(stderr).unwrap();
     assert!(stderr.contains("note: out is left out: "), "{stderr}");
 }
 
@@ -182,9 +183,22 @@ fn argument_for_the_program_without_dashes_is_answered_with_where_it_goes() {
     let bench = Workbench::new();
     let output = bench.output(&["run", "hello", "echo"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(output.status.code(), Some(125), "{stderr}");
     assert!(
         stderr.contains("hint: ") && stderr.contains(" -- ARGS"),
         "{stderr}"
     );
+}
+
+#[test]
+fn wrong_usage_of_run_leaves_the_codes_below_125_to_the_program() {
+    let bench = Workbench::new();
+    for (words, code) in [
+        (&["run", "--bad"][..], 125),
+        (&["--lock-timeout", "3", "run", "--bad"], 125),
+        (&["tag", "run", "--bad"], 2),
+        (&["run", "--help"], 0),
+    ] {
+        assert_eq!(bench.output(words).status.code(), Some(code), "{words:?}");
+    }
 }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, wai
 use super::Orders;
 use super::report::Report;
 use super::take;
-use crate::clone::{Stack, clone3, exit};
+use crate::clone::{MappedStack, Stack, clone3, exit};
 use crate::namespace::{self, Namespaces};
 use crate::process::{Process, restore_signals};
 use crate::signal::{SignalSet, set_mask};
@@ -139,7 +139,8 @@ struct Birth<'a, P> {
 
 fn through_helper<P: AsRef<CStr>>(birth: &mut Birth<'_, P>) -> Result<usize, Errno> {
     birth.parent = raw::CLONE_PARENT;
-    let stack = Stack::new()?;
+    let mapping = MappedStack::new()?;
+    let stack = mapping.stack();
     let mut pidfd: i32 = -1;
     let arguments = raw::clone_args {
         flags: u64::from(raw::CLONE_VM | raw::CLONE_VFORK | raw::CLONE_FILES | raw::CLONE_PIDFD),

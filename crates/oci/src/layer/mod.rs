@@ -6,6 +6,7 @@ pub(crate) mod write;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::blobs::BlobError;
 use crate::model::Descriptor;
@@ -13,6 +14,7 @@ use crate::tar::read::Fault;
 use crate::{DiffId, Digest};
 
 pub use crate::compression::Compression;
+pub use crate::compression::read::Progress;
 pub use read::LayerReader;
 
 /// A layer of an image.
@@ -61,6 +63,34 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// From a file of the host.
     Host(PathBuf),
+    /// From several sources, one after the other.
+    Pieces(Arc<[Piece]>),
+}
+
+/// A part of a file that is put together while it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// From memory.
+    Bytes(Vec<u8>),
+    /// A whole file of the host, which must still be what it was.
+    Host {
+        /// Where it is.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+        /// What it was.
+        digest: Digest,
+    },
+}
+
+impl Piece {
+    /// How many bytes it adds.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Host { bytes, .. } => *bytes,
+        }
+    }
 }
 
 /// How a layer is written.

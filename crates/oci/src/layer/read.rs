@@ -6,7 +6,7 @@ use std::io::{self, Read};
 
 use super::{Layer, LayerError, ReadEntry, ReadKind, ReadLimits};
 use crate::blobs::{BlobError, Blobs};
-use crate::compression::read::{Bounded, Stream, decompress};
+use crate::compression::read::{Bounded, Progress, Stream, decompress_telling};
 use crate::digest::Hashing;
 use crate::model::{Role, role};
 use crate::tar::read::{Fault, Raw, TarReader, normal};
@@ -21,6 +21,7 @@ pub struct LayerReader {
     tar: TarReader<Hashing<Bounded<Stream>>>,
     digest: Digest,
     diff_id: DiffId,
+    progress: Progress,
 }
 
 impl std::fmt::Debug for LayerReader {
@@ -50,16 +51,25 @@ impl LayerReader {
             .saturating_mul(limits.ratio)
             .max(FREE_BYTES)
             .min(limits.uncompressed_bytes);
-        let stream = decompress(blob, compression).map_err(|source| LayerError::Entry {
-            digest: layer.digest,
-            path: String::new(),
-            fault: Fault::Io(source),
+        let progress = Progress::default();
+        let stream = decompress_telling(blob, compression, &progress).map_err(|source| {
+            LayerError::Entry {
+                digest: layer.digest,
+                path: String::new(),
+                fault: Fault::Io(source),
+            }
         })?;
         Ok(Self {
             tar: TarReader::new(Hashing::new(Bounded::new(stream, most)), limits.entries),
             digest: layer.digest,
             diff_id: layer.diff_id,
+            progress,
         })
+    }
+
+    /// How far into the blob the reader is, to be asked while it reads.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     /// Calls `visit` for every entry in order, with the content to be read or left.

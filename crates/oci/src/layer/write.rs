@@ -5,12 +5,13 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::Path;
 
-use super::{Content, Entry, EntryKind, LayerError, LayerOptions, WrittenLayer};
+use super::{Content, Entry, EntryKind, LayerError, LayerOptions, Piece, WrittenLayer};
 use crate::blobs::{BlobError, open_plain};
 use crate::compression::Compression;
 use crate::compression::write::Compress;
-use crate::digest::Hashing;
+use crate::digest::{Digest, Hashing};
 use crate::model::{MediaType, descriptor};
 use crate::sink::{Scratch, Sink};
 use crate::tar::{self, BLOCK, Fields};
@@ -181,6 +182,7 @@ fn tar_size(entries: &[&Entry], mtime: u64) -> Result<u64, LayerError> {
             EntryKind::File(Content::Host(path)) => std::fs::metadata(path)
                 .map_err(|source| host_error(path, source))?
                 .len(),
+            EntryKind::File(Content::Pieces(pieces)) => pieces.iter().map(Piece::bytes).sum(),
             _ => 0,
         };
         size += content.next_multiple_of(BLOCK as u64);
@@ -199,7 +201,7 @@ fn tar_size(entries: &[&Entry], mtime: u64) -> Result<u64, LayerError> {
     Ok(size)
 }
 
-fn host_error(path: &std::path::Path, source: io::Error) -> LayerError {
+fn host_error(path: &Path, source: io::Error) -> LayerError {
     LayerError::Host {
         path: path.to_owned(),
         source,
@@ -214,6 +216,7 @@ fn open(entry: &Entry) -> Result<Opened<'_>, LayerError> {
             let metadata = file.metadata().map_err(|source| host_error(path, source))?;
             (metadata.len(), Some(file))
         }
+        EntryKind::File(Content::Pieces(pieces)) => (pieces.iter().map(Piece::bytes).sum(), None),
         _ => (0, None),
     };
     Ok(Opened { entry, size, file })
@@ -250,25 +253,73 @@ fn emit(opened: &Opened<'_>, mtime: u64, head: &mut Vec<u8>) {
 fn content(opened: Opened<'_>, layer: &mut LayerWriter) -> Result<(), LayerError> {
     match (&opened.entry.kind, opened.file) {
         (EntryKind::File(Content::Bytes(bytes)), _) => layer.write(bytes)?,
-        (EntryKind::File(Content::Host(path)), Some(mut file)) => {
-            let mut left = opened.size;
-            let mut buffer = vec![0; 128 << 10];
-            while left > 0 {
-                let most =
-                    usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-                match file.read(&mut buffer[..most]) {
-                    // Somebody cut it short since its size was read.
-                    Ok(0) => return Err(LayerError::Changed { path: path.clone() }),
-                    Ok(count) => {
-                        layer.write(&buffer[..count])?;
-                        left -= count as u64;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(source) => return Err(host_error(path, source)),
+        (EntryKind::File(Content::Host(path)), Some(file)) => {
+            copy(path, file, opened.size, |bytes| layer.write(bytes))?;
+        }
+        (EntryKind::File(Content::Pieces(pieces)), _) => {
+            for piece in pieces.iter() {
+                match piece {
+                    Piece::Bytes(bytes) => layer.write(bytes)?,
+                    Piece::Host {
+                        path,
+                        bytes,
+                        digest,
+                    } => host_piece(path, *bytes, digest, layer)?,
                 }
             }
         }
         _ => {}
     }
     layer.write(&[0; BLOCK][..tar::padding(opened.size)])
+}
+
+/// Hashed again on its way: what else stands in the file was made from it.
+fn host_piece(
+    path: &Path,
+    bytes: u64,
+    digest: &Digest,
+    layer: &mut LayerWriter,
+) -> Result<(), LayerError> {
+    let file = open_plain(path).map_err(|source| host_error(path, source))?;
+    let mut hashing = Hashing::new(io::sink());
+    copy(path, file, bytes, |bytes| {
+        // A sink takes everything.
+        let _ = hashing.write_all(bytes);
+        layer.write(bytes)
+    })?;
+    let (_, now, _) = hashing.into_digest();
+    match now == *digest {
+        true => Ok(()),
+        false => Err(LayerError::Changed {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+fn copy(
+    path: &Path,
+    mut file: File,
+    bytes: u64,
+    mut write: impl FnMut(&[u8]) -> Result<(), LayerError>,
+) -> Result<(), LayerError> {
+    let mut left = bytes;
+    let mut buffer = vec![0; 128 << 10];
+    while left > 0 {
+        let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        match file.read(&mut buffer[..most]) {
+            // Somebody cut it short since its size was read.
+            Ok(0) => {
+                return Err(LayerError::Changed {
+                    path: path.to_owned(),
+                });
+            }
+            Ok(count) => {
+                write(&buffer[..count])?;
+                left -= count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(host_error(path, source)),
+        }
+    }
+    Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions};
+use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions, Piece};
 use ounce_oci::model::{self, MediaType};
 use ounce_oci::store::StoreError;
-use ounce_oci::{Platform, Reference, Store};
+use ounce_oci::{Digest, Platform, Reference, Store};
 
 /// A file that does not compress, as a small program nearly does not.
 pub(crate) fn noise(bytes: usize, seed: u64) -> Vec<u8> {
@@ -206,6 +206,42 @@ fn an_entry_that_does_not_belong_into_a_layer_is_refused() {
     let mut absent = file("a", b"");
     absent.kind = EntryKind::File(Content::Host(folder.path().join("absent")));
     assert!(refused(&[absent]).contains("absent"));
+}
+
+#[test]
+fn a_file_of_pieces_is_written_as_if_it_were_one_and_refused_if_a_piece_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let host = folder.path().join("middle");
+    let middle = noise(300_000, 5);
+    std::fs::write(&host, &middle).unwrap();
+    let piece = |bytes: &[u8]| Piece::Host {
+        path: host.clone(),
+        bytes: bytes.len() as u64,
+        digest: Digest::of(bytes),
+    };
+    let joined = |pieces: Vec<Piece>| Entry {
+        kind: EntryKind::File(Content::Pieces(pieces.into())),
+        ..file("a", b"")
+    };
+    let layer = |entry: Entry| {
+        let mut writer = store.write().unwrap();
+        writer.layer(&[entry], LayerOptions::default())
+    };
+    let pieces = vec![
+        Piece::Bytes(b"start".to_vec()),
+        piece(&middle),
+        Piece::Bytes(b"end".to_vec()),
+    ];
+    let whole = [b"start", &middle[..], b"end"].concat();
+    assert_eq!(
+        layer(joined(pieces)).unwrap(),
+        layer(file("a", &whole)).unwrap()
+    );
+    for other in [noise(300_000, 6), noise(300_001, 5)] {
+        let error = layer(joined(vec![piece(&other)])).unwrap_err();
+        assert!(error.to_string().contains("middle was changed"), "{error}");
+    }
 }
 
 #[test]

@@ -87,6 +87,18 @@ pub fn hold(cache_dir: &Path, image: &Image) -> Result<Held, UnpackError> {
     hold_with(cache_dir, &image.digest, || ensure(cache_dir, image))
 }
 
+/// As [`hold`], by the manifest's digest alone; nothing if it is not unpacked.
+pub fn hold_unpacked(cache_dir: &Path, digest: &Digest) -> Option<Held> {
+    let home = cache_dir.join(digest.hex());
+    if !trusted(&home.join("made")) {
+        return None;
+    }
+    let lock = open(&home).ok()?;
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).ok()?;
+    let root = home.join("root");
+    same_file(&lock, &home).then_some(Held { root, _lock: lock })
+}
+
 fn hold_with(
     cache_dir: &Path,
     digest: &Digest,

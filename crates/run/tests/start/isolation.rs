@@ -1,11 +1,13 @@
 //! What a container must not be able to do.
 
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use ounce_run::Exit;
-use ounce_run::spec::{Limits, Network, Socket, Tmpfs, User, Volume};
+use ounce_run::pool::Pool;
+use ounce_run::spec::{Limits, Network, Socket, SystemCalls, Tmpfs, User, Volume};
+use ounce_run::syscalls::Calls;
+use ounce_run::{Beginning, Errno, Exit, Spec, StartError, Threads};
 
 use crate::program::{begin, in_folder, read, rootfs, run, spec, words};
 
@@ -32,6 +34,149 @@ fn check_escapes(output: &str) {
 #[test]
 fn a_program_alone_can_do_none_of_what_it_must_not() {
     check_escapes(&run(&spec(&["escape"])).output);
+}
+
+fn check_published(spec: &Spec) {
+    let output = run(spec).output;
+    assert!(!output.contains("DONE"), "{output}");
+    assert!(output.ends_with("tried\n"), "{output}");
+}
+
+#[test]
+fn what_was_published_on_other_runtimes_does_not_lead_out_of_this_one() {
+    let root = rootfs();
+    for uid in [0, 65532] {
+        for mut spec in [spec(&["published"]), in_folder(root.path(), &["published"])] {
+            spec.user = User { uid, gid: uid };
+            check_published(&spec);
+            spec.network = Network::None;
+            check_published(&spec);
+        }
+    }
+}
+
+#[test]
+fn an_image_whose_folders_are_links_gets_no_further() {
+    // CVE-2021-30465, CVE-2025-31133: what is mounted over is a link.
+    for (name, target) in [
+        ("proc", "/tmp"),
+        ("dev", "../../../../tmp"),
+        ("sys", "/proc/self/cwd"),
+    ] {
+        let root = rootfs();
+        std::fs::remove_dir(root.path().join(name)).unwrap();
+        std::os::unix::fs::symlink(target, root.path().join(name)).unwrap();
+        match begin(&in_folder(root.path(), &["published"])) {
+            Ok((mut container, output)) => {
+                container.wait().unwrap();
+                let output = read(&output);
+                let found: Vec<_> = output
+                    .lines()
+                    .filter(|line| line.ends_with("DONE"))
+                    .collect();
+                // Without a /dev or /proc in its place there is less to be found there.
+                assert!(found.is_empty(), "{name}: {found:?}");
+            }
+            // A link of /proc is not followed at all.
+            Err(error) => assert_eq!(name, "sys", "{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_working_folder_behind_a_descriptor_is_refused() {
+    // CVE-2024-21626: the runtime's own descriptors are open until exec.
+    let root = rootfs();
+    let host = std::fs::File::open("/etc").unwrap();
+    for fd in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, host.as_raw_fd()] {
+        for folder in [
+            "/proc/self/fd",
+            "/proc/1/fd",
+            "/dev/fd",
+            "/proc/thread-self/fd",
+        ] {
+            let mut spec = in_folder(root.path(), &["published"]);
+            spec.workdir = format!("{folder}/{fd}").into();
+            match begin(&spec) {
+                Err(error) => assert_eq!(error.exit_code(), 125, "{error}"),
+                Ok(_) => panic!("{} was entered", spec.workdir.display()),
+            }
+        }
+    }
+    drop(host);
+}
+
+#[test]
+fn a_program_makes_only_the_calls_that_its_image_lists() {
+    let mut spec = spec(&["hello"]);
+    let list = "write,exit_group,arch_prctl,set_tid_address,set_robust_list,rseq,prlimit64,mprotect,brk,\
+                newfstatat,fstat,getrandom,readlink,readlinkat,uname,mmap,munmap,set_thread_area";
+    spec.system_calls = SystemCalls::Only(Calls::named(list).unwrap());
+    assert_eq!(run(&spec).output, "hello\n");
+    spec.system_calls = SystemCalls::Only(Calls::named(&list.replace("write,", "")).unwrap());
+    assert_eq!(run(&spec).output, "");
+}
+
+#[test]
+fn abstract_sockets_of_the_host_are_out_of_reach_on_its_network_too() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    // CVE-2020-15257: a daemon that trusts who can connect.
+    let name = format!("ounce-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let _listener = UnixListener::bind_addr(&address).unwrap();
+    let mut spec = spec(&["abstract", &name]);
+    assert_eq!(run(&spec).output, "connect: refused\n");
+    spec.network = Network::Host;
+    let scopes = std::thread::spawn(|| {
+        rustix::thread::set_no_new_privs(true).unwrap();
+        ounce_linux::landlock::scope().unwrap()
+    });
+    match scopes.join().unwrap() {
+        true => assert_eq!(run(&spec).output, "connect: refused\n"),
+        false => eprintln!("skipped: this kernel's Landlock has no scopes"),
+    }
+}
+
+#[test]
+fn a_set_id_file_of_an_image_gives_nobody_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = rootfs();
+    let mode = std::fs::Permissions::from_mode(0o6755);
+    std::fs::set_permissions(root.path().join("probe"), mode).unwrap();
+    let mut spec = in_folder(root.path(), &["id"]);
+    spec.user = User { uid: 7, gid: 8 };
+    assert_eq!(run(&spec).output, "7 8\n");
+}
+
+#[test]
+fn a_start_is_the_same_with_one_thread_with_two_and_from_a_pool() {
+    let root = rootfs();
+    let null = std::fs::File::open("/dev/null").unwrap();
+    for mut spec in [spec(&["escape"]), in_folder(root.path(), &["escape"])] {
+        spec.limits.pids = rustix::process::geteuid().is_root().then_some(100);
+        let pool = Pool::new(spec.network, spec.limits, 2).unwrap();
+        for way in 0..5 {
+            let output = tempfile::tempfile().unwrap();
+            let stdio = [null.as_fd(), output.as_fd(), output.as_fd()];
+            let begin = |threads| Beginning::with_threads(spec.network, &spec.limits, threads);
+            let container = loop {
+                let started = match way {
+                    0 => begin(Threads::One).start(&spec, stdio),
+                    1 => begin(Threads::Two).start(&spec, stdio),
+                    _ => pool.start(&spec, stdio),
+                };
+                match started {
+                    // As in `program::begin`.
+                    Err(StartError::Execute { source, .. }) if source == Errno::TXTBSY => {}
+                    other => break other,
+                }
+            };
+            let exit = container.unwrap().wait().unwrap();
+            assert_eq!(exit, Exit::Code(0));
+            check_escapes(&read(&output));
+        }
+    }
 }
 
 #[test]
@@ -103,6 +248,14 @@ fn a_fork_bomb_ends_at_the_limit_or_the_limit_is_refused() {
             assert!(error.hint().is_some());
         }
     }
+}
+
+#[test]
+fn a_fork_bomb_ends_without_a_limit_of_its_own_too() {
+    let output = run(&spec(&["bomb"])).output;
+    let forks = output.strip_prefix("forks: ").map(str::trim);
+    let forks: u32 = forks.and_then(|forks| forks.parse().ok()).expect(&output);
+    assert!(forks < Limits::PIDS, "{forks}");
 }
 
 #[test]

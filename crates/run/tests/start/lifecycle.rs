@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ounce_run::Exit;
 use ounce_run::terminal::{Pty, Signals, supervise};
+use ounce_run::{Beginning, Exit};
 use rustix::process::Signal;
 
 use crate::program::{begin, folder, in_folder, probe, read, rootfs, run, spec, words};
@@ -135,14 +135,26 @@ fn counts() -> (usize, usize, usize) {
     )
 }
 
-/// In a process of its own: 1,000 starts.
+/// In a process of its own: 1,000 starts, or as many as `OUNCE_CYCLES` says; of
+/// ten, one with a control group where one can be had, one that fails at its
+/// last step, and one that is dropped before it is told what to run.
 pub(crate) fn cycles() {
-    let spec = spec(&["exit", "3"]);
-    assert_eq!(run(&spec).exit, Exit::Code(3));
+    let plain = spec(&["exit", "3"]);
+    let mut grouped = plain.clone();
+    grouped.limits.pids = Some(100);
+    let root = rustix::process::geteuid().is_root();
+    let mut absent = plain.clone();
+    absent.arguments = vec!["/absent".into()];
+    let round = |number: usize| match number % 10 {
+        0 if root => assert_eq!(run(&grouped).exit, Exit::Code(3)),
+        1 => assert_eq!(begin(&absent).unwrap_err().exit_code(), 127),
+        2 => drop(Beginning::new(plain.network, &plain.limits)),
+        _ => assert_eq!(run(&plain).exit, Exit::Code(3)),
+    };
+    (0..10).for_each(round);
     let before = counts();
-    for _ in 0..1000 {
-        assert_eq!(run(&spec).exit, Exit::Code(3));
-    }
+    let cycles = std::env::var("OUNCE_CYCLES").ok();
+    (0..cycles.map_or(1000, |count| count.parse().unwrap())).for_each(round);
     let after = counts();
     assert_eq!((before.0, before.1), (after.0, after.1));
     // The allocator may map another piece or two.
@@ -163,7 +175,11 @@ fn a_thousand_starts_of_a_program_that_ends_at_once_leave_nothing() {
 
 /// In a process of its own: a container that goes on until this is killed.
 pub(crate) fn keeper() {
-    let (mut container, output) = begin(&spec(&["pause"])).unwrap();
+    let mut spec = spec(&["pause"]);
+    if rustix::process::geteuid().is_root() {
+        spec.limits.pids = Some(100);
+    }
+    let (mut container, output) = begin(&spec).unwrap();
     until_up(&output);
     println!("\nPID {}", container.pid());
     std::io::stdout().flush().unwrap();

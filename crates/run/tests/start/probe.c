@@ -11,10 +11,13 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <stddef.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -90,6 +93,112 @@ static void escape(void) {
     printf("host name: %s\n", name);
 }
 
+/* What got out of runc, crun, docker or the kernel before, as far as it can be tried here. */
+static void published(void) {
+    char buffer[4096], path[64];
+    /* CVE-2024-21626, CVE-2016-9962: a folder of the host behind a descriptor. */
+    for (int fd = 3; fd < 300; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0) printf("descriptor %d: DONE\n", fd);
+        snprintf(path, sizeof path, "/proc/self/fd/%d/..", fd);
+        if (!access(path, F_OK)) printf("%s: DONE\n", path);
+    }
+    /* Where the host shows through: it has an /etc/passwd, this root has none. */
+    tell("host through the working folder", access("../../../../../../etc/passwd", F_OK));
+    tell("host through /proc/1/root", access("/proc/1/root/etc/passwd", F_OK));
+    tell("host through /proc/1/cwd", access("/proc/1/cwd/../../../etc/passwd", F_OK));
+    tell("host through /dev/fd", access("/dev/fd/0/../../../etc/passwd", F_OK));
+    /* CVE-2019-5736: the runtime's program behind /proc/PID/exe. */
+    for (int pid = 1; pid < 64; pid++) {
+        snprintf(path, sizeof path, "/proc/%d/exe", pid);
+        int fd = open(path, O_WRONLY);
+        if (fd >= 0) printf("write %s: DONE\n", path);
+    }
+    tell("truncate the program", truncate("/proc/self/exe", 0));
+    /* CVE-2022-0492 and older: a release agent, called by the kernel as the host's root. */
+    tell("mount cgroup v1", mount("cgroup", "/tmp", "cgroup", 0, "rdma"));
+    tell("mount cgroup v2", mount("cgroup2", "/tmp", "cgroup2", 0, ""));
+    tell("write a release agent", open("/sys/fs/cgroup/release_agent", O_WRONLY));
+    tell("write a release agent of memory", open("/sys/fs/cgroup/memory/release_agent", O_WRONLY));
+    const char *helpers[] = {
+        "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hotplug",
+        "/proc/sys/fs/binfmt_misc/register", "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/panic",
+        "/proc/sys/kernel/yama/ptrace_scope", "/proc/sys/net/ipv4/ip_forward", "/proc/sysrq-trigger",
+        "/proc/1/oom_score_adj", "/proc/1/uid_map", "/proc/1/attr/exec", "/proc/irq/default_smp_affinity",
+        "/proc/bus/pci/00/00.0", "/proc/fs/ext4", "/sys/kernel/uevent_helper", "/sys/power/state",
+        "/sys/kernel/debug/tracing/trace", "/sys/kernel/security/lockdown", "/sys/firmware/efi/vars",
+        "/sys/module/kernel/parameters/panic", "/sys/class/net/lo/mtu",
+    };
+    for (unsigned at = 0; at < sizeof helpers / sizeof *helpers; at++) tell(helpers[at], open(helpers[at], O_WRONLY));
+    /* CVE-2025-31133, CVE-2025-52565: masks through links; what they hide must be empty. */
+    const char *hidden[] = { "/proc/keys", "/proc/timer_list", "/proc/kcore", "/proc/interrupts", "/proc/key-users" };
+    for (unsigned at = 0; at < sizeof hidden / sizeof *hidden; at++) {
+        int fd = open(hidden[at], O_RDONLY);
+        if (fd >= 0 && read(fd, buffer, 1) > 0) printf("read %s: DONE\n", hidden[at]);
+        if (!unlink(hidden[at])) printf("unlink %s: DONE\n", hidden[at]);
+    }
+    const char *folders[] = { "/proc/acpi", "/proc/scsi", "/sys/firmware" };
+    for (unsigned at = 0; at < sizeof folders / sizeof *folders; at++) {
+        DIR *folder = opendir(folders[at]);
+        struct dirent *entry;
+        while (folder && (entry = readdir(folder)))
+            if (entry->d_name[0] != '.') printf("list %s: DONE\n", folders[at]);
+    }
+    tell("replace /dev/null", unlink("/dev/null"));
+    tell("rename /dev/null", rename("/dev/null", "/dev/other"));
+    tell("unlink a mount point", rmdir("/proc"));
+    tell("move /proc", rename("/proc", "/tmp/proc"));
+    /* Other processes: none is there but this one. */
+    for (int pid = 0; pid < 64; pid++) {
+        if (pid != getpid() && !ptrace(PTRACE_ATTACH, pid, 0, 0)) printf("ptrace %d: DONE\n", pid);
+        if (pid && pid != getpid() && !kill(pid, 0)) printf("signal %d: DONE\n", pid);
+    }
+    tell("seize the first process", ptrace(PTRACE_SEIZE, 1, 0, 0));
+    tell("read its memory", syscall(SYS_process_vm_readv, 1, buffer, 1, buffer, 1, 0));
+    tell("write its memory", syscall(SYS_process_vm_writev, 1, buffer, 1, buffer, 1, 0));
+    tell("take its descriptors", syscall(438, 0, 0, 0));
+    /* "Shocker": files by handle. CVE-2014-3519 and others. */
+    tell("name a handle", syscall(SYS_name_to_handle_at, AT_FDCWD, "/", buffer, buffer, 0));
+    tell("open a handle", syscall(SYS_open_by_handle_at, AT_FDCWD, buffer, O_RDONLY));
+    /* Keys are in no namespace. CVE-2016-0728. */
+    tell("add a key", syscall(SYS_add_key, "user", "ounce", "x", 1, -3));
+    tell("request a key", syscall(SYS_request_key, "user", "ounce", 0, -3));
+    /* The terminal: typing, the selection buffer, the console. */
+    for (int fd = 0; fd < 3; fd++) {
+        tell("type", ioctl(fd, 0x5412, "x"));
+        tell("type with high bits", syscall(SYS_ioctl, fd, 0x100005412, "x"));
+        tell("paste", ioctl(fd, 0x541c, "\3"));
+    }
+    /* Nodes, set-id files, namespaces, the kernel. */
+    tell("make a console", mknod("/tmp/console", S_IFCHR | 0600, 5 << 8 | 1));
+    tell("make a node in /dev", mknod("/dev/mem", S_IFCHR | 0600, 1 << 8 | 1));
+    tell("join a namespace", syscall(SYS_setns, open("/proc/self/ns/net", O_RDONLY), 0));
+    tell("unshare mounts", unshare(CLONE_NEWNS));
+    tell("unshare the cgroup", unshare(CLONE_NEWCGROUP));
+    tell("pivot", syscall(SYS_pivot_root, ".", "."));
+    tell("copy a tree", syscall(428, AT_FDCWD, "/", 1));
+    tell("move a mount", syscall(429, AT_FDCWD, "/proc", AT_FDCWD, "/tmp", 0));
+    tell("change a mount", syscall(442, AT_FDCWD, "/", 0, buffer, 32));
+    tell("remount the root", mount(0, "/", 0, MS_REMOUNT | MS_BIND, 0));
+    tell("load a module", syscall(SYS_init_module, buffer, 1, ""));
+    tell("load another kernel", syscall(SYS_kexec_load, 0, 0, 0, 0));
+    tell("restart", syscall(SYS_reboot, 0xfee1dead, 672274793, 0, 0));
+    tell("read the kernel's log", syscall(SYS_syslog, 3, buffer, 16));
+    tell("fault by hand", syscall(SYS_userfaultfd, 0));
+    tell("count events", syscall(SYS_perf_event_open, buffer, 0, -1, -1, 0));
+    tell("swap", syscall(SYS_swapon, "/tmp", 0));
+    tell("set the clock", syscall(SYS_settimeofday, buffer, 0));
+    tell("watch the file system", syscall(SYS_fanotify_init, 0, 0));
+    tell("a packet socket", socket(17, SOCK_RAW, 0));
+    tell("kernel crypto", socket(38, SOCK_SEQPACKET, 0));
+#ifdef SYS_iopl
+    tell("ports", syscall(SYS_iopl, 3));
+    tell("descriptor table", syscall(SYS_modify_ldt, 1, buffer, 16));
+#endif
+    struct rlimit more = { 1 << 20, 1 << 20 };
+    tell("raise the limit of processes", setrlimit(RLIMIT_NPROC, &more));
+    puts("tried");
+}
+
 static void handler(int number) { (void)number; write(1, "term\n", 5); _exit(7); }
 
 int main(int argc, char **argv) {
@@ -99,6 +208,8 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "exit")) return atoi(argv[2]);
     if (!strcmp(what, "abort")) { signal(SIGABRT, SIG_DFL); syscall(SYS_exit_group, 134); }
     if (!strcmp(what, "escape")) { escape(); return 0; }
+    if (!strcmp(what, "published")) { published(); return 0; }
+    if (!strcmp(what, "id")) { printf("%d %d\n", geteuid(), getegid()); return 0; }
     if (!strcmp(what, "pause")) { puts("up"); for (;;) pause(); }
     if (!strcmp(what, "polite")) { signal(SIGTERM, handler); puts("up"); for (;;) pause(); }
     if (!strcmp(what, "bomb")) {
@@ -119,6 +230,13 @@ int main(int argc, char **argv) {
         tell("bind port 80", bind(server, (void *)&address, sizeof address));
         listen(server, 1);
         tell("connect", connect(client, (void *)&address, sizeof address));
+        return 0;
+    }
+    if (!strcmp(what, "abstract")) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        strcpy(address.sun_path + 1, argv[2]);
+        int length = offsetof(struct sockaddr_un, sun_path) + 1 + strlen(argv[2]);
+        tell("connect", connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&address, length));
         return 0;
     }
     if (!strcmp(what, "terminal")) {

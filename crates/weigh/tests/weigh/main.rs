@@ -6,8 +6,12 @@ use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions};
 use ounce_oci::model::{ImageConfiguration, ImageManifest, MediaType};
 use ounce_oci::{ByteSize, Image, Store};
 use ounce_weigh::budget::{Part, check};
+use ounce_weigh::difference::{Changed, difference};
+use ounce_weigh::kind::FileKind;
 use ounce_weigh::report::{Document, SCHEMA};
-use ounce_weigh::{bases, compare, measure};
+use ounce_weigh::sbom::{Form, document};
+use ounce_weigh::surface::denied;
+use ounce_weigh::{bases, compare, measure, measure_all};
 
 /// Bytes that do not compress, so that every layout is far from the next.
 fn noise(bytes: usize, seed: u64) -> Vec<u8> {
@@ -130,10 +134,10 @@ fn sizes_of_a_hand_made_image_are_exact() {
     assert_eq!(weight.waste.deleted_bytes, ByteSize(1000));
     assert_eq!(weight.waste.largest[0].path, "/bin/app");
 
-    // Every byte of the blobs is some file's.
+    // Every byte of the blobs is some file's, or of what is around them.
     let shared: u64 = weight.largest.iter().map(|it| it.compressed_bytes.0).sum();
     assert_eq!(
-        shared + weight.waste.compressed_bytes.0,
+        shared + weight.waste.compressed_bytes.0 + weight.overhead_bytes.0,
         layers[0].0 + layers[1].0
     );
     assert_eq!(weight.largest[0].path, "/data");
@@ -215,4 +219,164 @@ fn documents_carry_schema_exact_bytes_and_ratios() {
     );
     assert_eq!(json["budget"][0]["within"], true);
     assert_eq!(json["budget"][1]["within"], false);
+}
+
+/// A small Debian-like image: a shell that anybody's user raises rights by, a
+/// recorded package, a copy, documentation, a key, and a file open to all.
+fn debian_like(store: &Store) -> Image {
+    let status = b"Package: tool\nStatus: install ok installed\nArchitecture: amd64\n\
+        Version: 1.0-1\n\n";
+    let list = b"/.\n/usr\n/usr/bin\n/usr/bin/tool\n/usr/share/doc/tool/readme\n";
+    let key = b"-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n";
+    image(
+        store,
+        &[vec![
+            file("bin/sh", program(), 0o755),
+            file(
+                "etc/os-release",
+                b"ID=debian\nPRETTY_NAME=\"Debian 12\"\n".to_vec(),
+                0o644,
+            ),
+            file(
+                "etc/passwd",
+                b"root:x:0:0::/:\nnobody:x:1:1::/:\n".to_vec(),
+                0o644,
+            ),
+            file("home/key.pem", key.to_vec(), 0o600),
+            file("usr/bin/tool", noise(4000, 7), 0o4755),
+            file("usr/share/doc/tool/readme", noise(3000, 8), 0o644),
+            file("usr/lib/copy", noise(4000, 7), 0o666),
+            file("var/lib/dpkg/info/tool.list", list.to_vec(), 0o644),
+            file("var/lib/dpkg/status", status.to_vec(), 0o644),
+        ]],
+        &["/bin/sh"],
+    )
+}
+
+#[test]
+fn packages_kinds_copies_and_surface_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let (weight, inventory) = measure_all(&debian_like(&store)).unwrap();
+    assert_eq!(weight.distribution.as_deref(), Some("Debian 12"));
+    let [package] = &weight.packages[..] else {
+        panic!("{:?}", weight.packages);
+    };
+    assert_eq!((&*package.name, &*package.version), ("tool", "1.0-1"));
+    assert_eq!(package.url, "pkg:deb/debian/tool@1.0-1?arch=amd64");
+    assert_eq!(package.share.files, 2);
+    assert_eq!(package.share.bytes, ByteSize(7000));
+    assert_eq!(weight.unpackaged.files, weight.files - 2);
+    let kind = |wanted| {
+        weight
+            .kinds
+            .iter()
+            .find(|kind| kind.kind == wanted)
+            .unwrap()
+    };
+    let documentation = kind(FileKind::Documentation);
+    assert_eq!(documentation.share.bytes, ByteSize(3000));
+    assert!(documentation.is_dispensable);
+    assert_eq!(kind(FileKind::Program).share.files, 1);
+    assert_eq!(weight.duplicates.share.bytes, ByteSize(4000));
+    assert_eq!(
+        weight.duplicates.largest[0].paths,
+        ["/usr/bin/tool", "/usr/lib/copy"]
+    );
+    let surface = &weight.surface;
+    assert_eq!(surface.shells.first, ["/bin/sh"]);
+    assert_eq!(surface.setuid.first, ["/usr/bin/tool"]);
+    assert_eq!(surface.world_writable.first, ["/usr/lib/copy"]);
+    assert_eq!(surface.secrets.first, ["/home/key.pem: a private key"]);
+    assert_eq!((surface.users, surface.executables.count), (1, 1));
+    assert_eq!(surface.vulnerabilities, "not scanned");
+    assert_eq!(denied(surface, "shell").unwrap().count, 1);
+    assert!(denied(surface, "nothing").is_none());
+    // Every file is there once, and their shares with the rest make up the blob.
+    assert_eq!(inventory.files.len() as u64, weight.files);
+    let shares: u64 = inventory.files.iter().map(|it| it.compressed_bytes).sum();
+    let blob: u64 = weight.layers.iter().map(|it| it.compressed_bytes.0).sum();
+    assert_eq!(shares + weight.overhead_bytes.0, blob);
+}
+
+#[test]
+fn zstd_layers_are_shared_out_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let mut writer = store.write().unwrap();
+    let options = LayerOptions {
+        compression: ounce_oci::layer::Compression::Zstd,
+        ..LayerOptions::default()
+    };
+    let entries = [
+        file("a", noise(60_000, 1), 0o644),
+        file("b", noise(20_000, 2), 0o644),
+    ];
+    let layer = writer.layer(&entries, options).unwrap();
+    let config = writer
+        .json(
+            MediaType::ImageConfig,
+            &serde_json::json!({
+                "architecture": "amd64", "os": "linux", "config": {},
+                "rootfs": {"type": "layers", "diff_ids": [layer.diff_id.to_string()]},
+            }),
+        )
+        .unwrap();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": MediaType::ImageManifest.to_string(),
+        "config": config, "layers": [layer.descriptor],
+    });
+    let root = writer.json(MediaType::ImageManifest, &manifest).unwrap();
+    let name = "zstd".parse().unwrap();
+    writer.commit(&name, &root).unwrap();
+    let image = store.image(&name, &"linux/amd64".parse().unwrap()).unwrap();
+    let weight = measure(&image).unwrap();
+    let share = |path: &str| {
+        let found = weight.largest.iter().find(|file| file.path == path);
+        found.unwrap().compressed_bytes.0 as f64
+    };
+    // Noise does not compress: each takes about its own size.
+    assert!(
+        (share("/a") / 60_000.0 - 1.0).abs() < 0.05,
+        "{}",
+        share("/a")
+    );
+    assert!(
+        (share("/b") / 20_000.0 - 1.0).abs() < 0.05,
+        "{}",
+        share("/b")
+    );
+}
+
+#[test]
+fn difference_names_what_came_went_and_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let before = measure_all(&debian_like(&store)).unwrap();
+    let after = measure_all(&two_layers(&store)).unwrap();
+    let found = difference((&before.0, &before.1), (&after.0, &after.1));
+    let paths = |list: &[Changed]| list.iter().map(|it| it.path.clone()).collect::<Vec<_>>();
+    assert_eq!(paths(&found.added), ["/data", "/bin/app"]);
+    assert_eq!(found.removed.len(), 9);
+    assert_eq!(found.packages.len(), 1);
+    assert_eq!(found.packages[0].after, None);
+    let same = difference((&before.0, &before.1), (&before.0, &before.1));
+    assert_eq!((same.same_files, same.packages.len()), (9, 0));
+}
+
+#[test]
+fn bill_of_materials_lists_what_is_recorded_and_is_the_same_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let weight = measure(&debian_like(&store)).unwrap();
+    let time = "2026-01-02T03:04:05Z";
+    let spdx = document(Form::Spdx, "test", time, &weight);
+    assert_eq!(spdx["packages"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        spdx["packages"][1]["externalRefs"][0]["referenceLocator"],
+        "pkg:deb/debian/tool@1.0-1?arch=amd64"
+    );
+    let cyclone = document(Form::CycloneDx, "test", time, &weight);
+    assert_eq!(cyclone["components"][0]["name"], "tool");
+    assert_eq!(cyclone, document(Form::CycloneDx, "test", time, &weight));
 }

@@ -55,6 +55,8 @@ pub(crate) trait Packer {
 pub(crate) struct Field {
     pub(crate) starters: Vec<Box<dyn Starter>>,
     pub(crate) packers: Vec<Box<dyn Packer>>,
+    /// Starts the program that prints a line, once for each line it is given.
+    pub(crate) pool: Option<Command>,
     pub(crate) no_starters: Vec<Absent>,
     pub(crate) no_packers: Vec<Absent>,
     /// Name and version of everybody who is there.
@@ -74,6 +76,7 @@ impl Field {
         let mut field = Field {
             starters: vec![Box::new(bare::Bare::new(ground))],
             packers: Vec::new(),
+            pool: None,
             no_starters: Vec::new(),
             no_packers: Vec::new(),
             versions: Vec::new(),
@@ -81,6 +84,8 @@ impl Field {
         match ounce::Ounce::prepare(ground, &mut field.versions) {
             Ok(ounce) => {
                 field.starters.push(Box::new(ounce.clone()));
+                field.starters.push(Box::new(ounce.with_group()));
+                field.pool = Some(ounce.pool());
                 field.packers.push(Box::new(ounce));
             }
             Err(error) => {
@@ -117,7 +122,7 @@ impl Field {
 }
 
 /// A program on the `PATH`, or where Debian keeps the administrator's.
-fn find(name: &str) -> Result<PathBuf> {
+pub(crate) fn find(name: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
@@ -132,7 +137,7 @@ fn is_program(file: &Path) -> bool {
 
 /// Runs a preparing or cleaning command to its end; its stdout, or what it said
 /// as the error.
-fn run(command: &mut Command) -> Result<String> {
+pub(crate) fn run(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()

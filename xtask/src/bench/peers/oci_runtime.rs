@@ -1,4 +1,4 @@
-//! crun and runc, from an unpacked bundle: set up as ounce sets up, the same
+//! crun, runc and youki, from an unpacked bundle: set up as ounce sets up, the same
 //! without a cgroup (which crun can leave out), and the least that still is a
 //! container.
 
@@ -45,7 +45,7 @@ enum Isolation {
 
 /// One runtime with one kind of bundle.
 struct Runtime {
-    /// `crun`, `crun-given` or `runc`.
+    /// `crun`, `crun-given`, `runc` or `youki`.
     key: &'static str,
     /// Name and version.
     name: String,
@@ -60,7 +60,11 @@ struct Runtime {
 /// Joins the field with whichever runtime works here.
 pub(super) fn join(ground: &Ground<'_>, field: &mut Field) {
     let given = ground.options.crun.clone();
-    let mut candidates = vec![("crun", find("crun")), ("runc", find("runc"))];
+    let mut candidates = vec![
+        ("crun", find("crun")),
+        ("runc", find("runc")),
+        ("youki", find("youki")),
+    ];
     candidates.extend(given.map(|program| ("crun-given", Ok(program))));
     for (key, program) in candidates {
         if !ground.options.wants(key) {
@@ -78,8 +82,8 @@ pub(super) fn join(ground: &Ground<'_>, field: &mut Field) {
         let version = host::version(&program, &["--version"]);
         field.version(key, version.clone());
         for isolation in [Isolation::Same, Isolation::NoGroup, Isolation::Least] {
-            if key == "runc" && isolation == Isolation::NoGroup {
-                // It has no switch for that.
+            if !key.starts_with("crun") && isolation == Isolation::NoGroup {
+                // The others have no switch for that.
                 continue;
             }
             match Runtime::prepare(ground, key, version.as_deref(), &program, isolation) {
@@ -109,7 +113,7 @@ impl Runtime {
             "--root".to_owned(),
             folder.join("state").display().to_string(),
         ];
-        if key != "runc" && isolation != Isolation::Same {
+        if key.starts_with("crun") && isolation != Isolation::Same {
             options.push("--cgroup-manager=disabled".to_owned());
         }
         let filter = match isolation {

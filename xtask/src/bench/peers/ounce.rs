@@ -16,6 +16,8 @@ use crate::bench::rounds::Row;
 pub(super) struct Ounce {
     program: PathBuf,
     folder: PathBuf,
+    /// Whether a control group limits the processes, as in an OCI runtime.
+    group: bool,
 }
 
 impl Ounce {
@@ -27,6 +29,7 @@ impl Ounce {
         let ounce = Ounce {
             program: ground.programs.ounce.clone(),
             folder: ground.stage.subfolder("ounce")?,
+            group: false,
         };
         let bytes = fs::metadata(&ounce.program)?.len();
         let version =
@@ -49,6 +52,21 @@ impl Ounce {
         Ok(ounce)
     }
 
+    /// The same with a control group.
+    pub(super) fn with_group(&self) -> Ounce {
+        Ounce {
+            group: true,
+            ..self.clone()
+        }
+    }
+
+    /// The program that prints a line, once for each line it is given.
+    pub(super) fn pool(&self) -> Command {
+        let mut command = self.command("start");
+        command.args(["run", "--pool", "4", Task::Line.name()]);
+        command
+    }
+
     fn store(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -66,9 +84,19 @@ impl Starter for Ounce {
             Task::Line => "ounce run",
             Task::Http => "ounce run -p",
         };
-        let remark = "the image from the store; namespaces, read-only root, no capabilities, seccomp list; \
-                      a private network, the socket is handed in";
-        Row::new("ounce", title, remark)
+        match self.group {
+            false => Row::new(
+                "ounce",
+                title,
+                "the image from the store; namespaces, a limit on processes, read-only root, no capabilities, seccomp \
+                 list; a private network, the socket is handed in",
+            ),
+            true => Row::new(
+                "ounce-group",
+                format!("{title} --pids 1024"),
+                "as before, and a cgroup that limits processes",
+            ),
+        }
     }
 
     fn socket(&self) -> Socket {
@@ -80,6 +108,9 @@ impl Starter for Ounce {
         command.args(["run", task.name()]);
         if task == Task::Http {
             command.args(["-p", &port.to_string()]);
+        }
+        if self.group {
+            command.args(["--pids", "1024"]);
         }
         command
     }

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::bench::peers::{Field, Packer};
 use crate::bench::programs::Programs;
-use crate::bench::report::{Suite, Table};
-use crate::bench::rounds::{Contender, Marks, Row, measure};
+use crate::bench::report::{Sheet, Suite, Table};
+use crate::bench::rounds::{Contender, Marks, Row, mark, measure};
 
 const WHOLE: &str = "whole";
 
@@ -56,7 +56,7 @@ fn pack(peer: &dyn Packer, program: &Path, name: &str) -> Result<Marks> {
         };
         ensure!(output.status.success(), what());
     }
-    Ok(vec![(WHOLE, start.elapsed())])
+    Ok(vec![mark(WHOLE, start.elapsed())])
 }
 
 /// Packs a tiny and a large program.
@@ -103,11 +103,12 @@ pub(crate) fn run(
         })
         .collect();
     Ok(Suite {
+        key: "build",
         title: "Image build".to_owned(),
         method: "From a ready static program to an image that can be loaded: entrypoint and user set, the whole time of \
                  all commands it takes, as a user types them. Build caches are off or empty, daemons warm."
             .to_owned(),
-        tables,
+        tables: tables.into_iter().map(Sheet::Times).collect(),
         bars,
         absent,
         notes: vec![
@@ -115,6 +116,7 @@ pub(crate) fn run(
              push: to their advantage, most of all with the large program."
                 .to_owned(),
         ],
+        versions: field.versions.clone(),
     })
 }
 

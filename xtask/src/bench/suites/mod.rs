@@ -1,4 +1,6 @@
 //! The suites: what is measured, one module each.
 
 pub(crate) mod build;
+mod counts;
+pub(crate) mod serve;
 pub(crate) mod start;

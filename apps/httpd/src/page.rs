@@ -1,0 +1,85 @@
+//! All memory that the server writes to: the page it runs in, and what it has
+//! besides unless it is to be tiny. All zero until used, so that it takes no
+//! place in the program file.
+
+use crate::engine::Engine;
+use crate::entry::{Once, Stack};
+use crate::site::{Content, Site};
+use core::mem::MaybeUninit;
+
+/// A page.
+const PAGE: usize = 4_096;
+/// For the functions that serve.
+const STACK: usize = 1_664;
+/// For the state of the loop, which is the same for every content.
+const ENGINE: usize = size_of::<Engine<Site<Probe>>>();
+/// The most connections of a tiny server, in bits.
+const TINY_BUSY: usize = 2_048 / 8;
+/// The mark of `Once`, as aligned.
+const MARK: usize = 16;
+const TINY_BUFFER: usize = PAGE - STACK - ENGINE - TINY_BUSY - MARK;
+
+/// Content to measure with.
+enum Probe {}
+
+impl Content for Probe {
+    const FOLDERS: bool = false;
+    const HELP: &'static [u8] = b"";
+}
+
+/// What a server of this content needs.
+#[repr(C)]
+pub struct Memory<C: Content> {
+    /// Lowest, so that running over it ends the program.
+    pub stack: Stack<STACK>,
+    /// The state of the loop.
+    pub engine: MaybeUninit<Engine<Site<C>>>,
+    /// A bit for each connection.
+    pub busy: [u8; TINY_BUSY],
+    /// What is received and sent.
+    pub buffer: [u8; TINY_BUFFER],
+}
+
+impl<C: Content> Memory<C> {
+    /// All zeros.
+    pub const EMPTY: Self = {
+        Self {
+            stack: Stack::EMPTY,
+            engine: MaybeUninit::zeroed(),
+            busy: [0; TINY_BUSY],
+            buffer: [0; TINY_BUFFER],
+        }
+    };
+}
+
+/// The page that a tiny server writes to.
+#[repr(align(4096))]
+pub struct Page<C: Content>(pub Once<Memory<C>>);
+
+impl<C: Content> Page<C> {
+    /// All zeros.
+    #[allow(
+        clippy::declare_interior_mutable_const,
+        reason = "each static that is made of it is a page of its own"
+    )]
+    pub const EMPTY: Self = {
+        assert!(size_of::<Self>() == PAGE);
+        Self(Once::new(Memory::EMPTY))
+    };
+}
+
+/// What a server has besides unless it is tiny.
+pub struct Room {
+    /// A bit for each connection.
+    pub busy: [u8; 65_536 / 8],
+    /// What is received and sent.
+    pub buffer: [u8; 49_152],
+}
+
+impl Room {
+    /// All zeros.
+    pub const EMPTY: Self = Self {
+        busy: [0; 65_536 / 8],
+        buffer: [0; 49_152],
+    };
+}

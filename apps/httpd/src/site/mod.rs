@@ -1,0 +1,282 @@
+//! A site: from a request to its answer. What all answers have in common is
+//! here; where the content comes from is `folder`'s and `packed`'s.
+
+mod folder;
+mod listing;
+mod log;
+mod packed;
+
+use crate::engine::{Batch, Handler};
+use core::cell::Cell;
+use core::marker::PhantomData;
+use ounce_http::chunked;
+use ounce_http::condition::Decision;
+use ounce_http::date::{DATE_BYTES, imf_fixdate};
+use ounce_http::head::{self, Framing, Head, Limits, Stop};
+use ounce_http::method::Method;
+use ounce_http::packed::Site as Packed;
+use ounce_http::path;
+use ounce_http::status::Status;
+use ounce_http::take_until;
+use ounce_linux::bare::{self, Fd};
+
+/// What a program can serve.
+pub trait Content: 'static {
+    /// Folders, beside packed files.
+    const FOLDERS: bool;
+    /// The help text; see `options`.
+    const HELP: &'static [u8];
+}
+
+/// What the user chose about answers, as ready text where it can be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Lines for every answer.
+    pub fields: &'static [u8],
+    /// Those of them that the user gave, and a packed head has not.
+    pub own: &'static [u8],
+    /// Lines for a file.
+    pub cache: &'static [u8],
+    /// Files whose path starts with it never change.
+    pub immutable: &'static [u8],
+    /// List folders.
+    pub lists: bool,
+    /// Answer unknown paths with the first page.
+    pub is_spa: bool,
+    /// Write a line about each request.
+    pub logs: bool,
+}
+
+/// A site, and what its answers need.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Site<C> {
+    /// The folder, or the packed file.
+    pub root: Fd,
+    date: [u8; DATE_BYTES],
+    /// What the user chose.
+    pub manner: Manner,
+    /// What is packed, if it is.
+    pub packed: Option<Packed<'static>>,
+    /// Paths that were looked at in this second and have no other forms.
+    alone: [Cell<u32>; folder::ALONE],
+    content: PhantomData<C>,
+}
+
+const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
+/// A clock that stands before 2001 was never set.
+const SET_SECONDS: u64 = 1_000_000_000;
+/// The most of a body that is waited for, to be thrown away.
+const BODY_BYTES: usize = 16_384;
+/// Bodies up to this length are sent with their head.
+const SHORT_BYTES: u64 = 4_096;
+
+/// As the length of a path: one that is not to be found.
+const HIDDEN: usize = 0;
+
+const LIMITS: Limits = Limits::DEFAULT;
+
+impl<C: Content> Site<C> {
+    /// A site in this folder or packed file.
+    pub fn new(root: Fd, packed: Option<Packed<'static>>, manner: Manner) -> Self {
+        Self {
+            root,
+            packed,
+            manner,
+            date: [0; DATE_BYTES],
+            alone: [const { Cell::new(0) }; folder::ALONE],
+            content: PhantomData,
+        }
+    }
+
+    fn is_packed(&self) -> bool {
+        !C::FOLDERS || self.packed.is_some()
+    }
+
+    /// Answers a valid request.
+    #[inline(never)]
+    fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) {
+        let status = match head.method {
+            Method::Get | Method::Head => {
+                let length = match path::decode(head.path, batch.writer.rest()) {
+                    Ok(path) if path == b"/healthz" => {
+                        return self.plain(Status::Ok, b"", b"ok", batch);
+                    }
+                    Ok(path) => path.len(),
+                    Err(Status::NotFound) => HIDDEN,
+                    Err(status) => return self.short(status, b"", batch),
+                };
+                if self.is_packed() {
+                    self.answer_packed(head, length, batch);
+                } else {
+                    self.answer_file(head, length, batch);
+                }
+                return;
+            }
+            Method::Options => Status::NoContent,
+            _ => Status::MethodNotAllowed,
+        };
+        self.short(status, ALLOW, batch);
+    }
+
+    /// Begins an answer.
+    #[inline(never)]
+    fn begin(&self, status: Status, batch: &mut Batch<'_>) {
+        self.begin_bare(status, batch);
+        batch.writer.put(self.manner.fields);
+    }
+
+    /// Begins an answer without the fields that all have.
+    #[inline(never)]
+    fn begin_bare(&self, status: Status, batch: &mut Batch<'_>) {
+        batch.status = status;
+        let writer = &mut batch.writer;
+        writer.put(b"HTTP/1.1 ");
+        writer.put(status.first_line());
+        writer.put(b"\r\n");
+        // RFC 9110 section 6.6.1: not without a clock.
+        if self.date[0] != 0 {
+            writer.field("Date", &self.date);
+        }
+    }
+
+    /// Ends a head; so much of a file is its body.
+    #[inline(never)]
+    fn end(&self, length: u64, batch: &mut Batch<'_>) {
+        batch.length = if batch.is_head { 0 } else { length };
+        // RFC 9112 section 9.3: what the version does not say by itself.
+        if batch.closes {
+            batch.writer.put(b"Connection: close\r\n");
+        } else if !batch.is_http11 {
+            batch.writer.put(b"Connection: keep-alive\r\n");
+        }
+        batch.writer.put(b"\r\n");
+    }
+
+    /// A whole short answer: these lines, and the status as text.
+    #[inline(never)]
+    fn short(&self, status: Status, lines: &[u8], batch: &mut Batch<'_>) {
+        self.plain(status, lines, status.first_line(), batch);
+    }
+
+    /// A whole short answer with this text, if one may be.
+    #[inline(never)]
+    fn plain(&self, status: Status, lines: &[u8], text: &[u8], batch: &mut Batch<'_>) {
+        self.begin(status, batch);
+        batch.writer.put(lines);
+        let mut length = 0;
+        if !status.is_bodiless() {
+            length = text.len() as u64 + 1;
+            let lines = b"Content-Type: text/plain\r\nContent-Length: %\r\n";
+            batch.writer.numbers(lines, &[length]);
+        }
+        self.end(length, batch);
+        if batch.length > 0 {
+            batch.writer.put(text);
+            batch.writer.put(b"\n");
+        }
+    }
+
+    /// 412, or 416 with the length that there is.
+    #[inline(never)]
+    fn unsatisfied(&self, decision: &Decision, length: u64, batch: &mut Batch<'_>) {
+        self.begin(decision.status, batch);
+        if decision.status == Status::RangeNotSatisfiable {
+            batch
+                .writer
+                .numbers(b"Content-Range: bytes */%\r\n", &[length]);
+        }
+        batch.writer.content_length(0);
+        self.end(0, batch);
+    }
+}
+
+impl<C: Content> Handler for Site<C> {
+    #[inline(never)]
+    fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
+        let bytes = &*bytes;
+        let start = batch.writer.written();
+        let parsed = head::parse(bytes, &LIMITS);
+        let judged = match &parsed {
+            Ok(head) => whole(head, bytes),
+            Err(stop) => Err(*stop),
+        };
+        let refusal = match judged {
+            Ok(_) => Status::Ok,
+            Err(Stop::Refuse(status)) => status,
+            Err(Stop::Partial) if !is_full => return false,
+            Err(Stop::Partial) if parsed.is_ok() => Status::ContentTooLarge,
+            Err(Stop::Partial) => Status::RequestHeaderFieldsTooLarge,
+        };
+        // Of what is refused, too, where that is known.
+        batch.is_head = bytes.starts_with(b"HEAD ");
+        batch.is_http11 = true;
+        batch.consumed = bytes.len();
+        batch.closes = true;
+        batch.is_refused = true;
+        if let (Ok(head), Ok(length)) = (&parsed, judged) {
+            batch.is_http11 = head.is_http11;
+            if length > 0 {
+                batch.consumed = length;
+                batch.closes = !head.keep_alive || batch.is_stopping && length == bytes.len();
+                batch.is_refused = false;
+            }
+            self.route(head, batch);
+        } else {
+            self.short(refusal, b"", batch);
+        }
+        if batch.writer.bytes().is_empty() {
+            // It did not fit, as a redirect to a very long path.
+            batch.writer.go_to(start);
+            batch.closes = true;
+            if batch.file != self.shared_file() {
+                bare::close(batch.file);
+            }
+            batch.file = -1;
+            self.short(Status::InternalServerError, b"", batch);
+        }
+        if self.manner.logs {
+            let mut rest = bytes;
+            log::write(peer, take_until(&mut rest, b'\r'), &self.date, batch);
+        }
+        true
+    }
+
+    fn refuse(&self, status: Status, batch: &mut Batch<'_>) {
+        batch.closes = true;
+        let lines: &[u8] = match status {
+            Status::ServiceUnavailable => b"Retry-After: 1\r\n",
+            _ => b"",
+        };
+        self.short(status, lines, batch);
+    }
+
+    fn tick(&mut self, second: u64) {
+        imf_fixdate(second, &mut self.date);
+        if second < SET_SECONDS {
+            self.date[0] = 0;
+        }
+    }
+
+    fn shared_file(&self) -> Fd {
+        if self.is_packed() { self.root } else { -1 }
+    }
+}
+
+/// The length of the whole request; 0 where its body is not waited for, since
+/// the client waits for us.
+#[inline(never)]
+fn whole(head: &Head<'_>, bytes: &[u8]) -> Result<usize, Stop> {
+    let rest = bytes.get(head.length..).unwrap_or_default();
+    let length = match head.framing {
+        Framing::Length(0) => 0,
+        _ if head.expects_continue && rest.is_empty() => return Ok(0),
+        Framing::Chunked => chunked::measure(rest, BODY_BYTES)?,
+        Framing::Length(length) if length > BODY_BYTES as u64 => {
+            return Err(Status::ContentTooLarge.into());
+        }
+        Framing::Length(length) if length > rest.len() as u64 => return Err(Stop::Partial),
+        Framing::Length(length) => length as usize,
+    };
+    Ok(head.length + length)
+}

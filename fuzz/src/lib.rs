@@ -1,0 +1,24 @@
+//! Functions that take any bytes and panic where something that must hold does
+//! not. cargo-fuzz calls them from `fuzz_targets/`, a plain test from `tests/`.
+#![forbid(unsafe_code)]
+
+pub mod build;
+pub mod http;
+pub mod oci;
+pub mod rootfs;
+
+/// A target by the name of its seeds' folder.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    ("http_head", http::head),
+    ("http_connection", http::connection),
+    ("http_condition", http::condition),
+    ("packed_site", http::packed_site),
+    ("elf", rootfs::elf),
+    ("names", oci::names),
+    ("settings", build::settings),
+    ("oci_layer", oci::layer),
+    ("oci_documents", oci::documents),
+];

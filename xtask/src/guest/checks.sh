@@ -1,0 +1,72 @@
+# Runs inside the guest, whose kernel offers control groups of version 2 only.
+# Each line `check NAME: VALUE` is compared with what is expected outside.
+export PATH=/bin HOME=/root
+groups=/sys/fs/cgroup
+chmod 1777 /tmp
+chown -R 1000:1000 /home/user
+ip link set lo up
+
+say() { echo "check $1: $2"; }
+await() { for i in $(seq 100); do wget -qO- http://127.0.0.1:$1/healthz 2>/dev/null && return; sleep 0.1; done; }
+# Limits and processes of the group that ounce made beneath $1.
+limits() {
+    for group in $(find $1 -type d -name 'ounce-*'); do
+        say "$2 memory" "$(cat $group/memory.max)"
+        say "$2 processes" "$(cat $group/pids.max)"
+        say "$2 processor" "$(cat $group/cpu.max)"
+        say "$2 members" "$(wc -l < $group/cgroup.procs)"
+    done
+}
+left() { find $1 -type d -name 'ounce-*' | wc -l; }
+
+say kernel "$(uname -r)"
+ounce build /public -t site >/dev/null || say build failed
+ounce build /bin/busybox -t tools >/dev/null || say build failed
+
+ounce run -p 8080 --memory 64MiB --pids 50 --cpus 0.5 site &
+own=$!
+say "root answer" "$(await 8080)"
+limits $groups root
+kill $own
+wait $own
+say "root left" "$(left $groups)"
+
+ounce run --memory 8MiB tools -- dd if=/dev/zero of=/dev/null bs=64M count=1 2>/dev/null
+say "root memory over" $?
+ounce run --pids 4 tools -- sh -c 'for i in 1 2 3 4 5 6 7 8; do (while :; do :; done) & done' 2>/dev/null
+say "root processes over" $?
+say "root left at the end" "$(left $groups)"
+
+cat > /tmp/plain.sh <<'X'
+export HOME=/home/user
+ounce build /public -t site >/dev/null || echo "check build: failed"
+ounce run -p 8081 site &
+own=$!
+echo "check plain answer: $(for i in $(seq 100); do wget -qO- http://127.0.0.1:8081/healthz 2>/dev/null && break; sleep 0.1; done)"
+kill $own
+wait $own
+ounce run --memory 32MiB site 2>/tmp/plain.error
+echo "check plain refused: $?"
+echo "check plain hint: $(grep -c Delegate=yes /tmp/plain.error)"
+X
+su user -c 'sh /tmp/plain.sh'
+
+# What a service manager hands to a user: a group, its controllers and its parent.
+mkdir -p $groups/user/session
+echo "+memory +pids +cpu" > $groups/cgroup.subtree_control
+echo "+memory +pids +cpu" > $groups/user/cgroup.subtree_control
+chown -R 1000:1000 $groups/user
+cat > /tmp/delegated.sh <<'X'
+echo $$ > /sys/fs/cgroup/user/session/cgroup.procs
+exec su user -c 'HOME=/home/user exec ounce run -p 8082 --memory 32MiB --pids 40 --cpus 0.25 site'
+X
+sh /tmp/delegated.sh &
+own=$!
+say "delegated answer" "$(await 8082)"
+limits $groups/user delegated
+kill $own
+wait $own
+say "delegated left" "$(left $groups)"
+say mounts "$(grep -c ounce /proc/mounts)"
+say end reached
+poweroff -f
