@@ -1,7 +1,7 @@
 //! What can be seen to be wrong in a bundle before anything is done, and which
 //! namespaces it wants.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ounce_linux::namespace::Namespaces;
 
@@ -102,8 +102,8 @@ pub(super) fn check(config: &Config, spaces: &Spaces) -> Result<(), RuntimeError
     if !linux.net_devices.is_empty() {
         return wrong("linux.netDevices: moving network interfaces is not supported");
     }
-    if linux.intel_rdt.is_some() && !Path::new("/sys/fs/resctrl").join("schemata").exists() {
-        return wrong("linux.intelRdt: this host has no resctrl mounted on /sys/fs/resctrl");
+    if linux.intel_rdt.is_some() {
+        return wrong("linux.intelRdt: cache allocation is not supported: leave it out");
     }
     for name in linux.sysctl.keys() {
         check_sysctl(name, spaces, config)?;

@@ -70,8 +70,8 @@ impl Runtime {
             return Ok(path);
         }
         Err(RuntimeError::Argument(
-            "--systemd-cgroup: systemd does not run on this host (there is no \
-             /run/systemd/system): leave the option out"
+            "--systemd-cgroup: ounce makes control groups by itself and does not ask \
+             systemd for them: leave the option out (podman: --cgroup-manager cgroupfs)"
                 .to_owned(),
         ))
     }
