@@ -508,7 +508,9 @@ impl Container {
                 .unwrap_or_default()
         };
         Ok(Memory {
-            private_dirty_bytes: kibibytes("Private_Dirty:") << 10,
+            // Not Private_Dirty: that also counts pages of files that were
+            // written to disk just now, as an image is that was unpacked.
+            private_dirty_bytes: kibibytes("Anonymous:") << 10,
             pss_bytes: kibibytes("Pss:") << 10,
             rss_bytes: kibibytes("Rss:") << 10,
             group_bytes: self.groups.memory_bytes(),
