@@ -122,6 +122,10 @@ pub trait Handler {
     /// The descriptor that all files are parts of; negative where each is its own.
     fn shared_file(&self) -> Fd;
 
+    /// Whether it has files that are descriptors of their own, and are closed
+    /// when they are sent.
+    const OWN_FILES: bool = true;
+
     /// Whether it has streams: what follows is asked for only then.
     const STREAMS: bool = false;
 
@@ -404,7 +408,7 @@ impl<H: Handler> Engine<H> {
     /// Closes a connection and the file that is being sent on it.
     #[inline(never)]
     fn close_both(&mut self, fd: Fd, token: u32, extra: u32) {
-        if token & BODY != 0 && self.handler.shared_file() < 0 {
+        if H::OWN_FILES && token & BODY != 0 && self.handler.shared_file() < 0 {
             bare::close(extra as Fd);
         }
         if H::STREAMS && token & STREAM != 0 {
@@ -544,7 +548,7 @@ impl<H: Handler> Engine<H> {
                 if consumed == received && !is_full {
                     token |= ANSWERED;
                 }
-                let extra = if self.handler.shared_file() < 0 {
+                let extra = if H::OWN_FILES && self.handler.shared_file() < 0 {
                     file as u32
                 } else {
                     offset
@@ -606,14 +610,14 @@ impl<H: Handler> Engine<H> {
         let shared = self.handler.shared_file();
         let count = left.min(TURN_BYTES) as usize;
         let mut offset = extra.into();
-        let sent = if shared < 0 {
+        let sent = if H::OWN_FILES && shared < 0 {
             bare::send_file(fd, extra as Fd, None, count)
         } else {
             bare::send_file(fd, shared, Some(&mut offset), count)
         };
         if sent > 0 {
             left -= sent as u64;
-            if shared >= 0 {
+            if !H::OWN_FILES || shared >= 0 {
                 extra = offset as u32;
             }
         } else if sent != -(errno::EAGAIN as isize) {
@@ -630,7 +634,7 @@ impl<H: Handler> Engine<H> {
         if token & CLOSES != 0 {
             return self.close_both(fd, token, extra);
         }
-        if shared < 0 {
+        if H::OWN_FILES && shared < 0 {
             bare::close(extra as Fd);
         }
         self.set_busy(fd, true);

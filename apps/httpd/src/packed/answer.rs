@@ -1,0 +1,246 @@
+//! From a request to its answer: heads are ready, bodies are parts of one mapped
+//! file.
+
+use crate::engine::{Batch, Handler};
+use ounce_http::condition::{Decision, lists_tag, read_range};
+use ounce_http::date::{DATE_BYTES, imf_fixdate};
+use ounce_http::encoding::weights;
+use ounce_http::head::{Framing, Head, Known, Limits, Stop, parse};
+use ounce_http::method::Method;
+use ounce_http::packed::{Kind, Site};
+use ounce_http::path;
+use ounce_http::status::Status;
+use ounce_linux::bare::Fd;
+
+/// A clock that stands before 2001 was never set.
+const SET_SECONDS: u64 = 1_000_000_000;
+/// Bodies up to this length are sent with their head.
+const SHORT_BYTES: u64 = 4_096;
+/// As a path: one that is never found, and has a dot.
+const HIDDEN: &[u8] = b".";
+
+/// A packed site, and what its answers need.
+#[derive(Debug)]
+pub struct Answers {
+    /// The file that the site is mapped from.
+    file: Fd,
+    date: [u8; DATE_BYTES],
+    site: Site<'static>,
+}
+
+impl Answers {
+    /// Answers from this site, which is mapped from this file.
+    pub fn new(file: Fd, site: Site<'static>) -> Self {
+        Self {
+            file,
+            date: [0; DATE_BYTES],
+            site,
+        }
+    }
+
+    /// Answers a valid request, or says with which short answer it is to be.
+    #[inline(never)]
+    fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) -> Option<Status> {
+        match head.method {
+            Method::Get | Method::Head => {}
+            Method::Options => return Some(Status::NoContent),
+            _ => return Some(Status::MethodNotAllowed),
+        }
+        let path: &[u8] = match path::decode(head.path, batch.writer.rest()) {
+            Ok(path) => path,
+            Err(Status::NotFound) => HIDDEN,
+            Err(status) => return Some(status),
+        };
+        if path == b"/healthz" {
+            return Some(Status::Ok);
+        }
+        let Some(entry) = self.site.find(path) else {
+            return Some(Status::NotFound);
+        };
+        let [identity, br, zstd, gzip] = weights(head.known(Known::AcceptEncoding));
+        let variant = entry.choose(&[br, zstd, gzip, identity]);
+        let length = variant.body.len() as u64;
+        let mut decision = Decision {
+            status: Status::NotFound,
+            start: 0,
+            end: length,
+        };
+        match entry.kind() {
+            Kind::File => decide(head, variant.etag(), &mut decision),
+            Kind::Redirect => decision.status = Status::PermanentRedirect,
+            Kind::NotFound => {}
+        }
+        let mut fields = variant.fields;
+        match decision.status {
+            Status::PreconditionFailed | Status::RangeNotSatisfiable => {
+                batch.length = length;
+                return Some(decision.status);
+            }
+            Status::NotModified => {
+                decision.end = 0;
+                fields = fields.get(..variant.repeated.into()).unwrap_or_default();
+            }
+            _ => {}
+        }
+        self.begin(decision.status, batch);
+        let writer = &mut batch.writer;
+        writer.put(fields);
+        if decision.status == Status::PermanentRedirect {
+            if let Some(query) = head.query {
+                writer.put(b"?");
+                writer.put(query);
+            }
+            writer.put(b"\r\n");
+        }
+        if decision.status != Status::NotModified {
+            writer.content(&decision, length);
+        }
+        end(batch);
+        batch.length = if batch.is_head {
+            0
+        } else {
+            decision.end - decision.start
+        };
+        let body = variant.body.get(decision.start as usize..);
+        let body = body.and_then(|body| body.get(..batch.length as usize));
+        let body = body.unwrap_or_default();
+        if batch.length <= SHORT_BYTES && body.len() < batch.writer.rest().len() {
+            batch.writer.put(body);
+        } else {
+            batch.offset = variant.body_offset + decision.start as u32;
+            batch.file = self.file;
+        }
+        None
+    }
+
+    /// Begins an answer.
+    #[inline(never)]
+    fn begin(&self, status: Status, batch: &mut Batch<'_>) {
+        let writer = &mut batch.writer;
+        writer.put(b"HTTP/1.1 ");
+        writer.put(status.first_line());
+        writer.put(b"\r\n");
+        // RFC 9110 section 6.6.1: not without a clock.
+        if self.date[0] != 0 {
+            writer.field("Date", &self.date);
+        }
+    }
+
+    /// A whole short answer: the status as text, if it may have one.
+    #[inline(never)]
+    fn short(&self, status: Status, batch: &mut Batch<'_>) {
+        self.begin(status, batch);
+        let writer = &mut batch.writer;
+        let line = match status {
+            Status::NoContent | Status::MethodNotAllowed => {
+                &b"Allow: GET, HEAD, OPTIONS\r\n"[..]
+            }
+            Status::ServiceUnavailable => b"Retry-After: 1\r\n",
+            Status::RangeNotSatisfiable => b"Content-Range: bytes */%\r\n",
+            _ => b"",
+        };
+        writer.numbers(line, &[batch.length]);
+        let text: &[u8] = match status {
+            Status::Ok => b"ok",
+            _ => status.first_line(),
+        };
+        if status != Status::NoContent {
+            let lines =
+                b"X-Content-Type-Options: nosniff\r\nContent-Type: text/plain\r\nContent-Length: %\r\n";
+            writer.numbers(lines, &[text.len() as u64 + 1]);
+        }
+        end(batch);
+        batch.length = 0;
+        if status != Status::NoContent && !batch.is_head {
+            batch.writer.put(text);
+            batch.writer.put(b"\n");
+        }
+    }
+}
+
+/// Ends a head. RFC 9112 section 9.3: Connection says what the version does not
+/// say by itself.
+#[inline(never)]
+fn end(batch: &mut Batch<'_>) {
+    batch.writer.put(match (batch.closes, batch.is_http11) {
+        (true, _) => b"Connection: close\r\n\r\n",
+        (false, true) => b"\r\n",
+        (false, false) => b"Connection: keep-alive\r\n\r\n",
+    });
+}
+
+/// Decides in the order of RFC 9110 section 13.2.2. What is packed has no times:
+/// conditions by date are ignored (sections 13.1.3 and 13.1.4), and a date in
+/// If-Range is not ours (section 13.1.5).
+fn decide(head: &Head<'_>, etag: &[u8], decision: &mut Decision) {
+    let lists = |field, is_weak| Some(lists_tag(head.known(field)?, etag, is_weak));
+    decision.status = Status::Ok;
+    if lists(Known::IfMatch, false) == Some(false) {
+        decision.status = Status::PreconditionFailed;
+    } else if lists(Known::IfNoneMatch, true) == Some(true) {
+        decision.status = Status::NotModified;
+    } else if head.method == Method::Get
+        && head.known(Known::IfRange).is_none_or(|tag| tag == etag)
+    {
+        read_range(head.known(Known::Range).unwrap_or_default(), decision);
+    }
+}
+
+impl Handler for Answers {
+    const OWN_FILES: bool = false;
+
+    #[inline(never)]
+    fn answer(&mut self, _: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
+        let bytes = &*bytes;
+        let start = batch.writer.written();
+        // Of what is refused, too, where that is known.
+        batch.is_head = bytes.starts_with(b"HEAD ");
+        batch.is_http11 = true;
+        batch.consumed = bytes.len();
+        batch.closes = true;
+        batch.is_refused = true;
+        let short = match parse(bytes, &Limits::DEFAULT) {
+            Ok(head) => {
+                batch.is_http11 = head.is_http11;
+                // A body is not read, and so the connection ends with its request.
+                if head.framing == Framing::Length(0) {
+                    batch.consumed = head.length;
+                    batch.closes =
+                        !head.keep_alive || batch.is_stopping && head.length == bytes.len();
+                    batch.is_refused = false;
+                }
+                self.route(&head, batch)
+            }
+            Err(Stop::Refuse(status)) => Some(status),
+            Err(Stop::Partial) if is_full => Some(Status::RequestHeaderFieldsTooLarge),
+            Err(Stop::Partial) => return false,
+        };
+        if let Some(status) = short {
+            self.short(status, batch);
+        }
+        if batch.writer.bytes().is_empty() {
+            // It did not fit, as a redirect to a very long path.
+            batch.writer.go_to(start);
+            batch.closes = true;
+            batch.file = -1;
+            self.short(Status::InternalServerError, batch);
+        }
+        true
+    }
+
+    fn refuse(&self, status: Status, batch: &mut Batch<'_>) {
+        batch.closes = true;
+        self.short(status, batch);
+    }
+
+    fn tick(&mut self, second: u64) {
+        imf_fixdate(second, &mut self.date);
+        if second < SET_SECONDS {
+            self.date[0] = 0;
+        }
+    }
+
+    fn shared_file(&self) -> Fd {
+        self.file
+    }
+}
