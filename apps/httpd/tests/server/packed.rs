@@ -380,7 +380,7 @@ fn judge_damaged(program: &Path) {
         let output = Command::new("timeout")
             .arg("5")
             .arg(program)
-            .args(["--port", "0"])
+            .args(["--port", &crate::harness::free_port().to_string()])
             .arg(&file)
             .output()
             .expect("start");
@@ -440,7 +440,7 @@ fn the_server_of_packed_sites_alone_takes_no_folder_and_is_closed_in() {
     let output = Command::new("timeout")
         .arg("5")
         .arg(packed_program())
-        .args(["--port", "0"])
+        .args(["--port", &crate::harness::free_port().to_string()])
         .arg(site.root())
         .output()
         .expect("start");
