@@ -45,6 +45,8 @@
 //! Several entries may share variants (`/docs/` and `/docs/index.html`), and
 //! several variants their body.
 
+use crate::encoding;
+
 /// What a packed file starts with; the last byte is the format's number.
 pub const MAGIC: [u8; 12] = *b"ounce-site\0\x01";
 /// Bytes of the header; the index follows it.
@@ -195,11 +197,28 @@ impl<'a> Entry<'a> {
     /// "not acceptable". Where it accepts none, the one without coding (RFC 9110
     /// section 12.5.3). What is not within a damaged file is empty.
     pub fn choose(&self, weights: &[u16; 4]) -> Variant<'a> {
+        self.chosen(|number| weights.get(number).copied().unwrap_or(0))
+    }
+
+    /// The same by the client's Accept-Encoding, empty where there is none (see
+    /// [`encoding::weights`]): smaller, and for names that are asked of once.
+    pub fn negotiate(&self, accept_encoding: &[u8]) -> Variant<'a> {
+        let mut names = encoding::PACKED_NAMES;
+        // Identity is the last.
+        self.chosen(|number| {
+            let mut weight = u16::from(number == 3);
+            encoding::weight(accept_encoding, names.next().unwrap_or_default(), &mut weight);
+            weight
+        })
+    }
+
+    fn chosen(&self, mut weight: impl FnMut(usize) -> u16) -> Variant<'a> {
         let [.., mut has, _, a, b, c, d] = *self.record;
         let mut at = u32::from_le_bytes([a, b, c, d]);
         let mut chosen = at;
         let mut best = 0;
-        for &weight in weights {
+        for number in 0..4 {
+            let weight = weight(number);
             if has & 1 != 0 {
                 if weight > best || best == 0 {
                     (chosen, best) = (at, weight);

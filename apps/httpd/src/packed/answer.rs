@@ -4,7 +4,6 @@
 use crate::engine::{Batch, Handler};
 use ounce_http::condition::{Decision, lists_tag, read_range};
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
-use ounce_http::encoding::weights;
 use ounce_http::head::{Framing, Head, Known, Limits, Stop, parse};
 use ounce_http::method::Method;
 use ounce_http::packed::{Kind, Site};
@@ -15,7 +14,9 @@ use ounce_linux::bare::Fd;
 /// A clock that stands before 2001 was never set.
 const SET_SECONDS: u64 = 1_000_000_000;
 /// Bodies up to this length are sent with their head.
-const SHORT_BYTES: u64 = 4_096;
+const SHORT_BYTES: usize = 4_096;
+/// In place of a short answer: it is answered.
+const ANSWERED: Status = Status::Continue;
 /// As a path: one that is never found, and has a dot.
 const HIDDEN: &[u8] = b".";
 
@@ -40,25 +41,24 @@ impl Answers {
 
     /// Answers a valid request, or says with which short answer it is to be.
     #[inline(never)]
-    fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) -> Option<Status> {
+    fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) -> Status {
         match head.method {
             Method::Get | Method::Head => {}
-            Method::Options => return Some(Status::NoContent),
-            _ => return Some(Status::MethodNotAllowed),
+            Method::Options => return Status::NoContent,
+            _ => return Status::MethodNotAllowed,
         }
         let path: &[u8] = match path::decode(head.path, batch.writer.rest()) {
             Ok(path) => path,
             Err(Status::NotFound) => HIDDEN,
-            Err(status) => return Some(status),
+            Err(status) => return status,
         };
         if path == b"/healthz" {
-            return Some(Status::Ok);
+            return Status::Ok;
         }
         let Some(entry) = self.site.find(path) else {
-            return Some(Status::NotFound);
+            return Status::NotFound;
         };
-        let [identity, br, zstd, gzip] = weights(head.known(Known::AcceptEncoding));
-        let variant = entry.choose(&[br, zstd, gzip, identity]);
+        let variant = entry.negotiate(head.value(Known::AcceptEncoding));
         let length = variant.body.len() as u64;
         let mut decision = Decision {
             status: Status::NotFound,
@@ -70,47 +70,47 @@ impl Answers {
             Kind::Redirect => decision.status = Status::PermanentRedirect,
             Kind::NotFound => {}
         }
-        let mut fields = variant.fields;
-        match decision.status {
-            Status::PreconditionFailed | Status::RangeNotSatisfiable => {
-                batch.length = length;
-                return Some(decision.status);
-            }
-            Status::NotModified => {
-                decision.end = 0;
-                fields = fields.get(..variant.repeated.into()).unwrap_or_default();
-            }
-            _ => {}
+        let status = decision.status;
+        batch.length = length;
+        if matches!(
+            status,
+            Status::PreconditionFailed | Status::RangeNotSatisfiable
+        ) {
+            return status;
         }
-        self.begin(decision.status, batch);
+        self.begin(status, batch);
         let writer = &mut batch.writer;
+        let mut fields = variant.fields;
+        if status == Status::NotModified {
+            fields = fields.get(..variant.repeated.into()).unwrap_or_default();
+        }
         writer.put(fields);
-        if decision.status == Status::PermanentRedirect {
+        if status == Status::PermanentRedirect {
             if let Some(query) = head.query {
                 writer.put(b"?");
                 writer.put(query);
             }
             writer.put(b"\r\n");
         }
-        if decision.status != Status::NotModified {
+        if status != Status::NotModified {
             writer.content(&decision, length);
         }
         end(batch);
-        batch.length = if batch.is_head {
-            0
-        } else {
-            decision.end - decision.start
-        };
-        let body = variant.body.get(decision.start as usize..);
-        let body = body.and_then(|body| body.get(..batch.length as usize));
+        if batch.is_head || status == Status::NotModified {
+            decision.end = decision.start;
+        }
+        let body = variant
+            .body
+            .get(decision.start as usize..decision.end as usize);
         let body = body.unwrap_or_default();
-        if batch.length <= SHORT_BYTES && body.len() < batch.writer.rest().len() {
+        batch.length = body.len() as u64;
+        if body.len() <= SHORT_BYTES {
             batch.writer.put(body);
         } else {
             batch.offset = variant.body_offset + decision.start as u32;
             batch.file = self.file;
         }
-        None
+        ANSWERED
     }
 
     /// Begins an answer.
@@ -132,9 +132,7 @@ impl Answers {
         self.begin(status, batch);
         let writer = &mut batch.writer;
         let line = match status {
-            Status::NoContent | Status::MethodNotAllowed => {
-                &b"Allow: GET, HEAD, OPTIONS\r\n"[..]
-            }
+            Status::NoContent | Status::MethodNotAllowed => &b"Allow: GET, HEAD, OPTIONS\r\n"[..],
             Status::ServiceUnavailable => b"Retry-After: 1\r\n",
             Status::RangeNotSatisfiable => b"Content-Range: bytes */%\r\n",
             _ => b"",
@@ -173,17 +171,20 @@ fn end(batch: &mut Batch<'_>) {
 /// conditions by date are ignored (sections 13.1.3 and 13.1.4), and a date in
 /// If-Range is not ours (section 13.1.5).
 fn decide(head: &Head<'_>, etag: &[u8], decision: &mut Decision) {
-    let lists = |field, is_weak| Some(lists_tag(head.known(field)?, etag, is_weak));
     decision.status = Status::Ok;
-    if lists(Known::IfMatch, false) == Some(false) {
-        decision.status = Status::PreconditionFailed;
-    } else if lists(Known::IfNoneMatch, true) == Some(true) {
-        decision.status = Status::NotModified;
-    } else if head.method == Method::Get
-        && head.known(Known::IfRange).is_none_or(|tag| tag == etag)
-    {
-        read_range(head.known(Known::Range).unwrap_or_default(), decision);
-    }
+    decision.status =
+        if head.has(Known::IfMatch) && !lists_tag(head.value(Known::IfMatch), etag, false) {
+            Status::PreconditionFailed
+        } else if lists_tag(head.value(Known::IfNoneMatch), etag, true) {
+            Status::NotModified
+        } else {
+            if head.method == Method::Get
+                && (!head.has(Known::IfRange) || head.value(Known::IfRange) == etag)
+            {
+                read_range(head.value(Known::Range), decision);
+            }
+            return;
+        };
 }
 
 impl Handler for Answers {
@@ -199,7 +200,7 @@ impl Handler for Answers {
         batch.consumed = bytes.len();
         batch.closes = true;
         batch.is_refused = true;
-        let short = match parse(bytes, &Limits::DEFAULT) {
+        let short = match &parse(bytes, &Limits::DEFAULT) {
             Ok(head) => {
                 batch.is_http11 = head.is_http11;
                 // A body is not read, and so the connection ends with its request.
@@ -209,14 +210,14 @@ impl Handler for Answers {
                         !head.keep_alive || batch.is_stopping && head.length == bytes.len();
                     batch.is_refused = false;
                 }
-                self.route(&head, batch)
+                self.route(head, batch)
             }
-            Err(Stop::Refuse(status)) => Some(status),
-            Err(Stop::Partial) if is_full => Some(Status::RequestHeaderFieldsTooLarge),
+            Err(Stop::Refuse(status)) => *status,
+            Err(Stop::Partial) if is_full => Status::RequestHeaderFieldsTooLarge,
             Err(Stop::Partial) => return false,
         };
-        if let Some(status) = short {
-            self.short(status, batch);
+        if short != ANSWERED {
+            self.short(short, batch);
         }
         if batch.writer.bytes().is_empty() {
             // It did not fit, as a redirect to a very long path.
