@@ -645,6 +645,7 @@ impl<H: Handler> Engine<H> {
 }
 
 /// An empty batch in this buffer.
+#[inline(never)]
 fn batch(buffer: &mut [u8], is_stopping: bool) -> Batch<'_> {
     Batch {
         writer: HeadWriter::new(buffer),

@@ -197,28 +197,36 @@ impl<'a> Entry<'a> {
     /// "not acceptable". Where it accepts none, the one without coding (RFC 9110
     /// section 12.5.3). What is not within a damaged file is empty.
     pub fn choose(&self, weights: &[u16; 4]) -> Variant<'a> {
-        self.chosen(|number| weights.get(number).copied().unwrap_or(0))
+        let mut weights = weights.iter();
+        self.heaviest(|| weights.next().copied().unwrap_or(0))
     }
 
     /// The same by the client's Accept-Encoding, empty where there is none (see
-    /// [`encoding::weights`]): smaller, and for names that are asked of once.
+    /// [`encoding::weights`]): smaller, and quicker where there are few variants.
     pub fn negotiate(&self, accept_encoding: &[u8]) -> Variant<'a> {
         let mut names = encoding::PACKED_NAMES;
-        // Identity is the last.
-        self.chosen(|number| {
-            let mut weight = u16::from(number == 3);
-            encoding::weight(accept_encoding, names.next().unwrap_or_default(), &mut weight);
+        self.heaviest(|| {
+            // Where identity is not named it has no weight: it is the last, and
+            // taken where none before it has any.
+            let mut weight = 0;
+            encoding::weight(
+                accept_encoding,
+                names.next().unwrap_or_default(),
+                &mut weight,
+            );
             weight
         })
     }
 
-    fn chosen(&self, mut weight: impl FnMut(usize) -> u16) -> Variant<'a> {
+    /// The first variant of the highest weight; the last where there is none.
+    /// Weights are asked for in the order of [`Encoding`].
+    fn heaviest(&self, mut weight: impl FnMut() -> u16) -> Variant<'a> {
         let [.., mut has, _, a, b, c, d] = *self.record;
         let mut at = u32::from_le_bytes([a, b, c, d]);
         let mut chosen = at;
         let mut best = 0;
-        for number in 0..4 {
-            let weight = weight(number);
+        while has != 0 {
+            let weight = weight();
             if has & 1 != 0 {
                 if weight > best || best == 0 {
                     (chosen, best) = (at, weight);

@@ -3,7 +3,7 @@
 
 use crate::engine::{Batch, Handler};
 use ounce_http::condition::{Decision, lists_tag, read_range};
-use ounce_http::date::{DATE_BYTES, imf_fixdate};
+use ounce_http::date::imf_fixdate;
 use ounce_http::head::{Framing, Head, Known, Limits, Stop, parse};
 use ounce_http::method::Method;
 use ounce_http::packed::{Kind, Site};
@@ -15,6 +15,8 @@ use ounce_linux::bare::Fd;
 const SET_SECONDS: u64 = 1_000_000_000;
 /// Bodies up to this length are sent with their head.
 const SHORT_BYTES: usize = 4_096;
+/// The line's end, and Date with its own; the date is filled in.
+const DATE: &[u8; 39] = b"\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
 /// In place of a short answer: it is answered.
 const ANSWERED: Status = Status::Continue;
 /// As a path: one that is never found, and has a dot.
@@ -25,7 +27,10 @@ const HIDDEN: &[u8] = b".";
 pub struct Answers {
     /// The file that the site is mapped from.
     file: Fd,
-    date: [u8; DATE_BYTES],
+    /// What stands behind the status: the line's end and Date.
+    date: [u8; DATE.len()],
+    /// How much of it is sent: without a clock, the line's end.
+    date_length: usize,
     site: Site<'static>,
 }
 
@@ -34,7 +39,8 @@ impl Answers {
     pub fn new(file: Fd, site: Site<'static>) -> Self {
         Self {
             file,
-            date: [0; DATE_BYTES],
+            date: *DATE,
+            date_length: 2,
             site,
         }
     }
@@ -119,11 +125,8 @@ impl Answers {
         let writer = &mut batch.writer;
         writer.put(b"HTTP/1.1 ");
         writer.put(status.first_line());
-        writer.put(b"\r\n");
-        // RFC 9110 section 6.6.1: not without a clock.
-        if self.date[0] != 0 {
-            writer.field("Date", &self.date);
-        }
+        let date = self.date.get(..self.date_length);
+        writer.put(date.unwrap_or_default());
     }
 
     /// A whole short answer: the status as text, if it may have one.
@@ -195,7 +198,7 @@ impl Handler for Answers {
         let bytes = &*bytes;
         let start = batch.writer.written();
         // Of what is refused, too, where that is known.
-        batch.is_head = bytes.starts_with(b"HEAD ");
+        batch.is_head = bytes.first_chunk() == Some(b"HEAD");
         batch.is_http11 = true;
         batch.consumed = bytes.len();
         batch.closes = true;
@@ -235,10 +238,11 @@ impl Handler for Answers {
     }
 
     fn tick(&mut self, second: u64) {
-        imf_fixdate(second, &mut self.date);
-        if second < SET_SECONDS {
-            self.date[0] = 0;
+        if let Some(text) = self.date.get_mut(8..).and_then(<[u8]>::first_chunk_mut) {
+            imf_fixdate(second, text);
         }
+        // RFC 9110 section 6.6.1: not without a clock.
+        self.date_length = if second < SET_SECONDS { 2 } else { DATE.len() };
     }
 
     fn shared_file(&self) -> Fd {
