@@ -408,7 +408,7 @@ impl<H: Handler> Engine<H> {
     /// Closes a connection and the file that is being sent on it.
     #[inline(never)]
     fn close_both(&mut self, fd: Fd, token: u32, extra: u32) {
-        if H::OWN_FILES && token & BODY != 0 && self.handler.shared_file() < 0 {
+        if token & BODY != 0 && self.handler.shared_file() < 0 {
             bare::close(extra as Fd);
         }
         if H::STREAMS && token & STREAM != 0 {

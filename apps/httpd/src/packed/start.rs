@@ -107,7 +107,7 @@ pub fn start(program: &Program) -> u8 {
     let answers = Answers::new(file, site);
     let mut engine = Engine::new(answers, limits, listeners, &mut room.busy, &mut room.buffer);
     bare::no_new_privileges();
-    bare::serve_packed_only();
+    bare::allow_only(bare::SERVING_PACKED);
     engine.run()
 }
 

@@ -88,58 +88,6 @@ pub fn allow_only(calls: &[u16]) {
     let _ = crate::seccomp::install(program.get(..length).unwrap_or_default());
 }
 
-/// What [`serve_packed_only`] allows.
-const PACKED: [u32; 14] = [
-    raw::__NR_recvfrom,
-    raw::__NR_sendto,
-    raw::__NR_epoll_pwait,
-    raw::__NR_clock_gettime,
-    raw::__NR_epoll_ctl,
-    raw::__NR_accept4,
-    raw::__NR_close,
-    raw::__NR_setsockopt,
-    raw::__NR_getsockopt,
-    raw::__NR_sendfile,
-    raw::__NR_shutdown,
-    raw::__NR_read,
-    raw::__NR_wait4,
-    raw::__NR_exit_group,
-];
-
-/// The same as by [`allow_only`] for a server of packed sites: the program stands
-/// ready, which is smaller than what makes it.
-pub fn serve_packed_only() {
-    static PROGRAM: [Instruction; PACKED.len() + 6] = allowing(PACKED);
-    let _ = crate::seccomp::install(&PROGRAM);
-}
-
-const fn allowing<const CALLS: usize, const LENGTH: usize>(
-    calls: [u32; CALLS],
-) -> [Instruction; LENGTH] {
-    let mut program = [instruction(RETURN, 0, 0, ALLOW); LENGTH];
-    let count = CALLS as u8;
-    // Another architecture's calls have other numbers.
-    program[0] = instruction(LOAD_WORD, 0, 0, 4);
-    program[1] = instruction(JUMP_EQUAL, 0, count + 1, ARCHITECTURE);
-    program[2] = instruction(LOAD_WORD, 0, 0, 0);
-    let mut at = 0;
-    while at < CALLS {
-        program[3 + at] = instruction(JUMP_EQUAL, count - at as u8, 0, calls[at]);
-        at += 1;
-    }
-    program[3 + at] = instruction(RETURN, 0, 0, ERRNO | linux_raw_sys::errno::EPERM);
-    program
-}
-
-const fn instruction(code: u16, jump_true: u8, jump_false: u8, operand: u32) -> Instruction {
-    Instruction {
-        code,
-        jump_true,
-        jump_false,
-        operand,
-    }
-}
-
 /// The most calls that [`allow_only`] takes.
 pub const MOST: usize = 40;
 
