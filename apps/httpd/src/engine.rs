@@ -122,10 +122,6 @@ pub trait Handler {
     /// The descriptor that all files are parts of; negative where each is its own.
     fn shared_file(&self) -> Fd;
 
-    /// Whether it has files that are descriptors of their own, and are closed
-    /// when they are sent.
-    const OWN_FILES: bool = true;
-
     /// Whether it has streams: what follows is asked for only then.
     const STREAMS: bool = false;
 
@@ -548,7 +544,7 @@ impl<H: Handler> Engine<H> {
                 if consumed == received && !is_full {
                     token |= ANSWERED;
                 }
-                let extra = if H::OWN_FILES && self.handler.shared_file() < 0 {
+                let extra = if self.handler.shared_file() < 0 {
                     file as u32
                 } else {
                     offset
@@ -610,14 +606,14 @@ impl<H: Handler> Engine<H> {
         let shared = self.handler.shared_file();
         let count = left.min(TURN_BYTES) as usize;
         let mut offset = extra.into();
-        let sent = if H::OWN_FILES && shared < 0 {
+        let sent = if shared < 0 {
             bare::send_file(fd, extra as Fd, None, count)
         } else {
             bare::send_file(fd, shared, Some(&mut offset), count)
         };
         if sent > 0 {
             left -= sent as u64;
-            if !H::OWN_FILES || shared >= 0 {
+            if shared >= 0 {
                 extra = offset as u32;
             }
         } else if sent != -(errno::EAGAIN as isize) {
@@ -634,7 +630,7 @@ impl<H: Handler> Engine<H> {
         if token & CLOSES != 0 {
             return self.close_both(fd, token, extra);
         }
-        if H::OWN_FILES && shared < 0 {
+        if shared < 0 {
             bare::close(extra as Fd);
         }
         self.set_busy(fd, true);
@@ -645,7 +641,6 @@ impl<H: Handler> Engine<H> {
 }
 
 /// An empty batch in this buffer.
-#[inline(never)]
 fn batch(buffer: &mut [u8], is_stopping: bool) -> Batch<'_> {
     Batch {
         writer: HeadWriter::new(buffer),

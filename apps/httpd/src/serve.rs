@@ -100,16 +100,15 @@ pub fn serve<S: Service>(program: &Program, state: &mut S) -> u8 {
 
 /// Whether the server on this port of this machine says that it is well.
 #[inline(never)]
-pub(crate) fn is_well(port: u16) -> bool {
+fn is_well(port: u16) -> bool {
     // Connecting to "all addresses" is connecting to this machine's own (ip(7)).
     let address = listen::all(2, port);
     let fd: Fd = bare::socket(&address, true);
     bare::keep(fd, Kept::First, 2);
     bare::keep(fd, Kept::Second, 2);
     let mut answer = [0; 12];
-    // Where one of these fails, so do those behind it, and there is no answer.
-    bare::connect(fd, &address);
-    bare::send(fd, b"GET /healthz HTTP/1.0\r\n\r\n", false);
-    bare::receive(fd, &mut answer, 0);
-    answer == *b"HTTP/1.1 200"
+    bare::connect(fd, &address) >= 0
+        && bare::send(fd, b"GET /healthz HTTP/1.0\r\n\r\n", false) > 0
+        && bare::receive(fd, &mut answer, 0) > 0
+        && answer == *b"HTTP/1.1 200"
 }

@@ -5,10 +5,9 @@ use crate::engine::{Engine, Limits, MAX_LISTENERS};
 use crate::entry::Once;
 use crate::listen::all;
 use crate::program::Program;
-use crate::serve::is_well;
 use ounce_http::packed::Site;
 use ounce_http::{parse_decimal, take_until};
-use ounce_linux::bare::{self, Fd, OPEN_ROOT, Setting};
+use ounce_linux::bare::{self, Fd, Kept, OPEN_ROOT, Setting};
 
 /// The most connections; more get 503.
 const CONNECTIONS: u32 = 10_000;
@@ -167,4 +166,19 @@ fn listen(program: &Program, port: u16, listeners: &mut [Fd; MAX_LISTENERS]) -> 
         }
     }
     true
+}
+
+/// Whether the server on this port of this machine says that it is well.
+fn is_well(port: u16) -> bool {
+    // Connecting to "all addresses" is connecting to this machine's own (ip(7)).
+    let address = all(2, port);
+    let fd = bare::socket(&address, true);
+    bare::keep(fd, Kept::First, 2);
+    bare::keep(fd, Kept::Second, 2);
+    let mut answer = [0; 12];
+    // Where one of these fails, so do those behind it, and there is no answer.
+    bare::connect(fd, &address);
+    bare::send(fd, b"GET /healthz HTTP/1.0\r\n\r\n", false);
+    bare::receive(fd, &mut answer, 0);
+    answer == *b"HTTP/1.1 200"
 }
