@@ -130,7 +130,6 @@ fn variable(program: &Program, name: &[u8]) -> Option<&'static [u8]> {
 
 /// Listens on the sockets that were handed in, where the environment says so for
 /// this process (sd_listen_fds(3)), else on this port of all addresses.
-#[inline(never)]
 fn listen(program: &Program, port: u16, listeners: &mut [Fd; MAX_LISTENERS]) -> bool {
     let number = |name| parse_decimal(variable(program, name)?);
     let process = number(b"LISTEN_PID").unwrap_or(bare::process_id().into());
