@@ -42,6 +42,7 @@ pub mod engine;
 mod entry;
 mod listen;
 pub mod options;
+pub mod packed;
 pub mod page;
 mod program;
 mod serve;

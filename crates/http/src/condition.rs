@@ -75,7 +75,7 @@ fn is_unchanged(head: &Head<'_>, facts: &Facts<'_>, tags: Known, date: Known) ->
 ///
 /// A comma within a tag takes it apart wrongly; but the parts then lack a quote,
 /// and are no tag of ours.
-pub(crate) fn lists_tag(mut list: &[u8], etag: &[u8], is_weak: bool) -> bool {
+pub fn lists_tag(mut list: &[u8], etag: &[u8], is_weak: bool) -> bool {
     while let Some(mut tag) = take_item(&mut list) {
         if is_weak && tag.starts_with(b"W/") {
             tag = from(tag, 2);
@@ -100,7 +100,7 @@ fn is_current(head: &Head<'_>, facts: &Facts<'_>) -> bool {
 /// RFC 9110 section 14.1.2: one range of bytes. Several are answered with the
 /// whole (section 14.2 lets a server ignore any), which costs less than a
 /// multipart body. So is what is malformed.
-fn read_range(mut range: &[u8], decision: &mut Decision) {
+pub fn read_range(mut range: &[u8], decision: &mut Decision) {
     let length = decision.end;
     let unit = take_until(&mut range, b'=');
     let whole = range;

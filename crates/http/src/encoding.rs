@@ -7,6 +7,9 @@ use crate::words::{Words, words};
 /// The codings in the order of the weights.
 const NAMES: Words = words!["identity", "br", "zstd", "gzip"];
 
+/// The same in the order of packed variants.
+pub(crate) const PACKED_NAMES: Words = words!["br", "zstd", "gzip", "identity"];
+
 /// What a client gives to each coding, in thousandths: none (identity), Brotli
 /// (br, RFC 7932), Zstandard (zstd, RFC 8878), gzip (RFC 1952).
 /// 0 is "not acceptable". Where identity is not named, it has the least weight
@@ -26,7 +29,7 @@ pub fn weights(accept_encoding: Option<&[u8]>) -> [u16; 4] {
 /// `*`: a number from 0 to 1 with up to three decimals, in thousandths. No coding
 /// has any other parameter than `q=`.
 #[inline(never)]
-fn weight(mut list: &[u8], name: &[u8], weight: &mut u16) {
+pub(crate) fn weight(mut list: &[u8], name: &[u8], weight: &mut u16) {
     while let Some(mut number) = take_item(&mut list) {
         let listed = trim(take_until(&mut number, b';'));
         let is_named = is_same(listed, name);

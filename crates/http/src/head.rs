@@ -131,7 +131,7 @@ impl<'a> Head<'a> {
     }
 
     /// Whether a field is there.
-    pub(crate) fn has(&self, field: Known) -> bool {
+    pub fn has(&self, field: Known) -> bool {
         self.known
             .get(field as usize)
             .is_some_and(|[start, _]| *start > 0)
@@ -139,7 +139,7 @@ impl<'a> Head<'a> {
 
     /// The value of a field; empty where it is not there, too.
     #[inline(never)]
-    pub(crate) fn value(&self, field: Known) -> &'a [u8] {
+    pub fn value(&self, field: Known) -> &'a [u8] {
         let [start, end] = self.known.get(field as usize).copied().unwrap_or_default();
         let value = self.fields.get(usize::from(start)..usize::from(end));
         value.unwrap_or_default()

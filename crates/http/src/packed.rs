@@ -45,6 +45,8 @@
 //! Several entries may share variants (`/docs/` and `/docs/index.html`), and
 //! several variants their body.
 
+use crate::encoding;
+
 /// What a packed file starts with; the last byte is the format's number.
 pub const MAGIC: [u8; 12] = *b"ounce-site\0\x01";
 /// Bytes of the header; the index follows it.
@@ -195,12 +197,32 @@ impl<'a> Entry<'a> {
     /// "not acceptable". Where it accepts none, the one without coding (RFC 9110
     /// section 12.5.3). What is not within a damaged file is empty.
     pub fn choose(&self, weights: &[u16; 4]) -> Variant<'a> {
+        self.heaviest(|number| weights.get(number).copied().unwrap_or(0))
+    }
+
+    /// The same by the client's Accept-Encoding, empty where there is none (see
+    /// [`encoding::weights`]): smaller, and quicker where there are few variants.
+    pub fn negotiate(&self, accept_encoding: &[u8]) -> Variant<'a> {
+        self.heaviest(|number| {
+            // Where identity is not named it has no weight: it is the last, and
+            // taken where none before it has any.
+            let mut weight = 0;
+            let name = encoding::PACKED_NAMES.get(number);
+            encoding::weight(accept_encoding, name, &mut weight);
+            weight
+        })
+    }
+
+    /// The first variant of the highest weight; the last where there is none.
+    /// Weights are asked for by numbers, those of [`Encoding`].
+    fn heaviest(&self, weight: impl Fn(usize) -> u16) -> Variant<'a> {
         let [.., mut has, _, a, b, c, d] = *self.record;
         let mut at = u32::from_le_bytes([a, b, c, d]);
         let mut chosen = at;
         let mut best = 0;
-        for &weight in weights {
+        for number in 0..4 {
             if has & 1 != 0 {
+                let weight = weight(number);
                 if weight > best || best == 0 {
                     (chosen, best) = (at, weight);
                 }
@@ -359,6 +381,35 @@ mod tests {
         }
         assert!(site.find(b"/a.txt").unwrap().has(Encoding::Gzip));
         assert!(!site.find(b"/a.txt").unwrap().has(Encoding::Br));
+    }
+
+    #[test]
+    fn what_is_negotiated_is_what_the_weights_choose() {
+        let bytes = sample();
+        let site = Site::new(&bytes).unwrap();
+        for accept in [
+            "",
+            "br",
+            "gzip, deflate, br, zstd",
+            "zstd;q=0.5, gzip",
+            "br;q=0, gzip;q=0.001",
+            "gzip;q=0",
+            "*",
+            "*;q=0",
+            "*;q=0.5, identity;q=0.7",
+            "identity;q=0, gzip;q=0.1",
+            "identity;q=0",
+            "identity, gzip;q=0.5",
+            "deflate",
+        ] {
+            let [identity, br, zstd, gzip] = encoding::weights(Some(accept.as_bytes()));
+            for path in [&b"/"[..], b"/a.txt", b"/\xff", b"/a"] {
+                let entry = site.find(path).unwrap();
+                let body = entry.negotiate(accept.as_bytes()).body;
+                let expected = entry.choose(&[br, zstd, gzip, identity]).body;
+                assert_eq!(body, expected, "{accept:?}");
+            }
+        }
     }
 
     #[test]

@@ -380,7 +380,7 @@ fn judge_damaged(program: &Path) {
         let output = Command::new("timeout")
             .arg("5")
             .arg(program)
-            .args(["--port", "0"])
+            .args(["--port", &crate::harness::free_port().to_string()])
             .arg(&file)
             .output()
             .expect("start");
@@ -440,7 +440,7 @@ fn the_server_of_packed_sites_alone_takes_no_folder_and_is_closed_in() {
     let output = Command::new("timeout")
         .arg("5")
         .arg(packed_program())
-        .args(["--port", "0"])
+        .args(["--port", &crate::harness::free_port().to_string()])
         .arg(site.root())
         .output()
         .expect("start");
@@ -466,4 +466,87 @@ fn the_server_of_packed_sites_alone_takes_no_folder_and_is_closed_in() {
     }
     let dirty = server.memory_kb("Private_Dirty");
     assert!(dirty <= 24, "{dirty} KB");
+}
+
+#[test]
+fn the_server_of_packed_sites_alone_takes_a_port_and_little_else() {
+    let run = |arguments: &[&str], port: &str| {
+        let output = Command::new("timeout")
+            .arg("5")
+            .arg(packed_program())
+            .args(arguments)
+            .env("OUNCE_HTTPD_PORT", port)
+            .output()
+            .expect("start");
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    for arguments in [["-h"], ["--help"]] {
+        let (status, said) = run(&arguments, "8080");
+        assert!(status == Some(0) && said.contains("--port"), "{said}");
+    }
+    for (arguments, port, named) in [
+        (&["--log"][..], "8080", "--log"),
+        (&["--port=1"], "8080", "--port=1"),
+        (&["--healthy"], "8080", "--healthy"),
+        (&["-p"], "8080", "port"),
+        (&["-p", "0"], "8080", "0"),
+        (&["--port", "65536"], "8080", "65536"),
+        (&["--port", "x"], "8080", "x"),
+        (&[], "-1", "-1"),
+    ] {
+        let (status, said) = run(arguments, port);
+        assert!(
+            status == Some(2) && said.contains(named) && said.contains("--help"),
+            "{arguments:?}: {status:?} {said}"
+        );
+    }
+    // The environment says where; an argument goes before it.
+    let (by_argument, file) = serve(&packed_program(), &rows(), &[]);
+    let port = crate::harness::free_port();
+    let mut command = Command::new(packed_program());
+    command.env("OUNCE_HTTPD_PORT", port.to_string()).arg(&file);
+    let by_variable = Server::start_as_is(Site::new(), &mut command, port);
+    assert_eq!(by_variable.get("/").text(), "<p>hi\n");
+    let (port, other) = (port.to_string(), by_argument.port.to_string());
+    assert_eq!(run(&["--health"], &port).0, Some(0));
+    drop(by_variable);
+    assert_eq!(run(&["--health"], &port).0, Some(1));
+    assert_eq!(run(&["--health", "-p", &other], &port).0, Some(0));
+    // Taken.
+    let file = file.to_str().expect("name");
+    let (status, said) = run(&["-p", &other, file], &port);
+    assert!(status == Some(4) && said.contains(&other), "{said}");
+}
+
+#[test]
+fn a_request_with_a_body_is_the_last_of_its_connection() {
+    let server = serve_alone();
+    for (request, status) in [
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n",
+            405,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde",
+            200,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            200,
+        ),
+    ] {
+        let mut client = server.connect();
+        client.send(format!("{request}GET /d/ HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let answer = client.answer().expect("an answer");
+        assert_eq!(answer.status, status, "{request}");
+        assert_eq!(answer.field("Connection"), Some("close"), "{request}");
+        assert!(
+            client.answer().is_err(),
+            "{request}: what follows is no request"
+        );
+    }
 }

@@ -231,6 +231,13 @@ pub fn send_file(socket: Fd, file: Fd, offset: Option<&mut u64>, count: usize) -
     }
 }
 
+/// How long a file is (lseek(2)), which then stands at its end. Whatever it is of
+/// a folder, and of what is not open, nothing can be mapped by it.
+pub fn length(fd: Fd) -> usize {
+    // SAFETY: no pointer is given; 2 is SEEK_END.
+    unsafe { call3(raw::__NR_lseek, number(fd), 0, 2) as usize }
+}
+
 /// Maps a whole file to read, for as long as the program runs; empty where that
 /// fails. The file must stay as it is: it is content of an image, and where one
 /// is cut short its reader dies by SIGBUS.
