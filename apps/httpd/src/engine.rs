@@ -119,6 +119,10 @@ pub trait Handler {
     /// The time has become this, in seconds since 1970.
     fn tick(&mut self, second: u64);
 
+    /// Whether it sends files: a program whose handler does not, does not carry
+    /// what that takes.
+    const FILES: bool = true;
+
     /// The descriptor that all files are parts of; negative where each is its own.
     fn shared_file(&self) -> Fd;
 
@@ -258,7 +262,7 @@ impl<H: Handler> Engine<H> {
                     signals += self.take_signals();
                 } else if flags & (ERROR | HANGUP) != 0 {
                     self.close_both(fd, token, extra);
-                } else if token & BODY != 0 {
+                } else if H::FILES && token & BODY != 0 {
                     self.go_on(fd, token, extra);
                 } else if H::STREAMS && token & STREAM != 0 {
                     self.go_on_stream(fd, extra as u16);
@@ -404,7 +408,7 @@ impl<H: Handler> Engine<H> {
     /// Closes a connection and the file that is being sent on it.
     #[inline(never)]
     fn close_both(&mut self, fd: Fd, token: u32, extra: u32) {
-        if token & BODY != 0 && self.handler.shared_file() < 0 {
+        if H::FILES && token & BODY != 0 && self.handler.shared_file() < 0 {
             bare::close(extra as Fd);
         }
         if H::STREAMS && token & STREAM != 0 {
@@ -496,7 +500,7 @@ impl<H: Handler> Engine<H> {
         while consumed < received
             && batch.writer.written() < BATCH_BYTES
             && batch.writer.rest().len() >= ANSWER_BYTES
-            && batch.file < 0
+            && (!H::FILES || batch.file < 0)
             && batch.stream.is_none()
             && !batch.closes
         {
@@ -511,7 +515,7 @@ impl<H: Handler> Engine<H> {
             }
             consumed += batch.consumed;
         }
-        let file = batch.file;
+        let file = if H::FILES { batch.file } else { -1 };
         if consumed > 0 || H::STREAMS && !batch.writer.bytes().is_empty() {
             let bytes = batch.writer.bytes();
             let (length, closes) = (bytes.len(), batch.closes);

@@ -84,7 +84,7 @@ impl<'s, S: Service> Running<'s, S> {
         scratch: &mut [u8],
         response: &mut Response<'_>,
         turn: &mut Turn,
-    ) {
+    ) -> Result<(), Status> {
         let take = |turn: &mut Turn, wire_length| {
             turn.consumed = head.length + wire_length;
             turn.is_refused = false;
@@ -96,31 +96,24 @@ impl<'s, S: Service> Running<'s, S> {
         if head.path == b"*" {
             // RFC 9110 section 9.3.7: asks about the server as a whole.
             response.status(Status::NoContent);
-            return;
+            return Ok(());
         }
         let (place, scratch) = scratch
             .split_at_mut_checked(head.path.len())
             .unwrap_or_default();
-        let path = match path::decode(head.path, place) {
-            Ok(path) => utf8(path).ok_or(Status::BadRequest),
-            Err(status) => Err(status),
+        let path = utf8(path::decode(head.path, place)?).ok_or(Status::BadRequest)?;
+        // Whatever the rows say.
+        let is_health = path == "/healthz";
+        let found = if is_health {
+            Found::None(Methods::GET_HEAD)
+        } else {
+            self.app.find(head.method, path)
         };
-        let path = match path {
-            Ok(path) => path,
-            Err(status) => {
-                response.problem(status, "");
-                return;
-            }
-        };
-        let mut found = self.app.find(head.method, path);
-        if path == "/healthz" {
-            // Whatever the rows say.
-            found = Found::None(Methods::GET_HEAD);
-            response.text("ok\n");
-        }
         match found {
             Found::None(allow) => {
-                if path != "/healthz" || !matches!(head.method, Method::Get | Method::Head) {
+                if is_health && matches!(head.method, Method::Get | Method::Head) {
+                    response.text("ok\n");
+                } else {
                     route::refuse(head.method, allow, response);
                 }
                 // A body that is there already need not end the connection.
@@ -137,9 +130,7 @@ impl<'s, S: Service> Running<'s, S> {
                         let body = rest.get_mut(..body.length).unwrap_or_default();
                         self.app.answer(row, head, path, body, scratch, response);
                     }
-                    Err(Stop::Refuse(status)) => {
-                        response.problem(status, "");
-                    }
+                    Err(Stop::Refuse(status)) => return Err(status),
                     Err(Stop::Partial) => {
                         turn.is_partial = true;
                         turn.is_asked = head.expects_continue && rest.is_empty();
@@ -147,15 +138,10 @@ impl<'s, S: Service> Running<'s, S> {
                 }
             }
             Found::Receives(row, max_bytes) if App::<S>::RECEIVES => {
-                let incoming = match Incoming::new(head.framing, max_bytes) {
-                    Ok(incoming) => incoming,
-                    Err(status) => {
-                        response.problem(status, "");
-                        return;
-                    }
-                };
+                let incoming = Incoming::new(head.framing, max_bytes)?;
                 let Some((number, stream)) = self.streams.take(fd) else {
-                    return busy(response);
+                    busy(response);
+                    return Ok(());
                 };
                 turn.is_asked = head.expects_continue && rest.is_empty() && !incoming.is_end();
                 stream.incoming = incoming;
@@ -173,6 +159,7 @@ impl<'s, S: Service> Running<'s, S> {
             }
             Found::Receives(..) => {}
         }
+        Ok(())
     }
 
     /// Takes in what has come of a body.
@@ -291,6 +278,7 @@ fn busy(response: &mut Response<'_>) {
 
 impl<S: Service> Handler for Running<'_, S> {
     const STREAMS: bool = App::<S>::RECEIVES || App::<S>::STREAMS;
+    const FILES: bool = false;
 
     #[inline(never)]
     fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
@@ -314,20 +302,18 @@ impl<S: Service> Handler for Running<'_, S> {
             row: usize::MAX,
             stream: None,
         };
-        match connection::head(bytes, is_full, &LIMITS) {
+        let mut refused = match connection::head(bytes, is_full, &LIMITS) {
             Ok((head, rest)) => {
                 manner.closes = !head.keep_alive;
                 manner.is_head = head.method == Method::Head;
                 manner.is_http11 = head.is_http11;
-                self.request(peer, &head, rest, scratch, &mut response, &mut turn);
+                self.request(peer, &head, rest, scratch, &mut response, &mut turn)
             }
-            Err(Stop::Refuse(status)) => {
-                response.problem(status, "");
-            }
-            Err(_) => return false,
-        }
+            Err(Stop::Refuse(status)) => Err(status),
+            Err(Stop::Partial) => return false,
+        };
         if turn.is_partial && is_full {
-            response.problem(Status::ContentTooLarge, "");
+            refused = Err(Status::ContentTooLarge);
         } else if turn.is_partial || App::<S>::RECEIVES && turn.stream.is_some() {
             if turn.is_asked {
                 batch.writer.put(CONTINUE);
@@ -335,6 +321,9 @@ impl<S: Service> Handler for Running<'_, S> {
             batch.stream = turn.stream;
             batch.consumed = turn.consumed;
             return !turn.is_partial;
+        }
+        if let Err(status) = refused {
+            response.problem(status, "");
         }
         manner.closes |=
             turn.is_refused || response.closes() || batch.is_stopping && turn.consumed == length;

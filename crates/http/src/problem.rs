@@ -55,7 +55,7 @@ impl Response<'_> {
     /// were set before stay.
     #[inline(never)]
     pub fn problem(&mut self, status: Status, detail: &str) -> &mut Self {
-        let line = status.line().as_bytes();
+        let line = status.line_bytes();
         self.clear_body().status(status);
         self.write(b"{\"title\":\"");
         self.write(ascii::from(line, 4));

@@ -103,7 +103,7 @@ impl<'b> Response<'b> {
         let mut separator: &[u8] = b"";
         for name in methods.names() {
             fields.put(separator);
-            fields.put(name.as_bytes());
+            fields.put(name);
             separator = b", ";
         }
         fields.put(b"\r\n");
@@ -220,7 +220,7 @@ impl<'b> Response<'b> {
         let room = self.buffer.get_mut(..HEAD_BYTES)?;
         let mut start = HeadWriter::new(room.get_mut(..START_BYTES)?);
         start.put(b"HTTP/1.1 ");
-        start.put(self.status.line().as_bytes());
+        start.put(self.status.line_bytes());
         start.put(b"\r\n");
         if manner.date.first() != Some(&0) {
             start.field("Date", manner.date);

@@ -135,11 +135,15 @@ const OTHER_LINES: Words = words![
 impl Status {
     /// Code and reason as on the status line, such as `404 Not Found`.
     pub fn line(self) -> &'static str {
-        let line = match (self as usize).checked_sub(Self::Continue as usize) {
+        utf8(self.line_bytes()).unwrap_or_default()
+    }
+
+    /// The same as bytes.
+    pub(crate) fn line_bytes(self) -> &'static [u8] {
+        match (self as usize).checked_sub(Self::Continue as usize) {
             None => self.first_line(),
             Some(number) => OTHER_LINES.get(number),
-        };
-        utf8(line).unwrap_or_default()
+        }
     }
 
     /// The same, but empty for those which a server of files does not send.
