@@ -187,7 +187,7 @@ impl<'s, S: Service> Running<'s, S> {
                 Err(status) => {
                     self.app
                         .receive(row, number as usize, Body::Breaks, &mut response);
-                    response.problem(status, "");
+                    response.refuse(status);
                     stream.closes = true;
                     break true;
                 }
@@ -323,7 +323,7 @@ impl<S: Service> Handler for Running<'_, S> {
             return !turn.is_partial;
         }
         if let Err(status) = refused {
-            response.problem(status, "");
+            response.refuse(status);
         }
         manner.closes |=
             turn.is_refused || response.closes() || batch.is_stopping && turn.consumed == length;
@@ -357,7 +357,7 @@ impl<S: Service> Handler for Running<'_, S> {
         if status == Status::ServiceUnavailable {
             busy(&mut response);
         } else {
-            response.problem(status, "");
+            response.refuse(status);
         }
         let written = response.finish(&Manner {
             date: &self.date,

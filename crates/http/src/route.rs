@@ -305,7 +305,7 @@ pub fn refuse(method: Method, allow: Methods, response: &mut Response<'_>) {
     if method == Method::Options {
         response.status(Status::NoContent);
     } else {
-        response.problem(Status::MethodNotAllowed, "");
+        response.refuse(Status::MethodNotAllowed);
     }
 }
 
