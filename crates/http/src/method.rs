@@ -1,6 +1,6 @@
 //! Request methods (RFC 9110 section 9): those that a server can be written for.
 
-use crate::ascii::{is_equal, utf8};
+use crate::ascii::utf8;
 use crate::words::{Words, words};
 
 /// A method this library knows. All others, CONNECT and TRACE among them, are
@@ -38,8 +38,9 @@ const ALL: [Method; 7] = [
 impl Method {
     /// The method of this exact name; names are case-sensitive.
     pub fn from_bytes(name: &[u8]) -> Option<Self> {
-        let method = ALL.get(NAMES.find(name)?).copied()?;
-        is_equal(NAMES.get(method as usize), name).then_some(method)
+        let mut names = NAMES;
+        let number = names.position(|known| known == name)?;
+        ALL.get(number).copied()
     }
 
     /// The name on the wire.

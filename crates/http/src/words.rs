@@ -32,7 +32,6 @@ impl Iterator for Words {
 
 impl Words {
     /// The number of the word that is this one but for case.
-    #[inline(never)]
     pub(crate) fn find(mut self, word: &[u8]) -> Option<usize> {
         // Most differ in length already.
         self.position(|known| known.len() == word.len() && is_same(known, word))
