@@ -190,7 +190,6 @@ impl<'a> Head<'a> {
 ///
 /// # Errors
 /// Where the head is not whole, or is to be refused.
-#[inline(never)]
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
     let mut head = Head {
         method: Method::Get,
