@@ -197,7 +197,6 @@ impl<H: Handler> Engine<H> {
     /// An engine of these parts. `busy` has a bit for each descriptor that a
     /// connection can have; `buffer` takes what is received and behind it what is
     /// sent.
-    #[inline(never)]
     pub fn new(
         handler: H,
         limits: Limits,
@@ -228,7 +227,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
-    #[inline(never)]
     pub fn run(&mut self) -> u8 {
         loop {
             if self.is_paused {
@@ -300,7 +298,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Takes no more connections, answers what has come, and closes the rest.
-    #[inline(never)]
     fn stop(&mut self) {
         self.stop_at = self.now + u64::from(self.limits.grace_seconds);
         for index in 0..MAX_LISTENERS {
@@ -321,7 +318,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Once a second, closes what is overdue.
-    #[inline(never)]
     fn sweep(&mut self) {
         while H::STREAMS
             && let Some(Overdue { fd, is_told }) = self.handler.overdue()
@@ -406,7 +402,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Closes a connection and the file that is being sent on it.
-    #[inline(never)]
     fn close_both(&mut self, fd: Fd, token: u32, extra: u32) {
         if H::FILES && token & BODY != 0 && self.handler.shared_file() < 0 {
             bare::close(extra as Fd);
@@ -575,7 +570,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Says that nothing follows, and reads on until the client has seen it.
-    #[inline(never)]
     fn close_softly(&mut self, fd: Fd) {
         bare::shutdown(fd);
         self.set_busy(fd, false);

@@ -284,13 +284,7 @@ impl<S: Service> Handler for Running<'_, S> {
     fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
         let length = bytes.len();
         let start = batch.writer.written();
-        let date = self.date;
-        let mut manner = Manner {
-            date: &date,
-            is_head: false,
-            is_http11: true,
-            closes: true,
-        };
+        let (mut is_head, mut is_http11, mut closes) = (false, true, true);
         let room = batch.writer.rest();
         let (out, scratch) = room.split_at_mut_checked(OUTPUT_BYTES).unwrap_or_default();
         let mut response = Response::new(out);
@@ -304,9 +298,9 @@ impl<S: Service> Handler for Running<'_, S> {
         };
         let mut refused = match connection::head(bytes, is_full, &LIMITS) {
             Ok((head, rest)) => {
-                manner.closes = !head.keep_alive;
-                manner.is_head = head.method == Method::Head;
-                manner.is_http11 = head.is_http11;
+                closes = !head.keep_alive;
+                is_head = head.method == Method::Head;
+                is_http11 = head.is_http11;
                 self.request(peer, &head, rest, scratch, &mut response, &mut turn)
             }
             Err(Stop::Refuse(status)) => Err(status),
@@ -325,18 +319,24 @@ impl<S: Service> Handler for Running<'_, S> {
         if let Err(status) = refused {
             response.refuse(status);
         }
-        manner.closes |=
+        closes |=
             turn.is_refused || response.closes() || batch.is_stopping && turn.consumed == length;
+        let manner = Manner {
+            date: &self.date,
+            is_head,
+            is_http11,
+            closes,
+        };
         let mut written = response.finish(&manner);
         let mut stream = None;
         if Self::STREAMS
             && let Some(outgoing) = response.outgoing()
-            && !manner.is_head
+            && !is_head
         {
             if let Some((number, place)) = self.streams.take(peer) {
                 place.outgoing = outgoing;
                 place.row = turn.row;
-                place.closes = manner.closes;
+                place.closes = closes;
                 stream = Some(number);
             } else {
                 busy(&mut response);
@@ -346,7 +346,7 @@ impl<S: Service> Handler for Running<'_, S> {
         batch.writer.go_to(start + written);
         batch.stream = stream;
         batch.consumed = turn.consumed;
-        batch.closes = manner.closes;
+        batch.closes = closes;
         batch.is_refused = turn.is_refused;
         true
     }

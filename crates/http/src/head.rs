@@ -312,7 +312,6 @@ fn has_item(mut list: &[u8], item: &[u8]) -> bool {
 }
 
 /// What follows from all fields together.
-#[inline(never)]
 fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
     // RFC 9112 section 3.2: a Host, and a valid one, in HTTP/1.1. Where the
     // target names another one (section 3.2.2), proxies before us may have

@@ -113,7 +113,6 @@ impl<'b> Response<'b> {
     }
 
     /// Adds what the resource answers to (RFC 9110 section 10.2.1).
-    #[inline(never)]
     pub fn allow(&mut self, methods: Methods) -> &mut Self {
         let mut list = [0; 64];
         let mut names = HeadWriter::new(&mut list);

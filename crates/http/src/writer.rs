@@ -56,7 +56,6 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Appends a text in which each `%` stands for the next of these numbers.
-    #[inline(never)]
     pub fn numbers(&mut self, text: &[u8], numbers: &[u64]) {
         let mut numbers = numbers.iter();
         for byte in text {
