@@ -578,7 +578,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Has the handler go on with a stream.
-    #[inline(never)]
     fn go_on_stream(&mut self, fd: Fd, stream: u16) {
         match self.handler.go_on(fd, stream, self.buffer) {
             Step::Waits => {}

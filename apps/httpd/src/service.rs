@@ -163,7 +163,6 @@ impl<'s, S: Service> Running<'s, S> {
     }
 
     /// Takes in what has come of a body.
-    #[inline(never)]
     fn take_in(&mut self, fd: Fd, number: u16, input: &mut [u8]) -> Step {
         let Some(stream) = self.streams.get(number) else {
             return Step::Ends;
@@ -232,7 +231,6 @@ impl<'s, S: Service> Running<'s, S> {
     }
 
     /// Sends what is there to be sent, or has more of it written.
-    #[inline(never)]
     fn put_out(&mut self, fd: Fd, number: u16) -> Step {
         let Some(stream) = self.streams.get(number) else {
             return Step::Ends;
@@ -395,7 +393,6 @@ impl<S: Service> Handler for Running<'_, S> {
         Step::Again
     }
 
-    #[inline(never)]
     fn keep(&mut self, fd: Fd, sent: usize, batch: &mut Batch<'_>) -> Option<u16> {
         let (number, stream) = if let Some(number) = batch.stream {
             (number, self.streams.get(number)?)
@@ -426,7 +423,6 @@ impl<S: Service> Handler for Running<'_, S> {
         self.streams.free(number);
     }
 
-    #[inline(never)]
     fn overdue(&mut self) -> Option<Overdue> {
         let (number, fd) = self.streams.overdue()?;
         let is_told = self.streams.get(number).is_some_and(|it| it.is_incoming);
