@@ -8,8 +8,8 @@
 //! and [`encoding`](crate::encoding).
 
 use crate::ascii::{
-    DIGIT, TARGET, TOKEN, VALUE, from, is_same, parse_decimal, take_class, take_item,
-    take_until, trim,
+    DIGIT, TARGET, TOKEN, VALUE, from, is_same, parse_decimal, take_class, take_item, take_until,
+    trim,
 };
 use crate::cursor::Cursor;
 pub use crate::cursor::Stop;
