@@ -119,6 +119,10 @@ pub trait Handler {
     /// The time has become this, in seconds since 1970.
     fn tick(&mut self, second: u64);
 
+    /// Whether it sends files: a program whose handler does not, does not carry
+    /// what that takes.
+    const FILES: bool = true;
+
     /// The descriptor that all files are parts of; negative where each is its own.
     fn shared_file(&self) -> Fd;
 
@@ -193,7 +197,6 @@ impl<H: Handler> Engine<H> {
     /// An engine of these parts. `busy` has a bit for each descriptor that a
     /// connection can have; `buffer` takes what is received and behind it what is
     /// sent.
-    #[inline(never)]
     pub fn new(
         handler: H,
         limits: Limits,
@@ -224,7 +227,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
-    #[inline(never)]
     pub fn run(&mut self) -> u8 {
         loop {
             if self.is_paused {
@@ -258,7 +260,7 @@ impl<H: Handler> Engine<H> {
                     signals += self.take_signals();
                 } else if flags & (ERROR | HANGUP) != 0 {
                     self.close_both(fd, token, extra);
-                } else if token & BODY != 0 {
+                } else if H::FILES && token & BODY != 0 {
                     self.go_on(fd, token, extra);
                 } else if H::STREAMS && token & STREAM != 0 {
                     self.go_on_stream(fd, extra as u16);
@@ -296,7 +298,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Takes no more connections, answers what has come, and closes the rest.
-    #[inline(never)]
     fn stop(&mut self) {
         self.stop_at = self.now + u64::from(self.limits.grace_seconds);
         for index in 0..MAX_LISTENERS {
@@ -317,7 +318,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Once a second, closes what is overdue.
-    #[inline(never)]
     fn sweep(&mut self) {
         while H::STREAMS
             && let Some(Overdue { fd, is_told }) = self.handler.overdue()
@@ -402,9 +402,8 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Closes a connection and the file that is being sent on it.
-    #[inline(never)]
     fn close_both(&mut self, fd: Fd, token: u32, extra: u32) {
-        if token & BODY != 0 && self.handler.shared_file() < 0 {
+        if H::FILES && token & BODY != 0 && self.handler.shared_file() < 0 {
             bare::close(extra as Fd);
         }
         if H::STREAMS && token & STREAM != 0 {
@@ -496,7 +495,7 @@ impl<H: Handler> Engine<H> {
         while consumed < received
             && batch.writer.written() < BATCH_BYTES
             && batch.writer.rest().len() >= ANSWER_BYTES
-            && batch.file < 0
+            && (!H::FILES || batch.file < 0)
             && batch.stream.is_none()
             && !batch.closes
         {
@@ -511,7 +510,7 @@ impl<H: Handler> Engine<H> {
             }
             consumed += batch.consumed;
         }
-        let file = batch.file;
+        let file = if H::FILES { batch.file } else { -1 };
         if consumed > 0 || H::STREAMS && !batch.writer.bytes().is_empty() {
             let bytes = batch.writer.bytes();
             let (length, closes) = (bytes.len(), batch.closes);
@@ -571,7 +570,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Says that nothing follows, and reads on until the client has seen it.
-    #[inline(never)]
     fn close_softly(&mut self, fd: Fd) {
         bare::shutdown(fd);
         self.set_busy(fd, false);
@@ -580,7 +578,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Has the handler go on with a stream.
-    #[inline(never)]
     fn go_on_stream(&mut self, fd: Fd, stream: u16) {
         match self.handler.go_on(fd, stream, self.buffer) {
             Step::Waits => {}

@@ -11,7 +11,6 @@ const WRITE_SECONDS: u32 = 30;
 
 /// Sockets handed in, where the environment says so for this process; else one
 /// on this port, on all addresses. The error is the kernel's.
-#[inline(never)]
 pub(crate) fn open(program: &Program, port: u16) -> Result<[Fd; MAX_LISTENERS], i32> {
     let mut places = [-1; MAX_LISTENERS];
     // The environment may be meant for a parent (sd_listen_fds(3)).

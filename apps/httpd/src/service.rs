@@ -84,7 +84,7 @@ impl<'s, S: Service> Running<'s, S> {
         scratch: &mut [u8],
         response: &mut Response<'_>,
         turn: &mut Turn,
-    ) {
+    ) -> Result<(), Status> {
         let take = |turn: &mut Turn, wire_length| {
             turn.consumed = head.length + wire_length;
             turn.is_refused = false;
@@ -96,31 +96,24 @@ impl<'s, S: Service> Running<'s, S> {
         if head.path == b"*" {
             // RFC 9110 section 9.3.7: asks about the server as a whole.
             response.status(Status::NoContent);
-            return;
+            return Ok(());
         }
         let (place, scratch) = scratch
             .split_at_mut_checked(head.path.len())
             .unwrap_or_default();
-        let path = match path::decode(head.path, place) {
-            Ok(path) => utf8(path).ok_or(Status::BadRequest),
-            Err(status) => Err(status),
+        let path = utf8(path::decode(head.path, place)?).ok_or(Status::BadRequest)?;
+        // Whatever the rows say.
+        let is_health = path == "/healthz";
+        let found = if is_health {
+            Found::None(Methods::GET_HEAD)
+        } else {
+            self.app.find(head.method, path)
         };
-        let path = match path {
-            Ok(path) => path,
-            Err(status) => {
-                response.problem(status, "");
-                return;
-            }
-        };
-        let mut found = self.app.find(head.method, path);
-        if path == "/healthz" {
-            // Whatever the rows say.
-            found = Found::None(Methods::GET_HEAD);
-            response.text("ok\n");
-        }
         match found {
             Found::None(allow) => {
-                if path != "/healthz" || !matches!(head.method, Method::Get | Method::Head) {
+                if is_health && matches!(head.method, Method::Get | Method::Head) {
+                    response.text("ok\n");
+                } else {
                     route::refuse(head.method, allow, response);
                 }
                 // A body that is there already need not end the connection.
@@ -137,9 +130,7 @@ impl<'s, S: Service> Running<'s, S> {
                         let body = rest.get_mut(..body.length).unwrap_or_default();
                         self.app.answer(row, head, path, body, scratch, response);
                     }
-                    Err(Stop::Refuse(status)) => {
-                        response.problem(status, "");
-                    }
+                    Err(Stop::Refuse(status)) => return Err(status),
                     Err(Stop::Partial) => {
                         turn.is_partial = true;
                         turn.is_asked = head.expects_continue && rest.is_empty();
@@ -147,15 +138,10 @@ impl<'s, S: Service> Running<'s, S> {
                 }
             }
             Found::Receives(row, max_bytes) if App::<S>::RECEIVES => {
-                let incoming = match Incoming::new(head.framing, max_bytes) {
-                    Ok(incoming) => incoming,
-                    Err(status) => {
-                        response.problem(status, "");
-                        return;
-                    }
-                };
+                let incoming = Incoming::new(head.framing, max_bytes)?;
                 let Some((number, stream)) = self.streams.take(fd) else {
-                    return busy(response);
+                    busy(response);
+                    return Ok(());
                 };
                 turn.is_asked = head.expects_continue && rest.is_empty() && !incoming.is_end();
                 stream.incoming = incoming;
@@ -173,10 +159,10 @@ impl<'s, S: Service> Running<'s, S> {
             }
             Found::Receives(..) => {}
         }
+        Ok(())
     }
 
     /// Takes in what has come of a body.
-    #[inline(never)]
     fn take_in(&mut self, fd: Fd, number: u16, input: &mut [u8]) -> Step {
         let Some(stream) = self.streams.get(number) else {
             return Step::Ends;
@@ -200,7 +186,7 @@ impl<'s, S: Service> Running<'s, S> {
                 Err(status) => {
                     self.app
                         .receive(row, number as usize, Body::Breaks, &mut response);
-                    response.problem(status, "");
+                    response.refuse(status);
                     stream.closes = true;
                     break true;
                 }
@@ -245,7 +231,6 @@ impl<'s, S: Service> Running<'s, S> {
     }
 
     /// Sends what is there to be sent, or has more of it written.
-    #[inline(never)]
     fn put_out(&mut self, fd: Fd, number: u16) -> Step {
         let Some(stream) = self.streams.get(number) else {
             return Step::Ends;
@@ -291,18 +276,13 @@ fn busy(response: &mut Response<'_>) {
 
 impl<S: Service> Handler for Running<'_, S> {
     const STREAMS: bool = App::<S>::RECEIVES || App::<S>::STREAMS;
+    const FILES: bool = false;
 
     #[inline(never)]
     fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
         let length = bytes.len();
         let start = batch.writer.written();
-        let date = self.date;
-        let mut manner = Manner {
-            date: &date,
-            is_head: false,
-            is_http11: true,
-            closes: true,
-        };
+        let (mut is_head, mut is_http11, mut closes) = (false, true, true);
         let room = batch.writer.rest();
         let (out, scratch) = room.split_at_mut_checked(OUTPUT_BYTES).unwrap_or_default();
         let mut response = Response::new(out);
@@ -314,20 +294,18 @@ impl<S: Service> Handler for Running<'_, S> {
             row: usize::MAX,
             stream: None,
         };
-        match connection::head(bytes, is_full, &LIMITS) {
+        let mut refused = match connection::head(bytes, is_full, &LIMITS) {
             Ok((head, rest)) => {
-                manner.closes = !head.keep_alive;
-                manner.is_head = head.method == Method::Head;
-                manner.is_http11 = head.is_http11;
-                self.request(peer, &head, rest, scratch, &mut response, &mut turn);
+                closes = !head.keep_alive;
+                is_head = head.method == Method::Head;
+                is_http11 = head.is_http11;
+                self.request(peer, &head, rest, scratch, &mut response, &mut turn)
             }
-            Err(Stop::Refuse(status)) => {
-                response.problem(status, "");
-            }
-            Err(_) => return false,
-        }
+            Err(Stop::Refuse(status)) => Err(status),
+            Err(Stop::Partial) => return false,
+        };
         if turn.is_partial && is_full {
-            response.problem(Status::ContentTooLarge, "");
+            refused = Err(Status::ContentTooLarge);
         } else if turn.is_partial || App::<S>::RECEIVES && turn.stream.is_some() {
             if turn.is_asked {
                 batch.writer.put(CONTINUE);
@@ -336,18 +314,27 @@ impl<S: Service> Handler for Running<'_, S> {
             batch.consumed = turn.consumed;
             return !turn.is_partial;
         }
-        manner.closes |=
+        if let Err(status) = refused {
+            response.refuse(status);
+        }
+        closes |=
             turn.is_refused || response.closes() || batch.is_stopping && turn.consumed == length;
+        let manner = Manner {
+            date: &self.date,
+            is_head,
+            is_http11,
+            closes,
+        };
         let mut written = response.finish(&manner);
         let mut stream = None;
         if Self::STREAMS
             && let Some(outgoing) = response.outgoing()
-            && !manner.is_head
+            && !is_head
         {
             if let Some((number, place)) = self.streams.take(peer) {
                 place.outgoing = outgoing;
                 place.row = turn.row;
-                place.closes = manner.closes;
+                place.closes = closes;
                 stream = Some(number);
             } else {
                 busy(&mut response);
@@ -357,7 +344,7 @@ impl<S: Service> Handler for Running<'_, S> {
         batch.writer.go_to(start + written);
         batch.stream = stream;
         batch.consumed = turn.consumed;
-        batch.closes = manner.closes;
+        batch.closes = closes;
         batch.is_refused = turn.is_refused;
         true
     }
@@ -368,7 +355,7 @@ impl<S: Service> Handler for Running<'_, S> {
         if status == Status::ServiceUnavailable {
             busy(&mut response);
         } else {
-            response.problem(status, "");
+            response.refuse(status);
         }
         let written = response.finish(&Manner {
             date: &self.date,
@@ -406,7 +393,6 @@ impl<S: Service> Handler for Running<'_, S> {
         Step::Again
     }
 
-    #[inline(never)]
     fn keep(&mut self, fd: Fd, sent: usize, batch: &mut Batch<'_>) -> Option<u16> {
         let (number, stream) = if let Some(number) = batch.stream {
             (number, self.streams.get(number)?)
@@ -437,7 +423,6 @@ impl<S: Service> Handler for Running<'_, S> {
         self.streams.free(number);
     }
 
-    #[inline(never)]
     fn overdue(&mut self) -> Option<Overdue> {
         let (number, fd) = self.streams.overdue()?;
         let is_told = self.streams.get(number).is_some_and(|it| it.is_incoming);

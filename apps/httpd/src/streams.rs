@@ -88,7 +88,6 @@ impl Streams {
     pub(crate) const EMPTY: Self = Self([const { Stream::EMPTY }; MAX_STREAMS]);
 
     /// Takes a free place for this connection: its number.
-    #[inline(never)]
     pub(crate) fn take(&mut self, fd: Fd) -> Option<(u16, &mut Stream)> {
         let mut places = (0..).zip(&mut self.0);
         let (number, stream) = places.find(|(_, stream)| stream.holder == 0)?;

@@ -77,7 +77,6 @@ pub(crate) fn is(byte: u8, class: u8) -> bool {
 }
 
 /// Whether all bytes are in a class.
-#[inline(never)]
 pub(crate) fn all(mut bytes: &[u8], class: u8) -> bool {
     take_class(&mut bytes, class);
     bytes.is_empty()
@@ -166,7 +165,6 @@ pub fn parse_decimal(digits: &[u8]) -> Option<u64> {
 }
 
 /// One or more digits; more than 18 of them are [`u64::MAX`].
-#[inline(never)]
 pub(crate) fn saturating_decimal(digits: &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for digit in digits {

@@ -93,16 +93,15 @@ fn walk(bytes: &mut [u8], max_bytes: usize, moves: bool) -> Result<Decoded, Stop
                 wire_length: bytes.len() - trailer(ascii::from(bytes, start))?,
             });
         }
-        // No sum can overflow: `chunk` takes no size near the limit.
-        at = start + size;
-        if length + size > max_bytes {
+        // `length` never passes `max_bytes`.
+        if size > (max_bytes - length) as u64 {
             return Err(Status::ContentTooLarge.into());
         }
-        match ascii::from(bytes, at) {
-            [] | [b'\r'] => return Err(Stop::Partial),
-            [b'\r', b'\n', ..] => {}
-            _ => return Err(Status::BadRequest.into()),
-        }
+        let size = size as usize;
+        at = start + size;
+        let mut end = Cursor::new(ascii::from(bytes, at));
+        end.expect(b"\r\n");
+        end.judge()?;
         if moves {
             bytes.copy_within(start..at, length);
         }
@@ -113,8 +112,7 @@ fn walk(bytes: &mut [u8], max_bytes: usize, moves: bool) -> Result<Decoded, Stop
 
 /// The length of the line with a chunk's size, which stands here, and the size.
 pub(crate) fn size(bytes: &[u8]) -> Result<(usize, u64), Stop> {
-    let (length, size) = chunk(bytes, 0)?;
-    Ok((length, size as u64))
+    chunk(bytes, 0)
 }
 
 /// The length of the trailer section that stands here.
@@ -123,7 +121,7 @@ pub(crate) fn trailer_length(bytes: &[u8]) -> Result<usize, Stop> {
 }
 
 /// Where the chunk's data starts, and how long it is.
-fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
+fn chunk(bytes: &[u8], at: usize) -> Result<(usize, u64), Stop> {
     let rest = ascii::from(bytes, at);
     let within = rest.get(..LINE_BYTES).unwrap_or(rest);
     let mut line = Cursor::new(within);
@@ -142,10 +140,6 @@ fn chunk(bytes: &[u8], at: usize) -> Result<(usize, usize), Stop> {
     for &digit in digits {
         size = size << 4 | u64::from(hex_value(digit).unwrap_or(0));
     }
-    let size = usize::try_from(size)
-        .ok()
-        .filter(|&size| size <= usize::MAX / 4)
-        .ok_or(Status::ContentTooLarge)?;
     Ok((at + within.len() - line.rest.len(), size))
 }
 

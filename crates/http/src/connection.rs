@@ -80,7 +80,6 @@ pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a>
 ///
 /// # Errors
 /// Where there is no whole head, or it is to be refused.
-#[inline(never)]
 pub fn head<'a>(
     bytes: &'a mut [u8],
     is_full: bool,

@@ -53,6 +53,14 @@ impl<'a> Cursor<'a> {
         taken
     }
 
+    /// Reads on as [`Self::take`] does, and exactly this text behind it.
+    #[inline(never)]
+    pub(crate) fn take_before(&mut self, class: u8, text: &[u8]) -> &'a [u8] {
+        let taken = self.take(class);
+        self.expect(text);
+        taken
+    }
+
     /// Reads exactly this text.
     #[inline(never)]
     pub(crate) fn expect(&mut self, text: &[u8]) {

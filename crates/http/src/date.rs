@@ -15,6 +15,9 @@ static MONTHS: [[u8; 3]; 12] = [
 /// The last second of the year 9999; later ones have no such form.
 const LAST: u64 = 253_402_300_799;
 
+/// Days from the first of March of the year 0 to the start of 1970.
+const FROM_MARCH: u32 = 719_468;
+
 /// Writes a Unix time in seconds as `Sun, 06 Nov 1994 08:49:37 GMT`; times past
 /// the year 9999 as its last second.
 #[inline(never)]
@@ -22,19 +25,26 @@ pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
     let seconds = unix_seconds.min(LAST);
     let day = (seconds / 86_400) as u32;
     let mut rest = (seconds % 86_400) as u32;
-    // No year is longer than 366 days, so that the year is this or soon after.
-    let mut year = 1_970 + day / 366;
-    while first_day(year + 1, 1) <= day {
+    // The inverse of `first_day`, with the same years that begin in March: 146,097
+    // days are 400 of them, and 1,461 are four.
+    let days = day + FROM_MARCH;
+    let century = (4 * days + 3) / 146_097;
+    let days = days - 146_097 * century / 4;
+    let year = (4 * days + 3) / 1_461;
+    let days = days - 1_461 * year / 4;
+    // From March on, which is 0.
+    let month = (5 * days + 2) / 153;
+    let days = days - (153 * month + 2) / 5;
+    let mut year = 100 * century + year;
+    let mut month = month + 2;
+    if month > 11 {
+        month -= 12;
         year += 1;
-    }
-    let mut month = 1;
-    while first_day(year, month + 1) <= day {
-        month += 1;
     }
     *text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
     put_name(text, 0, DAYS.get(day as usize % 7));
-    put_two(text, 5, day - first_day(year, month) + 1);
-    put_name(text, 8, MONTHS.get(month as usize - 1));
+    put_two(text, 5, days + 1);
+    put_name(text, 8, MONTHS.get(month as usize));
     put_two(text, 12, year / 100);
     put_two(text, 14, year);
     for at in [23, 20, 17] {
@@ -73,15 +83,13 @@ pub fn parse(text: &[u8]) -> Option<u64> {
 ///
 /// The year is taken to begin in March: then the months' lengths repeat every
 /// five (31, 30, 31, 30, 31: 153 days), and the leap day is the last of all.
-#[inline(never)]
 fn first_day(year: u32, month: u32) -> u32 {
     let (year, month) = if month > 2 {
         (year, month - 3)
     } else {
         (year - 1, month + 9)
     };
-    // From the first of March of the year 0 to the start of 1970: 719,468.
-    year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 - 719_468
+    year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 - FROM_MARCH
 }
 
 /// Writes the last two decimal digits of a number.

@@ -8,8 +8,8 @@
 //! and [`encoding`](crate::encoding).
 
 use crate::ascii::{
-    DIGIT, TARGET, TOKEN, VALUE, all, from, is_same, parse_decimal, take_class, take_item,
-    take_until, trim,
+    DIGIT, TARGET, TOKEN, VALUE, from, is_same, parse_decimal, take_class, take_item, take_until,
+    trim,
 };
 use crate::cursor::Cursor;
 pub use crate::cursor::Stop;
@@ -190,7 +190,6 @@ impl<'a> Head<'a> {
 ///
 /// # Errors
 /// Where the head is not whole, or is to be refused.
-#[inline(never)]
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
     let mut head = Head {
         method: Method::Get,
@@ -245,24 +244,18 @@ fn read_line<'a>(head: &mut Head<'a>, cursor: &mut Cursor<'a>) -> Result<(), Sto
     if cursor.rest.first() == Some(&b'\r') {
         cursor.expect(b"\r\n");
     }
-    let name = cursor.take(TOKEN);
-    cursor.expect(b" ");
-    let target = cursor.take(TARGET);
-    cursor.expect(b" HTTP/");
-    let version = cursor.take(TARGET);
-    cursor.expect(b"\r\n");
-    cursor.judge()?;
+    let name = cursor.take_before(TOKEN, b" ");
+    let target = cursor.take_before(TARGET, b" HTTP/");
     // RFC 9112 section 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT
-    head.is_http11 = version == b"1.1";
-    head.keep_alive = head.is_http11;
-    if !head.is_http11 && version != b"1.0" {
-        return Err(Stop::Refuse(match version {
-            [major, b'.', minor] if all(&[*major, *minor], DIGIT) => {
-                Status::HttpVersionNotSupported
-            }
-            _ => Status::BadRequest,
-        }));
+    let major = cursor.take_before(DIGIT, b".");
+    let minor = cursor.take_before(DIGIT, b"\r\n");
+    cursor.judge()?;
+    match (major, minor) {
+        ([b'1'], [minor @ (b'0' | b'1')]) => head.is_http11 = *minor == b'1',
+        ([_], [_]) => return Err(Status::HttpVersionNotSupported.into()),
+        _ => return Err(Status::BadRequest.into()),
     }
+    head.keep_alive = head.is_http11;
     head.method = Method::from_bytes(name).ok_or(Status::NotImplemented)?;
     Ok(read_target(head, target)?)
 }
@@ -273,8 +266,7 @@ fn read_line<'a>(head: &mut Head<'a>, cursor: &mut Cursor<'a>) -> Result<(), Sto
 pub(crate) fn take_field<'a>(cursor: &mut Cursor<'a>) -> (&'a [u8], &'a [u8]) {
     let mut field: (&[u8], &[u8]) = (&[], &[]);
     if cursor.rest.first() != Some(&b'\r') {
-        field.0 = cursor.take(TOKEN);
-        cursor.expect(b":");
+        field.0 = cursor.take_before(TOKEN, b":");
         // Anything up to the line's end, and possibly nothing.
         field.1 = trim(take_class(&mut cursor.rest, VALUE));
     }
@@ -320,7 +312,6 @@ fn has_item(mut list: &[u8], item: &[u8]) -> bool {
 }
 
 /// What follows from all fields together.
-#[inline(never)]
 fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
     // RFC 9112 section 3.2: a Host, and a valid one, in HTTP/1.1. Where the
     // target names another one (section 3.2.2), proxies before us may have

@@ -71,11 +71,11 @@ impl Methods {
     }
 
     /// The names in the set, in a fixed order.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
+    pub fn names(self) -> impl Iterator<Item = &'static [u8]> {
         NAMES
             .enumerate()
             .filter(move |(number, _)| self.0 >> number & 1 != 0)
-            .filter_map(|(_, name)| utf8(name))
+            .map(|(_, name)| name)
     }
 }
 

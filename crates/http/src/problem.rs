@@ -18,6 +18,8 @@ pub type Answer = Result<(), &'static Problem>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Problem {
     status: Status,
+    /// Of one that only services send.
+    line: &'static str,
     detail: &'static str,
 }
 
@@ -36,7 +38,11 @@ impl Problem {
 
     /// A problem with a sentence about it; empty for none.
     pub const fn new(status: Status, detail: &'static str) -> Self {
-        Self { status, detail }
+        Self {
+            status,
+            line: status.other_line(),
+            detail,
+        }
     }
 
     /// The status of the answer.
@@ -46,17 +52,30 @@ impl Problem {
 
     /// Becomes the answer. Fields that were set before stay.
     pub fn write(&self, response: &mut Response<'_>) {
-        response.problem(self.status, self.detail);
+        response.tell(self.status, self.line, self.detail);
     }
 }
 
 impl Response<'_> {
     /// Becomes a problem with a sentence about it; empty for none. Fields that
     /// were set before stay.
-    #[inline(never)]
+    #[inline(always)]
     pub fn problem(&mut self, status: Status, detail: &str) -> &mut Self {
-        let line = status.line().as_bytes();
-        self.clear_body().status(status);
+        self.tell(status, status.other_line(), detail)
+    }
+
+    /// Becomes the refusal of a request that this library finds fault with: a
+    /// problem of a status up to [`Status::HttpVersionNotSupported`].
+    pub fn refuse(&mut self, status: Status) -> &mut Self {
+        self.tell(status, "", "")
+    }
+
+    /// Becomes a problem of this status, whose line is given where only services
+    /// send it.
+    #[inline(never)]
+    fn tell(&mut self, status: Status, line: &'static str, detail: &str) -> &mut Self {
+        self.clear_body().set_status(status, line);
+        let line = self.status_line();
         self.write(b"{\"title\":\"");
         self.write(ascii::from(line, 4));
         self.write(b"\",\"status\":");

@@ -27,7 +27,6 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    #[inline(never)]
     pub(crate) fn new(
         head: &'a Head<'a>,
         path: &'a str,
@@ -114,7 +113,6 @@ impl<'a> Request<'a> {
     /// # Errors
     /// 415 where Content-Type says that it is something else, or nothing: a page
     /// of another site can send forms and text, but not this.
-    #[inline(never)]
     pub fn json(&mut self) -> Result<Reader<'a>, &'static Problem> {
         let mut sent = self.field("Content-Type").unwrap_or_default();
         // `application/json`, or what is JSON besides: `application/…+json`.

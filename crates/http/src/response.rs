@@ -28,6 +28,8 @@ const END_BYTES: usize = 80;
 #[derive(Debug)]
 pub struct Response<'b> {
     status: Status,
+    /// Of a status that only services send, its line; else empty.
+    line: &'static str,
     content_type: &'static str,
     /// Told by Content-Length, where the body is sent from elsewhere.
     length_bytes: Option<u64>,
@@ -47,6 +49,7 @@ impl<'b> Response<'b> {
     pub fn new(buffer: &'b mut [u8]) -> Self {
         Self {
             status: Status::Ok,
+            line: "",
             content_type: "",
             length_bytes: None,
             stream: None,
@@ -62,10 +65,26 @@ impl<'b> Response<'b> {
         self.is_http11 = is_http11;
     }
 
-    /// Sets the status.
+    /// Sets the status. One that is a constant brings its own text, and no other,
+    /// into the program.
+    #[inline(always)]
     pub fn status(&mut self, status: Status) -> &mut Self {
+        self.set_status(status, status.other_line())
+    }
+
+    pub(crate) fn set_status(&mut self, status: Status, line: &'static str) -> &mut Self {
         self.status = status;
+        self.line = line;
         self
+    }
+
+    /// Code and reason as on the status line.
+    #[inline(never)]
+    pub(crate) fn status_line(&self) -> &'static [u8] {
+        match self.line.as_bytes() {
+            [] => self.status.first_line(),
+            line => line,
+        }
     }
 
     /// Sets the media type, without which no Content-Type is sent. At most 100
@@ -94,26 +113,22 @@ impl<'b> Response<'b> {
     }
 
     /// Adds what the resource answers to (RFC 9110 section 10.2.1).
-    #[inline(never)]
     pub fn allow(&mut self, methods: Methods) -> &mut Self {
-        self.field("Allow", b"");
-        let room = self.buffer.get_mut(..HEAD_BYTES - END_BYTES);
-        // Behind the colon and the space.
-        let mut fields = HeadWriter::at(room.unwrap_or_default(), self.fields.wrapping_sub(2));
-        let mut separator: &[u8] = b"";
+        let mut list = [0; 64];
+        let mut names = HeadWriter::new(&mut list);
         for name in methods.names() {
-            fields.put(separator);
-            fields.put(name.as_bytes());
-            separator = b", ";
+            names.put(name);
+            names.put(b", ");
         }
-        fields.put(b"\r\n");
-        self.fields = fields.length().unwrap_or(usize::MAX);
-        self
+        // Without the last comma.
+        let length = names.written().saturating_sub(2);
+        self.field("Allow", list.get(..length).unwrap_or_default())
     }
 
     /// Becomes a redirect with this status (301, 302, 303, 307 or 308) to a place
     /// as it stands in Location (RFC 9110 section 10.2.2): a path or a URL,
     /// escaped already. Fields that were set before stay.
+    #[inline(always)]
     pub fn redirect(&mut self, status: Status, location: &str) -> &mut Self {
         self.clear_body().status(status);
         self.field("Location", location.as_bytes())
@@ -201,7 +216,7 @@ impl<'b> Response<'b> {
     pub fn finish(&mut self, manner: &Manner<'_>) -> usize {
         if self.body == usize::MAX || self.fields == usize::MAX {
             self.fields = START_BYTES;
-            self.problem(Status::InternalServerError, "");
+            self.refuse(Status::InternalServerError);
         }
         let Some(head) = self.head(manner) else {
             return 0;
@@ -217,10 +232,11 @@ impl<'b> Response<'b> {
     /// Writes the head into its room and returns its length, or none where it
     /// does not fit.
     fn head(&mut self, manner: &Manner<'_>) -> Option<usize> {
+        let line = self.status_line();
         let room = self.buffer.get_mut(..HEAD_BYTES)?;
         let mut start = HeadWriter::new(room.get_mut(..START_BYTES)?);
         start.put(b"HTTP/1.1 ");
-        start.put(self.status.line().as_bytes());
+        start.put(line);
         start.put(b"\r\n");
         if manner.date.first() != Some(&0) {
             start.field("Date", manner.date);

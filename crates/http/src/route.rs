@@ -185,7 +185,6 @@ impl<'s, S: Service> App<'s, S> {
     }
 
     /// Who answers to this method and this decoded path.
-    #[inline(never)]
     pub fn find(&self, method: Method, path: &str) -> Found {
         let mut allow = Methods::NONE;
         for (number, route) in S::ROUTES.iter().enumerate() {
@@ -209,7 +208,6 @@ impl<'s, S: Service> App<'s, S> {
 
     /// Lets a row answer. `scratch` takes the decoded query: it is as long as
     /// that, or longer.
-    #[inline(never)]
     pub fn answer(
         &mut self,
         number: usize,
@@ -285,7 +283,6 @@ impl<'s, S: Service> App<'s, S> {
 }
 
 /// Makes a problem the answer; true where there is none.
-#[inline(never)]
 fn tell(answer: Answer, response: &mut Response<'_>) -> bool {
     if let Err(problem) = answer {
         problem.write(response);
@@ -296,7 +293,6 @@ fn tell(answer: Answer, response: &mut Response<'_>) -> bool {
 
 /// Answers where no row does: 404, 405 or, for OPTIONS, with what is allowed
 /// (RFC 9110 sections 15.5.5, 15.5.6 and 9.3.7).
-#[inline(never)]
 pub fn refuse(method: Method, allow: Methods, response: &mut Response<'_>) {
     if allow.is_empty() {
         return Problem::NOT_FOUND.write(response);
@@ -305,7 +301,7 @@ pub fn refuse(method: Method, allow: Methods, response: &mut Response<'_>) {
     if method == Method::Options {
         response.status(Status::NoContent);
     } else {
-        response.problem(Status::MethodNotAllowed, "");
+        response.refuse(Status::MethodNotAllowed);
     }
 }
 

@@ -110,8 +110,9 @@ const LINES: Words = words![
     "505 HTTP Version Not Supported",
 ];
 
-/// Of the others, in the order of the variants.
-const OTHER_LINES: Words = words![
+/// Of the others, in the order of the variants. Each is for itself: what is asked
+/// for by a constant is all that a program carries of them.
+const OTHER_LINES: [&str; 18] = [
     "100 Continue",
     "201 Created",
     "202 Accepted",
@@ -135,11 +136,22 @@ const OTHER_LINES: Words = words![
 impl Status {
     /// Code and reason as on the status line, such as `404 Not Found`.
     pub fn line(self) -> &'static str {
-        let line = match (self as usize).checked_sub(Self::Continue as usize) {
-            None => self.first_line(),
-            Some(number) => OTHER_LINES.get(number),
-        };
-        utf8(line).unwrap_or_default()
+        match self.other_line() {
+            "" => utf8(self.first_line()).unwrap_or_default(),
+            line => line,
+        }
+    }
+
+    /// The same, but empty for those which a server of files sends.
+    #[allow(clippy::indexing_slicing, reason = "in bounds by the condition")]
+    #[inline(always)]
+    pub(crate) const fn other_line(self) -> &'static str {
+        let number = (self as usize).wrapping_sub(Self::Continue as usize);
+        if number < OTHER_LINES.len() {
+            OTHER_LINES[number]
+        } else {
+            ""
+        }
     }
 
     /// The same, but empty for those which a server of files does not send.
@@ -184,7 +196,7 @@ mod tests {
         }
         assert_eq!(LINES.count(), Status::Continue as usize);
         assert_eq!(
-            LINES.count() + OTHER_LINES.count(),
+            LINES.count() + OTHER_LINES.len(),
             Status::InsufficientStorage as usize + 1
         );
     }

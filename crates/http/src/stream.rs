@@ -86,7 +86,6 @@ impl Incoming {
     /// # Errors
     /// 400 for faulty framing, 413 for more than is allowed, 431 for a trailer
     /// section that is too long. The connection must be closed after it.
-    #[inline(never)]
     pub fn take<'b>(&mut self, bytes: &'b [u8]) -> Result<Taken<'b>, Status> {
         let mut consumed = 0;
         let mut content: &[u8] = b"";
@@ -207,7 +206,6 @@ impl Outgoing {
     ///
     /// # Errors
     /// [`Broken`].
-    #[inline(never)]
     pub fn fill(
         &mut self,
         buffer: &mut [u8],

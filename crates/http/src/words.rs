@@ -38,7 +38,6 @@ impl Words {
     }
 
     /// The word of this number; none is empty.
-    #[inline(never)]
     pub(crate) fn get(mut self, number: usize) -> &'static [u8] {
         for _ in 0..number {
             self.next();

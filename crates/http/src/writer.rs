@@ -56,7 +56,6 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Appends a text in which each `%` stands for the next of these numbers.
-    #[inline(never)]
     pub fn numbers(&mut self, text: &[u8], numbers: &[u64]) {
         let mut numbers = numbers.iter();
         for byte in text {
@@ -124,7 +123,6 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Appends Content-Length.
-    #[inline(never)]
     pub fn content_length(&mut self, length_bytes: u64) {
         self.numbers(b"Content-Length: %\r\n", &[length_bytes]);
     }
@@ -142,7 +140,6 @@ impl<'b> HeadWriter<'b> {
 
     /// Appends Connection, where there is something to say (RFC 9112 section 9.3:
     /// a connection of 1.1 stays, one of 1.0 does not), and the empty line.
-    #[inline(never)]
     pub fn end(&mut self, manner: &Manner<'_>) {
         self.put(match (manner.closes, manner.is_http11) {
             (true, _) => b"Connection: close\r\n\r\n",

@@ -59,37 +59,40 @@ pub fn see_beneath(folder: Fd) {
     super::close(rules);
 }
 
-/// From here on these system calls are made, and all others fail with EPERM.
-/// At most [`MOST`] are looked at.
+/// From here on a program's system calls go through this filter: [`SERVING`] or
+/// [`SERVING_PACKED`].
 #[inline(never)]
-pub fn allow_only(calls: &[u16]) {
-    let mut program = [Instruction::default(); MOST + 6];
-    let mut length = 0;
-    let mut put = |code, jump_true, jump_false, operand| {
-        if let Some(place) = program.get_mut(length) {
-            *place = Instruction {
-                code,
-                jump_true,
-                jump_false,
-                operand,
-            };
-            length += 1;
-        }
-    };
-    // Another architecture's calls have other numbers.
-    put(LOAD_WORD, 0, 0, 4);
-    put(JUMP_EQUAL, 0, calls.len() as u8 + 1, ARCHITECTURE);
-    put(LOAD_WORD, 0, 0, 0);
-    for (number, left) in calls.iter().zip((1..=calls.len() as u8).rev()) {
-        put(JUMP_EQUAL, left, 0, u32::from(*number));
-    }
-    put(RETURN, 0, 0, ERRNO | linux_raw_sys::errno::EPERM);
-    put(RETURN, 0, 0, ALLOW);
-    let _ = crate::seccomp::install(program.get(..length).unwrap_or_default());
+pub fn allow_only(filter: &[Instruction]) {
+    let _ = crate::seccomp::install(filter);
 }
 
-/// The most calls that [`allow_only`] takes.
-pub const MOST: usize = 40;
+/// A filter that lets these calls be made, and all others fail with EPERM: five
+/// instructions more than there are calls.
+#[allow(clippy::indexing_slicing, reason = "runs when compiled")]
+const fn filter<const LENGTH: usize>(calls: &[u16]) -> [Instruction; LENGTH] {
+    const fn instruction(code: u16, jump_true: u8, jump_false: u8, operand: u32) -> Instruction {
+        Instruction {
+            code,
+            jump_true,
+            jump_false,
+            operand,
+        }
+    }
+    let count = calls.len();
+    assert!(LENGTH == count + 5);
+    let mut filter = [instruction(LOAD_WORD, 0, 0, 0); LENGTH];
+    // Another architecture's calls have other numbers.
+    filter[0] = instruction(LOAD_WORD, 0, 0, 4);
+    filter[1] = instruction(JUMP_EQUAL, 0, count as u8 + 1, ARCHITECTURE);
+    let mut at = 0;
+    while at < count {
+        filter[at + 3] = instruction(JUMP_EQUAL, (count - at) as u8, 0, calls[at] as u32);
+        at += 1;
+    }
+    filter[count + 3] = instruction(RETURN, 0, 0, ERRNO | linux_raw_sys::errno::EPERM);
+    filter[count + 4] = instruction(RETURN, 0, 0, ALLOW);
+    filter
+}
 
 const SERVING_ALL: &[u16] = &[
     raw::__NR_recvfrom as u16,
@@ -117,7 +120,10 @@ const SERVING_ALL: &[u16] = &[
     raw::__NR_lseek as u16,
     raw::__NR_getdents64 as u16,
 ];
-/// What a server of files calls.
-pub const SERVING: &[u16] = SERVING_ALL;
-/// What a server that opens no files calls.
-pub const SERVING_PACKED: &[u16] = SERVING_ALL.split_at(18).0;
+/// Of these, what a server that opens no files calls.
+const PACKED_COUNT: usize = 18;
+/// Lets a server of files make the calls that it makes.
+pub const SERVING: &[Instruction] = &filter::<{ SERVING_ALL.len() + 5 }>(SERVING_ALL);
+/// Lets a server make its calls that opens no files.
+pub const SERVING_PACKED: &[Instruction] =
+    &filter::<{ PACKED_COUNT + 5 }>(SERVING_ALL.split_at(PACKED_COUNT).0);
