@@ -1,6 +1,6 @@
 //! The command line and the environment. The help text is the table of options:
-//! a line that names one says whether it takes a number (`N`), a text (any other
-//! word in capitals) or nothing, and its default in brackets.
+//! a line that begins with one says whether it takes a number (`N`), a text (any
+//! other word in capitals) or nothing, and behind that its default in brackets.
 
 use crate::program::Program;
 use core::ffi::CStr;
@@ -10,26 +10,34 @@ use ounce_http::{parse_decimal, take_until};
 /// The most options that a help text can name, and one that none does.
 const MAX_OPTIONS: usize = 24;
 const NO_OPTION: usize = MAX_OPTIONS - 1;
-/// The most lines by an option that may be repeated.
-pub const MAX_LINES: usize = 8;
-/// How variables of the environment begin.
+/// The most lines by the option that may be repeated.
+const MAX_LINES: usize = 8;
+/// How variables of the environment begin, and those about sockets handed in.
 const PREFIX: &[u8] = b"OUNCE_HTTPD_";
+const HANDED_PREFIX: &[u8] = b"LISTEN_";
 
-/// What the user chose, by the options' numbers.
+/// What was chosen for one option.
+#[derive(Clone, Copy, Debug)]
+pub struct Value {
+    /// As it was given.
+    pub text: &'static [u8],
+    /// As a number; 1 for a switch that is on.
+    pub number: u32,
+}
+
+/// What the user chose.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Options {
-    /// Of options that take a number; 1 for a switch that is on.
-    pub numbers: [u32; MAX_OPTIONS],
     help: &'static [u8],
-    /// Of options that take a text.
-    pub texts: [&'static [u8]; MAX_OPTIONS],
-    /// All texts of the option that may be repeated.
-    pub lines: [&'static [u8]; MAX_LINES],
-    line_count: usize,
-    repeated: usize,
+    /// The number of the option that may be repeated.
+    repeated: u32,
+    /// Where its next text goes.
+    next_line: u32,
     /// The only argument that is no option.
     pub root: Option<&'static CStr>,
+    /// By the options' numbers, and behind them the texts of the repeated one.
+    values: [Value; MAX_OPTIONS + MAX_LINES],
 }
 
 /// The number of the option of this name in a help text; where it names none
@@ -38,13 +46,13 @@ pub struct Options {
 pub const fn number_of(help: &[u8], name: &[u8]) -> usize {
     let mut number = 0;
     let mut at = 0;
-    while at + 9 < help.len() {
-        if help[at] == b'\n' && help[at + 7] == b'-' && help[at + 8] == b'-' {
+    while at + 3 < help.len() {
+        if help[at] == b'\n' && help[at + 1] == b'-' && help[at + 2] == b'-' {
             let mut same = 0;
-            while same < name.len() && help[at + 9 + same] == name[same] {
+            while same < name.len() && help[at + 3 + same] == name[same] {
                 same += 1;
             }
-            if same == name.len() && help[at + 9 + same] == b' ' {
+            if same == name.len() && help[at + 3 + same] <= b' ' {
                 return number;
             }
             number += 1;
@@ -56,8 +64,6 @@ pub const fn number_of(help: &[u8], name: &[u8]) -> usize {
 
 /// Where no option is meant.
 const NONE: u32 = u32::MAX;
-/// What an option takes where it takes nothing.
-const NOTHING: u8 = b' ';
 
 impl Options {
     /// Nothing is chosen yet. The option of number `repeated` may be given several
@@ -65,13 +71,24 @@ impl Options {
     pub fn new(help: &'static [u8], repeated: usize) -> Self {
         Self {
             help,
-            numbers: [0; MAX_OPTIONS],
-            texts: [b""; MAX_OPTIONS],
-            lines: [b""; MAX_LINES],
-            line_count: 0,
-            repeated,
+            repeated: repeated as u32,
+            next_line: MAX_OPTIONS as u32,
             root: None,
+            values: [Value {
+                text: b"",
+                number: 0,
+            }; MAX_OPTIONS + MAX_LINES],
         }
+    }
+
+    /// What is chosen for the option of this number.
+    pub fn get(&self, number: usize) -> &Value {
+        &self.values[number]
+    }
+
+    /// All texts of the repeated option; those that were not given are empty.
+    pub fn lines(&self) -> &[Value] {
+        &self.values[MAX_OPTIONS..]
     }
 
     /// Reads the defaults, the environment and then the arguments.
@@ -84,12 +101,15 @@ impl Options {
         self.find(b"=");
         for entry in program.environment() {
             let text = entry.to_bytes();
-            if let Some(mut value) = text.strip_prefix(PREFIX) {
-                let option = self.find(take_until(&mut value, b'='));
-                // One without an option may be meant for another version.
-                if option != NONE && !self.set(option, value) {
-                    return Err(text);
-                }
+            let mut value = match text.strip_prefix(PREFIX) {
+                Some(name) => name,
+                None if text.starts_with(HANDED_PREFIX) => text,
+                None => continue,
+            };
+            let option = self.find(take_until(&mut value, b'='));
+            // One without an option may be meant for another version.
+            if option != NONE && !self.set(option, value) {
+                return Err(text);
             }
         }
         let mut arguments = program.arguments();
@@ -108,81 +128,82 @@ impl Options {
             let option = self.find(letters);
             if name.len() == text.len() {
                 value = b"1";
-                if option as u8 != NOTHING {
+                if option as u8 >= b'A' {
                     value = arguments.next().ok_or(text)?.to_bytes();
                 }
             }
-            if option == NONE || !self.set(option, value) {
+            if !self.set(option, value) {
                 return Err(text);
             }
         }
         Ok(())
     }
 
-    /// The option of this name or letter, as of a flag or a variable: its number,
-    /// and in the lowest byte what it takes: `N`, another letter, or nothing. All
-    /// before it are set to their defaults, if they have none yet.
+    /// The option of this name, as of a flag or a variable: its number, and in the
+    /// lowest byte what it takes: `N`, another letter, or no letter. A single
+    /// letter is the first that begins with it. All options before it are set to
+    /// their defaults, if they have none yet.
     #[inline(never)]
     fn find(&mut self, name: &[u8]) -> u32 {
         let mut number = 0;
         let mut rest = self.help;
         while !rest.is_empty() {
             let line = take_until(&mut rest, b'\n');
-            let [_, _, _, letter, _, _, b'-', b'-', words @ ..] = line else {
+            let [b'-', b'-', words @ ..] = line else {
                 continue;
             };
             let mut words = words;
             let known = take_until(&mut words, b' ');
-            let takes = match words {
-                [b'N', b' ', ..] => b'N',
-                [b'A'..=b'Z', ..] => b'T',
-                _ => NOTHING,
-            };
-            let option = number << 8 | u32::from(takes);
-            if name == [*letter] || is_name(known, name) {
+            let option = number | u32::from(words.first().copied().unwrap_or(0));
+            if is_name(known, name) {
                 return option;
             }
-            if name == b"=" && line.ends_with(b"]") {
-                take_until(&mut words, b'[');
-                let value = words.split_last().map(|(_, value)| value);
-                self.set(option, value.unwrap_or_default());
+            number += 1 << 8;
+            take_until(&mut words, b'[');
+            if name == b"=" && !words.is_empty() {
+                self.set(option, take_until(&mut words, b']'));
             }
-            number += 1;
         }
         NONE
     }
 
-    /// Sets an option, if that is a value for it.
+    /// Sets an option, if there is such a one and that is a value for it.
     #[inline(never)]
-    fn set(&mut self, option: u32, value: &'static [u8]) -> bool {
-        let number = (option >> 8) as usize;
-        let is_text = option as u8 == b'T';
-        let as_number = match value {
-            b"true" | b"yes" => Some(1),
-            b"" | b"false" | b"no" if option as u8 == NOTHING => Some(0),
-            _ => parse_decimal(value),
-        };
-        let most = if option as u8 == NOTHING { 1 } else { u32::MAX };
-        let is_well = as_number.is_some_and(|number| number <= most.into());
-        if let (Some(text), Some(place)) =
-            (self.texts.get_mut(number), self.numbers.get_mut(number))
-        {
-            *text = value;
-            *place = as_number.unwrap_or(0) as u32;
-        }
+    fn set(&mut self, option: u32, text: &'static [u8]) -> bool {
+        let mut number = option >> 8;
         if number == self.repeated {
-            let place = self.lines.get_mut(self.line_count);
-            self.line_count += 1;
-            return is_field(value) && place.map(|place| *place = value).is_some();
+            number = self.next_line;
+            self.next_line += 1;
+            if !is_field(text) {
+                return false;
+            }
         }
-        is_text || is_well
+        let Some(value) = self.values.get_mut(number as usize) else {
+            return false;
+        };
+        value.text = text;
+        let kind = option as u8;
+        let parsed = if kind == b'N' {
+            parse_decimal(text).and_then(|number| u32::try_from(number).ok())
+        } else if kind >= b'A' {
+            Some(0)
+        } else {
+            // By the first letter of 1, true, yes, 0, false, no; nothing is no.
+            match text.first().copied().unwrap_or(b'0') {
+                b'1' | b't' | b'y' => Some(1),
+                b'0' | b'f' | b'n' => Some(0),
+                _ => None,
+            }
+        };
+        value.number = parsed.unwrap_or(0);
+        parsed.is_some()
     }
 }
 
-/// Whether a name is a known one, which is in small letters; a variable has it in
-/// capitals and with `_` for `-`.
+/// Whether a name is a known one, which is in small letters, or its first letter;
+/// a variable has it in capitals and with `_` for `-`.
 fn is_name(known: &[u8], name: &[u8]) -> bool {
-    known.len() == name.len()
+    (known.len() == name.len() || name.len() == 1)
         && known.iter().zip(name).all(|(known, byte)| {
             *known == byte.to_ascii_lowercase() || *known == b'-' && *byte == b'_'
         })

@@ -43,6 +43,8 @@ impl<C: Content> At<C> {
     const HEALTH: usize = number_of(C::HELP, b"health");
     const HELP: usize = number_of(C::HELP, b"help");
     const VERSION: usize = number_of(C::HELP, b"version");
+    const LISTEN_FDS: usize = number_of(C::HELP, b"listen-fds");
+    const LISTEN_PID: usize = number_of(C::HELP, b"listen-pid");
 }
 
 /// Runs the program; comes back only where it is not to serve.
@@ -54,7 +56,7 @@ pub fn start<C: Content>(
     let mut options = Options::new(C::HELP, At::<C>::HEADER);
     match options.read(program) {
         Ok(()) => run(program, &options, memory, room),
-        Err(text) => misused(program, text),
+        Err(text) => misused(text),
     }
 }
 
@@ -66,19 +68,23 @@ fn run<C: Content>(
     memory: &'static Once<Memory<C>>,
     room: &'static Once<Room>,
 ) -> u8 {
-    let is_on = |number: usize| options.numbers[number] != 0;
-    if is_on(At::<C>::HELP) {
-        program.print(C::HELP);
+    let number_at = |number: usize| options.get(number).number;
+    let text_at = |number: usize| options.get(number).text;
+    let is_on = |number: usize| number_at(number) != 0;
+    let told: &[u8] = if is_on(At::<C>::HELP) {
+        C::HELP
+    } else if is_on(At::<C>::VERSION) {
+        concat!("httpd ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()
+    } else {
+        b""
+    };
+    if !told.is_empty() {
+        bare::write(1, told);
         return 0;
     }
-    if is_on(At::<C>::VERSION) {
-        program.print(concat!("httpd ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
-        return 0;
-    }
-    let port = options.numbers[At::<C>::PORT];
-    let place = options.texts[At::<C>::ADDRESS];
+    let port = number_at(At::<C>::PORT);
     let mut address = Address::NONE;
-    let mut group = options.texts[At::<C>::USER];
+    let mut group = text_at(At::<C>::USER);
     let user = take_until(&mut group, b':');
     if group.is_empty() {
         group = user;
@@ -86,17 +92,17 @@ fn run<C: Content>(
     let (user, group) = (number(user), number(group));
     let misuse: &[u8] = if port > 65_535 {
         b"--port"
-    } else if !address::parse(place, port, &mut address) {
+    } else if !address::parse(text_at(At::<C>::ADDRESS), port, &mut address) {
         b"--address"
     } else if user.is_none() || group.is_none() {
         b"--user"
-    } else if options.numbers[At::<C>::MAX_CONNECTIONS] == 0 {
+    } else if !is_on(At::<C>::MAX_CONNECTIONS) {
         b"--max-connections"
     } else {
         b""
     };
     if !misuse.is_empty() {
-        return misused(program, misuse);
+        return misused(misuse);
     }
     if is_on(At::<C>::HEALTH) {
         return u8::from(!is_well(&address));
@@ -106,60 +112,56 @@ fn run<C: Content>(
     let root = bare::open(path, OPEN_ROOT);
     let file = bare::file(root);
     let mut packed = None;
-    if file.kind == FileKind::Regular {
+    if !C::FOLDERS {
         packed = Packed::new(bare::map(root, file.size as usize));
     }
-    if packed.is_none() && (!C::FOLDERS || file.kind != FileKind::Folder) {
-        let error = if root < 0 { root } else { INVALID };
-        return refused(program, &[b"open ", path.to_bytes()], error);
+    if C::FOLDERS && file.kind != FileKind::Folder || !C::FOLDERS && packed.is_none() {
+        let what = if C::FOLDERS {
+            FOLDER
+        } else {
+            b"open packed file "
+        };
+        return refused(what, path.to_bytes(), if root < 0 { root } else { INVALID });
     }
 
     let mut listeners = [-1; MAX_LISTENERS];
-    let is_ours = program
-        .number("LISTEN_PID")
-        .is_none_or(|process| process == bare::process_id());
-    let inherited = if is_ours {
-        program.number("LISTEN_FDS").unwrap_or(0)
-    } else {
-        0
-    };
+    let parent = number_at(At::<C>::LISTEN_PID);
+    let mut inherited = number_at(At::<C>::LISTEN_FDS);
+    if parent != 0 && parent != bare::process_id() {
+        inherited = 0;
+    }
     for (fd, place) in (FIRST..).zip(&mut listeners).take(inherited as usize) {
         *place = fd;
         // It listens already, unless it is something else.
         if bare::adopt(fd) < 0 || bare::listen(fd) < 0 {
-            return refused(program, &[b"listen on LISTEN_FDS"], INVALID);
+            return refused(LISTEN, b"LISTEN_FDS", INVALID);
         }
     }
     if inherited == 0 {
         let is_shared = is_on(At::<C>::REUSE_PORT);
         let mut fd = bound(&address, is_shared);
-        if place == b"::" && matches!(-fd as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL) {
+        if text_at(At::<C>::ADDRESS) == b"::"
+            && matches!(-fd as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL)
+        {
             address::parse(b"0.0.0.0", port, &mut address);
             fd = bound(&address, is_shared);
         }
         if fd < 0 {
-            return refused(
-                program,
-                &[
-                    b"listen on port ",
-                    options.texts[At::<C>::PORT],
-                    b" of ",
-                    place,
-                ],
-                fd,
-            );
+            return refused(LISTEN, text_at(At::<C>::PORT), fd);
         }
         if port == 0 {
             bare::local(fd, &mut address);
             let [_, _, high, low, ..] = address.bytes;
-            let port = u16::from_be_bytes([high, low]);
-            tell(program, b"listening on port %\n", port.into());
+            tell(
+                b"listening on port %\n",
+                u16::from_be_bytes([high, low]).into(),
+            );
         }
         listeners[0] = fd;
     }
-    let milliseconds = options.numbers[At::<C>::WRITE_SECONDS].saturating_mul(1_000);
-    for fd in listeners.into_iter().filter(|&fd| fd >= 0) {
-        // Accepted sockets inherit both.
+    let milliseconds = number_at(At::<C>::WRITE_SECONDS).saturating_mul(1_000);
+    for fd in listeners {
+        // Accepted sockets inherit both. Of -1 it is no setting.
         bare::set(fd, Setting::NoDelay, 1);
         bare::set(fd, Setting::UserTimeout, milliseconds);
         // What the kernel does not know it refuses, and nothing is lost.
@@ -167,25 +169,20 @@ fn run<C: Content>(
     }
 
     // 70 is "our bug": this is the only place that takes them.
-    let Some(memory) = memory.take() else {
+    let (Some(memory), Some(room)) = (memory.take(), room.take()) else {
         return 70;
     };
-    let mut busy: &mut [u8] = &mut memory.busy;
-    let mut buffer: &mut [u8] = &mut memory.buffer;
-    if !is_on(At::<C>::TINY) {
-        let Some(room) = room.take() else {
-            return 70;
-        };
-        (busy, buffer) = (&mut room.busy, &mut room.buffer);
-    }
+    let (busy, buffer): (&mut [u8], &mut [u8]) = if is_on(At::<C>::TINY) {
+        (&mut memory.busy, &mut memory.buffer)
+    } else {
+        (&mut room.busy, &mut room.buffer)
+    };
     // Arguments and environment will be gone: what answers need of them is kept
     // at the buffer's start.
     let mut texts = HeadWriter::new(buffer);
-    texts.put(options.texts[At::<C>::IMMUTABLE]);
+    texts.put(text_at(At::<C>::IMMUTABLE));
     let immutable = texts.written();
-    if !options.texts[At::<C>::CACHE].is_empty() {
-        texts.field("Cache-Control", options.texts[At::<C>::CACHE]);
-    }
+    texts.put(text_at(At::<C>::CACHE));
     let cache = texts.written();
     texts.put(b"X-Content-Type-Options: nosniff\r\n");
     if !is_on(At::<C>::NO_SECURITY_HEADERS) {
@@ -194,35 +191,36 @@ fn run<C: Content>(
         );
     }
     let own = texts.written();
-    for line in options.lines {
-        if !line.is_empty() {
-            texts.put(line);
+    for line in options.lines() {
+        if !line.text.is_empty() {
+            texts.put(line.text);
             texts.put(b"\r\n");
         }
     }
     let fields = texts.written();
     if fields > buffer.len() - LEAST_BYTES {
-        return refused(program, &[b"keep so many headers"], -(errno::ENOMEM as i32));
+        return refused(b"keep so many headers", b"", -(errno::ENOMEM as i32));
     }
     let (texts, buffer) = buffer.split_at_mut(fields);
     let texts: &'static [u8] = texts;
+    let (before, fields) = texts.split_at(cache);
+    let (immutable, cache) = before.split_at(immutable);
     let manner = Manner {
-        fields: &texts[cache..],
+        fields,
         own: &texts[own..],
-        cache: &texts[immutable..cache],
-        immutable: &texts[..immutable],
+        cache,
+        immutable,
         lists: is_on(At::<C>::LISTING),
         is_spa: is_on(At::<C>::SPA),
         logs: is_on(At::<C>::LOG),
     };
     let most = bare::descriptor_limit().saturating_sub(RESERVE) as u32;
     let limits = Limits {
-        header_seconds: options.numbers[At::<C>::HEADER_SECONDS],
-        idle_seconds: options.numbers[At::<C>::IDLE_SECONDS],
-        grace_seconds: options.numbers[At::<C>::GRACE_SECONDS],
-        connections: options.numbers[At::<C>::MAX_CONNECTIONS].min(most),
+        header_seconds: number_at(At::<C>::HEADER_SECONDS),
+        idle_seconds: number_at(At::<C>::IDLE_SECONDS),
+        grace_seconds: number_at(At::<C>::GRACE_SECONDS),
+        connections: number_at(At::<C>::MAX_CONNECTIONS).min(most),
     };
-    let is_packed = packed.is_some();
     let site = Site::new(root, packed, manner);
     let engine = memory
         .engine
@@ -231,13 +229,12 @@ fn run<C: Content>(
     if bare::user_id() == 0 {
         let result = bare::drop_user(user.unwrap_or(0), group.unwrap_or(0));
         if result < 0 {
-            let user = options.texts[At::<C>::USER];
-            return refused(program, &[b"become user ", user], result);
+            return refused(b"become user ", text_at(At::<C>::USER), result);
         }
     }
     if !is_on(At::<C>::NO_SANDBOX) {
         bare::no_new_privileges();
-        bare::see_beneath(if is_packed { -1 } else { root });
+        bare::see_beneath(if C::FOLDERS { root } else { -1 });
         bare::allow_only(if C::FOLDERS {
             bare::SERVING
         } else {
@@ -247,6 +244,9 @@ fn run<C: Content>(
     entry::settle(program.strings(), &mut memory.stack, engine, serve::<C>)
 }
 
+const LISTEN: &[u8] = b"listen on port ";
+/// Packed files have a server of their own.
+const FOLDER: &[u8] = b"serve as a folder (packed files are httpd-packed's) ";
 /// EINVAL, for what is not what it should be.
 const INVALID: i32 = -(errno::EINVAL as i32);
 /// What requests and answers need of the buffer.
@@ -257,43 +257,37 @@ extern "C" fn serve<C: Content>(engine: &'static mut Engine<Site<C>>) -> ! {
 }
 
 /// The command line or the environment cannot be understood.
-#[inline(never)]
-fn misused(program: &Program, text: &[u8]) -> u8 {
-    for part in [
-        b"error: cannot understand ",
-        text,
-        b"\nhint: httpd --help\n",
-    ] {
-        program.complain(part);
-    }
-    2
+fn misused(text: &[u8]) -> u8 {
+    refused(b"understand ", text, 0)
 }
 
-/// The kernel refuses: what was tried, on what, and why.
+/// Tells what cannot be done, with what, and why: what the kernel says, or where
+/// that is 0, that it is misuse. The result is the exit status.
 #[inline(never)]
-fn refused(program: &Program, what: &[&[u8]], error: i32) -> u8 {
-    let why: &[u8] = match -error as u32 {
+fn refused(what: &[u8], which: &[u8], error: i32) -> u8 {
+    let number = error.unsigned_abs();
+    let why: &[u8] = match number {
+        0 => b"\nhint: httpd --help\n",
         errno::EACCES | errno::EPERM => b": not permitted\n",
         errno::EADDRINUSE => b": in use\n",
         errno::ENOENT => b": not found\n",
         errno::EINVAL => b": not what it should be\n",
         _ => b": error %\n",
     };
-    program.complain(b"error: cannot ");
-    for part in what {
-        program.complain(part);
+    for part in [b"error: cannot ", what, which] {
+        bare::write(2, part);
     }
-    tell(program, why, -error as u32);
-    4
+    tell(why, number);
+    if error == 0 { 2 } else { 4 }
 }
 
 /// Tells a text with a number.
 #[inline(never)]
-fn tell(program: &Program, text: &[u8], number: u32) {
+fn tell(text: &[u8], number: u32) {
     let mut buffer = [0; 40];
     let mut writer = HeadWriter::new(&mut buffer);
     writer.numbers(text, &[number.into()]);
-    program.complain(writer.bytes());
+    bare::write(2, writer.bytes());
 }
 
 /// A socket that listens on this address, or the error.
@@ -305,7 +299,7 @@ fn bound(address: &Address, is_shared: bool) -> Fd {
     bare::set(fd, Setting::OnlyV6, 0);
     bare::set(fd, Setting::ReusePort, is_shared.into());
     let mut result = fd;
-    if result >= 0 {
+    if fd >= 0 {
         result = bare::bind(fd, address);
     }
     if result >= 0 {

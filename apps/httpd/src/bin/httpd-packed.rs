@@ -19,27 +19,28 @@ impl Content for Packed {
     const HELP: &'static [u8] = b"\
 Serves a site packed by ounce over HTTP/1.1.
 
-usage: httpd-packed [OPTIONS] [FILE]   (/public unless given)
+usage: httpd-packed [OPTIONS] [FILE]  (/public unless given)
 
-  -p, --port N              TCP port; 0 takes a free one [8080]
-      --address ADDRESS     IPv4 or IPv6; :: takes both [::]
-      --header LINE         'Name: value' for all answers; may be repeated
-      --log                 log requests to standard output
-      --max-connections N   more get 503 [10000]
-      --header-seconds N    for a request to arrive [10]
-      --idle-seconds N      between requests [60]
-      --write-seconds N     in which a client takes nothing [30]
-      --grace-seconds N     to finish after SIGTERM or SIGINT [10]
-      --user USER           UID or UID:GID to become if root [65532]
-      --no-sandbox          do without seccomp and Landlock
-      --tiny                write to one page of memory only
-      --reuse-port          share the port with other processes
-      --health              ask the server that runs if it is well
-  -h, --help                print this
-  -V, --version             print the version
+--port N [8080]  0 takes a free one
+--address A [::]  IPv4 or IPv6; :: takes both
+--help
+--header LINE  'Name: value' for all answers; may be repeated
+--log  log requests to standard output
+--max-connections N [10000]  more get 503
+--header-seconds N [10]  for a request to arrive
+--idle-seconds N [60]  between requests
+--write-seconds N [30]  in which a client takes nothing
+--grace-seconds N [10]  to finish after SIGTERM
+--user UID:GID [65532]  to become if root
+--no-sandbox  no seccomp and Landlock
+--tiny  write to one page of memory only
+--reuse-port  share the port
+--health  ask the server that runs
+--version
+--listen-fds N [0]  sockets handed in, before --port
+--listen-pid N [0]  to this process only
 
---idle-seconds 5 is also OUNCE_HTTPD_IDLE_SECONDS=5, and so on.
-Sockets by LISTEN_FDS go before --address and --port.
+-p 80 is --port 80, is OUNCE_HTTPD_PORT=80; LISTEN_FDS has no prefix.
 ";
 }
 

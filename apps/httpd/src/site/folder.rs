@@ -151,11 +151,14 @@ impl<C: Content> Site<C> {
         if varies {
             writer.put(b"Vary: Accept-Encoding\r\n");
         }
-        writer.put(if is_immutable {
-            b"Cache-Control: public, max-age=31536000, immutable\r\n"
+        let cache = if is_immutable {
+            b"public, max-age=31536000, immutable"
         } else {
             self.manner.cache
-        });
+        };
+        if !cache.is_empty() {
+            writer.field("Cache-Control", cache);
+        }
         if decision.status != Status::NotModified {
             writer.put(b"Accept-Ranges: bytes\r\n");
             writer.content_type(&media_type);
