@@ -8,9 +8,9 @@ const V4: u16 = 2;
 const V6: u16 = 10;
 
 /// Reads an address of IPv4 (`127.0.0.1`) or IPv6 (`::1`; RFC 4291 section 2.2,
-/// without the mixed form), for this port.
+/// without the mixed form); the port stays as it is.
 #[inline(never)]
-pub(crate) fn parse(text: &[u8], port: u32, address: &mut Address) -> bool {
+pub(crate) fn parse(text: &[u8], address: &mut Address) -> bool {
     let mut rest = text;
     take_until(&mut rest, b'.');
     let (separator, base, most, mut left) = if rest.is_empty() {
@@ -56,7 +56,7 @@ pub(crate) fn parse(text: &[u8], port: u32, address: &mut Address) -> bool {
     }
     let family = if is_v6 { V6 } else { V4 };
     address.bytes[..2].copy_from_slice(&family.to_ne_bytes());
-    address.bytes[2..4].copy_from_slice(&(port as u16).to_be_bytes());
+    address.length = 28;
     if is_v6 {
         address.bytes[8..24].copy_from_slice(&(head | tail).to_be_bytes());
     } else {

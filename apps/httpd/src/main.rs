@@ -20,17 +20,17 @@ Serves a folder over HTTP/1.1.
 
 usage: httpd [OPTIONS] [ROOT]  (/public unless given)
 
---port N [8080]  0 takes a free one
+--port PORT [8080]  0 takes a free one
 --address A [::]  IPv4 or IPv6; :: takes both
 --listing  list folders without index.html
 --spa  answer unknown paths with /index.html
 --cache TEXT [no-cache]  Cache-Control of files
---immutable PREFIX  paths whose files never change
+--immutable TEXT  paths that begin so never change
 --help
 --header LINE  'Name: value' for all answers; may be repeated
 --no-security-headers  no X-Frame-Options and Referrer-Policy
 --log  log requests to standard output
---max-connections N [10000]  more get 503
+--max-connections COUNT [10000]  more get 503
 --header-seconds N [10]  for a request to arrive
 --idle-seconds N [60]  between requests
 --write-seconds N [30]  in which a client takes nothing

@@ -1,43 +1,42 @@
 //! The command line and the environment. The help text is the table of options:
-//! a line that begins with one says whether it takes a number (`N`), a text (any
-//! other word in capitals) or nothing, and behind that its default in brackets.
+//! a line that begins with one says by the first letter of a word in capitals what it takes
+//! (a number, a port, a count, an address, a line, a text, a user) or nothing, and
+//! behind that its default in brackets.
 
+use crate::address;
 use crate::program::Program;
 use core::ffi::CStr;
 use ounce_http::writer::is_field;
 use ounce_http::{parse_decimal, take_until};
+use ounce_linux::bare::Address;
 
 /// The most options that a help text can name, and one that none does.
 const MAX_OPTIONS: usize = 24;
 const NO_OPTION: usize = MAX_OPTIONS - 1;
-/// The most lines by the option that may be repeated.
-const MAX_LINES: usize = 8;
+/// With those of the option that may be repeated.
+const MAX_TEXTS: usize = MAX_OPTIONS + 8;
 /// How variables of the environment begin, and those about sockets handed in.
 const PREFIX: &[u8] = b"OUNCE_HTTPD_";
 const HANDED_PREFIX: &[u8] = b"LISTEN_";
 
-/// What was chosen for one option.
-#[derive(Clone, Copy, Debug)]
-pub struct Value {
-    /// As it was given.
-    pub text: &'static [u8],
-    /// As a number; 1 for a switch that is on.
-    pub number: u32,
-}
-
-/// What the user chose.
+/// What the user chose, by the options' numbers.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Options {
-    help: &'static [u8],
-    /// The number of the option that may be repeated.
-    repeated: u32,
-    /// Where its next text goes.
-    next_line: u32,
+    /// Of options that take a number; 1 for a switch that is on.
+    pub numbers: [u32; MAX_TEXTS],
+    /// As they were given, and behind them those of the option that may be
+    /// repeated.
+    texts: [Option<&'static [u8]>; MAX_TEXTS],
+    /// Where to listen, but for the port.
+    pub address: Address,
+    /// User and group.
+    pub user: [u32; 2],
     /// The only argument that is no option.
     pub root: Option<&'static CStr>,
-    /// By the options' numbers, and behind them the texts of the repeated one.
-    values: [Value; MAX_OPTIONS + MAX_LINES],
+    help: &'static [u8],
+    /// Where the next of the repeated texts goes.
+    next_line: u32,
 }
 
 /// The number of the option of this name in a help text; where it names none
@@ -66,29 +65,31 @@ pub const fn number_of(help: &[u8], name: &[u8]) -> usize {
 const NONE: u32 = u32::MAX;
 
 impl Options {
-    /// Nothing is chosen yet. The option of number `repeated` may be given several
-    /// times.
-    pub fn new(help: &'static [u8], repeated: usize) -> Self {
+    /// Nothing is chosen yet.
+    pub fn new(help: &'static [u8]) -> Self {
         Self {
-            help,
-            repeated: repeated as u32,
-            next_line: MAX_OPTIONS as u32,
+            numbers: [0; MAX_TEXTS],
+            texts: [None; MAX_TEXTS],
+            address: Address {
+                bytes: [0; 28],
+                length: 0,
+            },
+            user: [0; 2],
             root: None,
-            values: [Value {
-                text: b"",
-                number: 0,
-            }; MAX_OPTIONS + MAX_LINES],
+            help,
+            next_line: 0,
         }
     }
 
-    /// What is chosen for the option of this number.
-    pub fn get(&self, number: usize) -> &Value {
-        &self.values[number]
+    /// The text of the option of this number; empty where none was given.
+    #[inline(never)]
+    pub fn text(&self, number: usize) -> &'static [u8] {
+        self.texts[number].unwrap_or_default()
     }
 
-    /// All texts of the repeated option; those that were not given are empty.
-    pub fn lines(&self) -> &[Value] {
-        &self.values[MAX_OPTIONS..]
+    /// All texts of the option that may be repeated.
+    pub fn lines(&self) -> impl Iterator<Item = &'static [u8]> {
+        self.texts[MAX_OPTIONS..].iter().map_while(|text| *text)
     }
 
     /// Reads the defaults, the environment and then the arguments.
@@ -140,7 +141,7 @@ impl Options {
     }
 
     /// The option of this name, as of a flag or a variable: its number, and in the
-    /// lowest byte what it takes: `N`, another letter, or no letter. A single
+    /// lowest byte what it takes: a letter, or nothing that is one. A single
     /// letter is the first that begins with it. All options before it are set to
     /// their defaults, if they have none yet.
     #[inline(never)]
@@ -170,34 +171,54 @@ impl Options {
     /// Sets an option, if there is such a one and that is a value for it.
     #[inline(never)]
     fn set(&mut self, option: u32, text: &'static [u8]) -> bool {
-        let mut number = option >> 8;
-        if number == self.repeated {
-            number = self.next_line;
+        let mut place = option >> 8;
+        let kind = option as u8;
+        if kind == b'L' {
+            place = MAX_OPTIONS as u32 + self.next_line;
             self.next_line += 1;
-            if !is_field(text) {
-                return false;
-            }
         }
-        let Some(value) = self.values.get_mut(number as usize) else {
+        let (Some(number), Some(known)) = (
+            self.numbers.get_mut(place as usize),
+            self.texts.get_mut(place as usize),
+        ) else {
             return false;
         };
-        value.text = text;
-        let kind = option as u8;
-        let parsed = if kind == b'N' {
-            parse_decimal(text).and_then(|number| u32::try_from(number).ok())
-        } else if kind >= b'A' {
-            Some(0)
-        } else {
-            // By the first letter of 1, true, yes, 0, false, no; nothing is no.
-            match text.first().copied().unwrap_or(b'0') {
-                b'1' | b't' | b'y' => Some(1),
-                b'0' | b'f' | b'n' => Some(0),
-                _ => None,
+        *known = Some(text);
+        let value = match kind {
+            b'A' => return address::parse(text, &mut self.address),
+            b'L' => return is_field(text),
+            b'T' => return true,
+            b'U' => {
+                let mut group = text;
+                let user = take_until(&mut group, b':');
+                if group.is_empty() {
+                    group = user;
+                }
+                let (user, group) = (saturating_decimal(user), saturating_decimal(group));
+                self.user = [user as u32, group as u32];
+                user | group
             }
+            // By the first letter of 1, true, yes, 0, false, no; nothing is no.
+            ..b'A' => match text.first() {
+                Some(b'1' | b't' | b'y') => 1,
+                None | Some(b'0' | b'f' | b'n') => 0,
+                _ => u64::MAX,
+            },
+            _ => saturating_decimal(text),
         };
-        value.number = parsed.unwrap_or(0);
-        parsed.is_some()
+        *number = value as u32;
+        match kind {
+            b'P' => value <= 0xffff,
+            b'C' => value.wrapping_sub(1) < 0xffff_ffff,
+            _ => value <= 0xffff_ffff,
+        }
     }
+}
+
+/// A decimal number, or more than any option takes.
+#[inline(never)]
+fn saturating_decimal(text: &[u8]) -> u64 {
+    parse_decimal(text).unwrap_or(u64::MAX)
 }
 
 /// Whether a name is a known one, which is in small letters, or its first letter;
@@ -205,6 +226,7 @@ impl Options {
 fn is_name(known: &[u8], name: &[u8]) -> bool {
     (known.len() == name.len() || name.len() == 1)
         && known.iter().zip(name).all(|(known, byte)| {
-            *known == byte.to_ascii_lowercase() || *known == b'-' && *byte == b'_'
+            // Letters become small ones, and nothing else one.
+            *known == byte | 0x20 || *known == b'-' && *byte == b'_'
         })
 }

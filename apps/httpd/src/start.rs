@@ -5,11 +5,11 @@ use crate::engine::{Engine, Limits, MAX_LISTENERS};
 use crate::entry::{self, Once};
 use crate::options::{Options, number_of};
 use crate::page::{Memory, Room};
-use crate::program::{Program, number};
+use crate::program::Program;
 use crate::site::{Content, Manner, Site};
 use core::marker::PhantomData;
+use core::mem;
 use ounce_http::packed::Site as Packed;
-use ounce_http::take_until;
 use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{self, Address, Fd, FileKind, OPEN_ROOT, Setting, errno};
 
@@ -28,7 +28,6 @@ impl<C: Content> At<C> {
     const SPA: usize = number_of(C::HELP, b"spa");
     const CACHE: usize = number_of(C::HELP, b"cache");
     const IMMUTABLE: usize = number_of(C::HELP, b"immutable");
-    const HEADER: usize = number_of(C::HELP, b"header");
     const NO_SECURITY_HEADERS: usize = number_of(C::HELP, b"no-security-headers");
     const LOG: usize = number_of(C::HELP, b"log");
     const MAX_CONNECTIONS: usize = number_of(C::HELP, b"max-connections");
@@ -53,7 +52,7 @@ pub fn start<C: Content>(
     memory: &'static Once<Memory<C>>,
     room: &'static Once<Room>,
 ) -> u8 {
-    let mut options = Options::new(C::HELP, At::<C>::HEADER);
+    let mut options = Options::new(C::HELP);
     match options.read(program) {
         Ok(()) => run(program, &options, memory, room),
         Err(text) => misused(text),
@@ -68,9 +67,8 @@ fn run<C: Content>(
     memory: &'static Once<Memory<C>>,
     room: &'static Once<Room>,
 ) -> u8 {
-    let number_at = |number: usize| options.get(number).number;
-    let text_at = |number: usize| options.get(number).text;
-    let is_on = |number: usize| number_at(number) != 0;
+    let numbers = &options.numbers;
+    let is_on = |number: usize| numbers[number] != 0;
     let told: &[u8] = if is_on(At::<C>::HELP) {
         C::HELP
     } else if is_on(At::<C>::VERSION) {
@@ -82,30 +80,12 @@ fn run<C: Content>(
         bare::write(1, told);
         return 0;
     }
-    let port = number_at(At::<C>::PORT);
-    let mut address = Address::NONE;
-    let mut group = text_at(At::<C>::USER);
-    let user = take_until(&mut group, b':');
-    if group.is_empty() {
-        group = user;
-    }
-    let (user, group) = (number(user), number(group));
-    let misuse: &[u8] = if port > 65_535 {
-        b"--port"
-    } else if !address::parse(text_at(At::<C>::ADDRESS), port, &mut address) {
-        b"--address"
-    } else if user.is_none() || group.is_none() {
-        b"--user"
-    } else if !is_on(At::<C>::MAX_CONNECTIONS) {
-        b"--max-connections"
-    } else {
-        b""
-    };
-    if !misuse.is_empty() {
-        return misused(misuse);
-    }
+    let port = numbers[At::<C>::PORT];
+    let address = &mut options.address.clone();
+    let [high, low] = (port as u16).to_be_bytes();
+    (address.bytes[2], address.bytes[3]) = (high, low);
     if is_on(At::<C>::HEALTH) {
-        return u8::from(!is_well(&address));
+        return u8::from(!is_well(address));
     }
 
     let path = options.root.unwrap_or(c"/public");
@@ -125,89 +105,92 @@ fn run<C: Content>(
     }
 
     let mut listeners = [-1; MAX_LISTENERS];
-    let parent = number_at(At::<C>::LISTEN_PID);
-    let mut inherited = number_at(At::<C>::LISTEN_FDS);
+    let parent = numbers[At::<C>::LISTEN_PID];
+    let mut count = numbers[At::<C>::LISTEN_FDS] as usize;
+    let mut which: &[u8] = b"LISTEN_FDS";
     if parent != 0 && parent != bare::process_id() {
-        inherited = 0;
+        count = 0;
     }
-    for (fd, place) in (FIRST..).zip(&mut listeners).take(inherited as usize) {
+    for (fd, place) in (FIRST..).zip(&mut listeners).take(count) {
         *place = fd;
-        // It listens already, unless it is something else.
-        if bare::adopt(fd) < 0 || bare::listen(fd) < 0 {
-            return refused(LISTEN, b"LISTEN_FDS", INVALID);
-        }
     }
-    if inherited == 0 {
-        let is_shared = is_on(At::<C>::REUSE_PORT);
-        let mut fd = bound(&address, is_shared);
-        if text_at(At::<C>::ADDRESS) == b"::"
+    if count == 0 {
+        count = 1;
+        which = options.text(At::<C>::PORT);
+        let is_shared = numbers[At::<C>::REUSE_PORT];
+        let mut fd = bound(address, is_shared);
+        if options.text(At::<C>::ADDRESS) == b"::"
             && matches!(-fd as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL)
         {
-            address::parse(b"0.0.0.0", port, &mut address);
-            fd = bound(&address, is_shared);
-        }
-        if fd < 0 {
-            return refused(LISTEN, text_at(At::<C>::PORT), fd);
-        }
-        if port == 0 {
-            bare::local(fd, &mut address);
-            let [_, _, high, low, ..] = address.bytes;
-            tell(
-                b"listening on port %\n",
-                u16::from_be_bytes([high, low]).into(),
-            );
+            address::parse(b"0.0.0.0", address);
+            fd = bound(address, is_shared);
         }
         listeners[0] = fd;
     }
-    let milliseconds = number_at(At::<C>::WRITE_SECONDS).saturating_mul(1_000);
-    for fd in listeners {
-        // Accepted sockets inherit both. Of -1 it is no setting.
+    let milliseconds = numbers[At::<C>::WRITE_SECONDS].saturating_mul(1_000);
+    for &fd in listeners.iter().take(count) {
+        bare::adopt(fd);
+        // One handed in listens already, unless it is something else.
+        let mut result = fd;
+        if result >= 0 {
+            result = bare::listen(fd);
+        }
+        if result < 0 {
+            return refused(b"listen on port ", which, result);
+        }
+        // Accepted sockets inherit both.
         bare::set(fd, Setting::NoDelay, 1);
         bare::set(fd, Setting::UserTimeout, milliseconds);
         // What the kernel does not know it refuses, and nothing is lost.
         bare::set(fd, Setting::DeferAccept, 1);
+    }
+    if port == 0 {
+        bare::local(listeners[0], address);
+        let [_, _, high, low, ..] = address.bytes;
+        tell(
+            b"listening on port %\n",
+            u16::from_be_bytes([high, low]).into(),
+        );
     }
 
     // 70 is "our bug": this is the only place that takes them.
     let (Some(memory), Some(room)) = (memory.take(), room.take()) else {
         return 70;
     };
-    let (busy, buffer): (&mut [u8], &mut [u8]) = if is_on(At::<C>::TINY) {
+    let (busy, mut buffer): (&mut [u8], &mut [u8]) = if is_on(At::<C>::TINY) {
         (&mut memory.busy, &mut memory.buffer)
     } else {
         (&mut room.busy, &mut room.buffer)
     };
     // Arguments and environment will be gone: what answers need of them is kept
     // at the buffer's start.
-    let mut texts = HeadWriter::new(buffer);
-    texts.put(text_at(At::<C>::IMMUTABLE));
-    let immutable = texts.written();
-    texts.put(text_at(At::<C>::CACHE));
-    let cache = texts.written();
-    texts.put(b"X-Content-Type-Options: nosniff\r\n");
-    if !is_on(At::<C>::NO_SECURITY_HEADERS) {
-        texts.put(
-            b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n",
-        );
-    }
-    let own = texts.written();
+    let immutable = options.text(At::<C>::IMMUTABLE);
+    let cache = options.text(At::<C>::CACHE);
+    let mut writer = HeadWriter::new(buffer);
+    writer.put(immutable);
+    writer.put(cache);
     for line in options.lines() {
-        if !line.text.is_empty() {
-            texts.put(line.text);
-            texts.put(b"\r\n");
-        }
+        writer.put(line);
+        writer.put(b"\r\n");
     }
-    let fields = texts.written();
-    if fields > buffer.len() - LEAST_BYTES {
+    let length = writer.written();
+    let immutable = keep(&mut buffer, immutable.len());
+    let cache = keep(&mut buffer, cache.len());
+    let own = keep(
+        &mut buffer,
+        length.saturating_sub(immutable.len() + cache.len()),
+    );
+    if buffer.len() < LEAST_BYTES {
         return refused(b"keep so many headers", b"", -(errno::ENOMEM as i32));
     }
-    let (texts, buffer) = buffer.split_at_mut(fields);
-    let texts: &'static [u8] = texts;
-    let (before, fields) = texts.split_at(cache);
-    let (immutable, cache) = before.split_at(immutable);
     let manner = Manner {
-        fields,
-        own: &texts[own..],
+        security: if is_on(At::<C>::NO_SECURITY_HEADERS) {
+            b"X-Content-Type-Options: nosniff\r\n"
+        } else {
+            b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: SAMEORIGIN\r\n\
+            Referrer-Policy: strict-origin-when-cross-origin\r\n"
+        },
+        own,
         cache,
         immutable,
         lists: is_on(At::<C>::LISTING),
@@ -216,10 +199,10 @@ fn run<C: Content>(
     };
     let most = bare::descriptor_limit().saturating_sub(RESERVE) as u32;
     let limits = Limits {
-        header_seconds: number_at(At::<C>::HEADER_SECONDS),
-        idle_seconds: number_at(At::<C>::IDLE_SECONDS),
-        grace_seconds: number_at(At::<C>::GRACE_SECONDS),
-        connections: number_at(At::<C>::MAX_CONNECTIONS).min(most),
+        header_seconds: numbers[At::<C>::HEADER_SECONDS],
+        idle_seconds: numbers[At::<C>::IDLE_SECONDS],
+        grace_seconds: numbers[At::<C>::GRACE_SECONDS],
+        connections: numbers[At::<C>::MAX_CONNECTIONS].min(most),
     };
     let site = Site::new(root, packed, manner);
     let engine = memory
@@ -227,9 +210,10 @@ fn run<C: Content>(
         .write(Engine::new(site, limits, listeners, busy, buffer));
 
     if bare::user_id() == 0 {
-        let result = bare::drop_user(user.unwrap_or(0), group.unwrap_or(0));
+        let [user, group] = options.user;
+        let result = bare::drop_user(user, group);
         if result < 0 {
-            return refused(b"become user ", text_at(At::<C>::USER), result);
+            return refused(b"become user ", options.text(At::<C>::USER), result);
         }
     }
     if !is_on(At::<C>::NO_SANDBOX) {
@@ -244,7 +228,6 @@ fn run<C: Content>(
     entry::settle(program.strings(), &mut memory.stack, engine, serve::<C>)
 }
 
-const LISTEN: &[u8] = b"listen on port ";
 /// Packed files have a server of their own.
 const FOLDER: &[u8] = b"serve as a folder (packed files are httpd-packed's) ";
 /// EINVAL, for what is not what it should be.
@@ -290,26 +273,29 @@ fn tell(text: &[u8], number: u32) {
     bare::write(2, writer.bytes());
 }
 
-/// A socket that listens on this address, or the error.
+/// A socket at this address, or the error.
 #[inline(never)]
-fn bound(address: &Address, is_shared: bool) -> Fd {
-    let fd = bare::socket(address, false);
+fn bound(address: &Address, is_shared: u32) -> Fd {
+    let fd = bare::socket(address, true);
     bare::set(fd, Setting::ReuseAddress, 1);
     // All addresses are those of IPv4, too; of other sockets this is no setting.
     bare::set(fd, Setting::OnlyV6, 0);
-    bare::set(fd, Setting::ReusePort, is_shared.into());
-    let mut result = fd;
-    if fd >= 0 {
-        result = bare::bind(fd, address);
-    }
-    if result >= 0 {
-        result = bare::listen(fd);
-    }
-    if result < 0 {
+    bare::set(fd, Setting::ReusePort, is_shared);
+    let result = bare::bind(fd, address);
+    if fd >= 0 && result < 0 {
         bare::close(fd);
         return result;
     }
     fd
+}
+
+/// Takes so many bytes off the buffer, to be kept as they are.
+#[inline(never)]
+fn keep(buffer: &mut &'static mut [u8], length: usize) -> &'static [u8] {
+    let all = mem::take(buffer);
+    let (kept, rest) = all.split_at_mut_checked(length).unwrap_or_default();
+    *buffer = rest;
+    kept
 }
 
 /// Asks a server for its health. Connecting to "all addresses" is connecting to

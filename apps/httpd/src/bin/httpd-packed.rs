@@ -21,12 +21,12 @@ Serves a site packed by ounce over HTTP/1.1.
 
 usage: httpd-packed [OPTIONS] [FILE]  (/public unless given)
 
---port N [8080]  0 takes a free one
+--port PORT [8080]  0 takes a free one
 --address A [::]  IPv4 or IPv6; :: takes both
 --help
 --header LINE  'Name: value' for all answers; may be repeated
 --log  log requests to standard output
---max-connections N [10000]  more get 503
+--max-connections COUNT [10000]  more get 503
 --header-seconds N [10]  for a request to arrive
 --idle-seconds N [60]  between requests
 --write-seconds N [30]  in which a client takes nothing

@@ -20,7 +20,7 @@ static NAMES: [&[u8]; 4] = [b"", b"br", b"zstd", b"gzip"];
 /// What stands in for what is not found.
 static PAGES: [&[u8]; 2] = [b"/index.html", b"/404.html"];
 /// More than what stands before a redirect's place, but for the user's fields.
-const BEFORE_BYTES: usize = 128;
+const BEFORE_BYTES: usize = 256;
 const TAG_BYTES: usize = 18;
 /// How many paths without other forms are remembered for a second.
 pub(super) const ALONE: usize = 16;
@@ -215,7 +215,7 @@ impl<C: Content> Site<C> {
     fn redirect(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {
         // The head comes where the path is now: it moves so far that it stays
         // ahead even if each byte is escaped, which makes three of one.
-        let before = BEFORE_BYTES + self.manner.fields.len();
+        let before = BEFORE_BYTES + self.manner.own.len();
         let start = batch.writer.written() + before + 2 * length;
         batch.writer.move_rest(length, start);
         self.begin(Status::PermanentRedirect, batch);

@@ -31,9 +31,9 @@ pub trait Content: 'static {
 /// What the user chose about answers, as ready text where it can be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
-    /// Lines for every answer.
-    pub fields: &'static [u8],
-    /// Those of them that the user gave, and a packed head has not.
+    /// Lines for every answer that a packed head has.
+    pub security: &'static [u8],
+    /// Those that the user gave.
     pub own: &'static [u8],
     /// Cache-Control of a file, or nothing.
     pub cache: &'static [u8],
@@ -119,7 +119,7 @@ impl<C: Content> Site<C> {
     #[inline(never)]
     fn begin(&self, status: Status, batch: &mut Batch<'_>) {
         self.begin_bare(status, batch);
-        batch.writer.put(self.manner.fields);
+        batch.writer.put(self.manner.security);
     }
 
     /// Begins an answer without the fields that all have.
@@ -134,6 +134,7 @@ impl<C: Content> Site<C> {
         if self.date[0] != 0 {
             writer.field("Date", &self.date);
         }
+        writer.put(self.manner.own);
     }
 
     /// Ends a head; so much of a file is its body.
