@@ -20,31 +20,31 @@ Serves a folder over HTTP/1.1.
 
 usage: httpd [OPTIONS] [ROOT]  (/public unless given)
 
---port PORT [8080]  0 takes a free one
---address A [::]  IPv4 or IPv6; :: takes both
---listing  list folders without index.html
---spa  answer unknown paths with /index.html
+--port PORT [8080]  0: any
+--address A [::]  or ::1, or of IPv4
+--listing  list folders
+--spa  /index.html for unknown paths
 --cache TEXT [no-cache]  Cache-Control of files
---immutable TEXT  paths that begin so never change
+--immutable TEXT  path of files that never change
 --help
---header LINE  'Name: value' for all answers; may be repeated
---no-security-headers  no X-Frame-Options and Referrer-Policy
---log  log requests to standard output
---max-connections COUNT [10000]  more get 503
+--header LINE  'Name: value' of answers, up to 8
+--no-security-headers
+--log  requests to stdout
+--max-connections COUNT [10000]
 --header-seconds N [10]  for a request to arrive
 --idle-seconds N [60]  between requests
---write-seconds N [30]  in which a client takes nothing
+--write-seconds N [30]  with nothing taken
 --grace-seconds N [10]  to finish after SIGTERM
---user UID:GID [65532]  to become if root
---no-sandbox  no seccomp and Landlock
---tiny  write to one page of memory only
---reuse-port  share the port
---health  ask the server that runs
+--user UID:GID [65532]  if root
+--no-sandbox
+--tiny  in one page of memory
+--reuse-port
+--health  asks a running server
 --version
---listen-fds N [0]  sockets handed in, before --port
---listen-pid N [0]  to this process only
+--listen-fds N [0]  sockets handed in
+--listen-pid N [0]
 
--p 80 is --port 80, is OUNCE_HTTPD_PORT=80; LISTEN_FDS has no prefix.
+-p 80 is --port 80 is OUNCE_HTTPD_PORT=80; LISTEN_FDS is without prefix.
 ";
 }
 

@@ -185,10 +185,9 @@ fn run<C: Content>(
     }
     let manner = Manner {
         security: if is_on(At::<C>::NO_SECURITY_HEADERS) {
-            b"X-Content-Type-Options: nosniff\r\n"
+            SECURITY.split_at(33).0
         } else {
-            b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: SAMEORIGIN\r\n\
-            Referrer-Policy: strict-origin-when-cross-origin\r\n"
+            SECURITY
         },
         own,
         cache,
@@ -230,6 +229,9 @@ fn run<C: Content>(
 
 /// Packed files have a server of their own.
 const FOLDER: &[u8] = b"serve as a folder (packed files are httpd-packed's) ";
+/// The first line always stays.
+const SECURITY: &[u8] = b"X-Content-Type-Options: nosniff\r\n\
+    X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n";
 /// EINVAL, for what is not what it should be.
 const INVALID: i32 = -(errno::EINVAL as i32);
 /// What requests and answers need of the buffer.

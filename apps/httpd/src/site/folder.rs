@@ -15,8 +15,11 @@ use ounce_linux::bare::{self, Fd, File, FileKind, OPEN_FILE, errno};
 
 /// Behind a file's name, by the numbers of the codings.
 const SUFFIXES: [[u8; 4]; 4] = [*b"\0\0\0\0", *b".br\0", *b".zst", *b".gz\0"];
-/// What the content then is.
-static NAMES: [&[u8]; 4] = [b"", b"br", b"zstd", b"gzip"];
+/// For all files, and for one that has other forms.
+const LINES: (&[u8], &[u8]) = {
+    let all = b"Accept-Ranges: bytes\r\nVary: Accept-Encoding\r\n";
+    (all.split_at(22).0, all)
+};
 /// What stands in for what is not found.
 static PAGES: [&[u8]; 2] = [b"/index.html", b"/404.html"];
 /// More than what stands before a redirect's place, but for the user's fields.
@@ -148,9 +151,8 @@ impl<C: Content> Site<C> {
             imf_fixdate(file.modified[0], &mut date);
             writer.field("Last-Modified", &date);
         }
-        if varies {
-            writer.put(b"Vary: Accept-Encoding\r\n");
-        }
+        let (ranges, all) = LINES;
+        writer.put(if varies { all } else { ranges });
         let cache = if is_immutable {
             b"public, max-age=31536000, immutable"
         } else {
@@ -160,10 +162,13 @@ impl<C: Content> Site<C> {
             writer.field("Cache-Control", cache);
         }
         if decision.status != Status::NotModified {
-            writer.put(b"Accept-Ranges: bytes\r\n");
             writer.content_type(&media_type);
             if coding > 0 {
-                writer.field("Content-Encoding", NAMES[coding & 3]);
+                writer.field("Content-Encoding", match coding {
+                    1 => b"br",
+                    2 => b"zstd",
+                    _ => b"gzip",
+                });
             }
             writer.content(&decision, file.size);
         }
