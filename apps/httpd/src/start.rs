@@ -154,14 +154,16 @@ fn run<C: Content>(
     }
 
     // 70 is "our bug": this is the only place that takes them.
-    let (Some(memory), Some(room)) = (memory.take(), room.take()) else {
+    let Some(memory) = memory.take() else {
         return 70;
     };
-    let (busy, mut buffer): (&mut [u8], &mut [u8]) = if is_on(At::<C>::TINY) {
-        (&mut memory.busy, &mut memory.buffer)
-    } else {
-        (&mut room.busy, &mut room.buffer)
-    };
+    let mut busy: &mut [u8] = &mut memory.busy;
+    let mut buffer: &mut [u8] = &mut memory.buffer;
+    if !is_on(At::<C>::TINY)
+        && let Some(room) = room.take()
+    {
+        (busy, buffer) = (&mut room.busy, &mut room.buffer);
+    }
     // Arguments and environment will be gone: what answers need of them is kept
     // at the buffer's start.
     let immutable = options.text(At::<C>::IMMUTABLE);
@@ -259,9 +261,9 @@ fn refused(what: &[u8], which: &[u8], error: i32) -> u8 {
         errno::EINVAL => b": not what it should be\n",
         _ => b": error %\n",
     };
-    for part in [b"error: cannot ", what, which] {
-        bare::write(2, part);
-    }
+    bare::write(2, b"error: cannot ");
+    bare::write(2, what);
+    bare::write(2, which);
     tell(why, number);
     if error == 0 { 2 } else { 4 }
 }

@@ -22,8 +22,6 @@ const LINES: (&[u8], &[u8]) = {
 };
 /// What stands in for what is not found.
 static PAGES: [&[u8]; 2] = [b"/index.html", b"/404.html"];
-/// More than what stands before a redirect's place, but for the user's fields.
-const BEFORE_BYTES: usize = 256;
 const TAG_BYTES: usize = 18;
 /// How many paths without other forms are remembered for a second.
 pub(super) const ALONE: usize = 16;
@@ -51,7 +49,7 @@ impl<C: Content> Site<C> {
         let mut file = bare::file(fd);
         if file.kind == FileKind::Folder && !is_folder {
             bare::close(fd);
-            return self.redirect(head, length, batch);
+            return self.redirect(head, batch);
         }
         if is_folder && self.manner.lists && fd == -(errno::ENOENT as Fd) {
             path.go_to(length);
@@ -164,11 +162,14 @@ impl<C: Content> Site<C> {
         if decision.status != Status::NotModified {
             writer.content_type(&media_type);
             if coding > 0 {
-                writer.field("Content-Encoding", match coding {
-                    1 => b"br",
-                    2 => b"zstd",
-                    _ => b"gzip",
-                });
+                writer.field(
+                    "Content-Encoding",
+                    match coding {
+                        1 => b"br",
+                        2 => b"zstd",
+                        _ => b"gzip",
+                    },
+                );
             }
             writer.content(&decision, file.size);
         }
@@ -214,28 +215,25 @@ impl<C: Content> Site<C> {
         fd
     }
 
-    /// To the same path, which is `length` bytes behind what is written, with a
-    /// slash behind it.
+    /// To the same path with a slash behind it. It is a valid one, as it was sent;
+    /// at its start one slash stands for all, since two would begin a host's name.
     #[inline(never)]
-    fn redirect(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {
-        // The head comes where the path is now: it moves so far that it stays
-        // ahead even if each byte is escaped, which makes three of one.
-        let before = BEFORE_BYTES + self.manner.own.len();
-        let start = batch.writer.written() + before + 2 * length;
-        batch.writer.move_rest(length, start);
+    fn redirect(&self, head: &Head<'_>, batch: &mut Batch<'_>) {
+        let mut path = head.path;
+        while let [b'/', rest @ ..] = path {
+            path = rest;
+        }
         self.begin(Status::PermanentRedirect, batch);
-        batch.writer.put(b"Location: ");
-        for at in start..start + length {
-            let byte = batch.writer.byte(at);
-            batch.writer.path(&[byte]);
-        }
-        batch.writer.put(b"/");
+        let writer = &mut batch.writer;
+        writer.put(b"Location: /");
+        writer.put(path);
+        writer.put(b"/");
         if let Some(query) = head.query {
-            batch.writer.put(b"?");
-            batch.writer.put(query);
+            writer.put(b"?");
+            writer.put(query);
         }
-        batch.writer.put(b"\r\n");
-        batch.writer.content_length(0);
+        writer.put(b"\r\n");
+        writer.content_length(0);
         self.end(0, batch);
     }
 }
