@@ -20,8 +20,6 @@ const LINES: (&[u8], &[u8]) = {
     let all = b"Accept-Ranges: bytes\r\nVary: Accept-Encoding\r\n";
     (all.split_at(22).0, all)
 };
-/// What stands in for what is not found.
-static PAGES: [&[u8]; 2] = [b"/index.html", b"/404.html"];
 const TAG_BYTES: usize = 18;
 /// How many paths without other forms are remembered for a second.
 pub(super) const ALONE: usize = 16;
@@ -59,35 +57,29 @@ impl<C: Content> Site<C> {
                 return listing::write(self, fd, batch);
             }
         }
-        for page in &PAGES {
-            if file.kind == FileKind::Regular {
-                break;
-            }
-            match -fd as u32 {
-                errno::EACCES | errno::EPERM => {
-                    return self.short(Status::Forbidden, b"", batch);
-                }
-                errno::EMFILE | errno::ENFILE | errno::ENOMEM => {
-                    return self.short(Status::ServiceUnavailable, b"", batch);
-                }
-                _ => {}
-            }
+        // What stands in for what is not found.
+        let mut left = if self.manner.is_spa && !has_dot { 2 } else { 1 };
+        while file.kind != FileKind::Regular {
+            let refusal = match -fd as u32 {
+                errno::EACCES | errno::EPERM => Status::Forbidden,
+                errno::EMFILE | errno::ENFILE | errno::ENOMEM => Status::ServiceUnavailable,
+                _ if left == 0 => Status::NotFound,
+                _ => Status::Ok,
+            };
             bare::close(fd);
-            if page.len() > 9 {
-                if !self.manner.is_spa || has_dot {
-                    continue;
-                }
-            } else {
-                status = Status::NotFound;
+            if refusal != Status::Ok {
+                return self.short(refusal, b"", batch);
             }
             path.go_to(0);
-            path.put(page);
+            if left == 2 {
+                path.put(b"/index.html");
+            } else {
+                path.put(b"/404.html");
+                status = Status::NotFound;
+            }
+            left -= 1;
             fd = self.open(&mut path, 0);
             file = bare::file(fd);
-        }
-        if file.kind != FileKind::Regular {
-            bare::close(fd);
-            return self.short(Status::NotFound, b"", batch);
         }
         let media_type = content_type::of(path.bytes());
 
@@ -97,18 +89,19 @@ impl<C: Content> Site<C> {
         let mut coding = 0;
         let mut varies = false;
         if place.get() != mark {
-            let weights = encoding::weights(head.known(Known::AcceptEncoding));
+            let weights = weights(head);
             let mut best = weights[0];
-            for (number, &weight) in weights.iter().enumerate().skip(1) {
+            for number in 1..weights.len() {
+                let weight = weights[number];
                 let mut other = self.open(&mut path, number);
-                let form = bare::file(other);
-                if form.kind == FileKind::Regular {
+                if bare::file(other).kind == FileKind::Regular {
                     varies = true;
                     // At equal weight a coding goes before none, and the first
                     // before others.
                     if weight > best || coding == 0 && weight == best && best > 0 {
                         (fd, other) = (other, fd);
-                        (best, coding, file) = (weight, number, form);
+                        (best, coding) = (weight, number);
+                        file = bare::file(fd);
                     }
                 }
                 bare::close(other);
@@ -125,14 +118,7 @@ impl<C: Content> Site<C> {
             end: file.size,
         };
         if status == Status::Ok {
-            decision = decide(
-                head,
-                &Facts {
-                    etag: &tag,
-                    modified_seconds: file.modified[0],
-                    length_bytes: file.size,
-                },
-            );
+            decision = judge(head, &tag, &file);
         }
         if matches!(
             decision.status,
@@ -236,6 +222,26 @@ impl<C: Content> Site<C> {
         writer.content_length(0);
         self.end(0, batch);
     }
+}
+
+/// What is answered to a request for a file. On its own, as is `weights`: within
+/// its only caller it is larger.
+#[inline(never)]
+fn judge(head: &Head<'_>, tag: &[u8], file: &File) -> Decision {
+    decide(
+        head,
+        &Facts {
+            etag: tag,
+            modified_seconds: file.modified[0],
+            length_bytes: file.size,
+        },
+    )
+}
+
+/// How much a client wants the codings, by their numbers.
+#[inline(never)]
+fn weights(head: &Head<'_>) -> [u16; 4] {
+    encoding::weights(head.known(Known::AcceptEncoding))
 }
 
 /// An entity tag from what changes with a file's content: when it was modified,
