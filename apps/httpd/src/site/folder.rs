@@ -91,6 +91,7 @@ impl<C: Content> Site<C> {
         if place.get() != mark {
             let weights = weights(head);
             let mut best = weights[0];
+            #[allow(clippy::needless_range_loop, reason = "`skip` is larger")]
             for number in 1..weights.len() {
                 let weight = weights[number];
                 let mut other = self.open(&mut path, number);

@@ -45,6 +45,7 @@ const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255];
 
 /// The peer's address as people write it; one of IPv4 in IPv6 as of IPv4.
 #[inline(never)]
+#[allow(clippy::needless_range_loop, reason = "`skip` and `take` are larger")]
 fn put_address(writer: &mut HeadWriter<'_>, peer: Fd) {
     let mut address = Address::NONE;
     bare::peer(peer, &mut address);
