@@ -1,4 +1,4 @@
-//! Serves the files of a folder, or of a packed site, over HTTP.
+//! Serves the files of a folder over HTTP.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -10,44 +10,45 @@ use ounce_httpd::{Once, Program};
 
 ounce_httpd::entry!(main);
 
-/// Folders and packed sites.
-struct Any;
+/// Folders only.
+struct Folder;
 
-impl Content for Any {
+impl Content for Folder {
     const FOLDERS: bool = true;
     const HELP: &'static [u8] = b"\
-Serves a folder, or a site packed by ounce, over HTTP/1.1.
+Serves a folder over HTTP/1.1.
 
-usage: httpd [OPTIONS] [ROOT]   (/public unless given)
+usage: httpd [OPTIONS] [ROOT]  (/public unless given)
 
-  -p, --port N              TCP port; 0 takes a free one [8080]
-      --address ADDRESS     IPv4 or IPv6; :: takes both [::]
-      --listing             list folders without index.html
-      --spa                 answer unknown paths with /index.html
-      --cache TEXT          Cache-Control of files [no-cache]
-      --immutable PREFIX    paths whose files never change
-      --header LINE         'Name: value' for all answers; may be repeated
-      --no-security-headers leave out X-Frame-Options and Referrer-Policy
-      --log                 log requests to standard output
-      --max-connections N   more get 503 [10000]
-      --header-seconds N    for a request to arrive [10]
-      --idle-seconds N      between requests [60]
-      --write-seconds N     in which a client takes nothing [30]
-      --grace-seconds N     to finish after SIGTERM or SIGINT [10]
-      --user USER           UID or UID:GID to become if root [65532]
-      --no-sandbox          do without seccomp and Landlock
-      --tiny                write to one page of memory only
-      --reuse-port          share the port with other processes
-      --health              ask the server that runs if it is well
-  -h, --help                print this
-  -V, --version             print the version
+--port PORT [8080]  0: any
+--address A [::]  or ::1, or of IPv4
+--listing  list folders
+--spa  /index.html for unknown paths
+--cache TEXT [no-cache]  Cache-Control of files
+--immutable TEXT  path of files that never change
+--help
+--header LINE  'Name: value' of answers, up to 8
+--no-security-headers
+--log  requests to stdout
+--max-connections COUNT [10000]
+--header-seconds N [10]  for a request to arrive
+--idle-seconds N [60]  between requests
+--write-seconds N [30]  with nothing taken
+--grace-seconds N [10]  to finish after SIGTERM
+--user UID:GID [65532]  if root
+--no-sandbox
+--tiny  in one page of memory
+--reuse-port
+--health  asks a running server
+--version
+--listen-fds N [0]  sockets handed in
+--listen-pid N [0]
 
---idle-seconds 5 is also OUNCE_HTTPD_IDLE_SECONDS=5, and so on.
-Sockets by LISTEN_FDS go before --address and --port.
+-p 80 is --port 80 is OUNCE_HTTPD_PORT=80; LISTEN_FDS is without prefix.
 ";
 }
 
-static PAGE: Page<Any> = Page::EMPTY;
+static PAGE: Page<Folder> = Page::EMPTY;
 static ROOM: Once<Room> = Once::new(Room::EMPTY);
 
 fn main(program: &Program) -> u8 {

@@ -1,35 +1,42 @@
 //! The command line and the environment. The help text is the table of options:
-//! a line that names one says whether it takes a number (`N`), a text (any other
-//! word in capitals) or nothing, and its default in brackets.
+//! a line that begins with one says by the first letter of a word in capitals what it takes
+//! (a number, a port, a count, an address, a line, a text, a user) or nothing, and
+//! behind that its default in brackets.
 
+use crate::address;
 use crate::program::Program;
 use core::ffi::CStr;
 use ounce_http::writer::is_field;
 use ounce_http::{parse_decimal, take_until};
+use ounce_linux::bare::Address;
 
 /// The most options that a help text can name, and one that none does.
 const MAX_OPTIONS: usize = 24;
 const NO_OPTION: usize = MAX_OPTIONS - 1;
-/// The most lines by an option that may be repeated.
-pub const MAX_LINES: usize = 8;
-/// How variables of the environment begin.
+/// With those of the option that may be repeated.
+const MAX_TEXTS: usize = MAX_OPTIONS + 8;
+/// How variables of the environment begin, and those about sockets handed in.
 const PREFIX: &[u8] = b"OUNCE_HTTPD_";
+const HANDED_PREFIX: &[u8] = b"LISTEN_";
 
 /// What the user chose, by the options' numbers.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Options {
     /// Of options that take a number; 1 for a switch that is on.
-    pub numbers: [u32; MAX_OPTIONS],
-    help: &'static [u8],
-    /// Of options that take a text.
-    pub texts: [&'static [u8]; MAX_OPTIONS],
-    /// All texts of the option that may be repeated.
-    pub lines: [&'static [u8]; MAX_LINES],
-    line_count: usize,
-    repeated: usize,
+    pub numbers: [u32; MAX_TEXTS],
+    /// As they were given, and behind them those of the option that may be
+    /// repeated.
+    texts: [Option<&'static [u8]>; MAX_TEXTS],
+    /// Where to listen, but for the port.
+    pub address: Address,
+    /// User and group.
+    pub user: [u32; 2],
     /// The only argument that is no option.
     pub root: Option<&'static CStr>,
+    help: &'static [u8],
+    /// Where the next of the repeated texts goes.
+    next_line: u32,
 }
 
 /// The number of the option of this name in a help text; where it names none
@@ -38,13 +45,13 @@ pub struct Options {
 pub const fn number_of(help: &[u8], name: &[u8]) -> usize {
     let mut number = 0;
     let mut at = 0;
-    while at + 9 < help.len() {
-        if help[at] == b'\n' && help[at + 7] == b'-' && help[at + 8] == b'-' {
+    while at + 3 < help.len() {
+        if help[at] == b'\n' && help[at + 1] == b'-' && help[at + 2] == b'-' {
             let mut same = 0;
-            while same < name.len() && help[at + 9 + same] == name[same] {
+            while same < name.len() && help[at + 3 + same] == name[same] {
                 same += 1;
             }
-            if same == name.len() && help[at + 9 + same] == b' ' {
+            if same == name.len() && help[at + 3 + same] <= b' ' {
                 return number;
             }
             number += 1;
@@ -56,22 +63,33 @@ pub const fn number_of(help: &[u8], name: &[u8]) -> usize {
 
 /// Where no option is meant.
 const NONE: u32 = u32::MAX;
-/// What an option takes where it takes nothing.
-const NOTHING: u8 = b' ';
 
 impl Options {
-    /// Nothing is chosen yet. The option of number `repeated` may be given several
-    /// times.
-    pub fn new(help: &'static [u8], repeated: usize) -> Self {
+    /// Nothing is chosen yet.
+    pub fn new(help: &'static [u8]) -> Self {
         Self {
-            help,
-            numbers: [0; MAX_OPTIONS],
-            texts: [b""; MAX_OPTIONS],
-            lines: [b""; MAX_LINES],
-            line_count: 0,
-            repeated,
+            numbers: [0; MAX_TEXTS],
+            texts: [None; MAX_TEXTS],
+            address: Address {
+                bytes: [0; 28],
+                length: 0,
+            },
+            user: [0; 2],
             root: None,
+            help,
+            next_line: 0,
         }
+    }
+
+    /// The text of the option of this number; empty where none was given.
+    #[inline(never)]
+    pub fn text(&self, number: usize) -> &'static [u8] {
+        self.texts[number].unwrap_or_default()
+    }
+
+    /// All texts of the option that may be repeated.
+    pub fn lines(&self) -> impl Iterator<Item = &'static [u8]> {
+        self.texts[MAX_OPTIONS..].iter().map_while(|text| *text)
     }
 
     /// Reads the defaults, the environment and then the arguments.
@@ -84,12 +102,15 @@ impl Options {
         self.find(b"=");
         for entry in program.environment() {
             let text = entry.to_bytes();
-            if let Some(mut value) = text.strip_prefix(PREFIX) {
-                let option = self.find(take_until(&mut value, b'='));
-                // One without an option may be meant for another version.
-                if option != NONE && !self.set(option, value) {
-                    return Err(text);
-                }
+            let mut value = match text.strip_prefix(PREFIX) {
+                Some(name) => name,
+                None if text.starts_with(HANDED_PREFIX) => text,
+                None => continue,
+            };
+            let option = self.find(take_until(&mut value, b'='));
+            // One without an option may be meant for another version.
+            if option != NONE && !self.set(option, value) {
+                return Err(text);
             }
         }
         let mut arguments = program.arguments();
@@ -108,82 +129,104 @@ impl Options {
             let option = self.find(letters);
             if name.len() == text.len() {
                 value = b"1";
-                if option as u8 != NOTHING {
+                if option as u8 >= b'A' {
                     value = arguments.next().ok_or(text)?.to_bytes();
                 }
             }
-            if option == NONE || !self.set(option, value) {
+            if !self.set(option, value) {
                 return Err(text);
             }
         }
         Ok(())
     }
 
-    /// The option of this name or letter, as of a flag or a variable: its number,
-    /// and in the lowest byte what it takes: `N`, another letter, or nothing. All
-    /// before it are set to their defaults, if they have none yet.
+    /// The option of this name, as of a flag or a variable: its number, and in the
+    /// lowest byte what it takes: a letter, or nothing that is one. A single
+    /// letter is the first that begins with it. All options before it are set to
+    /// their defaults, if they have none yet.
     #[inline(never)]
     fn find(&mut self, name: &[u8]) -> u32 {
         let mut number = 0;
         let mut rest = self.help;
         while !rest.is_empty() {
             let line = take_until(&mut rest, b'\n');
-            let [_, _, _, letter, _, _, b'-', b'-', words @ ..] = line else {
+            let [b'-', b'-', words @ ..] = line else {
                 continue;
             };
             let mut words = words;
             let known = take_until(&mut words, b' ');
-            let takes = match words {
-                [b'N', b' ', ..] => b'N',
-                [b'A'..=b'Z', ..] => b'T',
-                _ => NOTHING,
-            };
-            let option = number << 8 | u32::from(takes);
-            if name == [*letter] || is_name(known, name) {
+            let option = number | u32::from(words.first().copied().unwrap_or(0));
+            if is_name(known, name) {
                 return option;
             }
-            if name == b"=" && line.ends_with(b"]") {
-                take_until(&mut words, b'[');
-                let value = words.split_last().map(|(_, value)| value);
-                self.set(option, value.unwrap_or_default());
+            number += 1 << 8;
+            take_until(&mut words, b'[');
+            if name == b"=" && !words.is_empty() {
+                self.set(option, take_until(&mut words, b']'));
             }
-            number += 1;
         }
         NONE
     }
 
-    /// Sets an option, if that is a value for it.
+    /// Sets an option, if there is such a one and that is a value for it.
     #[inline(never)]
-    fn set(&mut self, option: u32, value: &'static [u8]) -> bool {
-        let number = (option >> 8) as usize;
-        let is_text = option as u8 == b'T';
-        let as_number = match value {
-            b"true" | b"yes" => Some(1),
-            b"" | b"false" | b"no" if option as u8 == NOTHING => Some(0),
-            _ => parse_decimal(value),
+    fn set(&mut self, option: u32, text: &'static [u8]) -> bool {
+        let mut place = option >> 8;
+        let kind = option as u8;
+        if kind == b'L' {
+            place = MAX_OPTIONS as u32 + self.next_line;
+            self.next_line += 1;
+        }
+        let (Some(number), Some(known)) = (
+            self.numbers.get_mut(place as usize),
+            self.texts.get_mut(place as usize),
+        ) else {
+            return false;
         };
-        let most = if option as u8 == NOTHING { 1 } else { u32::MAX };
-        let is_well = as_number.is_some_and(|number| number <= most.into());
-        if let (Some(text), Some(place)) =
-            (self.texts.get_mut(number), self.numbers.get_mut(number))
-        {
-            *text = value;
-            *place = as_number.unwrap_or(0) as u32;
+        *known = Some(text);
+        let value = match kind {
+            b'A' => return address::parse(text, &mut self.address),
+            b'L' => return is_field(text),
+            b'T' => return true,
+            b'U' => {
+                let mut group = text;
+                let user = take_until(&mut group, b':');
+                if group.is_empty() {
+                    group = user;
+                }
+                let (user, group) = (saturating_decimal(user), saturating_decimal(group));
+                self.user = [user as u32, group as u32];
+                user | group
+            }
+            // By the first letter of 1, true, yes, 0, false, no; nothing is no.
+            ..b'A' => match text.first() {
+                Some(b'1' | b't' | b'y') => 1,
+                None | Some(b'0' | b'f' | b'n') => 0,
+                _ => u64::MAX,
+            },
+            _ => saturating_decimal(text),
+        };
+        *number = value as u32;
+        match kind {
+            b'P' => value <= 0xffff,
+            b'C' => value.wrapping_sub(1) < 0xffff_ffff,
+            _ => value <= 0xffff_ffff,
         }
-        if number == self.repeated {
-            let place = self.lines.get_mut(self.line_count);
-            self.line_count += 1;
-            return is_field(value) && place.map(|place| *place = value).is_some();
-        }
-        is_text || is_well
     }
 }
 
-/// Whether a name is a known one, which is in small letters; a variable has it in
-/// capitals and with `_` for `-`.
+/// A decimal number, or more than any option takes.
+#[inline(never)]
+fn saturating_decimal(text: &[u8]) -> u64 {
+    parse_decimal(text).unwrap_or(u64::MAX)
+}
+
+/// Whether a name is a known one, which is in small letters, or its first letter;
+/// a variable has it in capitals and with `_` for `-`.
 fn is_name(known: &[u8], name: &[u8]) -> bool {
-    known.len() == name.len()
+    (known.len() == name.len() || name.len() == 1)
         && known.iter().zip(name).all(|(known, byte)| {
-            *known == byte.to_ascii_lowercase() || *known == b'-' && *byte == b'_'
+            // Letters become small ones, and nothing else one.
+            *known == byte | 0x20 || *known == b'-' && *byte == b'_'
         })
 }

@@ -5,11 +5,11 @@ use crate::engine::{Engine, Limits, MAX_LISTENERS};
 use crate::entry::{self, Once};
 use crate::options::{Options, number_of};
 use crate::page::{Memory, Room};
-use crate::program::{Program, number};
+use crate::program::Program;
 use crate::site::{Content, Manner, Site};
 use core::marker::PhantomData;
+use core::mem;
 use ounce_http::packed::Site as Packed;
-use ounce_http::take_until;
 use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{self, Address, Fd, FileKind, OPEN_ROOT, Setting, errno};
 
@@ -28,7 +28,6 @@ impl<C: Content> At<C> {
     const SPA: usize = number_of(C::HELP, b"spa");
     const CACHE: usize = number_of(C::HELP, b"cache");
     const IMMUTABLE: usize = number_of(C::HELP, b"immutable");
-    const HEADER: usize = number_of(C::HELP, b"header");
     const NO_SECURITY_HEADERS: usize = number_of(C::HELP, b"no-security-headers");
     const LOG: usize = number_of(C::HELP, b"log");
     const MAX_CONNECTIONS: usize = number_of(C::HELP, b"max-connections");
@@ -43,6 +42,8 @@ impl<C: Content> At<C> {
     const HEALTH: usize = number_of(C::HELP, b"health");
     const HELP: usize = number_of(C::HELP, b"help");
     const VERSION: usize = number_of(C::HELP, b"version");
+    const LISTEN_FDS: usize = number_of(C::HELP, b"listen-fds");
+    const LISTEN_PID: usize = number_of(C::HELP, b"listen-pid");
 }
 
 /// Runs the program; comes back only where it is not to serve.
@@ -51,10 +52,10 @@ pub fn start<C: Content>(
     memory: &'static Once<Memory<C>>,
     room: &'static Once<Room>,
 ) -> u8 {
-    let mut options = Options::new(C::HELP, At::<C>::HEADER);
+    let mut options = Options::new(C::HELP);
     match options.read(program) {
         Ok(()) => run(program, &options, memory, room),
-        Err(text) => misused(program, text),
+        Err(text) => misused(text),
     }
 }
 
@@ -66,104 +67,90 @@ fn run<C: Content>(
     memory: &'static Once<Memory<C>>,
     room: &'static Once<Room>,
 ) -> u8 {
-    let is_on = |number: usize| options.numbers[number] != 0;
-    if is_on(At::<C>::HELP) {
-        program.print(C::HELP);
-        return 0;
-    }
-    if is_on(At::<C>::VERSION) {
-        program.print(concat!("httpd ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
-        return 0;
-    }
-    let port = options.numbers[At::<C>::PORT];
-    let place = options.texts[At::<C>::ADDRESS];
-    let mut address = Address::NONE;
-    let mut group = options.texts[At::<C>::USER];
-    let user = take_until(&mut group, b':');
-    if group.is_empty() {
-        group = user;
-    }
-    let (user, group) = (number(user), number(group));
-    let misuse: &[u8] = if port > 65_535 {
-        b"--port"
-    } else if !address::parse(place, port, &mut address) {
-        b"--address"
-    } else if user.is_none() || group.is_none() {
-        b"--user"
-    } else if options.numbers[At::<C>::MAX_CONNECTIONS] == 0 {
-        b"--max-connections"
+    let numbers = &options.numbers;
+    let is_on = |number: usize| numbers[number] != 0;
+    let told: &[u8] = if is_on(At::<C>::HELP) {
+        C::HELP
+    } else if is_on(At::<C>::VERSION) {
+        concat!("httpd ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()
     } else {
         b""
     };
-    if !misuse.is_empty() {
-        return misused(program, misuse);
+    if !told.is_empty() {
+        bare::write(1, told);
+        return 0;
     }
+    let port = numbers[At::<C>::PORT];
+    let address = &mut options.address.clone();
+    let [high, low] = (port as u16).to_be_bytes();
+    (address.bytes[2], address.bytes[3]) = (high, low);
     if is_on(At::<C>::HEALTH) {
-        return u8::from(!is_well(&address));
+        return u8::from(!is_well(address));
     }
 
     let path = options.root.unwrap_or(c"/public");
     let root = bare::open(path, OPEN_ROOT);
     let file = bare::file(root);
     let mut packed = None;
-    if file.kind == FileKind::Regular {
+    if !C::FOLDERS {
         packed = Packed::new(bare::map(root, file.size as usize));
     }
-    if packed.is_none() && (!C::FOLDERS || file.kind != FileKind::Folder) {
-        let error = if root < 0 { root } else { INVALID };
-        return refused(program, &[b"open ", path.to_bytes()], error);
+    if C::FOLDERS && file.kind != FileKind::Folder || !C::FOLDERS && packed.is_none() {
+        let what = if C::FOLDERS {
+            FOLDER
+        } else {
+            b"open packed file "
+        };
+        return refused(what, path.to_bytes(), if root < 0 { root } else { INVALID });
     }
 
     let mut listeners = [-1; MAX_LISTENERS];
-    let is_ours = program
-        .number("LISTEN_PID")
-        .is_none_or(|process| process == bare::process_id());
-    let inherited = if is_ours {
-        program.number("LISTEN_FDS").unwrap_or(0)
-    } else {
-        0
-    };
-    for (fd, place) in (FIRST..).zip(&mut listeners).take(inherited as usize) {
-        *place = fd;
-        // It listens already, unless it is something else.
-        if bare::adopt(fd) < 0 || bare::listen(fd) < 0 {
-            return refused(program, &[b"listen on LISTEN_FDS"], INVALID);
-        }
+    let parent = numbers[At::<C>::LISTEN_PID];
+    let mut count = numbers[At::<C>::LISTEN_FDS] as usize;
+    let mut which: &[u8] = b"LISTEN_FDS";
+    if parent != 0 && parent != bare::process_id() {
+        count = 0;
     }
-    if inherited == 0 {
-        let is_shared = is_on(At::<C>::REUSE_PORT);
-        let mut fd = bound(&address, is_shared);
-        if place == b"::" && matches!(-fd as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL) {
-            address::parse(b"0.0.0.0", port, &mut address);
-            fd = bound(&address, is_shared);
-        }
-        if fd < 0 {
-            return refused(
-                program,
-                &[
-                    b"listen on port ",
-                    options.texts[At::<C>::PORT],
-                    b" of ",
-                    place,
-                ],
-                fd,
-            );
-        }
-        if port == 0 {
-            bare::local(fd, &mut address);
-            let [_, _, high, low, ..] = address.bytes;
-            let port = u16::from_be_bytes([high, low]);
-            tell(program, b"listening on port %\n", port.into());
+    for (fd, place) in (FIRST..).zip(&mut listeners).take(count) {
+        *place = fd;
+    }
+    if count == 0 {
+        count = 1;
+        which = options.text(At::<C>::PORT);
+        let is_shared = numbers[At::<C>::REUSE_PORT];
+        let mut fd = bound(address, is_shared);
+        if options.text(At::<C>::ADDRESS) == b"::"
+            && matches!(-fd as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL)
+        {
+            address::parse(b"0.0.0.0", address);
+            fd = bound(address, is_shared);
         }
         listeners[0] = fd;
     }
-    let milliseconds = options.numbers[At::<C>::WRITE_SECONDS].saturating_mul(1_000);
-    for fd in listeners.into_iter().filter(|&fd| fd >= 0) {
+    let milliseconds = numbers[At::<C>::WRITE_SECONDS].saturating_mul(1_000);
+    for &fd in listeners.iter().take(count) {
+        bare::adopt(fd);
+        // One handed in listens already, unless it is something else.
+        let mut result = fd;
+        if result >= 0 {
+            result = bare::listen(fd);
+        }
+        if result < 0 {
+            return refused(b"listen on port ", which, result);
+        }
         // Accepted sockets inherit both.
         bare::set(fd, Setting::NoDelay, 1);
         bare::set(fd, Setting::UserTimeout, milliseconds);
         // What the kernel does not know it refuses, and nothing is lost.
         bare::set(fd, Setting::DeferAccept, 1);
+    }
+    if port == 0 {
+        bare::local(listeners[0], address);
+        let [_, _, high, low, ..] = address.bytes;
+        tell(
+            b"listening on port %\n",
+            u16::from_be_bytes([high, low]).into(),
+        );
     }
 
     // 70 is "our bug": this is the only place that takes them.
@@ -172,72 +159,67 @@ fn run<C: Content>(
     };
     let mut busy: &mut [u8] = &mut memory.busy;
     let mut buffer: &mut [u8] = &mut memory.buffer;
-    if !is_on(At::<C>::TINY) {
-        let Some(room) = room.take() else {
-            return 70;
-        };
+    if !is_on(At::<C>::TINY)
+        && let Some(room) = room.take()
+    {
         (busy, buffer) = (&mut room.busy, &mut room.buffer);
     }
     // Arguments and environment will be gone: what answers need of them is kept
     // at the buffer's start.
-    let mut texts = HeadWriter::new(buffer);
-    texts.put(options.texts[At::<C>::IMMUTABLE]);
-    let immutable = texts.written();
-    if !options.texts[At::<C>::CACHE].is_empty() {
-        texts.field("Cache-Control", options.texts[At::<C>::CACHE]);
+    let immutable = options.text(At::<C>::IMMUTABLE);
+    let cache = options.text(At::<C>::CACHE);
+    let mut writer = HeadWriter::new(buffer);
+    writer.put(immutable);
+    writer.put(cache);
+    for line in options.lines() {
+        writer.put(line);
+        writer.put(b"\r\n");
     }
-    let cache = texts.written();
-    texts.put(b"X-Content-Type-Options: nosniff\r\n");
-    if !is_on(At::<C>::NO_SECURITY_HEADERS) {
-        texts.put(
-            b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n",
-        );
+    let length = writer.written();
+    let immutable = keep(&mut buffer, immutable.len());
+    let cache = keep(&mut buffer, cache.len());
+    let own = keep(
+        &mut buffer,
+        length.saturating_sub(immutable.len() + cache.len()),
+    );
+    if buffer.len() < LEAST_BYTES {
+        return refused(b"keep so many headers", b"", -(errno::ENOMEM as i32));
     }
-    let own = texts.written();
-    for line in options.lines {
-        if !line.is_empty() {
-            texts.put(line);
-            texts.put(b"\r\n");
-        }
-    }
-    let fields = texts.written();
-    if fields > buffer.len() - LEAST_BYTES {
-        return refused(program, &[b"keep so many headers"], -(errno::ENOMEM as i32));
-    }
-    let (texts, buffer) = buffer.split_at_mut(fields);
-    let texts: &'static [u8] = texts;
     let manner = Manner {
-        fields: &texts[cache..],
-        own: &texts[own..],
-        cache: &texts[immutable..cache],
-        immutable: &texts[..immutable],
+        security: if is_on(At::<C>::NO_SECURITY_HEADERS) {
+            SECURITY.split_at(33).0
+        } else {
+            SECURITY
+        },
+        own,
+        cache,
+        immutable,
         lists: is_on(At::<C>::LISTING),
         is_spa: is_on(At::<C>::SPA),
         logs: is_on(At::<C>::LOG),
     };
     let most = bare::descriptor_limit().saturating_sub(RESERVE) as u32;
     let limits = Limits {
-        header_seconds: options.numbers[At::<C>::HEADER_SECONDS],
-        idle_seconds: options.numbers[At::<C>::IDLE_SECONDS],
-        grace_seconds: options.numbers[At::<C>::GRACE_SECONDS],
-        connections: options.numbers[At::<C>::MAX_CONNECTIONS].min(most),
+        header_seconds: numbers[At::<C>::HEADER_SECONDS],
+        idle_seconds: numbers[At::<C>::IDLE_SECONDS],
+        grace_seconds: numbers[At::<C>::GRACE_SECONDS],
+        connections: numbers[At::<C>::MAX_CONNECTIONS].min(most),
     };
-    let is_packed = packed.is_some();
     let site = Site::new(root, packed, manner);
     let engine = memory
         .engine
         .write(Engine::new(site, limits, listeners, busy, buffer));
 
     if bare::user_id() == 0 {
-        let result = bare::drop_user(user.unwrap_or(0), group.unwrap_or(0));
+        let [user, group] = options.user;
+        let result = bare::drop_user(user, group);
         if result < 0 {
-            let user = options.texts[At::<C>::USER];
-            return refused(program, &[b"become user ", user], result);
+            return refused(b"become user ", options.text(At::<C>::USER), result);
         }
     }
     if !is_on(At::<C>::NO_SANDBOX) {
         bare::no_new_privileges();
-        bare::see_beneath(if is_packed { -1 } else { root });
+        bare::see_beneath(if C::FOLDERS { root } else { -1 });
         bare::allow_only(if C::FOLDERS {
             bare::SERVING
         } else {
@@ -247,6 +229,11 @@ fn run<C: Content>(
     entry::settle(program.strings(), &mut memory.stack, engine, serve::<C>)
 }
 
+/// Packed files have a server of their own.
+const FOLDER: &[u8] = b"serve as a folder (packed files are httpd-packed's) ";
+/// The first line always stays.
+const SECURITY: &[u8] = b"X-Content-Type-Options: nosniff\r\n\
+    X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n";
 /// EINVAL, for what is not what it should be.
 const INVALID: i32 = -(errno::EINVAL as i32);
 /// What requests and answers need of the buffer.
@@ -257,65 +244,62 @@ extern "C" fn serve<C: Content>(engine: &'static mut Engine<Site<C>>) -> ! {
 }
 
 /// The command line or the environment cannot be understood.
-#[inline(never)]
-fn misused(program: &Program, text: &[u8]) -> u8 {
-    for part in [
-        b"error: cannot understand ",
-        text,
-        b"\nhint: httpd --help\n",
-    ] {
-        program.complain(part);
-    }
-    2
+fn misused(text: &[u8]) -> u8 {
+    refused(b"understand ", text, 0)
 }
 
-/// The kernel refuses: what was tried, on what, and why.
+/// Tells what cannot be done, with what, and why: what the kernel says, or where
+/// that is 0, that it is misuse. The result is the exit status.
 #[inline(never)]
-fn refused(program: &Program, what: &[&[u8]], error: i32) -> u8 {
-    let why: &[u8] = match -error as u32 {
+fn refused(what: &[u8], which: &[u8], error: i32) -> u8 {
+    let number = error.unsigned_abs();
+    let why: &[u8] = match number {
+        0 => b"\nhint: httpd --help\n",
         errno::EACCES | errno::EPERM => b": not permitted\n",
         errno::EADDRINUSE => b": in use\n",
         errno::ENOENT => b": not found\n",
         errno::EINVAL => b": not what it should be\n",
         _ => b": error %\n",
     };
-    program.complain(b"error: cannot ");
-    for part in what {
-        program.complain(part);
-    }
-    tell(program, why, -error as u32);
-    4
+    bare::write(2, b"error: cannot ");
+    bare::write(2, what);
+    bare::write(2, which);
+    tell(why, number);
+    if error == 0 { 2 } else { 4 }
 }
 
 /// Tells a text with a number.
 #[inline(never)]
-fn tell(program: &Program, text: &[u8], number: u32) {
+fn tell(text: &[u8], number: u32) {
     let mut buffer = [0; 40];
     let mut writer = HeadWriter::new(&mut buffer);
     writer.numbers(text, &[number.into()]);
-    program.complain(writer.bytes());
+    bare::write(2, writer.bytes());
 }
 
-/// A socket that listens on this address, or the error.
+/// A socket at this address, or the error.
 #[inline(never)]
-fn bound(address: &Address, is_shared: bool) -> Fd {
-    let fd = bare::socket(address, false);
+fn bound(address: &Address, is_shared: u32) -> Fd {
+    let fd = bare::socket(address, true);
     bare::set(fd, Setting::ReuseAddress, 1);
     // All addresses are those of IPv4, too; of other sockets this is no setting.
     bare::set(fd, Setting::OnlyV6, 0);
-    bare::set(fd, Setting::ReusePort, is_shared.into());
-    let mut result = fd;
-    if result >= 0 {
-        result = bare::bind(fd, address);
-    }
-    if result >= 0 {
-        result = bare::listen(fd);
-    }
-    if result < 0 {
+    bare::set(fd, Setting::ReusePort, is_shared);
+    let result = bare::bind(fd, address);
+    if fd >= 0 && result < 0 {
         bare::close(fd);
         return result;
     }
     fd
+}
+
+/// Takes so many bytes off the buffer, to be kept as they are.
+#[inline(never)]
+fn keep(buffer: &mut &'static mut [u8], length: usize) -> &'static [u8] {
+    let all = mem::take(buffer);
+    let (kept, rest) = all.split_at_mut_checked(length).unwrap_or_default();
+    *buffer = rest;
+    kept
 }
 
 /// Asks a server for its health. Connecting to "all addresses" is connecting to

@@ -15,12 +15,11 @@ use ounce_linux::bare::{self, Fd, File, FileKind, OPEN_FILE, errno};
 
 /// Behind a file's name, by the numbers of the codings.
 const SUFFIXES: [[u8; 4]; 4] = [*b"\0\0\0\0", *b".br\0", *b".zst", *b".gz\0"];
-/// What the content then is.
-static NAMES: [&[u8]; 4] = [b"", b"br", b"zstd", b"gzip"];
-/// What stands in for what is not found.
-static PAGES: [&[u8]; 2] = [b"/index.html", b"/404.html"];
-/// More than what stands before a redirect's place, but for the user's fields.
-const BEFORE_BYTES: usize = 128;
+/// For all files, and for one that has other forms.
+const LINES: (&[u8], &[u8]) = {
+    let all = b"Accept-Ranges: bytes\r\nVary: Accept-Encoding\r\n";
+    (all.split_at(22).0, all)
+};
 const TAG_BYTES: usize = 18;
 /// How many paths without other forms are remembered for a second.
 pub(super) const ALONE: usize = 16;
@@ -48,7 +47,7 @@ impl<C: Content> Site<C> {
         let mut file = bare::file(fd);
         if file.kind == FileKind::Folder && !is_folder {
             bare::close(fd);
-            return self.redirect(head, length, batch);
+            return self.redirect(head, batch);
         }
         if is_folder && self.manner.lists && fd == -(errno::ENOENT as Fd) {
             path.go_to(length);
@@ -58,35 +57,29 @@ impl<C: Content> Site<C> {
                 return listing::write(self, fd, batch);
             }
         }
-        for page in &PAGES {
-            if file.kind == FileKind::Regular {
-                break;
-            }
-            match -fd as u32 {
-                errno::EACCES | errno::EPERM => {
-                    return self.short(Status::Forbidden, b"", batch);
-                }
-                errno::EMFILE | errno::ENFILE | errno::ENOMEM => {
-                    return self.short(Status::ServiceUnavailable, b"", batch);
-                }
-                _ => {}
-            }
+        // What stands in for what is not found.
+        let mut left = if self.manner.is_spa && !has_dot { 2 } else { 1 };
+        while file.kind != FileKind::Regular {
+            let refusal = match -fd as u32 {
+                errno::EACCES | errno::EPERM => Status::Forbidden,
+                errno::EMFILE | errno::ENFILE | errno::ENOMEM => Status::ServiceUnavailable,
+                _ if left == 0 => Status::NotFound,
+                _ => Status::Ok,
+            };
             bare::close(fd);
-            if page.len() > 9 {
-                if !self.manner.is_spa || has_dot {
-                    continue;
-                }
-            } else {
-                status = Status::NotFound;
+            if refusal != Status::Ok {
+                return self.short(refusal, b"", batch);
             }
             path.go_to(0);
-            path.put(page);
+            if left == 2 {
+                path.put(b"/index.html");
+            } else {
+                path.put(b"/404.html");
+                status = Status::NotFound;
+            }
+            left -= 1;
             fd = self.open(&mut path, 0);
             file = bare::file(fd);
-        }
-        if file.kind != FileKind::Regular {
-            bare::close(fd);
-            return self.short(Status::NotFound, b"", batch);
         }
         let media_type = content_type::of(path.bytes());
 
@@ -96,18 +89,20 @@ impl<C: Content> Site<C> {
         let mut coding = 0;
         let mut varies = false;
         if place.get() != mark {
-            let weights = encoding::weights(head.known(Known::AcceptEncoding));
+            let weights = weights(head);
             let mut best = weights[0];
-            for (number, &weight) in weights.iter().enumerate().skip(1) {
+            #[allow(clippy::needless_range_loop, reason = "`skip` is larger")]
+            for number in 1..weights.len() {
+                let weight = weights[number];
                 let mut other = self.open(&mut path, number);
-                let form = bare::file(other);
-                if form.kind == FileKind::Regular {
+                if bare::file(other).kind == FileKind::Regular {
                     varies = true;
                     // At equal weight a coding goes before none, and the first
                     // before others.
                     if weight > best || coding == 0 && weight == best && best > 0 {
                         (fd, other) = (other, fd);
-                        (best, coding, file) = (weight, number, form);
+                        (best, coding) = (weight, number);
+                        file = bare::file(fd);
                     }
                 }
                 bare::close(other);
@@ -124,14 +119,7 @@ impl<C: Content> Site<C> {
             end: file.size,
         };
         if status == Status::Ok {
-            decision = decide(
-                head,
-                &Facts {
-                    etag: &tag,
-                    modified_seconds: file.modified[0],
-                    length_bytes: file.size,
-                },
-            );
+            decision = judge(head, &tag, &file);
         }
         if matches!(
             decision.status,
@@ -148,19 +136,27 @@ impl<C: Content> Site<C> {
             imf_fixdate(file.modified[0], &mut date);
             writer.field("Last-Modified", &date);
         }
-        if varies {
-            writer.put(b"Vary: Accept-Encoding\r\n");
-        }
-        writer.put(if is_immutable {
-            b"Cache-Control: public, max-age=31536000, immutable\r\n"
+        let (ranges, all) = LINES;
+        writer.put(if varies { all } else { ranges });
+        let cache = if is_immutable {
+            b"public, max-age=31536000, immutable"
         } else {
             self.manner.cache
-        });
+        };
+        if !cache.is_empty() {
+            writer.field("Cache-Control", cache);
+        }
         if decision.status != Status::NotModified {
-            writer.put(b"Accept-Ranges: bytes\r\n");
             writer.content_type(&media_type);
             if coding > 0 {
-                writer.field("Content-Encoding", NAMES[coding & 3]);
+                writer.field(
+                    "Content-Encoding",
+                    match coding {
+                        1 => b"br",
+                        2 => b"zstd",
+                        _ => b"gzip",
+                    },
+                );
             }
             writer.content(&decision, file.size);
         }
@@ -206,30 +202,47 @@ impl<C: Content> Site<C> {
         fd
     }
 
-    /// To the same path, which is `length` bytes behind what is written, with a
-    /// slash behind it.
+    /// To the same path with a slash behind it. It is a valid one, as it was sent;
+    /// at its start one slash stands for all, since two would begin a host's name.
     #[inline(never)]
-    fn redirect(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {
-        // The head comes where the path is now: it moves so far that it stays
-        // ahead even if each byte is escaped, which makes three of one.
-        let before = BEFORE_BYTES + self.manner.fields.len();
-        let start = batch.writer.written() + before + 2 * length;
-        batch.writer.move_rest(length, start);
+    fn redirect(&self, head: &Head<'_>, batch: &mut Batch<'_>) {
+        let mut path = head.path;
+        while let [b'/', rest @ ..] = path {
+            path = rest;
+        }
         self.begin(Status::PermanentRedirect, batch);
-        batch.writer.put(b"Location: ");
-        for at in start..start + length {
-            let byte = batch.writer.byte(at);
-            batch.writer.path(&[byte]);
-        }
-        batch.writer.put(b"/");
+        let writer = &mut batch.writer;
+        writer.put(b"Location: /");
+        writer.put(path);
+        writer.put(b"/");
         if let Some(query) = head.query {
-            batch.writer.put(b"?");
-            batch.writer.put(query);
+            writer.put(b"?");
+            writer.put(query);
         }
-        batch.writer.put(b"\r\n");
-        batch.writer.content_length(0);
+        writer.put(b"\r\n");
+        writer.content_length(0);
         self.end(0, batch);
     }
+}
+
+/// What is answered to a request for a file. On its own, as is `weights`: within
+/// its only caller it is larger.
+#[inline(never)]
+fn judge(head: &Head<'_>, tag: &[u8], file: &File) -> Decision {
+    decide(
+        head,
+        &Facts {
+            etag: tag,
+            modified_seconds: file.modified[0],
+            length_bytes: file.size,
+        },
+    )
+}
+
+/// How much a client wants the codings, by their numbers.
+#[inline(never)]
+fn weights(head: &Head<'_>) -> [u16; 4] {
+    encoding::weights(head.known(Known::AcceptEncoding))
 }
 
 /// An entity tag from what changes with a file's content: when it was modified,

@@ -4,6 +4,7 @@
 use super::{Content, Site};
 use crate::engine::Batch;
 use ounce_http::status::Status;
+use ounce_http::take_until;
 use ounce_linux::bare::{self, Fd};
 
 /// Room for what the kernel says of one name (19 bytes and 256) or several.
@@ -35,13 +36,13 @@ pub(super) fn write<C: Content>(site: &Site<C>, fd: Fd, batch: &mut Batch<'_>) {
                 break;
             }
             // struct linux_dirent64: number and place (16 bytes), length, kind, name.
-            while let Some(([.., low, high, kind], name)) = rest.split_first_chunk::<19>() {
-                let end = name.iter().position(|&byte| byte == 0);
-                let name = name.get(..end.unwrap_or(0)).unwrap_or_default();
+            while let Some(([.., low, high, kind], after)) = rest.split_first_chunk::<19>() {
+                let mut after = after;
+                let name = take_until(&mut after, 0);
                 rest = rest
                     .get(usize::from(u16::from_le_bytes([*low, *high]))..)
                     .unwrap_or_default();
-                if name.first() == Some(&b'.') {
+                if let [b'.', ..] = name {
                     continue;
                 }
                 let slash: &[u8] = if *kind == 4 { b"/" } else { b"" };

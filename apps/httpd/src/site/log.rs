@@ -17,19 +17,20 @@ pub(super) fn write(peer: Fd, line: &[u8], date: &[u8; DATE_BYTES], batch: &mut 
     let mut writer = HeadWriter::new(batch.writer.rest());
     put_address(&mut writer, peer);
     // "Sun, 06 Nov 1994 08:49:37 GMT" as "06/Nov/1994:08:49:37 +0000".
-    writer.put(b" - - [");
-    for (at, &byte) in date.iter().enumerate().take(25).skip(5) {
-        writer.push(match at {
-            7 | 11 => b'/',
-            16 => b':',
-            _ => byte,
-        });
+    let mut stamp = *b" - - [06/Nov/1994:08:49:37 +0000] \"";
+    for at in 6..26 {
+        if stamp[at].is_ascii_alphanumeric() {
+            stamp[at] = date[at - 1];
+        }
     }
-    writer.put(b" +0000] \"");
+    writer.put(&stamp);
     for &byte in line.get(..LINE_BYTES).unwrap_or(line) {
         // Nobody forges a line, or sends commands to a terminal.
-        let is_plain = byte.wrapping_sub(b' ') < 95 && byte != b'"' && byte != b'\\';
-        writer.push(if is_plain { byte } else { b'?' });
+        writer.push(match byte {
+            b'"' | b'\\' => b'?',
+            b' '..=b'~' => byte,
+            _ => b'?',
+        });
     }
     writer.put(b"\" ");
     writer.put(status.get(..3).unwrap_or_default());
@@ -44,27 +45,29 @@ const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255];
 
 /// The peer's address as people write it; one of IPv4 in IPv6 as of IPv4.
 #[inline(never)]
+#[allow(clippy::needless_range_loop, reason = "`skip` and `take` are larger")]
 fn put_address(writer: &mut HeadWriter<'_>, peer: Fd) {
     let mut address = Address::NONE;
     bare::peer(peer, &mut address);
     // Before it are family and port, and in IPv6 the flow.
-    let mut start = 4;
-    let mut end = 8;
-    if address.bytes[0] != 2 {
-        (start, end) = (8, 24);
-        if address.bytes[8..20] == MAPPED {
-            start = 20;
+    let bytes = &address.bytes;
+    let ip = if bytes[0] == 2 {
+        &bytes[4..8]
+    } else if bytes[8..20] == MAPPED {
+        &bytes[20..24]
+    } else {
+        for at in 8..24 {
+            if at > 8 && at % 2 == 0 {
+                writer.push(b':');
+            }
+            writer.hex(bytes[at]);
         }
-    }
-    let is_v4 = end - start == 4;
-    for at in start..end {
-        if at > start && (is_v4 || at % 2 == 0) {
-            writer.push(if is_v4 { b'.' } else { b':' });
+        return;
+    };
+    for (at, &byte) in ip.iter().enumerate() {
+        if at > 0 {
+            writer.push(b'.');
         }
-        if is_v4 {
-            writer.number(address.bytes[at].into());
-        } else {
-            writer.hex(address.bytes[at]);
-        }
+        writer.number(byte.into());
     }
 }

@@ -22,7 +22,7 @@ use ounce_linux::bare::{self, Fd};
 
 /// What a program can serve.
 pub trait Content: 'static {
-    /// Folders, beside packed files.
+    /// Folders, else packed files.
     const FOLDERS: bool;
     /// The help text; see `options`.
     const HELP: &'static [u8];
@@ -31,11 +31,11 @@ pub trait Content: 'static {
 /// What the user chose about answers, as ready text where it can be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
-    /// Lines for every answer.
-    pub fields: &'static [u8],
-    /// Those of them that the user gave, and a packed head has not.
+    /// Lines for every answer that a packed head has.
+    pub security: &'static [u8],
+    /// Those that the user gave.
     pub own: &'static [u8],
-    /// Lines for a file.
+    /// Cache-Control of a file, or nothing.
     pub cache: &'static [u8],
     /// Files whose path starts with it never change.
     pub immutable: &'static [u8],
@@ -89,10 +89,6 @@ impl<C: Content> Site<C> {
         }
     }
 
-    fn is_packed(&self) -> bool {
-        !C::FOLDERS || self.packed.is_some()
-    }
-
     /// Answers a valid request.
     #[inline(never)]
     fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) {
@@ -106,7 +102,7 @@ impl<C: Content> Site<C> {
                     Err(Status::NotFound) => HIDDEN,
                     Err(status) => return self.short(status, b"", batch),
                 };
-                if self.is_packed() {
+                if !C::FOLDERS {
                     self.answer_packed(head, length, batch);
                 } else {
                     self.answer_file(head, length, batch);
@@ -123,7 +119,7 @@ impl<C: Content> Site<C> {
     #[inline(never)]
     fn begin(&self, status: Status, batch: &mut Batch<'_>) {
         self.begin_bare(status, batch);
-        batch.writer.put(self.manner.fields);
+        batch.writer.put(self.manner.security);
     }
 
     /// Begins an answer without the fields that all have.
@@ -138,6 +134,7 @@ impl<C: Content> Site<C> {
         if self.date[0] != 0 {
             writer.field("Date", &self.date);
         }
+        writer.put(self.manner.own);
     }
 
     /// Ends a head; so much of a file is its body.
@@ -259,7 +256,7 @@ impl<C: Content> Handler for Site<C> {
     }
 
     fn shared_file(&self) -> Fd {
-        if self.is_packed() { self.root } else { -1 }
+        if !C::FOLDERS { self.root } else { -1 }
     }
 }
 

@@ -50,7 +50,6 @@ impl<C: Content> Site<C> {
         }
         self.begin_bare(decision.status, batch);
         let writer = &mut batch.writer;
-        writer.put(self.manner.own);
         if decision.status == Status::NotModified {
             fields = fields.get(..variant.repeated.into()).unwrap_or_default();
         }

@@ -3,7 +3,7 @@
 
 use crate::client::Answer;
 use crate::harness::{Server, Site};
-use crate::program::{packed_program, program};
+use crate::program::packed_program;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -136,8 +136,8 @@ fn rows() -> Vec<Row<'static>> {
 }
 
 /// Both programs, which must do the same.
-fn programs() -> [PathBuf; 2] {
-    [program().to_owned(), packed_program()]
+fn programs() -> [PathBuf; 1] {
+    [packed_program()]
 }
 
 /// Serves the rows as a packed file, which stands in the site's folder.
@@ -168,8 +168,8 @@ fn coding(answer: &Answer) -> &str {
 
 #[test]
 fn a_packed_site_is_answered_from_its_ready_heads() {
-    let [folders, alone] = programs();
-    for (program, options) in [(&folders, &[][..]), (&folders, &["--tiny"]), (&alone, &[])] {
+    let [program] = &programs();
+    for options in [&[][..], &["--tiny"]] {
         let (server, _) = serve(program, &rows(), options);
         for (path, body) in [
             ("/", "<p>hi\n"),
