@@ -246,7 +246,16 @@ pub(crate) fn web_site(path: &Path, settings: &Settings) -> Result<Detected, Pla
     refuse_rust_settings(settings, "a folder of web files")?;
     let platforms = host_or(&settings.platforms);
     let rules = &settings.rules;
-    let pack = rules.pack.unwrap_or(rules.listing != Some(true));
+    // The packed site's server takes a port and little else: arguments are meant
+    // for the one that serves folders.
+    let has_arguments = settings
+        .image
+        .args
+        .as_ref()
+        .is_some_and(|args| !args.is_empty());
+    let pack = rules
+        .pack
+        .unwrap_or(rules.listing != Some(true) && !has_arguments);
     if pack && rules.listing == Some(true) {
         return Err(PlanError::Meaningless {
             what: "a listing",
