@@ -211,8 +211,14 @@ fn of_task(task: Task, table: &dyn Fn(&str) -> Table) -> Vec<Bar> {
             &alike,
             5.0,
         ),
+        group.bar(
+            "the same, against crun's `run`",
+            &["crun", "crun-given"],
+            3.0,
+        ),
         group.bar("the same, against `podman run`", &podman, 60.0),
-        group.bar("the same, against `docker run`", &["docker"], 100.0),
+        group.bar("the same, against `docker run`", &["docker"], 50.0),
+        group.bar("the same, at the limit", &["docker"], 100.0),
         plain.bar(
             &format!("`ounce run` {what}, against crun without a cgroup"),
             &["crun-no-group", "crun-given-no-group"],
