@@ -40,6 +40,7 @@
 pub mod address;
 pub mod engine;
 mod entry;
+mod help;
 mod listen;
 pub mod options;
 pub mod packed;

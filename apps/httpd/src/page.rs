@@ -4,43 +4,35 @@
 
 use crate::engine::Engine;
 use crate::entry::{Once, Stack};
-use crate::site::{Content, Site};
+use crate::site::Site;
 use core::mem::MaybeUninit;
 
 /// A page.
 const PAGE: usize = 4_096;
 /// For the functions that serve.
 const STACK: usize = 1_664;
-/// For the state of the loop, which is the same for every content.
-const ENGINE: usize = size_of::<Engine<Site<Probe>>>();
+/// For the state of the loop.
+const ENGINE: usize = size_of::<Engine<Site>>();
 /// The most connections of a tiny server, in bits.
 const TINY_BUSY: usize = 2_048 / 8;
 /// The mark of `Once`, as aligned.
 const MARK: usize = 16;
 const TINY_BUFFER: usize = PAGE - STACK - ENGINE - TINY_BUSY - MARK;
 
-/// Content to measure with.
-enum Probe {}
-
-impl Content for Probe {
-    const FOLDERS: bool = false;
-    const HELP: &'static [u8] = b"";
-}
-
-/// What a server of this content needs.
+/// What the server needs.
 #[repr(C)]
-pub struct Memory<C: Content> {
+pub struct Memory {
     /// Lowest, so that running over it ends the program.
     pub stack: Stack<STACK>,
     /// The state of the loop.
-    pub engine: MaybeUninit<Engine<Site<C>>>,
+    pub engine: MaybeUninit<Engine<Site>>,
     /// A bit for each connection.
     pub busy: [u8; TINY_BUSY],
     /// What is received and sent.
     pub buffer: [u8; TINY_BUFFER],
 }
 
-impl<C: Content> Memory<C> {
+impl Memory {
     /// All zeros.
     pub const EMPTY: Self = {
         Self {
@@ -54,9 +46,9 @@ impl<C: Content> Memory<C> {
 
 /// The page that a tiny server writes to.
 #[repr(align(4096))]
-pub struct Page<C: Content>(pub Once<Memory<C>>);
+pub struct Page(pub Once<Memory>);
 
-impl<C: Content> Page<C> {
+impl Page {
     /// All zeros.
     #[allow(
         clippy::declare_interior_mutable_const,

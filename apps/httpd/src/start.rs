@@ -3,75 +3,68 @@
 use crate::address;
 use crate::engine::{Engine, Limits, MAX_LISTENERS};
 use crate::entry::{self, Once};
+use crate::help::HELP;
 use crate::options::{Options, number_of};
-use crate::page::{Memory, Room};
+use crate::page::{Page, Room};
 use crate::program::Program;
-use crate::site::{Content, Manner, Site};
-use core::marker::PhantomData;
+use crate::site::{Manner, Site};
 use core::mem;
-use ounce_http::packed::Site as Packed;
 use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{self, Address, Fd, FileKind, OPEN_ROOT, Setting, errno};
+
+static PAGE: Page = Page::EMPTY;
+static ROOM: Once<Room> = Once::new(Room::EMPTY);
 
 /// The first descriptor handed in (sd_listen_fds(3)).
 const FIRST: Fd = 3;
 /// Descriptors kept for files and for the program's own.
 const RESERVE: u64 = 32;
 
-/// The numbers of a program's options.
-struct At<C>(PhantomData<C>);
+/// The numbers of the options.
+mod at {
+    use super::{HELP, number_of};
 
-impl<C: Content> At<C> {
-    const PORT: usize = number_of(C::HELP, b"port");
-    const ADDRESS: usize = number_of(C::HELP, b"address");
-    const LISTING: usize = number_of(C::HELP, b"listing");
-    const SPA: usize = number_of(C::HELP, b"spa");
-    const CACHE: usize = number_of(C::HELP, b"cache");
-    const IMMUTABLE: usize = number_of(C::HELP, b"immutable");
-    const NO_SECURITY_HEADERS: usize = number_of(C::HELP, b"no-security-headers");
-    const LOG: usize = number_of(C::HELP, b"log");
-    const MAX_CONNECTIONS: usize = number_of(C::HELP, b"max-connections");
-    const HEADER_SECONDS: usize = number_of(C::HELP, b"header-seconds");
-    const IDLE_SECONDS: usize = number_of(C::HELP, b"idle-seconds");
-    const WRITE_SECONDS: usize = number_of(C::HELP, b"write-seconds");
-    const GRACE_SECONDS: usize = number_of(C::HELP, b"grace-seconds");
-    const USER: usize = number_of(C::HELP, b"user");
-    const NO_SANDBOX: usize = number_of(C::HELP, b"no-sandbox");
-    const TINY: usize = number_of(C::HELP, b"tiny");
-    const REUSE_PORT: usize = number_of(C::HELP, b"reuse-port");
-    const HEALTH: usize = number_of(C::HELP, b"health");
-    const HELP: usize = number_of(C::HELP, b"help");
-    const VERSION: usize = number_of(C::HELP, b"version");
-    const LISTEN_FDS: usize = number_of(C::HELP, b"listen-fds");
-    const LISTEN_PID: usize = number_of(C::HELP, b"listen-pid");
+    pub(super) const PORT: usize = number_of(HELP, b"port");
+    pub(super) const ADDRESS: usize = number_of(HELP, b"address");
+    pub(super) const LISTING: usize = number_of(HELP, b"listing");
+    pub(super) const SPA: usize = number_of(HELP, b"spa");
+    pub(super) const CACHE: usize = number_of(HELP, b"cache");
+    pub(super) const IMMUTABLE: usize = number_of(HELP, b"immutable");
+    pub(super) const NO_SECURITY_HEADERS: usize = number_of(HELP, b"no-security-headers");
+    pub(super) const LOG: usize = number_of(HELP, b"log");
+    pub(super) const MAX_CONNECTIONS: usize = number_of(HELP, b"max-connections");
+    pub(super) const HEADER_SECONDS: usize = number_of(HELP, b"header-seconds");
+    pub(super) const IDLE_SECONDS: usize = number_of(HELP, b"idle-seconds");
+    pub(super) const WRITE_SECONDS: usize = number_of(HELP, b"write-seconds");
+    pub(super) const GRACE_SECONDS: usize = number_of(HELP, b"grace-seconds");
+    pub(super) const USER: usize = number_of(HELP, b"user");
+    pub(super) const NO_SANDBOX: usize = number_of(HELP, b"no-sandbox");
+    pub(super) const TINY: usize = number_of(HELP, b"tiny");
+    pub(super) const REUSE_PORT: usize = number_of(HELP, b"reuse-port");
+    pub(super) const HEALTH: usize = number_of(HELP, b"health");
+    pub(super) const SHOW_HELP: usize = number_of(HELP, b"help");
+    pub(super) const VERSION: usize = number_of(HELP, b"version");
+    pub(super) const LISTEN_FDS: usize = number_of(HELP, b"listen-fds");
+    pub(super) const LISTEN_PID: usize = number_of(HELP, b"listen-pid");
 }
 
 /// Runs the program; comes back only where it is not to serve.
-pub fn start<C: Content>(
-    program: &Program,
-    memory: &'static Once<Memory<C>>,
-    room: &'static Once<Room>,
-) -> u8 {
-    let mut options = Options::new(C::HELP);
+pub fn start(program: &Program) -> u8 {
+    let mut options = Options::new(HELP);
     match options.read(program) {
-        Ok(()) => run(program, &options, memory, room),
+        Ok(()) => run(program, &options),
         Err(text) => misused(text),
     }
 }
 
 /// Does what the options say.
 #[inline(never)]
-fn run<C: Content>(
-    program: &Program,
-    options: &Options,
-    memory: &'static Once<Memory<C>>,
-    room: &'static Once<Room>,
-) -> u8 {
+fn run(program: &Program, options: &Options) -> u8 {
     let numbers = &options.numbers;
     let is_on = |number: usize| numbers[number] != 0;
-    let told: &[u8] = if is_on(At::<C>::HELP) {
-        C::HELP
-    } else if is_on(At::<C>::VERSION) {
+    let told: &[u8] = if is_on(at::SHOW_HELP) {
+        HELP
+    } else if is_on(at::VERSION) {
         concat!("httpd ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()
     } else {
         b""
@@ -80,33 +73,25 @@ fn run<C: Content>(
         bare::write(1, told);
         return 0;
     }
-    let port = numbers[At::<C>::PORT];
+    let port = numbers[at::PORT];
     let address = &mut options.address.clone();
     let [high, low] = (port as u16).to_be_bytes();
     (address.bytes[2], address.bytes[3]) = (high, low);
-    if is_on(At::<C>::HEALTH) {
+    if is_on(at::HEALTH) {
         return u8::from(!is_well(address));
     }
 
     let path = options.root.unwrap_or(c"/public");
     let root = bare::open(path, OPEN_ROOT);
     let file = bare::file(root);
-    let mut packed = None;
-    if !C::FOLDERS {
-        packed = Packed::new(bare::map(root, file.size as usize));
-    }
-    if C::FOLDERS && file.kind != FileKind::Folder || !C::FOLDERS && packed.is_none() {
-        let what = if C::FOLDERS {
-            FOLDER
-        } else {
-            b"open packed file "
-        };
-        return refused(what, path.to_bytes(), if root < 0 { root } else { INVALID });
+    if file.kind != FileKind::Folder {
+        let error = if root < 0 { root } else { INVALID };
+        return refused(FOLDER, path.to_bytes(), error);
     }
 
     let mut listeners = [-1; MAX_LISTENERS];
-    let parent = numbers[At::<C>::LISTEN_PID];
-    let mut count = numbers[At::<C>::LISTEN_FDS] as usize;
+    let parent = numbers[at::LISTEN_PID];
+    let mut count = numbers[at::LISTEN_FDS] as usize;
     let mut which: &[u8] = b"LISTEN_FDS";
     if parent != 0 && parent != bare::process_id() {
         count = 0;
@@ -116,10 +101,10 @@ fn run<C: Content>(
     }
     if count == 0 {
         count = 1;
-        which = options.text(At::<C>::PORT);
-        let is_shared = numbers[At::<C>::REUSE_PORT];
+        which = options.text(at::PORT);
+        let is_shared = numbers[at::REUSE_PORT];
         let mut fd = bound(address, is_shared);
-        if options.text(At::<C>::ADDRESS) == b"::"
+        if options.text(at::ADDRESS) == b"::"
             && matches!(-fd as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL)
         {
             address::parse(b"0.0.0.0", address);
@@ -127,7 +112,7 @@ fn run<C: Content>(
         }
         listeners[0] = fd;
     }
-    let milliseconds = numbers[At::<C>::WRITE_SECONDS].saturating_mul(1_000);
+    let milliseconds = numbers[at::WRITE_SECONDS].saturating_mul(1_000);
     for &fd in listeners.iter().take(count) {
         bare::adopt(fd);
         // One handed in listens already, unless it is something else.
@@ -154,20 +139,20 @@ fn run<C: Content>(
     }
 
     // 70 is "our bug": this is the only place that takes them.
-    let Some(memory) = memory.take() else {
+    let Some(memory) = PAGE.0.take() else {
         return 70;
     };
     let mut busy: &mut [u8] = &mut memory.busy;
     let mut buffer: &mut [u8] = &mut memory.buffer;
-    if !is_on(At::<C>::TINY)
-        && let Some(room) = room.take()
+    if !is_on(at::TINY)
+        && let Some(room) = ROOM.take()
     {
         (busy, buffer) = (&mut room.busy, &mut room.buffer);
     }
     // Arguments and environment will be gone: what answers need of them is kept
     // at the buffer's start.
-    let immutable = options.text(At::<C>::IMMUTABLE);
-    let cache = options.text(At::<C>::CACHE);
+    let immutable = options.text(at::IMMUTABLE);
+    let cache = options.text(at::CACHE);
     let mut writer = HeadWriter::new(buffer);
     writer.put(immutable);
     writer.put(cache);
@@ -186,7 +171,7 @@ fn run<C: Content>(
         return refused(b"keep so many headers", b"", -(errno::ENOMEM as i32));
     }
     let manner = Manner {
-        security: if is_on(At::<C>::NO_SECURITY_HEADERS) {
+        security: if is_on(at::NO_SECURITY_HEADERS) {
             SECURITY.split_at(33).0
         } else {
             SECURITY
@@ -194,18 +179,18 @@ fn run<C: Content>(
         own,
         cache,
         immutable,
-        lists: is_on(At::<C>::LISTING),
-        is_spa: is_on(At::<C>::SPA),
-        logs: is_on(At::<C>::LOG),
+        lists: is_on(at::LISTING),
+        is_spa: is_on(at::SPA),
+        logs: is_on(at::LOG),
     };
     let most = bare::descriptor_limit().saturating_sub(RESERVE) as u32;
     let limits = Limits {
-        header_seconds: numbers[At::<C>::HEADER_SECONDS],
-        idle_seconds: numbers[At::<C>::IDLE_SECONDS],
-        grace_seconds: numbers[At::<C>::GRACE_SECONDS],
-        connections: numbers[At::<C>::MAX_CONNECTIONS].min(most),
+        header_seconds: numbers[at::HEADER_SECONDS],
+        idle_seconds: numbers[at::IDLE_SECONDS],
+        grace_seconds: numbers[at::GRACE_SECONDS],
+        connections: numbers[at::MAX_CONNECTIONS].min(most),
     };
-    let site = Site::new(root, packed, manner);
+    let site = Site::new(root, manner);
     let engine = memory
         .engine
         .write(Engine::new(site, limits, listeners, busy, buffer));
@@ -214,19 +199,15 @@ fn run<C: Content>(
         let [user, group] = options.user;
         let result = bare::drop_user(user, group);
         if result < 0 {
-            return refused(b"become user ", options.text(At::<C>::USER), result);
+            return refused(b"become user ", options.text(at::USER), result);
         }
     }
-    if !is_on(At::<C>::NO_SANDBOX) {
+    if !is_on(at::NO_SANDBOX) {
         bare::no_new_privileges();
-        bare::see_beneath(if C::FOLDERS { root } else { -1 });
-        bare::allow_only(if C::FOLDERS {
-            bare::SERVING
-        } else {
-            bare::SERVING_PACKED
-        });
+        bare::see_beneath(root);
+        bare::allow_only(bare::SERVING);
     }
-    entry::settle(program.strings(), &mut memory.stack, engine, serve::<C>)
+    entry::settle(program.strings(), &mut memory.stack, engine, serve)
 }
 
 /// Packed files have a server of their own.
@@ -239,7 +220,7 @@ const INVALID: i32 = -(errno::EINVAL as i32);
 /// What requests and answers need of the buffer.
 const LEAST_BYTES: usize = 1_280;
 
-extern "C" fn serve<C: Content>(engine: &'static mut Engine<Site<C>>) -> ! {
+extern "C" fn serve(engine: &'static mut Engine<Site>) -> ! {
     entry::exit(engine.run())
 }
 

@@ -2,7 +2,7 @@
 //! rule: neither `..` nor a symbolic link leads out, even if somebody changes the
 //! tree while it is served.
 
-use super::{Content, HIDDEN, SHORT_BYTES, Site, listing};
+use super::{HIDDEN, SHORT_BYTES, Site, listing};
 use crate::engine::Batch;
 use ounce_http::condition::{Decision, Facts, decide};
 use ounce_http::content_type;
@@ -24,7 +24,7 @@ const TAG_BYTES: usize = 18;
 /// How many paths without other forms are remembered for a second.
 pub(super) const ALONE: usize = 16;
 
-impl<C: Content> Site<C> {
+impl Site {
     /// Answers for the decoded path of this length behind what is written.
     #[inline(never)]
     pub(super) fn answer_file(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {

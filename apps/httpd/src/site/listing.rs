@@ -1,7 +1,7 @@
 //! A folder as a page of links. Its length is not known before: it ends with the
 //! connection.
 
-use super::{Content, Site};
+use super::Site;
 use crate::engine::Batch;
 use ounce_http::status::Status;
 use ounce_http::take_until;
@@ -15,7 +15,7 @@ const ENTRIES_BYTES: usize = RECORD_BYTES * 9;
 
 /// Writes a page that lists the folder, as far as there is room, and closes it.
 #[inline(never)]
-pub(super) fn write<C: Content>(site: &Site<C>, fd: Fd, batch: &mut Batch<'_>) {
+pub(super) fn write(site: &Site, fd: Fd, batch: &mut Batch<'_>) {
     batch.closes = true;
     site.begin(Status::Ok, batch);
     batch

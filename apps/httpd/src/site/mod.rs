@@ -1,37 +1,26 @@
 //! A site: from a request to its answer. What all answers have in common is
-//! here; where the content comes from is `folder`'s and `packed`'s.
+//! here; where the content comes from is `folder`'s.
 
 mod folder;
 mod listing;
 mod log;
-mod packed;
 
 use crate::engine::{Batch, Handler};
 use core::cell::Cell;
-use core::marker::PhantomData;
 use ounce_http::chunked;
 use ounce_http::condition::Decision;
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
 use ounce_http::head::{self, Framing, Head, Limits, Stop};
 use ounce_http::method::Method;
-use ounce_http::packed::Site as Packed;
 use ounce_http::path;
 use ounce_http::status::Status;
 use ounce_http::take_until;
 use ounce_linux::bare::{self, Fd};
 
-/// What a program can serve.
-pub trait Content: 'static {
-    /// Folders, else packed files.
-    const FOLDERS: bool;
-    /// The help text; see `options`.
-    const HELP: &'static [u8];
-}
-
 /// What the user chose about answers, as ready text where it can be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
-    /// Lines for every answer that a packed head has.
+    /// Lines for every answer.
     pub security: &'static [u8],
     /// Those that the user gave.
     pub own: &'static [u8],
@@ -50,17 +39,14 @@ pub struct Manner {
 /// A site, and what its answers need.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Site<C> {
-    /// The folder, or the packed file.
+pub struct Site {
+    /// The folder.
     pub root: Fd,
     date: [u8; DATE_BYTES],
     /// What the user chose.
     pub manner: Manner,
-    /// What is packed, if it is.
-    pub packed: Option<Packed<'static>>,
     /// Paths that were looked at in this second and have no other forms.
     alone: [Cell<u32>; folder::ALONE],
-    content: PhantomData<C>,
 }
 
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
@@ -76,16 +62,14 @@ const HIDDEN: usize = 0;
 
 const LIMITS: Limits = Limits::DEFAULT;
 
-impl<C: Content> Site<C> {
-    /// A site in this folder or packed file.
-    pub fn new(root: Fd, packed: Option<Packed<'static>>, manner: Manner) -> Self {
+impl Site {
+    /// A site in this folder.
+    pub fn new(root: Fd, manner: Manner) -> Self {
         Self {
             root,
-            packed,
             manner,
             date: [0; DATE_BYTES],
             alone: [const { Cell::new(0) }; folder::ALONE],
-            content: PhantomData,
         }
     }
 
@@ -102,12 +86,7 @@ impl<C: Content> Site<C> {
                     Err(Status::NotFound) => HIDDEN,
                     Err(status) => return self.short(status, b"", batch),
                 };
-                if !C::FOLDERS {
-                    self.answer_packed(head, length, batch);
-                } else {
-                    self.answer_file(head, length, batch);
-                }
-                return;
+                return self.answer_file(head, length, batch);
             }
             Method::Options => Status::NoContent,
             _ => Status::MethodNotAllowed,
@@ -188,7 +167,7 @@ impl<C: Content> Site<C> {
     }
 }
 
-impl<C: Content> Handler for Site<C> {
+impl Handler for Site {
     #[inline(never)]
     fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
         let bytes = &*bytes;
@@ -226,9 +205,7 @@ impl<C: Content> Handler for Site<C> {
             // It did not fit, as a redirect to a very long path.
             batch.writer.go_to(start);
             batch.closes = true;
-            if batch.file != self.shared_file() {
-                bare::close(batch.file);
-            }
+            bare::close(batch.file);
             batch.file = -1;
             self.short(Status::InternalServerError, b"", batch);
         }
@@ -256,7 +233,7 @@ impl<C: Content> Handler for Site<C> {
     }
 
     fn shared_file(&self) -> Fd {
-        if !C::FOLDERS { self.root } else { -1 }
+        -1
     }
 }
 
