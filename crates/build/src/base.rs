@@ -100,21 +100,18 @@ pub enum Server {
 /// # Errors
 /// It was not there when ounce was compiled.
 pub fn httpd(platform: &Platform, server: Server) -> Result<&'static [u8], BaseError> {
-    // The first that was compiled: the whole server serves packed sites, too.
-    let programs: &[&str] = match server {
-        Server::Folder => &["httpd"],
-        Server::Packed => &["httpd-packed", "httpd"],
+    let wanted = match server {
+        Server::Folder => "httpd",
+        Server::Packed => "httpd-packed",
     };
     let mut remedy = "choose linux/amd64 or linux/arm64";
-    for wanted in programs {
-        let found = HTTPD.iter().find(|(architecture, program, _)| {
-            platform.os == "linux" && platform.architecture == *architecture && program == wanted
-        });
-        match found {
-            Some((.., Ok(bytes))) => return Ok(bytes),
-            Some((.., Err(reason))) => remedy = reason,
-            None => {}
-        }
+    let found = HTTPD.iter().find(|(architecture, program, _)| {
+        platform.os == "linux" && platform.architecture == *architecture && *program == wanted
+    });
+    match found {
+        Some((.., Ok(bytes))) => return Ok(bytes),
+        Some((.., Err(reason))) => remedy = reason,
+        None => {}
     }
     Err(BaseError::NoHttpd {
         platform: platform.clone(),

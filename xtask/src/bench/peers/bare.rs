@@ -39,8 +39,10 @@ impl Starter for Bare {
             Task::Line => &self.line,
             Task::Http => &self.httpd,
         });
-        command.env("OUNCE_HTTPD_ROOT", &self.site);
         command.args(arguments(task, self.socket(), port));
+        if task == Task::Http {
+            command.arg(&self.site);
+        }
         command
     }
 }

@@ -52,7 +52,8 @@ impl Starter for Bubblewrap {
     fn command(&self, task: Task, _: &str, _: u16) -> Command {
         let mut command = Command::new(&self.program);
         command
-            .args(["--unshare-all", "--cap-drop", "ALL", "--ro-bind"])
+            .args(["--unshare-all", "--uid", "65532", "--gid", "65532"])
+            .args(["--cap-drop", "ALL", "--ro-bind"])
             .arg(&self.roots[task as usize]);
         command.args(["/", "--proc", "/proc", "--dev", "/dev"]);
         if task == Task::Http {
