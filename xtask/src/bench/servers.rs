@@ -40,6 +40,8 @@ pub(crate) struct PackedSite {
     pub(crate) beside: PathBuf,
     /// On disk, written back.
     pub(crate) on_disk: PathBuf,
+    /// The server that stands beside it in the image.
+    pub(crate) server: PathBuf,
 }
 
 /// Everybody who could be had, ours first.
@@ -110,7 +112,7 @@ impl Servers {
                 return;
             }
             let start = |root: &Path| -> Start {
-                let program = ground.httpd.to_owned();
+                let program = site.map_or(ground.httpd, |site| &site.server).to_owned();
                 let (flags, root) = (flags.to_vec(), root.to_owned());
                 Box::new(move |port| {
                     let mut command = Command::new(&program);
@@ -140,8 +142,6 @@ impl Servers {
             Ok(site) => {
                 let remark = "no log; heads made beforehand";
                 add("packed", remark, &[], Some(site));
-                let remark = "no log; one page of memory";
-                add("packed-tiny", remark, &["--tiny"], Some(site));
             }
             Err(error) => {
                 let absent = Absent::new("ounce httpd, packed site", format!("{error:#}"));

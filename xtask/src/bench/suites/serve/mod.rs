@@ -160,7 +160,14 @@ fn pack(options: &Options, site: &Path, stage: &Stage) -> Result<PackedSite> {
     File::open(&on_disk)?.sync_all()?;
     let beside = site.with_extension("packed");
     fs::copy(&on_disk, &beside)?;
-    Ok(PackedSite { beside, on_disk })
+    // The image holds the two, side by side.
+    let server = on_disk.with_file_name("httpd");
+    File::open(&server)?.sync_all()?;
+    Ok(PackedSite {
+        beside,
+        on_disk,
+        server,
+    })
 }
 
 /// From the start of the program to its first answer, everybody in turn.
