@@ -1,6 +1,8 @@
 //! The command line as data: the one clap definition, from which `--help`,
 //! the man pages and the shell completions all come.
 
+pub(crate) mod containers;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Build(BuildArguments),
     /// Start an image, a folder or a program, isolated
     Run(RunArguments),
+    /// List the containers that have a name
+    Ps(containers::PsArguments),
     /// Show what is in an image and where its bytes go
     Weigh(WeighArguments),
     /// List the images in the store

@@ -8,6 +8,7 @@ pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod man;
 pub(crate) mod proxy;
+pub(crate) mod ps;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod runtime;
@@ -22,6 +23,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use ounce_oci::Store;
+use ounce_run::containers::Containers;
 
 use crate::arguments::Global;
 use crate::failure::{Failure, Kind};
@@ -69,6 +71,14 @@ impl Context {
     /// As [`Context::unpacked`].
     pub(crate) fn ready(&self) -> Result<PathBuf, Failure> {
         Ok(home("XDG_CACHE_HOME", ".cache")?.join("ready"))
+    }
+
+    /// Containers that have a name, in the runtime directory: `OUNCE_RUNTIME_DIR`,
+    /// else as `ounce runtime` has it.
+    pub(crate) fn containers(&self) -> Containers {
+        let named = env::var_os("OUNCE_RUNTIME_DIR").map(PathBuf::from);
+        let named = named.filter(|path| path.is_absolute());
+        Containers::new(&named.unwrap_or_else(runtime::default_root))
     }
 
     /// The folder of unpacked images, which can be made again.
