@@ -274,6 +274,22 @@ impl Containers {
         see(path, name, held)
     }
 
+    /// What was wanted of the container in this folder.
+    ///
+    /// # Errors
+    /// It is gone or damaged.
+    pub fn record_in(path: &Path, name: &str) -> Result<Record, StateError> {
+        Ok(see(path.to_owned(), name, true)?.record)
+    }
+
+    /// How the container in this folder ended, though its folder is still locked.
+    pub fn end_in(path: &Path, name: &str) -> Option<Exit> {
+        match see(path.to_owned(), name, false).ok()?.status {
+            Status::Exited(ended) => Some(ended.exit),
+            _ => None,
+        }
+    }
+
     /// Whether there is something of this name, damaged or not.
     pub fn has(&self, name: &str) -> bool {
         check_name(name).is_ok() && self.root.join(name).is_dir()

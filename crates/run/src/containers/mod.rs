@@ -9,7 +9,10 @@
 //! `record` is what the files say, `folder` where they are and who may touch
 //! them; `keep` starts and hands over; `act` ends and waits; `logs` reads.
 
+pub mod act;
 pub mod folder;
+pub mod keep;
+pub mod logs;
 pub mod record;
 
 pub use folder::{Claim, Containers, Seen, StateError, Status};
