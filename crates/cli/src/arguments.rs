@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Ps(containers::PsArguments),
     /// Show what a detached container has said
     Logs(containers::LogsArguments),
+    /// Run a further program in a container
+    Exec(containers::ExecArguments),
     /// End containers: by SIGTERM, and by SIGKILL if they take too long
     Stop(containers::StopArguments),
     /// Send a signal to containers

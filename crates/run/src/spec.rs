@@ -41,6 +41,10 @@ pub struct Spec {
     pub volumes: Vec<Volume>,
     /// Whether standard input is to become its controlling terminal.
     pub terminal: bool,
+    /// Whether it has a `/dev/pts` in any case, for terminals of programs that
+    /// are run in it later.
+    #[serde(default)]
+    pub terminals: bool,
 }
 
 /// Texts of the system in a record: only what is UTF-8 has a form there.
@@ -316,6 +320,7 @@ impl Spec {
             }],
             volumes: Vec::new(),
             terminal: false,
+            terminals: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The command lines of what is asked of containers that run, or have run.
 
+use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -55,6 +56,39 @@ pub(crate) struct KillArguments {
     /// The signal, by name or number
     #[arg(long, short, value_name = "SIGNAL", default_value = "KILL")]
     pub(crate) signal: String,
+}
+
+/// `ounce exec`.
+#[derive(Debug, Args)]
+pub(crate) struct ExecArguments {
+    /// Keep stdin open
+    #[arg(long, short)]
+    pub(crate) interactive: bool,
+    /// Give it a terminal
+    #[arg(long, short, conflicts_with = "detach")]
+    pub(crate) tty: bool,
+    /// Let it run on in the background
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+    /// An environment variable; NAME alone takes this shell's value
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Working directory
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) workdir: Option<String>,
+    /// User, by name or number
+    #[arg(long, short, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+    /// The container
+    pub(crate) name: String,
+    /// The program and its arguments
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// `ounce wait`.

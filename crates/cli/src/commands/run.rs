@@ -256,6 +256,8 @@ fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
         spec.volumes.push(volume);
     }
     spec.terminal = arguments.tty;
+    // Only where there is a name can `exec` come.
+    spec.terminals = arguments.detach || arguments.name.is_some();
     Ok(())
 }
 

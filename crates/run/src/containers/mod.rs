@@ -7,9 +7,11 @@
 //! program runs. Who holds the lock lives, whatever numbers processes have.
 //!
 //! `record` is what the files say, `folder` where they are and who may touch
-//! them; `keep` starts and hands over; `act` ends and waits; `logs` reads.
+//! them; `keep` starts and hands over; `act` ends and waits; `logs` reads what
+//! was said; `exec` runs further programs, and `stats` counts.
 
 pub mod act;
+pub mod exec;
 pub mod folder;
 pub mod keep;
 pub mod logs;
