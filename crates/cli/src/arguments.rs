@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Logs(containers::LogsArguments),
     /// Run a further program in a container
     Exec(containers::ExecArguments),
+    /// Show what containers use
+    Stats(containers::StatsArguments),
     /// End containers: by SIGTERM, and by SIGKILL if they take too long
     Stop(containers::StopArguments),
     /// Send a signal to containers
@@ -103,7 +105,7 @@ pub(crate) enum Command {
     Weigh(WeighArguments),
     /// List the images in the store
     Images,
-    /// Show an image's manifest and configuration
+    /// Show an image's manifest and configuration, or what is known of a container
     Inspect(InspectArguments),
     /// Give an image a further name
     Tag(TagArguments),
@@ -452,11 +454,18 @@ pub(crate) enum BillChoice {
 /// `ounce inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// The image
-    pub(crate) image: Place,
+    /// The image or the container
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
     /// Platform, where an image holds several
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<Platform>,
+    /// Look among the containers alone
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) container: bool,
+    /// Look among the images alone
+    #[arg(long)]
+    pub(crate) image: bool,
 }
 
 /// `ounce tag`.

@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(&context, arguments),
         Command::Logs(arguments) => commands::logs::run(&context, &arguments),
         Command::Exec(arguments) => commands::exec::run(&context, &arguments),
+        Command::Stats(arguments) => commands::stats::run(&context, &arguments),
         Command::Stop(arguments) => commands::stop::run(&context, &arguments),
         Command::Kill(arguments) => commands::kill::run(&context, &arguments),
         Command::Wait(arguments) => commands::wait::run(&context, &arguments),

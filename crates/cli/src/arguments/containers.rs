@@ -91,6 +91,17 @@ pub(crate) struct ExecArguments {
     pub(crate) command: Vec<OsString>,
 }
 
+/// `ounce stats`.
+#[derive(Debug, Args)]
+pub(crate) struct StatsArguments {
+    /// The containers [default: all that run]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Go on, with a new table each second
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) follow: bool,
+}
+
 /// `ounce wait`.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArguments {

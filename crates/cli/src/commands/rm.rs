@@ -16,8 +16,12 @@ use crate::failure::{Failure, Kind};
 /// Removes each; the first that cannot be ends it, with those before it gone.
 pub(crate) fn run(context: &Context, arguments: RmArguments) -> Result<ExitCode, Failure> {
     let containers = context.containers();
+    let only = match (arguments.container, arguments.image) {
+        (false, false) => None,
+        (is_container, _) => Some(is_container),
+    };
     for name in &arguments.names {
-        if is_container(context, &containers, &arguments, name)? {
+        if is_container(context, &containers, only, name, "rm")? {
             containers.remove(name, arguments.force)?;
             context.output.note(&format!("removed container {name}"));
         } else {
@@ -41,14 +45,16 @@ fn reference(name: &str) -> Result<Reference, Failure> {
         .map_err(|error| Failure::new(Kind::Usage, error))
 }
 
-fn is_container(
+/// Whether a name means a container: what was said, or what there is.
+pub(super) fn is_container(
     context: &Context,
     containers: &Containers,
-    arguments: &RmArguments,
+    only: Option<bool>,
     name: &str,
+    verb: &str,
 ) -> Result<bool, Failure> {
-    if arguments.container || arguments.image {
-        return Ok(arguments.container);
+    if let Some(is_container) = only {
+        return Ok(is_container);
     }
     if !containers.has(name) {
         return Ok(false);
@@ -60,7 +66,7 @@ fn is_container(
     match is_image {
         true => Err(
             Failure::new(Kind::Usage, format!("{name:?} is a container and an image")).hint(
-                format!("ounce rm --container {name}, or ounce rm --image {name}"),
+                format!("ounce {verb} --container {name}, or ounce {verb} --image {name}"),
             ),
         ),
         false => Ok(true),

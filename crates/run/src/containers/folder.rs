@@ -297,7 +297,8 @@ impl Containers {
 
     /// All containers by name, and what is wrong with those that are damaged.
     ///
-    /// What was left by an `ounce` that was killed while it made one is removed.
+    /// What was left by an `ounce` that was killed while it made one is removed,
+    /// and so are control groups of containers whose keeper was killed.
     ///
     /// # Errors
     /// The runtime directory cannot be read; that it is not there is no error.
@@ -322,6 +323,19 @@ impl Containers {
         }
         names.sort();
         let found = names.into_iter().map(|name| self.find(&name));
+        let found = found.inspect(|found| {
+            // Nobody was left to remove them.
+            if let Ok(Seen {
+                status: Status::Dead,
+                running: Some(running),
+                ..
+            }) = found
+            {
+                for group in &running.groups {
+                    let _ = fs::remove_dir(group);
+                }
+            }
+        });
         // One may have been removed meanwhile.
         Ok(found
             .filter(|found| !matches!(found, Err(StateError::Missing(_))))

@@ -16,6 +16,7 @@ pub mod folder;
 pub mod keep;
 pub mod logs;
 pub mod record;
+pub mod stats;
 
 pub use folder::{Claim, Containers, Seen, StateError, Status};
 pub use record::{Kind, Record, Restart, Running};
