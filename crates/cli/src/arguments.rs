@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Logs(containers::LogsArguments),
     /// Run a further program in a container
     Exec(containers::ExecArguments),
+    /// A shell with tools at a container that has none
+    Debug(containers::DebugArguments),
     /// Show what containers use
     Stats(containers::StatsArguments),
     /// End containers: by SIGTERM, and by SIGKILL if they take too long

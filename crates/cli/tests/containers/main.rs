@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod inside;
 mod lifecycle;
 
 use std::process::Command;

@@ -260,6 +260,18 @@ impl Containers {
         }
     }
 
+    /// A folder for a while, which the next `list` removes where nobody else has.
+    pub(super) fn aside(&self, what: &str) -> Result<PathBuf, StateError> {
+        let path = self
+            .root
+            .join(format!("{UNFINISHED}{}-{what}", std::process::id()));
+        fs::DirBuilder::new()
+            .mode(0o755)
+            .create(&path)
+            .map_err(StateError::file("making", &path))?;
+        Ok(path)
+    }
+
     /// The container of this name.
     ///
     /// # Errors
