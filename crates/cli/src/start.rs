@@ -279,7 +279,10 @@ pub(crate) fn activation_label(config: &ImageConfiguration) -> Option<&str> {
 /// # Errors
 /// There is none.
 pub(crate) fn no_input() -> Result<OwnedFd, Failure> {
-    let file = std::fs::File::open("/dev/null")
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
         .map_err(|error: io::Error| Failure::new(Kind::Host, error))?;
     Ok(file.into())
 }
