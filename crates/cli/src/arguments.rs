@@ -406,6 +406,8 @@ pub(crate) enum NetworkChoice {
     Host,
     /// Its own, without even a loopback
     None,
+    /// Its own, with a way out: a bridge as root, else pasta or slirp4netns
+    Bridge,
 }
 
 /// `ounce weigh`.

@@ -149,7 +149,8 @@ impl Prepared {
             SocketChoice::Proxy => false,
             SocketChoice::Auto => self.takes_sockets(label),
         };
-        if !pass && self.spec.network != Network::Private {
+        let own = [Network::Private, Network::Bridge].contains(&self.spec.network);
+        if !pass && !own {
             return Err(Failure::new(
                 Kind::Usage,
                 "this program takes no socket, and its network is not private, so there is nothing to publish",

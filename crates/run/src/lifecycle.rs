@@ -23,6 +23,7 @@ use rustix::process::{
 use crate::failure::StartError;
 use crate::groups::{self, GroupFault, Groups};
 use crate::host::{self, Host};
+use crate::network::{self, Connection};
 use crate::plan::{self, Group, HostTree, Plan, UserMap, plan};
 use crate::room;
 use crate::spec::{Limits, Network, Spec, SystemCalls};
@@ -36,6 +37,7 @@ pub struct Container {
     exit: Option<Exit>,
     killed_for: Option<i32>,
     left: bool,
+    connection: Connection,
 }
 
 /// What goes on without us: see [`Container::leave`].
@@ -218,12 +220,18 @@ impl Beginning {
             tasks: &tasks,
             cgroup: None,
         };
+        let mut connection = Connection::default();
         let started = begun.start(&launch, |pid| {
             let pid = pid.as_raw_nonzero().get();
             if !after.is_empty() {
                 groups = Groups::make(&after, &name)?;
             }
-            map_users(pid, &plan.users)
+            map_users(pid, &plan.users)?;
+            if spec.network == Network::Bridge {
+                // It waits for us, and its program finds the network up.
+                connection = network::connect(pid, self.host.uid == 0)?;
+            }
+            Ok(())
         });
         if self.host.uid == 0 {
             // Becoming another user, the child has made our common memory
@@ -237,6 +245,7 @@ impl Beginning {
             exit: None,
             killed_for: None,
             left: false,
+            connection,
         })
     }
 }
@@ -514,10 +523,21 @@ impl Container {
     /// process executes next.
     pub fn leave(mut self) -> Left {
         self.left = true;
+        self.connection.leave();
         Left {
             pid: self.pid(),
             groups: self.groups.leave(),
         }
+    }
+
+    /// The process that its way out to the network goes by, if there is one.
+    pub fn network_helper(&self) -> Option<i32> {
+        self.connection.helper()
+    }
+
+    /// Its address, where its network has others.
+    pub fn address(&self) -> Option<String> {
+        self.connection.address.clone()
     }
 
     /// The folders of its control groups.

@@ -294,6 +294,11 @@ impl Containers {
         Ok(see(path.to_owned(), name, true)?.record)
     }
 
+    /// What runs of the container in this folder, or ran last.
+    pub fn running_in(path: &Path, name: &str) -> Option<Running> {
+        see(path.to_owned(), name, true).ok()?.running
+    }
+
     /// How the container in this folder ended, though its folder is still locked.
     pub fn end_in(path: &Path, name: &str) -> Option<Exit> {
         match see(path.to_owned(), name, false).ok()?.status {
