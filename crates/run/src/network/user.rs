@@ -46,6 +46,8 @@ pub(super) fn connect(pid: i32) -> Result<Connection, NetworkError> {
         "--foreground",
         "--config-net",
         "--quiet",
+        // Else the gateway's address is this machine's own loopback.
+        "--no-map-gw",
         "--pid",
         "/dev/fd/0",
         "--tcp-ports",
