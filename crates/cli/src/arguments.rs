@@ -374,9 +374,8 @@ pub(crate) struct WeighArguments {
     /// Fail with exit code 1 if one has more files
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_files: Option<u64>,
-    /// Fail with exit code 1 if one has such: shell, setuid, capabilities,
-    /// interpreter, package-manager, tool, secret, world-writable, executable-data
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    /// Fail with exit code 1 if one has such
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(ounce_weigh::surface::DENIABLE))]
     pub(crate) deny: Vec<String>,
     /// Show this many of the largest files
     #[arg(long, value_name = "COUNT", default_value_t = 10)]

@@ -16,6 +16,7 @@ use crate::render::{html, weigh};
 
 /// Weighs them; exit code 1 if one is over the budget or has what is denied.
 pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCode, Failure> {
+    check(&arguments)?;
     let store = context.store()?;
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
     let images = arguments
@@ -28,8 +29,10 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
         let (weight, inventory) = measure_all(image)?;
         measured.push((name.clone(), weight, inventory));
     }
-    if let Some(form) = arguments.sbom {
-        return bill(context, form, &images, &measured);
+    if let (Some(form), [(name, image)], [(_, weight, _)]) =
+        (arguments.sbom, &images[..], &measured[..])
+    {
+        return bill(context, form, name, image, weight);
     }
     if let Some(path) = &arguments.html {
         let page = html::page(&measured)?;
@@ -44,7 +47,7 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
         .collect();
     let mut document = Document::new(weights, arguments.budget);
     if arguments.diff {
-        document.difference = compared(&measured)?;
+        document.difference = compared(&measured);
     }
     if context.output.json {
         if arguments.all_files {
@@ -59,6 +62,20 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
         context.output.text(&text)?;
     }
     answer(&document, &arguments)
+}
+
+/// Refuses what cannot be answered before anything is measured.
+fn check(arguments: &WeighArguments) -> Result<(), Failure> {
+    let count = arguments.images.len();
+    let fault = if arguments.diff && count != 2 {
+        "--diff compares two images"
+    } else if arguments.sbom.is_some() && count != 1 {
+        "--sbom is about one image"
+    } else {
+        return Ok(());
+    };
+    let given = format!("{fault}, and {count} were given");
+    Err(Failure::new(failure::Kind::Usage, given))
 }
 
 /// The first "no" of all conditions, if there is one.
@@ -99,16 +116,11 @@ fn too_many_files(image: &Named, most: u64) -> Failure {
 }
 
 fn denied(image: &Named, what: &str) -> Result<(), Failure> {
-    let Some(list) = surface::denied(&image.weight.surface, what) else {
-        return Err(Failure::new(
-            failure::Kind::Usage,
-            format!("--deny {what}: there is no such thing to deny"),
-        )
-        .hint(format!("one of: {}", surface::DENIABLE.join(", "))));
-    };
-    if list.count == 0 {
+    // The command line takes none but what there is to deny.
+    let list = surface::denied(&image.weight.surface, what);
+    let Some(list) = list.filter(|list| list.count > 0) else {
         return Ok(());
-    }
+    };
     let more = match list.count - list.first.len().min(5) as u64 {
         0 => String::new(),
         more => format!(" and {more} more"),
@@ -123,29 +135,21 @@ fn denied(image: &Named, what: &str) -> Result<(), Failure> {
 
 fn compared(
     measured: &[(String, Weight, Inventory)],
-) -> Result<Option<ounce_weigh::difference::Difference>, Failure> {
-    match measured {
-        [(_, before, old), (_, after, new)] => Ok(Some(difference((before, old), (after, new)))),
-        _ => Err(Failure::new(
-            failure::Kind::Usage,
-            "--diff compares two images, no more and no fewer",
-        )),
-    }
+) -> Option<ounce_weigh::difference::Difference> {
+    let [(_, before, old), (_, after, new)] = measured else {
+        return None;
+    };
+    Some(difference((before, old), (after, new)))
 }
 
 /// Prints a bill of materials and nothing else.
 fn bill(
     context: &Context,
     form: BillChoice,
-    images: &[(String, Image)],
-    measured: &[(String, Weight, Inventory)],
+    name: &str,
+    image: &Image,
+    weight: &Weight,
 ) -> Result<ExitCode, Failure> {
-    let ([(name, image)], [(_, weight, _)]) = (images, measured) else {
-        return Err(Failure::new(
-            failure::Kind::Usage,
-            "--sbom is about one image",
-        ));
-    };
     let form = match form {
         BillChoice::Spdx => Form::Spdx,
         BillChoice::Cyclonedx => Form::CycloneDx,

@@ -300,6 +300,36 @@ fn packages_kinds_copies_and_surface_are_told() {
 }
 
 #[test]
+fn names_outside_the_folders_of_commands_are_no_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let script = b"#!/bin/sh\n".to_vec();
+    let image = image(
+        &store,
+        &[vec![
+            file("bin/apt", program(), 0o755),
+            file("etc/cron.daily/dpkg", script.clone(), 0o755),
+            file("home/bash", script.clone(), 0o755),
+            file("home/dash", program(), 0o755),
+            file("nowhere/python3.11", program(), 0o755),
+            file("opt/python3.11", program(), 0o755),
+            file("usr/bin/wget", noise(50, 3), 0o644),
+            file("usr/lib/apt/methods/ftp", program(), 0o755),
+            file("wget", script, 0o755),
+        ]],
+        &["/bin/apt"],
+    );
+    let surface = measure(&image).unwrap().surface;
+    assert_eq!(surface.package_managers.first, ["/bin/apt"]);
+    // A program, wherever it lies; a script of that name is none.
+    assert_eq!(surface.shells.first, ["/home/dash"]);
+    // The image's PATH has /nowhere in it.
+    assert_eq!(surface.interpreters.first, ["/nowhere/python3.11"]);
+    assert_eq!(surface.tools.first, ["/wget"]);
+    assert_eq!(surface.executables.count, 8);
+}
+
+#[test]
 fn zstd_layers_are_shared_out_too() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
