@@ -86,7 +86,7 @@ impl From<StoreError> for Failure {
             _ => Vec::new(),
         };
         let kind = match &error {
-            StoreError::Locked { .. } => Kind::Host,
+            StoreError::Locked { .. } | StoreError::Blob(BlobError::Write { .. }) => Kind::Host,
             _ => Kind::Input,
         };
         let failure = by_cause(kind, error);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::blobs::{BlobError, open_plain};
 use crate::compression::Compression;
 use crate::compression::read::{Bounded, decompress};
+use crate::output::Output;
 use crate::sink::Scratch;
 use crate::tar::read::{Fault, TarReader, normal};
 use crate::tar::{self, BLOCK, Fields};
@@ -336,31 +337,17 @@ fn resolve(from: &str, target: &str) -> Result<String, Fault> {
     Ok(parts.join("/"))
 }
 
-/// Writes an archive: to a temporary file beside the target, in place of it at the end.
+/// Writes an archive, which is in its place at the end only.
 pub(crate) struct ArchiveWriter {
     target: PathBuf,
-    scratch: Option<Scratch>,
-    out: BufWriter<File>,
+    out: BufWriter<Output>,
 }
 
 impl ArchiveWriter {
     pub(crate) fn new(target: &Path) -> Result<Self, BlobError> {
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut scratch = Scratch::new(folder)?;
-        let out = scratch
-            .file()
-            .try_clone()
-            .map_err(|source| BlobError::Write {
-                path: target.to_owned(),
-                source,
-            })?;
         Ok(Self {
             target: target.to_owned(),
-            scratch: Some(scratch),
-            out: BufWriter::with_capacity(128 << 10, out),
+            out: BufWriter::with_capacity(128 << 10, Output::create(target)?),
         })
     }
 
@@ -429,14 +416,11 @@ impl ArchiveWriter {
     /// Ends the archive and puts it in place.
     pub(crate) fn publish(mut self) -> Result<(), BlobError> {
         self.write(&[0; 2 * BLOCK])?;
-        let write_error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| BlobError::Write { path, source }
-        };
-        self.out.flush().map_err(write_error(&self.target))?;
-        match self.scratch.take() {
-            Some(scratch) => scratch.publish(&self.target),
-            None => Ok(()),
-        }
+        let out = self.out.into_inner();
+        let out = out.map_err(|error| BlobError::Write {
+            path: self.target,
+            source: error.into_error(),
+        })?;
+        out.publish()
     }
 }
