@@ -362,9 +362,10 @@ pub(crate) enum NetworkChoice {
 /// `ounce weigh`.
 #[derive(Debug, Args)]
 pub(crate) struct WeighArguments {
-    /// Images to weigh, side by side
-    #[arg(required = true, value_name = "IMAGE")]
-    pub(crate) images: Vec<Place>,
+    /// Images to weigh, side by side; an archive, folder or program by its path
+    /// (./NAME): the last two as the image of one layer they would make
+    #[arg(required = true, value_name = "IMAGE|PATH")]
+    pub(crate) images: Vec<String>,
     /// Platform, where an image holds several
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<Platform>,

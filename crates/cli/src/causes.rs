@@ -14,6 +14,7 @@ use ounce_run::image::ImageError;
 use ounce_run::plan::PlanError as RunPlanError;
 use ounce_run::proxy::ProxyError;
 use ounce_run::publish::PublishError;
+use ounce_weigh::plain::PlainError;
 use ounce_weigh::sizes::MeasureError;
 
 use crate::failure::{Failure, Kind};
@@ -192,6 +193,15 @@ impl From<ProxyError> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         by_cause(Kind::Host, error)
+    }
+}
+
+impl From<PlainError> for Failure {
+    fn from(error: PlainError) -> Self {
+        match error {
+            PlainError::Store(error) => error.into(),
+            other => by_cause(Kind::Input, other),
+        }
     }
 }
 

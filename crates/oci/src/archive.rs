@@ -195,6 +195,21 @@ impl Archive {
     }
 }
 
+/// Whether a file begins as a tar does, or as one that is compressed.
+pub(crate) fn is_archive(path: &Path) -> Result<bool, ArchiveError> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(BLOCK as u64).read_to_end(&mut head))
+        .map_err(|source| ArchiveError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+    // POSIX ustar and GNU tar have it there; RFC 1952; RFC 8878.
+    Ok(head.get(257..262) == Some(b"ustar")
+        || head.starts_with(b"\x1f\x8b")
+        || head.starts_with(b"\x28\xb5\x2f\xfd"))
+}
+
 /// Reads one member's bytes, whatever else reads the same file.
 pub(crate) struct MemberReader {
     file: Arc<File>,

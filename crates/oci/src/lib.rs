@@ -17,6 +17,7 @@ pub mod layout;
 mod lock;
 pub mod model;
 pub mod output;
+mod passing;
 pub mod place;
 pub mod platform;
 pub mod reference;

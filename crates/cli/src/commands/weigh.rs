@@ -1,13 +1,15 @@
 //! `ounce weigh`: where an image's bytes go.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use ounce_oci::{Image, Place, Platform};
+use ounce_oci::store::StoreError;
+use ounce_oci::{Image, Place, Platform, Store};
 use ounce_weigh::budget::{Contributor, Part, Verdict};
 use ounce_weigh::difference::difference;
 use ounce_weigh::report::{Document, Named};
 use ounce_weigh::sbom::{self, Form};
-use ounce_weigh::{Inventory, Weight, measure_all, surface};
+use ounce_weigh::{Inventory, Weight, measure_all, plain, surface};
 
 use super::Context;
 use crate::arguments::{BillChoice, WeighArguments};
@@ -19,17 +21,20 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
     check(&arguments)?;
     let store = context.store()?;
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
+    // All are found before one is measured.
     let images = arguments
         .images
         .iter()
-        .map(|place: &Place| Ok((place.to_string(), place.image(&store, &platform)?)))
-        .collect::<Result<Vec<(String, Image)>, Failure>>()?;
+        .map(|what| find(&store, what, &platform))
+        .collect::<Result<Vec<_>, Failure>>()?;
     let mut measured = Vec::with_capacity(images.len());
-    for (name, image) in &images {
-        let (weight, inventory) = measure_all(image)?;
+    for (name, image, omitted) in &images {
+        let (mut weight, inventory) = measure_all(image)?;
+        let told = omitted.iter().map(|line| format!("left out: {line}"));
+        weight.faults.extend(told);
         measured.push((name.clone(), weight, inventory));
     }
-    if let (Some(form), [(name, image)], [(_, weight, _)]) =
+    if let (Some(form), [(name, image, _)], [(_, weight, _)]) =
         (arguments.sbom, &images[..], &measured[..])
     {
         return bill(context, form, name, image, weight);
@@ -62,6 +67,31 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
         context.output.text(&text)?;
     }
     answer(&document, &arguments)
+}
+
+/// An image by its place, or what lies at a path; and what was left out of it.
+fn find(
+    store: &Store,
+    what: &str,
+    platform: &Platform,
+) -> Result<(String, Image, Vec<String>), Failure> {
+    let path = Path::new(what);
+    if !what.starts_with(['/', '.']) {
+        let place: Place = what
+            .parse()
+            .map_err(|error| Failure::new(failure::Kind::Usage, error))?;
+        match place.image(store, platform) {
+            // `ounce weigh target/release/app` is meant as it looks.
+            Err(StoreError::NotFound { .. }) if path.exists() => {}
+            image => return Ok((place.to_string(), image?, Vec::new())),
+        }
+    }
+    let name = what.to_owned();
+    if let Some(image) = Place::image_at(path, store, platform)? {
+        return Ok((name, image, Vec::new()));
+    }
+    let (image, omitted) = plain::image(store, path, platform)?;
+    Ok((name, image, omitted))
 }
 
 /// Refuses what cannot be answered before anything is measured.

@@ -181,6 +181,34 @@ fn weigh_answers_no_to_what_is_denied_and_says_what_there_is() {
 }
 
 #[test]
+fn weigh_takes_archives_folders_and_programs_by_their_paths() {
+    let bench = with_hi();
+    for place in ["oci-archive:a.tar", "docker-archive:b.tar", "oci:layout"] {
+        bench.succeed(&["copy", "hi", place]);
+    }
+    let json = |path: &str| -> serde_json::Value {
+        serde_json::from_str(&bench.succeed(&["--json", "weigh", path])).unwrap()
+    };
+    let of_name = json("hi");
+    let digest = |json: &serde_json::Value| json["images"][0]["digest"].clone();
+    for path in ["./a.tar", "./layout"] {
+        assert_eq!(digest(&json(path)), digest(&of_name), "{path}");
+    }
+    assert_eq!(json("./b.tar")["images"][0]["files"], 1);
+    std::fs::create_dir_all(bench.path("folder/bin")).unwrap();
+    std::fs::write(bench.path("folder/bin/x"), "text").unwrap();
+    let found = json("./folder");
+    assert_eq!(found["images"][0]["files"], 1);
+    assert_eq!(found["images"][0]["unpacked_bytes"], 4);
+    // A name that is no image's but a path's.
+    assert_eq!(json("folder/bin")["images"][0]["files"], 1);
+    let output = bench.output(&["weigh", "./none"]);
+    assert_eq!(output.status.code(), Some(3));
+    let output = bench.output(&["weigh", "./folder/bin/x", "--deny", "shell"]);
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
 fn weigh_writes_a_page_a_bill_and_a_difference() {
     let bench = with_hi();
     bench.succeed(&["weigh", "hi", "--html", "page.html"]);
