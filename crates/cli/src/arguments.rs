@@ -387,6 +387,9 @@ pub(crate) struct WeighArguments {
     /// Also write one page with a map of all files, for a browser
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) html: Option<PathBuf>,
+    /// Walk through them on the terminal: folders, map, layers, packages
+    #[arg(long, conflicts_with_all = ["sbom", "html", "diff"])]
+    pub(crate) tui: bool,
     /// Print a bill of materials of one image instead
     #[arg(long, value_name = "FORM")]
     pub(crate) sbom: Option<BillChoice>,

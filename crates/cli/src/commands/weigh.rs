@@ -1,5 +1,6 @@
 //! `ounce weigh`: where an image's bytes go.
 
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use ounce_weigh::{Inventory, Weight, measure_all, plain, surface};
 use super::Context;
 use crate::arguments::{BillChoice, WeighArguments};
 use crate::failure::{self, Failure};
-use crate::render::{html, weigh};
+use crate::render::{html, screen, weigh};
 
 /// Weighs them; exit code 1 if one is over the budget or has what is denied.
 pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCode, Failure> {
@@ -38,6 +39,16 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
         (arguments.sbom, &images[..], &measured[..])
     {
         return bill(context, form, name, image, weight);
+    }
+    if arguments.tui {
+        screen::show(&measured, !context.output.color).map_err(|error| {
+            Failure::new(failure::Kind::Host, format!("using the terminal: {error}"))
+        })?;
+        let weights = measured.into_iter().map(|(name, weight, _)| (name, weight));
+        return answer(
+            &Document::new(weights.collect(), arguments.budget),
+            &arguments,
+        );
     }
     if let Some(path) = &arguments.html {
         let page = html::page(&measured)?;
@@ -101,6 +112,9 @@ fn check(arguments: &WeighArguments) -> Result<(), Failure> {
         "--diff compares two images"
     } else if arguments.sbom.is_some() && count != 1 {
         "--sbom is about one image"
+    } else if arguments.tui && !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+        let why = "--tui needs a terminal for input and output";
+        return Err(Failure::new(failure::Kind::Usage, why).hint("--html FILE writes a page"));
     } else {
         return Ok(());
     };
