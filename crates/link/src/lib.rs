@@ -8,6 +8,8 @@
 //! Libraries and tests of the package are linked as usual. What is chosen for
 //! the whole build, the linker and the code model, is for `.cargo/config.toml`.
 
+#![forbid(unsafe_code)]
+
 use std::path::PathBuf;
 use std::{env, fs, io};
 
