@@ -210,6 +210,8 @@ impl Options {
         match kind {
             b'P' => value <= 0xffff,
             b'C' => value.wrapping_sub(1) < 0xffff_ffff,
+            // Seconds, which are added to others.
+            b'N' => value <= 0xff_ffff,
             _ => value <= 0xffff_ffff,
         }
     }

@@ -8,6 +8,7 @@ use crate::options::{Options, number_of};
 use crate::page::{Page, Room};
 use crate::program::Program;
 use crate::site::{Manner, Site};
+use core::hint::black_box;
 use core::mem;
 use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{self, Address, Fd, FileKind, OPEN_ROOT, Setting, errno};
@@ -151,49 +152,44 @@ fn run(program: &Program, options: &Options) -> u8 {
     }
     // Arguments and environment will be gone: what answers need of them is kept
     // at the buffer's start.
-    let immutable = options.text(at::IMMUTABLE);
-    let cache = options.text(at::CACHE);
     let mut writer = HeadWriter::new(buffer);
-    writer.put(immutable);
-    writer.put(cache);
     for line in options.lines() {
         writer.put(line);
         writer.put(b"\r\n");
     }
     let length = writer.written();
-    let immutable = keep(&mut buffer, immutable.len());
-    let cache = keep(&mut buffer, cache.len());
-    let own = keep(
-        &mut buffer,
-        length.saturating_sub(immutable.len() + cache.len()),
-    );
+    let own = take(&mut buffer, length);
+    let cache = keep(&mut buffer, options.text(at::CACHE));
+    let immutable = keep(&mut buffer, options.text(at::IMMUTABLE));
     if buffer.len() < LEAST_BYTES {
         return refused(b"keep so many headers", b"", -(errno::ENOMEM as i32));
     }
-    let manner = Manner {
-        security: if is_on(at::NO_SECURITY_HEADERS) {
-            SECURITY.split_at(33).0
-        } else {
-            SECURITY
-        },
-        own,
-        cache,
-        immutable,
-        lists: is_on(at::LISTING),
-        is_spa: is_on(at::SPA),
-        logs: is_on(at::LOG),
-    };
+    // That it is in a static is not to be known: then each of its fields is
+    // reached by an address of its own.
+    let engine = black_box(&mut memory.engine);
+    engine.lend(busy, buffer);
+    engine.listeners = listeners;
     let most = bare::descriptor_limit().saturating_sub(RESERVE) as u32;
-    let limits = Limits {
+    engine.limits = Limits {
         header_seconds: numbers[at::HEADER_SECONDS],
         idle_seconds: numbers[at::IDLE_SECONDS],
         grace_seconds: numbers[at::GRACE_SECONDS],
         connections: numbers[at::MAX_CONNECTIONS].min(most),
     };
-    let site = Site::new(root, manner);
-    let engine = memory
-        .engine
-        .write(Engine::new(site, limits, listeners, busy, buffer));
+    engine.handler.root = root;
+    engine.handler.manner = Manner {
+        security: Some(if is_on(at::NO_SECURITY_HEADERS) {
+            SECURITY.split_at(33).0
+        } else {
+            SECURITY
+        }),
+        own: Some(own),
+        cache: Some(cache),
+        immutable: Some(immutable),
+        lists: is_on(at::LISTING),
+        is_spa: is_on(at::SPA),
+        logs: is_on(at::LOG),
+    };
 
     if bare::user_id() == 0 {
         let [user, group] = options.user;
@@ -276,11 +272,20 @@ fn bound(address: &Address, is_shared: u32) -> Fd {
 
 /// Takes so many bytes off the buffer, to be kept as they are.
 #[inline(never)]
-fn keep(buffer: &mut &'static mut [u8], length: usize) -> &'static [u8] {
+fn take(buffer: &mut &'static mut [u8], length: usize) -> &'static [u8] {
     let all = mem::take(buffer);
     let (kept, rest) = all.split_at_mut_checked(length).unwrap_or_default();
     *buffer = rest;
     kept
+}
+
+/// Keeps a text at the buffer's start.
+#[inline(never)]
+fn keep(buffer: &mut &'static mut [u8], text: &[u8]) -> &'static [u8] {
+    let mut writer = HeadWriter::new(buffer);
+    writer.put(text);
+    let length = writer.written();
+    take(buffer, length)
 }
 
 /// Asks a server for its health. Connecting to "all addresses" is connecting to

@@ -155,11 +155,13 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// What was written, or nothing where it did not fit.
+    #[inline(never)]
     pub fn bytes(&mut self) -> &mut [u8] {
         self.buffer.get_mut(..self.length).unwrap_or_default()
     }
 
     /// The buffer behind what was written.
+    #[inline(never)]
     pub fn rest(&mut self) -> &mut [u8] {
         self.buffer.get_mut(self.length..).unwrap_or_default()
     }

@@ -34,7 +34,7 @@ impl Site {
             path.put(b".");
         }
         let bytes = path.bytes();
-        let immutable = self.manner.immutable;
+        let immutable = self.manner.immutable.unwrap_or_default();
         let is_immutable = !immutable.is_empty() && bytes.starts_with(immutable);
         let mut back = bytes.iter().rev();
         let has_dot = back.find(|&&byte| byte == b'/' || byte == b'.') == Some(&b'.');
@@ -141,7 +141,7 @@ impl Site {
         let cache = if is_immutable {
             b"public, max-age=31536000, immutable"
         } else {
-            self.manner.cache
+            self.manner.cache.unwrap_or_default()
         };
         if !cache.is_empty() {
             writer.field("Cache-Control", cache);

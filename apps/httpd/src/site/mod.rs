@@ -18,16 +18,16 @@ use ounce_http::take_until;
 use ounce_linux::bare::{self, Fd};
 
 /// What the user chose about answers, as ready text where it can be.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Manner {
     /// Lines for every answer.
-    pub security: &'static [u8],
+    pub security: Option<&'static [u8]>,
     /// Those that the user gave.
-    pub own: &'static [u8],
+    pub own: Option<&'static [u8]>,
     /// Cache-Control of a file, or nothing.
-    pub cache: &'static [u8],
+    pub cache: Option<&'static [u8]>,
     /// Files whose path starts with it never change.
-    pub immutable: &'static [u8],
+    pub immutable: Option<&'static [u8]>,
     /// List folders.
     pub lists: bool,
     /// Answer unknown paths with the first page.
@@ -63,15 +63,21 @@ const HIDDEN: usize = 0;
 const LIMITS: Limits = Limits::DEFAULT;
 
 impl Site {
-    /// A site in this folder.
-    pub fn new(root: Fd, manner: Manner) -> Self {
-        Self {
-            root,
-            manner,
-            date: [0; DATE_BYTES],
-            alone: [const { Cell::new(0) }; folder::ALONE],
-        }
-    }
+    /// None yet.
+    pub const NONE: Self = Self {
+        root: 0,
+        manner: Manner {
+            security: None,
+            own: None,
+            cache: None,
+            immutable: None,
+            lists: false,
+            is_spa: false,
+            logs: false,
+        },
+        date: [0; DATE_BYTES],
+        alone: [const { Cell::new(0) }; folder::ALONE],
+    };
 
     /// Answers a valid request.
     #[inline(never)]
@@ -98,7 +104,7 @@ impl Site {
     #[inline(never)]
     fn begin(&self, status: Status, batch: &mut Batch<'_>) {
         self.begin_bare(status, batch);
-        batch.writer.put(self.manner.security);
+        batch.writer.put(self.manner.security.unwrap_or_default());
     }
 
     /// Begins an answer without the fields that all have.
@@ -113,7 +119,7 @@ impl Site {
         if self.date[0] != 0 {
             writer.field("Date", &self.date);
         }
-        writer.put(self.manner.own);
+        writer.put(self.manner.own.unwrap_or_default());
     }
 
     /// Ends a head; so much of a file is its body.
