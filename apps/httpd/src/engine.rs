@@ -661,6 +661,7 @@ fn deadline(fd: Fd) -> u32 {
 }
 
 /// An empty batch in this buffer.
+#[inline(never)]
 fn batch(buffer: &mut [u8], is_stopping: bool) -> Batch<'_> {
     Batch {
         writer: HeadWriter::new(buffer),
