@@ -2,7 +2,7 @@
 //! rule: neither `..` nor a symbolic link leads out, even if somebody changes the
 //! tree while it is served.
 
-use super::{HIDDEN, SHORT_BYTES, Site, listing};
+use super::{ANSWERED, HIDDEN, SHORT_BYTES, Site, listing};
 use crate::engine::Batch;
 use ounce_http::condition::{Decision, Facts, decide};
 use ounce_http::content_type;
@@ -25,9 +25,15 @@ const TAG_BYTES: usize = 18;
 pub(super) const ALONE: usize = 16;
 
 impl Site {
-    /// Answers for the decoded path of this length behind what is written.
+    /// Answers for the decoded path of this length behind what is written, or says
+    /// with which short answer it is to be.
     #[inline(never)]
-    pub(super) fn answer_file(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {
+    pub(super) fn answer_file(
+        &self,
+        head: &Head<'_>,
+        length: usize,
+        batch: &mut Batch<'_>,
+    ) -> Status {
         let mut path = HeadWriter::new(batch.writer.rest());
         path.go_to(length);
         if length == HIDDEN {
@@ -47,14 +53,16 @@ impl Site {
         let mut file = bare::file(fd);
         if file.kind == FileKind::Folder && !is_folder {
             bare::close(fd);
-            return self.redirect(head, batch);
+            self.redirect(head, batch);
+            return ANSWERED;
         }
         if is_folder && self.manner.lists && fd == -(errno::ENOENT as Fd) {
             path.go_to(length);
             path.put(b".");
             fd = self.open(&mut path, 0);
             if fd >= 0 {
-                return listing::write(self, fd, batch);
+                listing::write(self, fd, batch);
+                return ANSWERED;
             }
         }
         // What stands in for what is not found.
@@ -68,7 +76,7 @@ impl Site {
             };
             bare::close(fd);
             if refusal != Status::Ok {
-                return self.short(refusal, b"", batch);
+                return refusal;
             }
             path.go_to(0);
             if left == 2 {
@@ -126,7 +134,8 @@ impl Site {
             Status::PreconditionFailed | Status::RangeNotSatisfiable
         ) {
             bare::close(fd);
-            return self.unsatisfied(&decision, file.size, batch);
+            batch.length = file.size;
+            return decision.status;
         }
         self.begin(decision.status, batch);
         let writer = &mut batch.writer;
@@ -175,6 +184,7 @@ impl Site {
                 batch.file = fd;
             }
         }
+        ANSWERED
     }
 
     /// A number that stands for a path in this second: where it is noted in
