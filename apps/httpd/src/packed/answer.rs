@@ -4,7 +4,7 @@
 use crate::engine::{Batch, Handler};
 use ounce_http::condition::{Decision, lists_tag, read_range};
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
-use ounce_http::head::{Framing, Head, Known, Limits, Stop, parse};
+use ounce_http::head::{Framing, Head, Known, Limits, Stop};
 use ounce_http::method::Method;
 use ounce_http::packed::{Kind, Site};
 use ounce_http::path;
@@ -204,8 +204,9 @@ impl Handler for Answers {
         batch.consumed = bytes.len();
         batch.closes = true;
         batch.is_refused = true;
-        let short = match &parse(bytes, &Limits::DEFAULT) {
-            Ok(head) => {
+        let mut head = Head::EMPTY;
+        let short = match head.read(bytes, &Limits::DEFAULT) {
+            Ok(()) => {
                 batch.is_http11 = head.is_http11;
                 // A body is not read, and so the connection ends with its request.
                 if head.framing == Framing::Length(0) {
@@ -214,9 +215,9 @@ impl Handler for Answers {
                         !head.keep_alive || batch.is_stopping && head.length == bytes.len();
                     batch.is_refused = false;
                 }
-                self.route(head, batch)
+                self.route(&head, batch)
             }
-            Err(Stop::Refuse(status)) => *status,
+            Err(Stop::Refuse(status)) => status,
             Err(Stop::Partial) if is_full => Status::RequestHeaderFieldsTooLarge,
             Err(Stop::Partial) => return false,
         };

@@ -9,7 +9,7 @@ use crate::engine::{Batch, Handler};
 use core::cell::Cell;
 use ounce_http::chunked;
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
-use ounce_http::head::{self, Framing, Head, Limits, Stop};
+use ounce_http::head::{Framing, Head, Limits, Stop};
 use ounce_http::method::Method;
 use ounce_http::path;
 use ounce_http::status::Status;
@@ -161,34 +161,31 @@ impl Handler for Site {
     fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
         let bytes = &*bytes;
         let start = batch.writer.written();
-        let parsed = head::parse(bytes, &LIMITS);
-        let judged = match &parsed {
-            Ok(head) => whole(head, bytes),
-            Err(stop) => Err(*stop),
-        };
-        let refusal = match judged {
-            Ok(_) => Status::Ok,
-            Err(Stop::Refuse(status)) => status,
-            Err(Stop::Partial) if !is_full => return false,
-            Err(Stop::Partial) if parsed.is_ok() => Status::ContentTooLarge,
-            Err(Stop::Partial) => Status::RequestHeaderFieldsTooLarge,
-        };
         // Of what is refused, too, where that is known.
         batch.is_head = bytes.starts_with(b"HEAD ");
         batch.is_http11 = true;
         batch.consumed = bytes.len();
         batch.closes = true;
         batch.is_refused = true;
-        let short = if let (Ok(head), Ok(length)) = (&parsed, judged) {
-            batch.is_http11 = head.is_http11;
-            if length > 0 {
-                batch.consumed = length;
-                batch.closes = !head.keep_alive || batch.is_stopping && length == bytes.len();
-                batch.is_refused = false;
+        let mut head = Head::EMPTY;
+        let mut too_large = Status::RequestHeaderFieldsTooLarge;
+        let whole = head.read(bytes, &LIMITS).and_then(|()| {
+            too_large = Status::ContentTooLarge;
+            whole(&head, bytes)
+        });
+        let short = match whole {
+            Ok(length) => {
+                batch.is_http11 = head.is_http11;
+                if length > 0 {
+                    batch.consumed = length;
+                    batch.closes = !head.keep_alive || batch.is_stopping && length == bytes.len();
+                    batch.is_refused = false;
+                }
+                self.route(&head, batch)
             }
-            self.route(head, batch)
-        } else {
-            refusal
+            Err(Stop::Refuse(status)) => status,
+            Err(Stop::Partial) if is_full => too_large,
+            Err(Stop::Partial) => return false,
         };
         if short != ANSWERED {
             self.short(short, batch);
