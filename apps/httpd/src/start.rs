@@ -11,7 +11,7 @@ use crate::site::{Manner, Site};
 use core::hint::black_box;
 use core::mem;
 use ounce_http::writer::HeadWriter;
-use ounce_linux::bare::{self, Address, Fd, FileKind, OPEN_ROOT, Setting, errno};
+use ounce_linux::bare::{self, Address, Fd, File, FileKind, OPEN_ROOT, Setting, errno};
 
 static PAGE: Page = Page::EMPTY;
 static ROOM: Once<Room> = Once::new(Room::EMPTY);
@@ -85,7 +85,9 @@ fn run(program: &Program, options: &Options) -> u8 {
 
     let path = options.root.unwrap_or(c"/public");
     let root = bare::open(path, OPEN_ROOT);
-    if bare::file(root).kind != FileKind::Folder {
+    let mut file = File::NONE;
+    bare::look(root, &mut file);
+    if file.kind != FileKind::Folder {
         let error = if root < 0 { root } else { INVALID };
         return refused(FOLDER, 0, path.to_bytes(), error);
     }

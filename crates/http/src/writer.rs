@@ -132,7 +132,8 @@ impl<'b> HeadWriter<'b> {
         self.put(b"Content-Type: ");
         self.put(media_type.top);
         self.put(media_type.subtype);
-        if media_type.top == b"text/" {
+        // No other begins so.
+        if media_type.top.starts_with(b"t") {
             self.put(content_type::CHARSET);
         }
         self.put(b"\r\n");
