@@ -29,12 +29,11 @@ fn main() {
         "Cargo.toml",
         "Cargo.lock",
         "build.rs",
-        "link.ld",
         ".cargo",
     ] {
         watch(&httpd.join(path));
     }
-    for path in ["crates/http/src", "crates/linux/src"] {
+    for path in ["crates/http/src", "crates/linux/src", "crates/link/src"] {
         watch(&root.join(path));
     }
     let mut table = String::from("&[\n");
