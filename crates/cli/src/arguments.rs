@@ -1,6 +1,8 @@
 //! The command line as data: the one clap definition, from which `--help`,
 //! the man pages and the shell completions all come.
 
+pub(crate) mod containers;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use ounce_build::settings::{ExtraFile, Port};
 use ounce_oci::ByteSize;
 use ounce_oci::{Place, Platform, Reference};
+use ounce_run::containers::Restart;
 use ounce_run::publish::Publish;
 
 use crate::first_answer::is_path;
@@ -84,15 +87,29 @@ pub(crate) enum Command {
     Build(BuildArguments),
     /// Start an image, a folder or a program, isolated
     Run(RunArguments),
+    /// List the containers that have a name
+    Ps(containers::PsArguments),
+    /// Show what a detached container has said
+    Logs(containers::LogsArguments),
+    /// Run a further program in a container
+    Exec(containers::ExecArguments),
+    /// Show what containers use
+    Stats(containers::StatsArguments),
+    /// End containers: by SIGTERM, and by SIGKILL if they take too long
+    Stop(containers::StopArguments),
+    /// Send a signal to containers
+    Kill(containers::KillArguments),
+    /// Wait until containers end, and print their exit codes
+    Wait(containers::WaitArguments),
     /// Show what is in an image and where its bytes go
     Weigh(WeighArguments),
     /// List the images in the store
     Images,
-    /// Show an image's manifest and configuration
+    /// Show an image's manifest and configuration, or what is known of a container
     Inspect(InspectArguments),
     /// Give an image a further name
     Tag(TagArguments),
-    /// Take names away; `gc` then frees the space
+    /// Remove containers, or names of images; `gc` then frees the space
     Rm(RmArguments),
     /// Copy an image from one place to another
     Copy(CopyArguments),
@@ -109,6 +126,9 @@ pub(crate) enum Command {
     /// Carry a container's connections into its network namespace (started by `run -p`)
     #[command(hide = true)]
     Proxy,
+    /// Start a detached container and watch it (started by `run -d`)
+    #[command(hide = true)]
+    Keep,
 }
 
 /// Where an image comes from and how it is made.
@@ -294,6 +314,9 @@ pub(crate) struct RunArguments {
     /// Working directory
     #[arg(long, short, value_name = "PATH")]
     pub(crate) workdir: Option<String>,
+    /// Environment variables, one a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) env_file: Vec<PathBuf>,
     /// User, by name or number
     #[arg(long, short, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
@@ -316,6 +339,30 @@ pub(crate) struct RunArguments {
     /// The network it sees
     #[arg(long, value_enum, default_value = "private", value_name = "KIND")]
     pub(crate) network: NetworkChoice,
+    /// Let it run on in the background, and print its name
+    #[arg(long, short, conflicts_with_all = ["interactive", "pool", "dry_run"])]
+    pub(crate) detach: bool,
+    /// A name, by which `ps`, `logs`, `stop` and others know it [default with -d: the image's and a number]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["pool", "dry_run"])]
+    pub(crate) name: Option<String>,
+    /// Remove it when it has ended
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Start it again when it fails: no, on-failure or on-failure:COUNT
+    #[arg(long, value_name = "WHEN", requires = "detach")]
+    pub(crate) restart: Option<Restart>,
+    /// Seconds from `stop` to SIGKILL [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) stop_timeout: Option<Duration>,
+    /// Note something of it, for `ps --json` and `inspect`
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub(crate) label: Vec<String>,
+    /// Most bytes of each of the two files of its log [default: 1MiB; 0: no log]
+    #[arg(long, value_name = "SIZE", requires = "detach")]
+    pub(crate) log_size: Option<ByteSize>,
+    /// As it is anyway: the root is read-only
+    #[arg(long)]
+    pub(crate) read_only: bool,
     /// Give it a terminal
     #[arg(long, short)]
     pub(crate) tty: bool,
@@ -410,11 +457,18 @@ pub(crate) enum BillChoice {
 /// `ounce inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// The image
-    pub(crate) image: Place,
+    /// The image or the container
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
     /// Platform, where an image holds several
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<Platform>,
+    /// Look among the containers alone
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) container: bool,
+    /// Look among the images alone
+    #[arg(long)]
+    pub(crate) image: bool,
 }
 
 /// `ounce tag`.
@@ -429,9 +483,18 @@ pub(crate) struct TagArguments {
 /// `ounce rm`.
 #[derive(Debug, Args)]
 pub(crate) struct RmArguments {
-    /// Names to take away
-    #[arg(required = true)]
-    pub(crate) names: Vec<Reference>,
+    /// Containers, or names of images
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Kill containers that run; remove damaged ones, too
+    #[arg(long, short)]
+    pub(crate) force: bool,
+    /// Look among the containers alone
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) container: bool,
+    /// Look among the images alone
+    #[arg(long)]
+    pub(crate) image: bool,
 }
 
 /// `ounce copy`.

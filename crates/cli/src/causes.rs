@@ -10,6 +10,7 @@ use ounce_oci::store::StoreError;
 use ounce_rootfs::unpack::UnpackError;
 use ounce_run::Errno;
 use ounce_run::StartError;
+use ounce_run::containers::StateError;
 use ounce_run::image::ImageError;
 use ounce_run::plan::PlanError as RunPlanError;
 use ounce_run::proxy::ProxyError;
@@ -168,6 +169,19 @@ impl From<StartError> for Failure {
             StartError::Internal(_) => Kind::Bug,
             StartError::Plan(_) => Kind::Input,
             _ => Kind::Host,
+        };
+        hint.into_iter()
+            .fold(Failure::new(kind, error), Failure::hint)
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let hint = error.hint();
+        let kind = match &error {
+            StateError::Name(_) => Kind::Usage,
+            StateError::Stuck(_) | StateError::File { .. } => Kind::Host,
+            _ => Kind::Input,
         };
         hint.into_iter()
             .fold(Failure::new(kind, error), Failure::hint)

@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, wai
 
 use crate::clone::{NOTHING, Stack, clone3, exit, thread, wait};
 use crate::descriptor::duplicate;
-pub use crate::launch::{Launch, MOST_PASSED, MOST_TASKS, Text};
+pub use crate::launch::{Launch, MOST_PASSED, MOST_TASKS, Text, execute_file};
 use crate::namespace::Namespaces;
 use crate::nest::{Files, Nest, Orders, Shared, side_main};
 use crate::signal::{SignalSet, set_mask};

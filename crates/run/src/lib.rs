@@ -5,6 +5,7 @@
 //! steps themselves are `linux`'.
 #![forbid(unsafe_code)]
 
+pub mod containers;
 pub mod failure;
 pub mod host;
 pub mod image;

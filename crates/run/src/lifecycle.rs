@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ounce_linux::Errno;
@@ -35,6 +35,16 @@ pub struct Container {
     groups: Groups,
     exit: Option<Exit>,
     killed_for: Option<i32>,
+    left: bool,
+}
+
+/// What goes on without us: see [`Container::leave`].
+#[derive(Debug)]
+pub struct Left {
+    /// Its first process, as the host numbers it; still the calling process's child.
+    pub pid: i32,
+    /// Its control groups, to be removed when it has ended.
+    pub groups: Vec<PathBuf>,
 }
 
 /// How a container ended.
@@ -153,9 +163,24 @@ impl Beginning {
     /// # Errors
     /// See [`StartError`]; nothing is left then.
     pub fn start(self, spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, StartError> {
+        let container = self.start_unguarded(spec, stdio)?;
+        container.groups.guard();
+        Ok(container)
+    }
+
+    /// As [`Beginning::start`], of a container that is to be left: nobody but its
+    /// heir looks after its control groups.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_unguarded(
+        self,
+        spec: &Spec,
+        stdio: [BorrowedFd<'_>; 3],
+    ) -> Result<Container, StartError> {
         if self.network != spec.network || self.limits != spec.limits {
             drop(self);
-            return start_with(spec, stdio);
+            return Self::new(spec.network, &spec.limits).start_unguarded(spec, stdio);
         }
         let roomy = room::with_room(spec).map_err(|fault| StartError::Host {
             path: fault.path,
@@ -206,12 +231,12 @@ impl Beginning {
             let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
         }
         let process = started.map_err(|failure| explain(failure, &plan, spec))?;
-        groups.guard();
         Ok(Container {
             process,
             groups,
             exit: None,
             killed_for: None,
+            left: false,
         })
     }
 }
@@ -446,27 +471,12 @@ impl Container {
         if self.exit.is_some() {
             return Err(Errno::SRCH.into());
         }
-        if ends_by_default(number) && !self.looks_after(number) {
+        if ends_by_default(number) && !looks_after(self.pid(), number) {
             self.killed_for = Some(number);
             pidfd_send_signal(&self.process.pidfd, Signal::KILL)?;
             return Ok(());
         }
         Ok(pidfd_send_signal(&self.process.pidfd, signal)?)
-    }
-
-    /// Whether its first process catches, blocks or ignores a signal.
-    fn looks_after(&self, signal: i32) -> bool {
-        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid())) else {
-            return true;
-        };
-        let bit = 1u64 << (signal - 1);
-        ["SigCgt:", "SigIgn:", "SigBlk:"].iter().any(|name| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-                .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-                .is_none_or(|mask| mask & bit != 0)
-        })
     }
 
     /// Asks it to end by SIGTERM, and after `grace` kills it.
@@ -494,28 +504,75 @@ impl Container {
         }
     }
 
+    /// Whether it has ended; it is not reaped by this.
+    pub fn has_ended(&self) -> bool {
+        let mut files = [PollFd::new(&self.process.pidfd, PollFlags::IN)];
+        matches!(poll(&mut files, Some(&Timespec::default())), Ok(1..))
+    }
+
+    /// Leaves it running, as this process's child, to whatever program this
+    /// process executes next.
+    pub fn leave(mut self) -> Left {
+        self.left = true;
+        Left {
+            pid: self.pid(),
+            groups: self.groups.leave(),
+        }
+    }
+
+    /// The folders of its control groups.
+    pub fn groups(&self) -> Vec<PathBuf> {
+        self.groups.folders()
+    }
+
     /// What it uses of memory now.
     ///
     /// # Errors
     /// It has ended, or its first process cannot be looked at.
     pub fn memory(&self) -> io::Result<Memory> {
-        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()))?;
-        let kibibytes = |name: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name))
-                .and_then(|rest| rest.split_whitespace().next())
-                .and_then(|number| number.parse::<u64>().ok())
-                .unwrap_or_default()
-        };
-        Ok(Memory {
-            // Not Private_Dirty: that also counts pages of files that were
-            // written to disk just now, as an image is that was unpacked.
-            private_dirty_bytes: kibibytes("Anonymous:") << 10,
-            pss_bytes: kibibytes("Pss:") << 10,
-            rss_bytes: kibibytes("Rss:") << 10,
-            group_bytes: self.groups.memory_bytes(),
-        })
+        let mut memory = memory(self.pid())?;
+        memory.group_bytes = self.groups.memory_bytes();
+        Ok(memory)
     }
+}
+
+/// What a process uses of memory now; its control group is not asked.
+///
+/// # Errors
+/// It has ended, or cannot be looked at.
+pub fn memory(pid: i32) -> io::Result<Memory> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let kibibytes = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|rest| rest.split_whitespace().next())
+            .and_then(|number| number.parse::<u64>().ok())
+            .unwrap_or_default()
+    };
+    Ok(Memory {
+        // Not Private_Dirty: that also counts pages of files that were
+        // written to disk just now, as an image is that was unpacked.
+        private_dirty_bytes: kibibytes("Anonymous:") << 10,
+        pss_bytes: kibibytes("Pss:") << 10,
+        rss_bytes: kibibytes("Rss:") << 10,
+        group_bytes: None,
+    })
+}
+
+/// Whether a process catches, blocks or ignores a signal; one that cannot be
+/// looked at counts as such.
+pub(crate) fn looks_after(pid: i32, signal: i32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return true;
+    };
+    let bit = 1u64 << (signal - 1);
+    ["SigCgt:", "SigIgn:", "SigBlk:"].iter().any(|name| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .is_none_or(|mask| mask & bit != 0)
+    })
 }
 
 /// Whether a signal ends a process that does nothing about it (man 7 signal).
@@ -526,7 +583,7 @@ pub(crate) fn ends_by_default(signal: i32) -> bool {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        if self.exit.is_none() {
+        if self.exit.is_none() && !self.left {
             let _ = pidfd_send_signal(&self.process.pidfd, Signal::KILL);
             let _ = self.wait();
         }

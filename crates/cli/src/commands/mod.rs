@@ -3,17 +3,25 @@
 pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod copy;
+pub(crate) mod exec;
 pub(crate) mod gc;
 pub(crate) mod images;
 pub(crate) mod inspect;
+pub(crate) mod keep;
+pub(crate) mod kill;
+pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod proxy;
+pub(crate) mod ps;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod runtime;
+pub(crate) mod stats;
+pub(crate) mod stop;
 pub(crate) mod tag;
 pub(crate) mod up;
 pub(crate) mod verify;
+pub(crate) mod wait;
 pub(crate) mod weigh;
 
 use std::env;
@@ -22,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 use ounce_oci::Store;
 use ounce_oci::store::StoreError;
+use ounce_run::containers::Containers;
 
 use crate::arguments::Global;
 use crate::failure::{Failure, Kind};
@@ -69,6 +78,14 @@ impl Context {
     /// As [`Context::unpacked`].
     pub(crate) fn ready(&self) -> Result<PathBuf, Failure> {
         Ok(home("XDG_CACHE_HOME", ".cache")?.join("ready"))
+    }
+
+    /// Containers that have a name, in the runtime directory: `OUNCE_RUNTIME_DIR`,
+    /// else as `ounce runtime` has it.
+    pub(crate) fn containers(&self) -> Containers {
+        let named = env::var_os("OUNCE_RUNTIME_DIR").map(PathBuf::from);
+        let named = named.filter(|path| path.is_absolute());
+        Containers::new(&named.unwrap_or_else(runtime::default_root))
     }
 
     /// The folder of unpacked images, which can be made again.
