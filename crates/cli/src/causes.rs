@@ -14,6 +14,7 @@ use ounce_run::image::ImageError;
 use ounce_run::plan::PlanError as RunPlanError;
 use ounce_run::proxy::ProxyError;
 use ounce_run::publish::PublishError;
+use ounce_run::serve::ServeError;
 use ounce_weigh::sizes::MeasureError;
 
 use crate::failure::{Failure, Kind};
@@ -100,6 +101,18 @@ fn of_layer(error: impl Error + Send + Sync + 'static) -> Failure {
     match failure.hints.is_empty() {
         true => failure.hint("the image is damaged, or made to do harm: have it made anew"),
         false => failure,
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        let (kind, hint) = match &error {
+            ServeError::Listen { source, .. } => (Kind::Host, source.hint()),
+            ServeError::Image { .. } => (Kind::Input, None),
+            ServeError::Host { .. } => (Kind::Host, None),
+        };
+        let failure = Failure::new(kind, error);
+        hint.into_iter().fold(failure, Failure::hint)
     }
 }
 

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => commands::up::run(&context, arguments),
         Command::Build(arguments) => commands::build::run(&context, arguments),
         Command::Run(arguments) => commands::run::run(&context, arguments),
+        Command::Serve(arguments) => commands::serve::run(&context, arguments),
         Command::Weigh(arguments) => commands::weigh::run(&context, arguments),
         Command::Images => commands::images::run(&context),
         Command::Inspect(arguments) => commands::inspect::run(&context, arguments),

@@ -454,13 +454,22 @@ impl Container {
         Ok(pidfd_send_signal(&self.process.pidfd, signal)?)
     }
 
+    /// Whether its first process has a handler for a signal.
+    pub fn handles(&self, signal: Signal) -> bool {
+        self.has_bit(&["SigCgt:", "SigBlk:"], signal.as_raw())
+    }
+
     /// Whether its first process catches, blocks or ignores a signal.
     fn looks_after(&self, signal: i32) -> bool {
+        self.has_bit(&["SigCgt:", "SigIgn:", "SigBlk:"], signal)
+    }
+
+    fn has_bit(&self, names: &[&str], signal: i32) -> bool {
         let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid())) else {
             return true;
         };
         let bit = 1u64 << (signal - 1);
-        ["SigCgt:", "SigIgn:", "SigBlk:"].iter().any(|name| {
+        names.iter().any(|name| {
             status
                 .lines()
                 .find_map(|line| line.strip_prefix(name))

@@ -11,6 +11,7 @@ pub(crate) mod proxy;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod runtime;
+pub(crate) mod serve;
 pub(crate) mod tag;
 pub(crate) mod up;
 pub(crate) mod verify;
