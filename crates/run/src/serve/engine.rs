@@ -4,13 +4,15 @@
 
 mod changes;
 mod looks;
+mod sharing;
 mod starts;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ounce_linux::signal::{BlockedSignals, SignalSet};
@@ -24,6 +26,7 @@ use super::connections::Kernel;
 use super::event::{Event, What, Why};
 use super::instance::{Fault, Instance, Prepared, Workshop};
 use super::metrics::{Board, Counters, add};
+use super::web::Web;
 use crate::Exit;
 use crate::pool::Pool;
 use crate::publish::{self, Publish, PublishError};
@@ -80,9 +83,9 @@ pub struct Setup<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A service's address cannot be had.
-    #[error("service {service}")]
+    #[error("{service}")]
     Listen {
-        /// Its name.
+        /// Whose.
         service: String,
         /// Why.
         #[source]
@@ -160,6 +163,8 @@ pub fn serve(setup: Setup<'_>) -> Result<(), ServeError> {
         max_running: config.max_running,
         rate: config.start_rate.map(|rate| Rate::new(rate, now)),
         board: Board::default(),
+        web: None,
+        fronts: HashSet::new(),
         next_look: None,
         ending: false,
     };
@@ -167,6 +172,10 @@ pub fn serve(setup: Setup<'_>) -> Result<(), ServeError> {
         engine.check(&service)?;
         engine.add(service, &mut Sockets::new())?;
     }
+    if let Some(address) = config.metrics {
+        engine.show_metrics(address)?;
+    }
+    engine.share(&mut |_, error| Err(error))?;
     for index in 0..engine.slots.len() {
         engine.open(index);
     }
@@ -283,6 +292,10 @@ struct Engine<'a> {
     max_running: Option<u32>,
     rate: Option<Rate>,
     board: Board,
+    /// The thread that reads requests, if any are to be read.
+    web: Option<Web>,
+    /// Addresses that services share.
+    fronts: HashSet<SocketAddr>,
     /// When it is to be seen next who is connected.
     next_look: Option<Instant>,
     ending: bool,
@@ -318,7 +331,7 @@ impl Engine<'_> {
     /// Binds a service's address, or takes over the socket that is there.
     fn add(&mut self, service: Service, there: &mut Sockets) -> Result<usize, ServeError> {
         let failed = |source| ServeError::Listen {
-            service: service.name.clone(),
+            service: format!("service {}", service.name),
             source,
         };
         // One whose requests are routed is reached by the router alone.
@@ -378,7 +391,11 @@ impl Engine<'_> {
 
     /// Lets a service begin.
     fn open(&mut self, index: usize) {
-        let address = self.slots[index].address;
+        let slot = &self.slots[index];
+        let address = match slot.service.place {
+            None => slot.address,
+            Some(_) => slot.service.listen.address(),
+        };
         self.tell(index, What::Listening(address));
         self.rest(index);
     }
@@ -609,6 +626,9 @@ impl Engine<'_> {
     fn end(&mut self) {
         self.ending = true;
         self.tell_all(What::Ending);
+        if let Some(web) = &self.web {
+            web.end();
+        }
         for index in 0..self.slots.len() {
             if self.slots[index].phase != Phase::Gone {
                 self.stop(index, Why::Ending);
@@ -624,7 +644,11 @@ impl Engine<'_> {
         {
             self.set_due(index, None);
             match self.slots[index].phase {
-                Phase::Pausing => self.rest(index),
+                Phase::Pausing => {
+                    let counters = &self.slots[index].counters;
+                    counters.pausing_ms.store(0, Ordering::Relaxed);
+                    self.rest(index);
+                }
                 Phase::Waiting => self.admit(now),
                 Phase::Ending | Phase::Up => self.kill_late(index, now),
                 Phase::Asleep | Phase::Gone => {}

@@ -34,6 +34,8 @@ pub struct Counters {
     pub(super) running: AtomicU32,
     /// Connections when last looked.
     pub(super) connections: AtomicU32,
+    /// After a failure: how long until the next try; else 0.
+    pub(super) pausing_ms: AtomicU32,
     /// Requests that were routed, by the first digit of the answer's status.
     pub(super) requests: [AtomicU64; 5],
     /// From the first connection noticed to the program executed.

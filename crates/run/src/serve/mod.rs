@@ -23,6 +23,7 @@ mod freeze;
 mod instance;
 mod metrics;
 mod route;
+mod web;
 
 pub use config::{
     CONFIG_LIMIT_BYTES, Config, ConfigError, ConfigFault, DurationError, Options, Service,

@@ -69,7 +69,9 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let line = error.to_string();
-        if !text.contains(&line) {
+        // Errors of the system differ by case and number from what is told of them.
+        let plain = line.split(" (os error").next().unwrap_or(&line);
+        if !text.to_lowercase().contains(&plain.to_lowercase()) {
             text.push_str(": ");
             text.push_str(&line);
         }

@@ -132,6 +132,13 @@ impl Engine<'_> {
                 Err(error) => self.not_added(&error),
             }
         }
+        let shared = self.share(&mut |engine, error| {
+            engine.not_added(&error);
+            Ok(())
+        });
+        if let Err(error) = shared {
+            self.not_added(&error);
+        }
         self.tell_all(What::Reloaded {
             added,
             removed,

@@ -168,6 +168,8 @@ impl Engine<'_> {
         slot.failures = slot.failures.saturating_add(1);
         slot.phase = Phase::Pausing;
         let again = pause(slot.failures);
+        let millis = u32::try_from(again.as_millis()).unwrap_or(u32::MAX);
+        slot.counters.pausing_ms.store(millis, Ordering::Relaxed);
         self.watch(index, epoll::EventFlags::empty());
         self.set_due(index, Some(Instant::now() + again));
         again
