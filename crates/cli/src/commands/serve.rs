@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ounce_run::publish::Publish;
-use ounce_run::serve::{self, CONFIG_LIMIT_BYTES, Config, Service, Setup, Source as _};
+use ounce_run::serve::{self, CONFIG_LIMIT_BYTES, Config, Service, Setup};
 
 use super::Context;
 use crate::arguments::ServeArguments;
@@ -36,16 +36,14 @@ pub(crate) fn run(context: &Context, arguments: ServeArguments) -> Result<ExitCo
         }
     });
     let mut images = Images::new(context, again)?;
+    for service in &config.services {
+        images.check(service)?;
+    }
     if arguments.check {
-        for service in &config.services {
-            images.prepare(service).map_err(|error| {
-                Failure::new(Kind::Input, format!("service {}: {error}", service.name))
-            })?;
-        }
-        let count = config.services.len();
+        let count = counted(config.services.len(), "service");
         context
             .output
-            .text(&format!("{count} services, all as they should be\n"))?;
+            .text(&format!("{count}, all as it should be\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let no_input = start::no_input()?;

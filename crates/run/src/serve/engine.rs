@@ -119,7 +119,8 @@ fn host(step: &'static str) -> impl Fn(Errno) -> ServeError {
 }
 
 /// Serves until it is asked to end by SIGTERM or SIGINT; SIGHUP reads the
-/// services again. All containers have ended then.
+/// services again. All containers have ended then. Whether the images are
+/// there is the caller's to see to: what cannot be started is tried again.
 ///
 /// # Errors
 /// See [`ServeError`]; only before anything is started.
@@ -169,7 +170,6 @@ pub fn serve(setup: Setup<'_>) -> Result<(), ServeError> {
         ending: false,
     };
     for service in config.services {
-        engine.check(&service)?;
         engine.add(service, &mut Sockets::new())?;
     }
     if let Some(address) = config.metrics {
@@ -315,17 +315,6 @@ impl Engine<'_> {
             service: None,
             what,
         });
-    }
-
-    /// Whether a service can be had at all: better told before anything is served.
-    fn check(&mut self, service: &Service) -> Result<(), ServeError> {
-        match self.source.prepare(service) {
-            Ok(_) => Ok(()),
-            Err(source) => Err(ServeError::Image {
-                service: service.name.clone(),
-                source,
-            }),
-        }
     }
 
     /// Binds a service's address, or takes over the socket that is there.

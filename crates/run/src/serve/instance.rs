@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::config::Service;
@@ -104,7 +105,7 @@ impl Workshop<'_> {
                     Ok(()) => Some(proxy),
                     // A program that ended at once leaves no network to enter:
                     // its own end is what is to be told.
-                    Err(_) if matches!(container.try_wait(), Ok(Some(_))) => None,
+                    Err(_) if has_ended(&mut container) => None,
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -120,6 +121,17 @@ impl Workshop<'_> {
             _held: held,
         })
     }
+}
+
+/// Whether it has ended, or is just about to.
+fn has_ended(container: &mut Container) -> bool {
+    let limit = Timespec {
+        tv_sec: 0,
+        tv_nsec: 50_000_000,
+    };
+    let mut files = [PollFd::from_borrowed_fd(container.pidfd(), PollFlags::IN)];
+    let _ = poll(&mut files, Some(&limit));
+    matches!(container.try_wait(), Ok(Some(_)))
 }
 
 impl Instance {

@@ -74,6 +74,25 @@ impl<'a> Images<'a> {
         })
     }
 
+    /// Whether a service can be had at all: better told before anything is served.
+    pub(super) fn check(&mut self, service: &Service) -> Result<(), Failure> {
+        let name = &service.name;
+        match self.prepared(service) {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(Failure {
+                source: format!("service {name}: {}", failure.source).into(),
+                ..failure
+            }),
+        }
+    }
+
+    fn prepared(&mut self, service: &Service) -> Result<Prepared, Failure> {
+        match service.image.starts_with(['/', '.']) {
+            true => self.of_path(Path::new(&service.image), service),
+            false => self.of_image(service),
+        }
+    }
+
     fn of_path(&mut self, path: &Path, service: &Service) -> Result<Prepared, Failure> {
         let broken = |error: std::io::Error| {
             Failure::new(Kind::Input, format!("{}: {error}", path.display()))
@@ -222,12 +241,7 @@ fn identity(digest: &Digest) -> Arc<str> {
 
 impl Source for Images<'_> {
     fn prepare(&mut self, service: &Service) -> Result<Prepared, Fault> {
-        let is_path = service.image.starts_with(['/', '.']);
-        let prepared = match is_path {
-            true => self.of_path(Path::new(&service.image), service),
-            false => self.of_image(service),
-        };
-        prepared.map_err(Failure::into_error)
+        self.prepared(service).map_err(Failure::into_error)
     }
 
     fn changed(&mut self) -> bool {

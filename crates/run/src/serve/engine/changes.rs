@@ -148,6 +148,17 @@ impl Engine<'_> {
         self.admit(now);
     }
 
+    /// Whether a service can be had at all: better told before anything is served.
+    fn check(&mut self, service: &Service) -> Result<(), ServeError> {
+        match self.source.prepare(service) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(ServeError::Image {
+                service: service.name.clone(),
+                source,
+            }),
+        }
+    }
+
     fn not_added(&mut self, error: &ServeError) {
         self.tell_all(What::ReloadFailed(error));
     }
