@@ -101,6 +101,8 @@ pub(crate) enum Command {
     Kill(containers::KillArguments),
     /// Wait until containers end, and print their exit codes
     Wait(containers::WaitArguments),
+    /// Start images by their first connection, and stop them when nobody is connected
+    Serve(ServeArguments),
     /// Show what is in an image and where its bytes go
     Weigh(WeighArguments),
     /// List the images in the store
@@ -404,6 +406,56 @@ pub(crate) enum NetworkChoice {
     Host,
     /// Its own, without even a loopback
     None,
+}
+
+/// `ounce serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArguments {
+    /// A file of services (NAME.toml), or an image, folder or program for each --publish
+    #[arg(required = true, value_name = "FILE|IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(crate) what: Vec<String>,
+    /// Arguments for the programs, in place of the images'
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<String>,
+    /// Where an image is reached, in the order of the images
+    #[arg(long, short, value_name = "[HOST:]PORT[:PORT]")]
+    pub(crate) publish: Vec<String>,
+    /// An environment variable; NAME alone takes this shell's value
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Stop after so long without a connection (500ms, 30s, 5m) [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = ounce_run::serve::duration)]
+    pub(crate) idle: Option<Duration>,
+    /// Start at once and never stop
+    #[arg(long)]
+    pub(crate) always: bool,
+    /// Serve metrics for Prometheus there
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<String>,
+    /// Most containers at once
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_running: Option<u32>,
+    /// Most starts a second
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) start_rate: Option<u32>,
+    /// Keep this many starts prepared
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub(crate) pool: Option<u16>,
+    /// How events are told
+    #[arg(long, value_enum, default_value = "plain", value_name = "FORM")]
+    pub(crate) log: LogChoice,
+    /// Read the file, look for every image, and serve nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// How events are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogChoice {
+    /// For people
+    Plain,
+    /// A JSON object a line
+    Json,
 }
 
 /// `ounce weigh`.

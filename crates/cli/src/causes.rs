@@ -15,6 +15,7 @@ use ounce_run::image::ImageError;
 use ounce_run::plan::PlanError as RunPlanError;
 use ounce_run::proxy::ProxyError;
 use ounce_run::publish::PublishError;
+use ounce_run::serve::ServeError;
 use ounce_weigh::plain::PlainError;
 use ounce_weigh::sizes::MeasureError;
 
@@ -102,6 +103,18 @@ fn of_layer(error: impl Error + Send + Sync + 'static) -> Failure {
     match failure.hints.is_empty() {
         true => failure.hint("the image is damaged, or made to do harm: have it made anew"),
         false => failure,
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        let (kind, hint) = match &error {
+            ServeError::Listen { source, .. } => (Kind::Host, source.hint()),
+            ServeError::Image { .. } => (Kind::Input, None),
+            ServeError::Host { .. } => (Kind::Host, None),
+        };
+        let failure = Failure::new(kind, error);
+        hint.into_iter().fold(failure, Failure::hint)
     }
 }
 

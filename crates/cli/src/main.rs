@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         Command::Kill(arguments) => commands::kill::run(&context, &arguments),
         Command::Wait(arguments) => commands::wait::run(&context, &arguments),
         Command::Ps(arguments) => commands::ps::run(&context, &arguments),
+        Command::Serve(arguments) => commands::serve::run(&context, arguments),
         Command::Weigh(arguments) => commands::weigh::run(&context, arguments),
         Command::Images => commands::images::run(&context),
         Command::Inspect(arguments) => commands::inspect::run(&context, arguments),

@@ -147,7 +147,7 @@ impl Prepared {
         let pass = match choice {
             SocketChoice::Pass => true,
             SocketChoice::Proxy => false,
-            SocketChoice::Auto => self.takes_sockets(label),
+            SocketChoice::Auto => takes_sockets(&self.spec, label),
         };
         if !pass && self.spec.network != Network::Private {
             return Err(Failure::new(
@@ -169,27 +169,6 @@ impl Prepared {
             }
         }
         Ok(())
-    }
-
-    /// Whether the program can be handed its sockets; a program that cannot be
-    /// looked at cannot, and the start will say why.
-    fn takes_sockets(&self, label: Option<&str>) -> bool {
-        let Some(program) = self.spec.arguments.first() else {
-            return false;
-        };
-        let inside = Path::new(program);
-        let path = match &self.spec.root {
-            Root::Folder(folder) => folder.join(inside.strip_prefix("/").unwrap_or(inside)),
-            Root::Assembled(parts) => match parts.iter().find(|part| {
-                inside
-                    .strip_prefix("/")
-                    .is_ok_and(|rest| rest == Path::new(part.name()))
-            }) {
-                Some(ounce_run::spec::Part::File { host, .. }) => host.clone(),
-                _ => return false,
-            },
-        };
-        publish::takes_listen_fds(label, &path).unwrap_or(false)
     }
 
     /// The published ports, as a record has them, with the sockets that listen
@@ -264,6 +243,27 @@ impl Prepared {
             _held: self.held,
         })
     }
+}
+
+/// Whether the program can be handed its sockets; a program that cannot be
+/// looked at cannot, and the start will say why.
+pub(crate) fn takes_sockets(spec: &Spec, label: Option<&str>) -> bool {
+    let Some(program) = spec.arguments.first() else {
+        return false;
+    };
+    let inside = Path::new(program);
+    let path = match &spec.root {
+        Root::Folder(folder) => folder.join(inside.strip_prefix("/").unwrap_or(inside)),
+        Root::Assembled(parts) => match parts.iter().find(|part| {
+            inside
+                .strip_prefix("/")
+                .is_ok_and(|rest| rest == Path::new(part.name()))
+        }) {
+            Some(ounce_run::spec::Part::File { host, .. }) => host.clone(),
+            _ => return false,
+        },
+    };
+    publish::takes_listen_fds(label, &path).unwrap_or(false)
 }
 
 /// The label that says whether the program takes its sockets.

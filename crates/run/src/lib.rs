@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod publish;
 pub mod ready;
 pub mod runtime;
+pub mod serve;
 pub mod spec;
 pub mod syscalls;
 pub mod terminal;

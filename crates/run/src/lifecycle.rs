@@ -479,6 +479,11 @@ impl Container {
         Ok(pidfd_send_signal(&self.process.pidfd, signal)?)
     }
 
+    /// Whether its first process has a handler for a signal.
+    pub fn handles(&self, signal: Signal) -> bool {
+        has_bit(self.pid(), &["SigCgt:", "SigBlk:"], signal.as_raw())
+    }
+
     /// Asks it to end by SIGTERM, and after `grace` kills it.
     ///
     /// # Errors
@@ -562,11 +567,15 @@ pub fn memory(pid: i32) -> io::Result<Memory> {
 /// Whether a process catches, blocks or ignores a signal; one that cannot be
 /// looked at counts as such.
 pub(crate) fn looks_after(pid: i32, signal: i32) -> bool {
+    has_bit(pid, &["SigCgt:", "SigIgn:", "SigBlk:"], signal)
+}
+
+fn has_bit(pid: i32, names: &[&str], signal: i32) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
         return true;
     };
     let bit = 1u64 << (signal - 1);
-    ["SigCgt:", "SigIgn:", "SigBlk:"].iter().any(|name| {
+    names.iter().any(|name| {
         status
             .lines()
             .find_map(|line| line.strip_prefix(name))

@@ -16,6 +16,7 @@ pub(crate) mod ps;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod runtime;
+pub(crate) mod serve;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod tag;
