@@ -220,6 +220,46 @@ impl Observed {
     }
 }
 
+impl Observed {
+    /// Only exit codes and statuses.
+    #[must_use]
+    pub fn coarse(&self) -> Self {
+        let nothing = Digest::of(&[]);
+        let code = |printed: &Printed| Printed {
+            code: printed.code,
+            output: nothing,
+            output_bytes: 0,
+            begins: String::new(),
+        };
+        match self {
+            Self::Ended(printed) => Self::Ended(code(printed)),
+            Self::Script(printed) => Self::Script(code(printed)),
+            Self::Answered(answers) => {
+                let coarse = answers.iter().map(|answer| Answer {
+                    body: nothing,
+                    body_bytes: 0,
+                    ..answer.clone()
+                });
+                Self::Answered(coarse.collect())
+            }
+        }
+    }
+
+    /// Why it shows no success, if so: a test has to pass before anything is cut.
+    pub fn failure(&self) -> Option<String> {
+        match self {
+            Self::Ended(Printed { code: 0, .. }) | Self::Script(Printed { code: 0, .. }) => None,
+            Self::Ended(printed) | Self::Script(printed) => {
+                Some(format!("exit code {}", printed.code))
+            }
+            Self::Answered(answers) => {
+                let failed = answers.iter().find(|answer| answer.status >= 400);
+                failed.map(|answer| format!("GET {}: status {}", answer.path, answer.status))
+            }
+        }
+    }
+}
+
 impl Trial {
     fn failed(trouble: Trouble, elapsed: Duration) -> Self {
         Self {
