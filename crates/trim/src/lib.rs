@@ -5,14 +5,17 @@
 //! an image is handed in by the caller: this crate knows no kernel.
 #![forbid(unsafe_code)]
 
+pub mod classes;
 pub mod cut;
 pub mod files;
 pub mod keep;
 pub mod pattern;
+pub mod reduce;
 pub mod report;
 pub mod scratch;
 pub mod survey;
 pub mod witness;
+pub mod working;
 
 pub use files::Files;
 pub use keep::{Kept, Reason};
