@@ -34,5 +34,6 @@ pub mod signal;
 pub mod step;
 mod syscall;
 mod take;
+pub mod trace;
 
 pub use rustix::io::Errno;

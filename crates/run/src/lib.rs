@@ -20,6 +20,7 @@ pub mod serve;
 pub mod spec;
 pub mod syscalls;
 pub mod terminal;
+pub mod trial;
 
 mod groups;
 mod room;

@@ -20,6 +20,7 @@ pub(crate) mod serve;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod tag;
+pub(crate) mod trim;
 pub(crate) mod up;
 pub(crate) mod verify;
 pub(crate) mod wait;
