@@ -6,7 +6,9 @@
 
 pub mod content;
 pub mod elf;
+pub mod loader;
 pub mod package;
+pub mod python;
 pub mod script;
 pub mod tree;
 pub mod unpack;
