@@ -7,6 +7,7 @@
 
 pub mod files;
 pub mod keep;
+pub mod reach;
 
 pub use files::Files;
 pub use keep::{Kept, Reason};

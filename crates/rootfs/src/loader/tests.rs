@@ -179,7 +179,7 @@ fn variants_for_newer_processors_come_first_in_each_folder() {
         gnu.candidates(&asker, "/x/libq.so"),
         [Path::new("/x/libq.so")]
     );
-    assert_eq!(gnu.candidates(&asker, "x/libq.so"), [PathBuf::new(); 0]);
+    assert!(gnu.candidates(&asker, "x/libq.so").is_empty());
 }
 
 #[test]
