@@ -63,8 +63,13 @@ pub fn scan(source: &[u8]) -> Source {
     let mut out = Source::default();
     let mut at = 0;
     let mut fresh = true;
+    let mut indent = 0;
     while at < tokens.len() {
+        if let Token::Line(next) = tokens[at] {
+            indent = next;
+        }
         match &tokens[at] {
+            Token::Word("if" | "elif", _) if fresh => at = types_only(&tokens, at, indent),
             Token::Word("from", line) if fresh => at = from(&tokens, at + 1, *line, &mut out),
             Token::Word("import", line) => at = import(&tokens, at + 1, *line, &mut out),
             Token::Word("__all__", _) => at = all(&tokens, at + 1, &mut out),
@@ -84,13 +89,31 @@ pub fn scan(source: &[u8]) -> Source {
         fresh = at == 0
             || matches!(
                 tokens.get(at - 1),
-                Some(Token::Line | Token::Mark(b';' | b':'))
+                Some(Token::Line(_) | Token::Mark(b';' | b':'))
             );
     }
     out.texts.sort();
     out.texts.dedup();
     out.imports.truncate(MOST);
     out
+}
+
+/// Past `if TYPE_CHECKING:` and its block, which never runs (Python's module
+/// `typing`); past the `if` alone for any other.
+fn types_only(tokens: &[Token<'_>], at: usize, indent: usize) -> usize {
+    let mut end = at + 1;
+    if matches!(tokens.get(end), Some(Token::Word(..)))
+        && tokens.get(end + 1) == Some(&Token::Mark(b'.'))
+    {
+        end += 2;
+    }
+    let asks = matches!(tokens.get(end), Some(Token::Word("TYPE_CHECKING", _)));
+    if !asks || tokens.get(end + 1) != Some(&Token::Mark(b':')) {
+        return at + 1;
+    }
+    let block = &tokens[end + 2..];
+    let is_end = |token: &Token<'_>| matches!(token, Token::Line(next) if *next <= indent);
+    end + 2 + block.iter().position(is_end).unwrap_or(block.len())
 }
 
 fn keep_text(text: &str, out: &mut Source) {

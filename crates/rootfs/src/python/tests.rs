@@ -88,6 +88,14 @@ fn modules_asked_for_by_name_are_imports_and_computed_ones_are_told() {
 }
 
 #[test]
+fn imports_for_type_checkers_alone_are_left_out() {
+    let source = "import typing as t\nif t.TYPE_CHECKING:\n    import a\n\n  # x\n    from b import c\n\
+        if TYPE_CHECKING: import d\nelse:\n    import e\ndef f():\n\tif TYPE_CHECKING:\n\t\timport g\n\
+        \timport h\nif not TYPE_CHECKING:\n    import i\n";
+    assert_eq!(imports(source), ["typing @1", "e @9", "h @13", "i @15"]);
+}
+
+#[test]
 fn names_of_all_and_texts_are_kept() {
     let source = "__all__ = ['a', \"b\"]\n__all__ += ('c',)\nopen('data/x.json', 'rb')\nf('a b')";
     let found = scan(source.as_bytes());

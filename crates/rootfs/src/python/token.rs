@@ -3,6 +3,9 @@
 /// Most bytes of a source that are read: larger ones are data.
 pub const MOST_BYTES: u64 = 16 << 20;
 
+/// Most lines without a statement that are looked past.
+const MOST_BLANK: usize = 1000;
+
 /// How deep texts may stand in texts' replacement fields.
 const DEEPEST: usize = 16;
 
@@ -16,8 +19,8 @@ pub(super) enum Token<'a> {
     Text(String),
     /// Any other byte.
     Mark(u8),
-    /// The end of a statement's line.
-    Line,
+    /// The end of a statement's line, and how far the next one is indented.
+    Line(usize),
 }
 
 /// Reads tokens off a source.
@@ -136,6 +139,26 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// How far the next line with a statement is indented.
+    fn indent(&self) -> usize {
+        let rest = &self.data[self.at.min(self.data.len())..];
+        let blank = |byte: &&u8| **byte == b' ' || **byte == b'\t';
+        let width = |line: &[u8]| {
+            let first = line.iter().find(|byte| !blank(byte))?;
+            // To the next multiple of eight, as the language reference has it.
+            let wide = |column: usize, byte: &u8| match byte {
+                b' ' => column + 1,
+                _ => (column / 8 + 1) * 8,
+            };
+            let column = line.iter().take_while(blank).fold(0, wide);
+            (!b"#\r\x0c".contains(first)).then_some(column)
+        };
+        rest.split(|byte| *byte == b'\n')
+            .take(MOST_BLANK)
+            .find_map(width)
+            .unwrap_or(0)
+    }
+
     /// The letters right before a quote that stands here.
     fn prefix_behind(&self) -> String {
         let before = &self.data[self.at.saturating_sub(2)..self.at];
@@ -201,7 +224,7 @@ impl<'a> Iterator for Tokens<'a> {
                 b'\n' => {
                     self.at += 1;
                     self.line += 1;
-                    return Some(Token::Line);
+                    return Some(Token::Line(self.indent()));
                 }
                 _ => {
                     self.at += 1;

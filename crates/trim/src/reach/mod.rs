@@ -7,6 +7,7 @@
 //! file once, sizes bounded. What cannot be known from files is told in
 //! [`Reached::unresolved`] and never guessed.
 
+mod configuration;
 mod elf;
 mod node;
 mod program;
@@ -184,6 +185,7 @@ impl<'a> Walk<'a> {
             self.command(command);
         }
         self.account();
+        self.named_by_environment();
     }
 
     fn finish(mut self) -> Reached {
@@ -303,6 +305,9 @@ impl<'a> Walk<'a> {
         }
         if head.starts_with(b"#!") {
             self.script(place, &opened.path, &head);
+        }
+        if self.options.names && configuration::is_one(place, &head) {
+            self.configuration(place);
         }
         if self.options.sources {
             self.python_source(place, &opened.path);

@@ -193,8 +193,10 @@ impl Walk<'_> {
             {
                 return true;
             }
-            let at = above.join("node_modules").join(package);
-            if self.node_package(from, &at, &subpath, name, import) {
+            let modules = above.join("node_modules");
+            if self.node_package(from, &modules.join(package), &subpath, name, import)
+                || self.node_load(from, &modules.join(name), name)
+            {
                 return true;
             }
         }

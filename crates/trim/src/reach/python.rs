@@ -189,6 +189,7 @@ impl Walk<'_> {
                 folders.extend(named.map(|it| self.absolute(Path::new(it))));
                 folders.push(library.clone());
                 folders.push(library.join("lib-dynload"));
+                let mut code = Vec::new();
                 let mut sites = vec![prefix.clone()];
                 if !own_only {
                     sites.extend([base.clone(), "/usr/local".into(), "/usr".into()]);
@@ -200,9 +201,10 @@ impl Walk<'_> {
                         site.join(&versioned).join("dist-packages"),
                         site.join("lib/python3/dist-packages"),
                     ] {
-                        self.site(&folder, place, &mut folders);
+                        self.site(&folder, place, &mut folders, &mut code);
                     }
                 }
+                let python = self.pythons.all.len();
                 self.pythons.all.push(Python {
                     place: place.to_owned(),
                     version,
@@ -210,7 +212,15 @@ impl Walk<'_> {
                     folders,
                     ..Python::default()
                 });
-                self.pythons.all.len() - 1
+                for (file, source) in code {
+                    let importer = Importer {
+                        python,
+                        place: &file,
+                        package: "",
+                    };
+                    self.source(importer, &source);
+                }
+                python
             }
         };
         if let Some(texts) = texts {
@@ -249,7 +259,13 @@ impl Walk<'_> {
     }
 
     /// A folder of packages and those that its `.pth` files add.
-    fn site(&mut self, folder: &Path, by: &Path, folders: &mut Vec<PathBuf>) {
+    fn site(
+        &mut self,
+        folder: &Path,
+        by: &Path,
+        folders: &mut Vec<PathBuf>,
+        code: &mut Vec<(PathBuf, Source)>,
+    ) {
         let Ok((place, _)) = self.tree.lookup(folder) else {
             return;
         };
@@ -279,14 +295,7 @@ impl Walk<'_> {
                             folders.push(more);
                         }
                     }
-                    PathLine::Code(code) => {
-                        let found = scan(code.as_bytes());
-                        // Imported once this Python stands: by the file's own texts.
-                        for import in found.imports {
-                            let path = folder.join(format!("{}.py", import.module));
-                            self.keep(&path, &file, "code of a .pth file");
-                        }
-                    }
+                    PathLine::Code(line) => code.push((file.clone(), scan(line.as_bytes()))),
                 }
             }
         }
@@ -491,7 +500,8 @@ impl Walk<'_> {
             let within = Path::new("/")
                 .join(importer.place)
                 .starts_with(&python.library);
-            let built_in = python.compiled_in.contains(top);
+            // Texts share their ends: `math` stands in `cmath`.
+            let built_in = python.compiled_in.iter().any(|text| text.ends_with(top));
             if !within && !built_in {
                 let what = format!(
                     "line {}: imports {base}, which is not in the image",
