@@ -268,7 +268,8 @@ impl Walk<'_> {
         }
         // The C library names files of functions that few call; `system` knows which.
         if !is_c_library {
-            self.named_paths(&opened.place, data);
+            let searched = [facts.rpath.as_slice(), &facts.runpath].concat();
+            self.named_paths(&opened.place, data, &searched);
         }
     }
 

@@ -316,7 +316,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Texts of a program that are whole paths: files are kept, folders as such.
-    fn named_paths(&mut self, place: &Path, data: &[u8]) {
+    /// `searched` are those that only say where libraries are looked for.
+    fn named_paths(&mut self, place: &Path, data: &[u8], searched: &[String]) {
         for path in names::paths(data) {
             let path = Path::new(&path);
             // What is mounted over at the start is not the image's.
@@ -327,7 +328,11 @@ impl<'a> Walk<'a> {
             match self.tree.lookup(path) {
                 Ok((found, node)) if node.kind == NodeKind::Folder => {
                     self.keep(path, place, "folder that it names");
-                    self.tell_libraries_of(place, &found);
+                    let is_searched =
+                        |text: &String| text.split(':').any(|one| Path::new(one) == path);
+                    if !searched.iter().any(is_searched) {
+                        self.tell_libraries_of(place, &found);
+                    }
                 }
                 Ok(_) => {
                     self.keep(path, place, "file that it names");

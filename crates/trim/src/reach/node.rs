@@ -61,11 +61,11 @@ impl Walk<'_> {
                 option if option.starts_with('-') => {}
                 script => {
                     let path = self.absolute(Path::new(script));
-                    let Some(place) = self.node_path(&path) else {
-                        return self.tell(&path, "is not in the image");
-                    };
-                    self.keep(&place, node, "script of Node");
-                    self.node_script(&place);
+                    let found = self.node_path(&path);
+                    match found.and_then(|path| self.keep(&path, node, "script of Node")) {
+                        Some(place) => self.node_script(&place),
+                        None => self.tell(&path, "is not in the image"),
+                    }
                     return;
                 }
             }
