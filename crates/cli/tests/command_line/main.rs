@@ -6,5 +6,6 @@ mod images;
 mod programs;
 mod run;
 mod site;
+mod torture;
 mod up;
 mod usage;
