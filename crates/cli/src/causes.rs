@@ -14,6 +14,7 @@ use ounce_run::image::ImageError;
 use ounce_run::plan::PlanError as RunPlanError;
 use ounce_run::proxy::ProxyError;
 use ounce_run::publish::PublishError;
+use ounce_trim::scratch::HostError;
 use ounce_weigh::sizes::MeasureError;
 
 use crate::failure::{Failure, Kind};
@@ -51,6 +52,12 @@ fn accuse(error: &io::Error) -> Option<&'static str> {
         }
         ErrorKind::OutOfMemory => Some("the machine is out of memory"),
         _ => None,
+    }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        by_cause(Kind::Host, error)
     }
 }
 

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         Command::Build(arguments) => commands::build::run(&context, arguments),
         Command::Run(arguments) => commands::run::run(&context, arguments),
         Command::Weigh(arguments) => commands::weigh::run(&context, arguments),
+        Command::Trim(arguments) => commands::trim::run(&context, arguments),
         Command::Images => commands::images::run(&context),
         Command::Inspect(arguments) => commands::inspect::run(&context, arguments),
         Command::Tag(arguments) => commands::tag::run(&context, arguments),

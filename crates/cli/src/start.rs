@@ -54,16 +54,7 @@ pub(crate) fn of_image(
 ) -> Result<Prepared, Failure> {
     let host = Platform::host();
     if !host.accepts(&image.platform) {
-        return Err(Failure::new(
-            Kind::Input,
-            format!(
-                "the image is for {}, this machine is {host}",
-                image.platform
-            ),
-        )
-        .hint(format!(
-            "build it for {host}, or choose with --platform where the image holds several"
-        )));
+        return Err(foreign(&image.platform, &host));
     }
     let held = unpack::hold(&context.unpacked()?, image)?;
     let spec = Spec::from_image(image, held.root.clone(), overrides)?;
@@ -108,6 +99,14 @@ pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Pre
         };
         key.keep(since, &ready);
     }
+}
+
+/// An image that this machine cannot run.
+pub(crate) fn foreign(platform: &Platform, host: &Platform) -> Failure {
+    let text = format!("the image is for {platform}, this machine is {host}");
+    Failure::new(Kind::Input, text).hint(format!(
+        "build it for {host}, or choose with --platform where the image holds several"
+    ))
 }
 
 impl Prepared {

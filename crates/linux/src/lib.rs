@@ -33,5 +33,6 @@ pub mod signal;
 pub mod step;
 mod syscall;
 mod take;
+pub mod trace;
 
 pub use rustix::io::Errno;

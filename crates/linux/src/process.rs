@@ -27,6 +27,7 @@ use crate::signal::{SignalSet, set_mask};
 use crate::step::{Step, StepFailure};
 use crate::syscall::{call, result};
 use crate::take;
+use crate::trace::{self, Observed};
 
 /// A process that was started.
 #[derive(Debug)]
@@ -145,15 +146,38 @@ impl Begun {
         self.guard.0.as_ref().map_or(Pid::INIT, |one| one.pid)
     }
 
+    fn pidfd(&self) -> BorrowedFd<'_> {
+        match &self.guard.0 {
+            Some(process) => process.pidfd.as_fd(),
+            // Not taken out before `start` is over.
+            None => self.life.as_fd(),
+        }
+    }
+
     /// Tells it all other steps, and waits until it executes its program. The
     /// launch's namespaces and control group are those of its birth.
     ///
     /// # Errors
     /// See [`StartFailure`]; no process is left then.
     pub fn start<P: AsRef<CStr>, E>(
+        self,
+        launch: &Launch<'_, P>,
+        meanwhile: impl FnOnce(Pid) -> Result<(), E>,
+    ) -> Result<Process, StartFailure<E>> {
+        self.start_observed(launch, meanwhile, |_| Ok(()))
+    }
+
+    /// As [`Begun::start`]; what [`Step::Observe`] hands over goes to `observe`,
+    /// before the program is executed: its execution waits for whoever answers
+    /// the listener.
+    ///
+    /// # Errors
+    /// As [`Begun::start`].
+    pub fn start_observed<P: AsRef<CStr>, E>(
         mut self,
         launch: &Launch<'_, P>,
         meanwhile: impl FnOnce(Pid) -> Result<(), E>,
+        observe: impl FnOnce(Observed) -> Result<(), E>,
     ) -> Result<Process, StartFailure<E>> {
         check(launch)?;
         // The second thread takes in what is sent, and the first waits for it.
@@ -193,6 +217,27 @@ impl Begun {
                 return Err(StartFailure::Clone(errno));
             }
             shared.told.set();
+        }
+        if let Some(sockets) = launch.steps.iter().find_map(|step| match step {
+            Step::Observe { sockets } => Some(*sockets),
+            _ => None,
+        }) {
+            let watched = !launch.watch.is_empty();
+            // Nothing comes of a child that failed or was killed before; which
+            // of the two stands in `failure`.
+            match trace::receive_over(self.life.as_fd(), self.pidfd(), sockets, watched) {
+                Ok(Some(observed)) => {
+                    if let Err(error) = observe(observed) {
+                        drop(self);
+                        return Err(StartFailure::Caller(error));
+                    }
+                }
+                Ok(None) => {}
+                Err(errno) => {
+                    drop(self);
+                    return Err(StartFailure::Clone(errno));
+                }
+            }
         }
         wait(&shared.running, 1);
         match StepFailure::from_word(shared.failure.load(Ordering::Acquire)) {

@@ -18,6 +18,7 @@ pub mod runtime;
 pub mod spec;
 pub mod syscalls;
 pub mod terminal;
+pub mod trial;
 
 mod groups;
 mod room;

@@ -37,8 +37,6 @@ pub enum Reason {
     Parent,
     /// A link on the way to something kept.
     Link,
-    /// The first name of a hard-linked file that is kept by another name.
-    FirstName,
 }
 
 fn shown<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {

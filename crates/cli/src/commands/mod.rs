@@ -12,6 +12,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod tag;
+pub(crate) mod trim;
 pub(crate) mod up;
 pub(crate) mod verify;
 pub(crate) mod weigh;
