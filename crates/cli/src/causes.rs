@@ -15,6 +15,9 @@ use ounce_run::image::ImageError;
 use ounce_run::plan::PlanError as RunPlanError;
 use ounce_run::proxy::ProxyError;
 use ounce_run::publish::PublishError;
+use ounce_run::serve::ServeError;
+use ounce_trim::scratch::HostError;
+use ounce_weigh::plain::PlainError;
 use ounce_weigh::sizes::MeasureError;
 
 use crate::failure::{Failure, Kind};
@@ -55,6 +58,12 @@ fn accuse(error: &io::Error) -> Option<&'static str> {
     }
 }
 
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        by_cause(Kind::Host, error)
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hints: Vec<String> = match &error {
@@ -87,7 +96,7 @@ impl From<StoreError> for Failure {
             _ => Vec::new(),
         };
         let kind = match &error {
-            StoreError::Locked { .. } => Kind::Host,
+            StoreError::Locked { .. } | StoreError::Blob(BlobError::Write { .. }) => Kind::Host,
             _ => Kind::Input,
         };
         let failure = by_cause(kind, error);
@@ -101,6 +110,18 @@ fn of_layer(error: impl Error + Send + Sync + 'static) -> Failure {
     match failure.hints.is_empty() {
         true => failure.hint("the image is damaged, or made to do harm: have it made anew"),
         false => failure,
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        let (kind, hint) = match &error {
+            ServeError::Listen { source, .. } => (Kind::Host, source.hint()),
+            ServeError::Image { .. } => (Kind::Input, None),
+            ServeError::Host { .. } => (Kind::Host, None),
+        };
+        let failure = Failure::new(kind, error);
+        hint.into_iter().fold(failure, Failure::hint)
     }
 }
 
@@ -206,6 +227,15 @@ impl From<ProxyError> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         by_cause(Kind::Host, error)
+    }
+}
+
+impl From<PlainError> for Failure {
+    fn from(error: PlainError) -> Self {
+        match error {
+            PlainError::Store(error) => error.into(),
+            other => by_cause(Kind::Input, other),
+        }
     }
 }
 

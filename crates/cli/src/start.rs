@@ -55,16 +55,7 @@ pub(crate) fn of_image(
 ) -> Result<Prepared, Failure> {
     let host = Platform::host();
     if !host.accepts(&image.platform) {
-        return Err(Failure::new(
-            Kind::Input,
-            format!(
-                "the image is for {}, this machine is {host}",
-                image.platform
-            ),
-        )
-        .hint(format!(
-            "build it for {host}, or choose with --platform where the image holds several"
-        )));
+        return Err(foreign(&image.platform, &host));
     }
     let held = unpack::hold(&context.unpacked()?, image)?;
     let spec = Spec::from_image(image, held.root.clone(), overrides)?;
@@ -111,6 +102,14 @@ pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Pre
     }
 }
 
+/// An image that this machine cannot run.
+pub(crate) fn foreign(platform: &Platform, host: &Platform) -> Failure {
+    let text = format!("the image is for {platform}, this machine is {host}");
+    Failure::new(Kind::Input, text).hint(format!(
+        "build it for {host}, or choose with --platform where the image holds several"
+    ))
+}
+
 impl Prepared {
     fn held(spec: Spec, held: Held) -> Self {
         Self {
@@ -147,7 +146,7 @@ impl Prepared {
         let pass = match choice {
             SocketChoice::Pass => true,
             SocketChoice::Proxy => false,
-            SocketChoice::Auto => self.takes_sockets(label),
+            SocketChoice::Auto => takes_sockets(&self.spec, label),
         };
         let own = [Network::Private, Network::Bridge].contains(&self.spec.network);
         if !pass && !own {
@@ -170,27 +169,6 @@ impl Prepared {
             }
         }
         Ok(())
-    }
-
-    /// Whether the program can be handed its sockets; a program that cannot be
-    /// looked at cannot, and the start will say why.
-    fn takes_sockets(&self, label: Option<&str>) -> bool {
-        let Some(program) = self.spec.arguments.first() else {
-            return false;
-        };
-        let inside = Path::new(program);
-        let path = match &self.spec.root {
-            Root::Folder(folder) => folder.join(inside.strip_prefix("/").unwrap_or(inside)),
-            Root::Assembled(parts) => match parts.iter().find(|part| {
-                inside
-                    .strip_prefix("/")
-                    .is_ok_and(|rest| rest == Path::new(part.name()))
-            }) {
-                Some(ounce_run::spec::Part::File { host, .. }) => host.clone(),
-                _ => return false,
-            },
-        };
-        publish::takes_listen_fds(label, &path).unwrap_or(false)
     }
 
     /// The published ports, as a record has them, with the sockets that listen
@@ -265,6 +243,27 @@ impl Prepared {
             _held: self.held,
         })
     }
+}
+
+/// Whether the program can be handed its sockets; a program that cannot be
+/// looked at cannot, and the start will say why.
+pub(crate) fn takes_sockets(spec: &Spec, label: Option<&str>) -> bool {
+    let Some(program) = spec.arguments.first() else {
+        return false;
+    };
+    let inside = Path::new(program);
+    let path = match &spec.root {
+        Root::Folder(folder) => folder.join(inside.strip_prefix("/").unwrap_or(inside)),
+        Root::Assembled(parts) => match parts.iter().find(|part| {
+            inside
+                .strip_prefix("/")
+                .is_ok_and(|rest| rest == Path::new(part.name()))
+        }) {
+            Some(ounce_run::spec::Part::File { host, .. }) => host.clone(),
+            _ => return false,
+        },
+    };
+    publish::takes_listen_fds(label, &path).unwrap_or(false)
 }
 
 /// The label that says whether the program takes its sockets.

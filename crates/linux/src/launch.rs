@@ -55,6 +55,8 @@ pub struct Launch<'a, P> {
     pub environment: &'a [Text<'a>],
     /// The filter that [`Step::Filter`] installs.
     pub filter: &'a [Instruction],
+    /// The filter that [`Step::Observe`] installs; empty for none.
+    pub watch: &'a [Instruction],
     /// `tasks` files of version 1 control groups, which steps name by their index;
     /// at most [`MOST_TASKS`].
     pub tasks: &'a [P],

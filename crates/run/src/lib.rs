@@ -17,9 +17,11 @@ pub mod proxy;
 pub mod publish;
 pub mod ready;
 pub mod runtime;
+pub mod serve;
 pub mod spec;
 pub mod syscalls;
 pub mod terminal;
+pub mod trial;
 
 mod groups;
 mod room;

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use ounce_linux::Errno;
 use ounce_linux::mount::{self, Attributes};
 use ounce_linux::process::{self, Begun, Birth, Launch, Process, StartFailure, Text};
+use ounce_linux::seccomp::Instruction;
 use ounce_linux::step::{Step, StepFailure};
+use ounce_linux::trace::Observed;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::CWD;
 use rustix::process::{
@@ -165,9 +167,7 @@ impl Beginning {
     /// # Errors
     /// See [`StartError`]; nothing is left then.
     pub fn start(self, spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, StartError> {
-        let container = self.start_unguarded(spec, stdio)?;
-        container.groups.guard();
-        Ok(container)
+        self.start_observed(spec, stdio, None)
     }
 
     /// As [`Beginning::start`], of a container that is to be left: nobody but its
@@ -180,16 +180,51 @@ impl Beginning {
         spec: &Spec,
         stdio: [BorrowedFd<'_>; 3],
     ) -> Result<Container, StartError> {
+        self.start_as(spec, stdio, None)
+    }
+
+    /// As [`Beginning::start`], observed by a trial.
+    pub(crate) fn start_observed(
+        self,
+        spec: &Spec,
+        stdio: [BorrowedFd<'_>; 3],
+        observing: Option<Observing<'_>>,
+    ) -> Result<Container, StartError> {
+        let container = self.start_as(spec, stdio, observing)?;
+        container.groups.guard();
+        Ok(container)
+    }
+
+    fn start_as(
+        self,
+        spec: &Spec,
+        stdio: [BorrowedFd<'_>; 3],
+        observing: Option<Observing<'_>>,
+    ) -> Result<Container, StartError> {
         if self.network != spec.network || self.limits != spec.limits {
             drop(self);
-            return Self::new(spec.network, &spec.limits).start_unguarded(spec, stdio);
+            return Self::new(spec.network, &spec.limits).start_as(spec, stdio, observing);
         }
         let roomy = room::with_room(spec).map_err(|fault| StartError::Host {
             path: fault.path,
             source: fault.source,
         })?;
         let spec = roomy.as_ref().unwrap_or(spec);
-        let plan = plan(spec, &self.host)?;
+        let mut plan = plan(spec, &self.host)?;
+        let (watch, observe) = match observing {
+            None => (&[][..], None),
+            Some(Observing {
+                sockets,
+                watch,
+                observe,
+            }) => {
+                // Before the list of what the program may do, which may forbid this.
+                let last = |step: &Step<_>| matches!(step, Step::Filter | Step::Execute);
+                let at = plan.steps.iter().position(last).unwrap_or(0);
+                plan.steps.insert(at, Step::Observe { sockets });
+                (watch, Some(observe))
+            }
+        };
         let lists = Lists::of(spec)?;
         let filter = match &spec.system_calls {
             SystemCalls::Only(calls) => {
@@ -217,11 +252,12 @@ impl Beginning {
             arguments: &lists.arguments(),
             environment: &lists.environment(),
             filter: &filter,
+            watch,
             tasks: &tasks,
             cgroup: None,
         };
         let mut connection = Connection::default();
-        let started = begun.start(&launch, |pid| {
+        let meanwhile = |pid: Pid| {
             let pid = pid.as_raw_nonzero().get();
             if !after.is_empty() {
                 groups = Groups::make(&after, &name)?;
@@ -232,6 +268,10 @@ impl Beginning {
                 connection = network::connect(pid, self.host.uid == 0)?;
             }
             Ok(())
+        };
+        let started = begun.start_observed(&launch, meanwhile, |observed| match observe {
+            Some(observe) => observe(observed),
+            None => Ok(()),
         });
         if self.host.uid == 0 {
             // Becoming another user, the child has made our common memory
@@ -248,6 +288,16 @@ impl Beginning {
             connection,
         })
     }
+}
+
+/// What a trial has of a container's start beyond the container.
+pub(crate) struct Observing<'a> {
+    /// TCP sockets of its network that are wanted.
+    pub(crate) sockets: usize,
+    /// The filter that tells of system calls; empty for none.
+    pub(crate) watch: &'a [Instruction],
+    /// Takes them, before the program is executed.
+    pub(crate) observe: &'a mut dyn FnMut(Observed) -> Result<(), StartError>,
 }
 
 fn begin(
@@ -449,6 +499,19 @@ impl Container {
         self.reap(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
     }
 
+    /// How it has ended, if it has, without waiting for it: it stays to be.
+    pub(crate) fn look(&self) -> io::Result<Option<Exit>> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::PidFd(self.process.pidfd.as_fd()), options) {
+            Ok(status) => Ok(status.map(|status| match status.terminating_signal() {
+                Some(signal) => Exit::Signal(signal),
+                None => Exit::Code(status.exit_status().unwrap_or_default() as u8),
+            })),
+            Err(Errno::INTR) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     fn reap(&mut self, options: WaitIdOptions) -> io::Result<Option<Exit>> {
         if self.exit.is_none() {
             let status = match waitid(WaitId::PidFd(self.process.pidfd.as_fd()), options) {
@@ -486,6 +549,11 @@ impl Container {
             return Ok(());
         }
         Ok(pidfd_send_signal(&self.process.pidfd, signal)?)
+    }
+
+    /// Whether its first process has a handler for a signal.
+    pub fn handles(&self, signal: Signal) -> bool {
+        has_bit(self.pid(), &["SigCgt:", "SigBlk:"], signal.as_raw())
     }
 
     /// Asks it to end by SIGTERM, and after `grace` kills it.
@@ -582,11 +650,15 @@ pub fn memory(pid: i32) -> io::Result<Memory> {
 /// Whether a process catches, blocks or ignores a signal; one that cannot be
 /// looked at counts as such.
 pub(crate) fn looks_after(pid: i32, signal: i32) -> bool {
+    has_bit(pid, &["SigCgt:", "SigIgn:", "SigBlk:"], signal)
+}
+
+fn has_bit(pid: i32, names: &[&str], signal: i32) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
         return true;
     };
     let bit = 1u64 << (signal - 1);
-    ["SigCgt:", "SigIgn:", "SigBlk:"].iter().any(|name| {
+    names.iter().any(|name| {
         status
             .lines()
             .find_map(|line| line.strip_prefix(name))

@@ -206,7 +206,7 @@ fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
 }
 
 /// There is no `/etc/passwd` to look a name up in.
-fn number_user(text: &str) -> Result<User, Failure> {
+pub(crate) fn number_user(text: &str) -> Result<User, Failure> {
     let (uid, gid) = text.split_once(':').unwrap_or((text, text));
     match (uid.parse(), gid.parse()) {
         (Ok(uid), Ok(gid)) => Ok(User { uid, gid }),
