@@ -453,6 +453,9 @@ fn hint(step: &Step<CString>, errno: Errno) -> Option<String> {
         (Step::Enter(_), Errno::NOENT) => {
             Some("the image has no such folder: see --workdir".into())
         }
+        (_, Errno::MFILE) => {
+            Some("too few files may be open at once: ulimit -n 1024 is enough".into())
+        }
         (Step::Filter, _) => Some("the kernel lacks CONFIG_SECCOMP_FILTER".into()),
         (_, Errno::PERM | Errno::ACCESS) => Some(
             "a security module or an outer container may forbid it: try as another user, or \

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod faults;
 mod inside;
 mod lifecycle;
 mod network;
