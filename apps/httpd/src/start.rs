@@ -39,7 +39,6 @@ mod at {
     pub(super) const IDLE_SECONDS: usize = number_of(HELP, b"idle-seconds");
     pub(super) const WRITE_SECONDS: usize = number_of(HELP, b"write-seconds");
     pub(super) const GRACE_SECONDS: usize = number_of(HELP, b"grace-seconds");
-    pub(super) const USER: usize = number_of(HELP, b"user");
     pub(super) const NO_SANDBOX: usize = number_of(HELP, b"no-sandbox");
     pub(super) const TINY: usize = number_of(HELP, b"tiny");
     pub(super) const REUSE_PORT: usize = number_of(HELP, b"reuse-port");
