@@ -223,27 +223,21 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Gives it its memory. `busy` has a bit for each descriptor that a connection
+    /// Gives it its memory, and opens what it waits on: nothing of this can be had
+    /// once the program is shut in. `busy` has a bit for each descriptor that a connection
     /// can have; `buffer` takes what is received and behind it what is sent.
     pub fn lend(&mut self, busy: &'static mut [u8], buffer: &'static mut [u8]) {
         self.input_bytes = buffer.len().saturating_sub(ANSWER_BYTES).min(24 * 1024) as u32;
         self.busy = Some(busy);
         self.buffer = Some(buffer);
+        let (epoll, signals) = (bare::epoll(), bare::signals());
+        bare::watch(epoll, Change::Add, signals, WATCH_INPUT, SIGNALS, 0);
+        (self.epoll, self.signals) = (epoll, signals);
     }
 
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
     #[inline(never)]
     pub fn run(&mut self) -> u8 {
-        self.epoll = bare::epoll();
-        self.signals = bare::signals();
-        bare::watch(
-            self.epoll,
-            Change::Add,
-            self.signals,
-            WATCH_INPUT,
-            SIGNALS,
-            0,
-        );
         let mut events = [Event::default(); EVENTS];
         let mut told = 0;
         loop {
