@@ -236,7 +236,6 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
-    #[inline(never)]
     pub fn run(&mut self) -> u8 {
         let mut events = [Event::default(); EVENTS];
         let mut told = 0;
@@ -294,17 +293,16 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    #[inline(never)]
     fn busy(&mut self) -> &mut [u8] {
         self.busy.as_deref_mut().unwrap_or_default()
     }
 
-    #[inline(never)]
     fn buffer(&mut self) -> &mut [u8] {
         self.buffer.as_deref_mut().unwrap_or_default()
     }
 
     /// How many asked to stop.
+    #[inline(never)]
     fn take_signals(&mut self) -> u32 {
         let mut count = 0;
         loop {
@@ -434,7 +432,6 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    #[inline(never)]
     fn set_deadline(&mut self, fd: Fd, seconds: u32) {
         bare::keep(fd, Kept::First, self.now.wrapping_add(seconds).into());
     }
@@ -650,6 +647,7 @@ impl<H: Handler> Engine<H> {
 }
 
 /// When a connection is overdue, and [`READING`]; 0 where it never is.
+#[inline(never)]
 fn deadline(fd: Fd) -> u32 {
     bare::kept(fd, Kept::First) as u32
 }

@@ -285,7 +285,6 @@ fn keep(buffer: &mut &'static mut [u8], text: &[u8]) -> &'static [u8] {
 
 /// Asks a server for its health. Connecting to "all addresses" is connecting to
 /// this machine's own (ip(7)).
-#[inline(never)]
 fn is_well(address: &Address) -> bool {
     let fd = bare::socket(address, true);
     let mut answer = [0; 12];

@@ -227,7 +227,6 @@ impl Handler for Site {
 
 /// The length of the whole request; 0 where its body is not waited for, since
 /// the client waits for us.
-#[inline(never)]
 fn whole(head: &Head<'_>, bytes: &[u8]) -> Result<usize, Stop> {
     let rest = bytes.get(head.length..).unwrap_or_default();
     let length = match head.framing {
