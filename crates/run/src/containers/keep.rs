@@ -24,7 +24,8 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
-use super::folder::{Claim, Containers, StateError, kill_all};
+use super::fault::StateError;
+use super::folder::{Claim, Containers, kill_all};
 use super::record::{Record, Restart, Running};
 use crate::failure::StartError;
 use crate::lifecycle::{Beginning, Left};
