@@ -238,6 +238,23 @@ fn a_damaged_state_is_told_by_file_and_removed_by_force_with_what_runs_of_it() {
         bench.succeed(&["rm", "-f", "well"]);
         assert!(bench.is_quiet(), "{:?}", bench.processes());
     }
+    // One in the foreground, whose ounce is found by the folder that it has open.
+    let root = bench.root();
+    let words = [
+        "run",
+        "--name",
+        "fore",
+        root.to_str().unwrap(),
+        "--",
+        "/bin/sleep",
+        "1000",
+    ];
+    let mut child = bench.ounce(&words).spawn().unwrap();
+    assert!(within(SOON, || bench.ps("fore")["status"] == "running"));
+    fs::write(bench.container("fore").join("running.json"), "{").unwrap();
+    bench.succeed(&["rm", "-f", "fore"]);
+    assert!(!child.wait().unwrap().success());
+    assert!(bench.is_quiet(), "{:?}", bench.processes());
     // Without the file that makes it one.
     bench.detach("sick", &[], "exec sleep 1000");
     fs::remove_file(bench.container("sick").join("container.json")).unwrap();

@@ -384,7 +384,8 @@ pub fn process_of(pid: i32, started: u64) -> Option<OwnedFd> {
     }
 }
 
-/// Processes of ours that watch the container in this folder: they are in it.
+/// Processes of ours that watch the container in this folder: keepers are in
+/// it, and where there is none an `ounce` in the foreground has it open.
 fn watchers(folder: &Path) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -393,12 +394,26 @@ fn watchers(folder: &Path) -> Vec<i32> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let own = std::process::id() as i32;
-    numbers
+    let ours: Vec<i32> = numbers
         .filter(|pid| *pid != own)
         .filter(|pid| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             name.starts_with("ounce")
-                && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder)
+        })
+        .collect();
+    let leads = |link: &Path| fs::read_link(link).is_ok_and(|target| target == folder);
+    let keepers: Vec<i32> = ours
+        .iter()
+        .copied()
+        .filter(|pid| leads(Path::new(&format!("/proc/{pid}/cwd"))))
+        .collect();
+    if !keepers.is_empty() {
+        return keepers;
+    }
+    ours.into_iter()
+        .filter(|pid| {
+            let files = fs::read_dir(format!("/proc/{pid}/fd"));
+            files.is_ok_and(|files| files.flatten().any(|file| leads(&file.path())))
         })
         .collect()
 }
