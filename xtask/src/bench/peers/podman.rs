@@ -132,6 +132,20 @@ impl Starter for Podman {
     }
 
     fn command(&self, task: Task, name: &str, port: u16) -> Command {
+        self.start_command(task, name, port, "--rm")
+    }
+
+    fn detached(&self, name: &str, port: u16) -> Option<Command> {
+        Some(self.start_command(Task::Http, name, port, "--detach"))
+    }
+
+    fn clean(&self, name: &str) {
+        let _ = run(&mut self.engine.command(&["rm", "-f", "-i", "-t", "0", name]));
+    }
+}
+
+impl Podman {
+    fn start_command(&self, task: Task, name: &str, port: u16, option: &str) -> Command {
         // Without systemd: cgroups by file and no event log. Without a limit of our own
         // podman asks for more open files than a container's host may allow it.
         let mut command =
@@ -141,7 +155,7 @@ impl Starter for Podman {
             "--runtime",
             self.runtime,
             "run",
-            "--rm",
+            option,
             "--network",
             "host",
             "--log-driver",
@@ -158,10 +172,6 @@ impl Starter for Podman {
         command.args(["--name", name, &format!("localhost/{}", task.name())]);
         command.args(arguments(task, Socket::OwnPort, port));
         command
-    }
-
-    fn clean(&self, name: &str) {
-        let _ = run(&mut self.engine.command(&["rm", "-f", "-i", "-t", "0", name]));
     }
 }
 
