@@ -171,7 +171,7 @@ fn ours(
     let sample: Vec<u32> = pids.iter().copied().step_by((count / 500).max(1)).collect();
     let sum: f64 = sample.iter().filter_map(|pid| pss_kb(*pid).ok()).sum();
     let stopped = held.end()?;
-    for pid in sample.iter().copied() {
+    for pid in &sample {
         let left = std::path::Path::new(&format!("/proc/{pid}")).exists();
         ensure!(!left, "process {pid} is left");
     }
