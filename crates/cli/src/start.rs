@@ -4,13 +4,14 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use ounce_oci::model::ImageConfiguration;
 use ounce_oci::{Image, Platform};
 use ounce_rootfs::unpack::{self, Held};
+use ounce_run::containers::record::Port;
 use ounce_run::image::{self, Essence, Overrides};
 use ounce_run::proxy::{self, Lifetime, Proxy};
 use ounce_run::publish::{self, Bound, Publish};
@@ -54,16 +55,7 @@ pub(crate) fn of_image(
 ) -> Result<Prepared, Failure> {
     let host = Platform::host();
     if !host.accepts(&image.platform) {
-        return Err(Failure::new(
-            Kind::Input,
-            format!(
-                "the image is for {}, this machine is {host}",
-                image.platform
-            ),
-        )
-        .hint(format!(
-            "build it for {host}, or choose with --platform where the image holds several"
-        )));
+        return Err(foreign(&image.platform, &host));
     }
     let held = unpack::hold(&context.unpacked()?, image)?;
     let spec = Spec::from_image(image, held.root.clone(), overrides)?;
@@ -108,6 +100,14 @@ pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Pre
         };
         key.keep(since, &ready);
     }
+}
+
+/// An image that this machine cannot run.
+pub(crate) fn foreign(platform: &Platform, host: &Platform) -> Failure {
+    let text = format!("the image is for {platform}, this machine is {host}");
+    Failure::new(Kind::Input, text).hint(format!(
+        "build it for {host}, or choose with --platform where the image holds several"
+    ))
 }
 
 impl Prepared {
@@ -170,6 +170,34 @@ impl Prepared {
         Ok(())
     }
 
+    /// The published ports, as a record has them, with the sockets that listen
+    /// at them. In a record a socket that is handed in has no file.
+    pub(crate) fn ports(&self) -> Vec<(Port, BorrowedFd<'_>)> {
+        let port = |address: &SocketAddr, container_port, carried| Port {
+            address: address.to_string(),
+            container_port,
+            carried,
+        };
+        let carried = self.carried.iter().map(|bound| {
+            let port = port(&bound.address, bound.container_port, true);
+            (port, bound.listener.as_fd())
+        });
+        let handed = self.addresses.iter().zip(&self.spec.sockets);
+        let handed = handed.map(|(address, socket)| {
+            let inside = socket.name.strip_prefix("port-");
+            let inside = inside.and_then(|port| port.parse().ok()).unwrap_or(0);
+            (port(address, inside, false), socket.file.as_fd())
+        });
+        carried.chain(handed).collect()
+    }
+
+    /// Digest of the image's manifest, if it is an image.
+    pub(crate) fn digest(&self) -> Option<String> {
+        // It is unpacked by that.
+        let home = self.held.as_ref()?.root.parent()?.file_name()?;
+        Some(format!("sha256:{}", home.to_str()?))
+    }
+
     /// Begins it, with all that it is to have known.
     pub(crate) fn begin(&self) -> Beginning {
         Beginning::new(self.spec.network, &self.spec.limits)
@@ -182,7 +210,7 @@ impl Prepared {
     pub(crate) fn start(
         self,
         beginning: Beginning,
-        stdio: [std::os::fd::BorrowedFd<'_>; 3],
+        stdio: [BorrowedFd<'_>; 3],
     ) -> Result<Started, Failure> {
         let waiting = if self.carried.is_empty() {
             None

@@ -5,6 +5,7 @@
 //! steps themselves are `linux`'.
 #![forbid(unsafe_code)]
 
+pub mod containers;
 pub mod failure;
 pub mod host;
 pub mod image;
@@ -19,6 +20,7 @@ pub mod serve;
 pub mod spec;
 pub mod syscalls;
 pub mod terminal;
+pub mod trial;
 
 mod groups;
 mod room;

@@ -7,5 +7,6 @@ mod programs;
 mod run;
 mod serve;
 mod site;
+mod torture;
 mod up;
 mod usage;
