@@ -14,16 +14,10 @@ fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     println!("cargo::rerun-if-changed=build.rs");
     let keeper = root.join("apps/keeper");
-    let own = [
-        "src",
-        "Cargo.toml",
-        "Cargo.lock",
-        "build.rs",
-        "link.ld",
-        ".cargo",
-    ];
+    let own = ["src", "Cargo.toml", "Cargo.lock", "build.rs", ".cargo"];
     let watched = own.map(|name| keeper.join(name));
-    let others = ["apps/httpd/src", "crates/linux/src"].map(|name| root.join(name));
+    let others = ["apps/httpd/src", "crates/linux/src", "crates/link/src"];
+    let others = others.map(|name| root.join(name));
     for path in watched.iter().chain(&others) {
         // One that does not exist would compile anew every time.
         if path.exists() {
