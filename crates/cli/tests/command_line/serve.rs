@@ -219,9 +219,24 @@ fn load(address: SocketAddr, pause: Duration, over: &AtomicBool) -> usize {
 
 #[test]
 fn nobody_is_refused_or_cut_off_while_it_is_started_and_stopped_all_the_time() {
+    starts_and_stops("pass");
+}
+
+#[test]
+fn nobody_is_cut_off_behind_a_proxy_either() {
+    starts_and_stops("proxy");
+}
+
+/// It is stopped whenever nobody was there for an instant.
+fn starts_and_stops(socket: &str) {
     let bench = with_site("one");
-    // It is stopped whenever nobody was there for an instant.
-    let served = Served::start(&bench, &["site", "-p", ":80", "--idle", "1ms"]);
+    let served = Served::of_file(
+        &bench,
+        &format!(
+            "[[service]]\nname = \"site\"\nimage = \"site\"\nlisten = \":8080\"\n\
+             idle = \"1ms\"\nsocket = \"{socket}\"\n"
+        ),
+    );
     let address = served.address("site");
     let over = AtomicBool::new(false);
     let answered: usize = std::thread::scope(|scope| {
