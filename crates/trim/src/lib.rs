@@ -12,6 +12,7 @@ pub mod files;
 pub mod journal;
 pub mod keep;
 pub mod pattern;
+pub mod reach;
 pub mod reduce;
 pub mod report;
 pub mod scratch;
