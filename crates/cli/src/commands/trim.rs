@@ -499,12 +499,17 @@ fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
         },
         how: touch.how.words(),
     });
-    witness::keep(
-        &mut kept,
-        tree,
-        &mut Folder::new(work.held.root.clone()),
-        seen,
-    );
+    let mut files = Folder::new(work.held.root.clone());
+    witness::keep(&mut kept, tree, &mut files, seen);
+    if arguments.keeping.also_static {
+        let options = reach::Options::default();
+        let reached = reach(tree, &mut files, &tests.seeds(image), &options);
+        for one in &reached.unresolved {
+            let (at, what) = (one.at.display(), &one.what);
+            context.output.note(&format!("note: /{at}: {what}"));
+        }
+        kept.extend(reached.kept);
+    }
     kept
 }
 
@@ -600,8 +605,9 @@ fn profile(calls: &[&'static str]) -> serde_json::Value {
     })
 }
 
-/// What runc makes itself between installing the list and executing the program
-/// (seen by strace of runc 1.1); ounce needs none of it.
+/// What runc may make itself between installing the list and executing the
+/// program, rather too much than too little: runc 1.1.5 starts under it with and
+/// without `no_new_privs`. ounce needs none of it.
 const RUNTIME_CALLS: [&str; 30] = [
     "capget",
     "capset",

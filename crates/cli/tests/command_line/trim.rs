@@ -371,9 +371,19 @@ fn a_server_is_asked_in_its_own_network() {
     bench.file("site/other.html", "<p>other</p>");
     bench.succeed(&["build", "site", "-t", "site", "--site"]);
     let text = bench.succeed(&[
-        "trim", "site", "-o", "small", "--http", "/", "--http", "/other",
+        "trim",
+        "site",
+        "-o",
+        "small",
+        "--http",
+        "/",
+        "--http",
+        "/other.html",
     ]);
-    assert!(text.contains("passes --http / --http /other"), "{text}");
+    assert!(
+        text.contains("passes --http / --http /other.html"),
+        "{text}"
+    );
     let missing = bench.output(&["trim", "site", "-o", "none", "--http", "/absent"]);
     let text = String::from_utf8_lossy(&missing.stderr);
     assert!(

@@ -391,6 +391,7 @@ fn words(text: &str) -> Result<Vec<String>, Failure> {
 
 fn unended(text: &str) -> Failure {
     Failure::new(Kind::Usage, format!("--exec {text:?}: a quote has no end"))
+        .hint("words are split as a shell splits them: --exec \"sh -c 'echo a b'\"")
 }
 
 #[cfg(test)]
