@@ -12,6 +12,8 @@ use ounce_build::settings::{ExtraFile, Port};
 use ounce_oci::ByteSize;
 use ounce_oci::{Place, Platform, Reference};
 use ounce_run::publish::Publish;
+use ounce_trim::classes::Class;
+use serde::{Deserialize, Serialize};
 
 use crate::first_answer::is_path;
 
@@ -458,7 +460,7 @@ pub(crate) struct TrimArguments {
 }
 
 /// What has to go on working.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "The test")]
 pub(crate) struct TrimTest {
     /// Run this in the image: exit code and output count; can stand several times
@@ -531,6 +533,18 @@ pub(crate) struct TrimProof {
     /// The order in which things are tried: there is more than one smallest set
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Begin with all that is in the image, not with what the test was seen to use
+    #[arg(long, requires = "prove")]
+    pub(crate) untraced: bool,
+    /// Also take away what a test may not notice: tls, nss, zones, bytecode, or all
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = class, requires = "prove")]
+    pub(crate) also: Vec<Vec<Class>>,
+    /// Trials at the same time [default: half the processors]
+    #[arg(long, short, value_name = "COUNT")]
+    pub(crate) jobs: Option<usize>,
+    /// Where the certificate of a proof goes [default: NAME.certificate.json]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "prove")]
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// `ounce copy`.
@@ -566,6 +580,17 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .filter(|seconds| *seconds <= MOST_SECONDS)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| format!("{text:?} is not a number of seconds"))
+}
+
+fn class(text: &str) -> Result<Vec<Class>, String> {
+    if text == "all" {
+        return Ok(Class::ALL.to_vec());
+    }
+    let class = Class::ALL.into_iter().find(|class| class.name() == text);
+    class.map(|class| vec![class]).ok_or_else(|| {
+        let names = Class::ALL.map(Class::name).join(", ");
+        format!("there are {names}, and all")
+    })
 }
 
 fn path_to_ask_for(text: &str) -> Result<String, String> {

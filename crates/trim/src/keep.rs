@@ -33,6 +33,11 @@ pub enum Reason {
         /// For what: `library (DT_NEEDED)`, `ELF interpreter`, `import json`, …
         how: String,
     },
+    /// This trial failed without it.
+    Tried {
+        /// Counted from 1, as in the certificate.
+        trial: u64,
+    },
     /// Something kept lies in it.
     Parent,
     /// A link on the way to something kept.
@@ -121,6 +126,23 @@ impl Kept {
     pub fn insert(&mut self, place: PathBuf, reason: Reason) {
         let known = self.paths.entry(place).or_insert_with(|| reason.clone());
         if *known == Reason::Parent {
+            *known = reason;
+        }
+    }
+
+    /// The same reasons for these places only; [`Reason::Parent`] where there was none.
+    #[must_use]
+    pub fn only(&self, places: &[PathBuf]) -> Self {
+        let reason = |place: &PathBuf| self.reason(place).cloned().unwrap_or(Reason::Parent);
+        let pairs = places.iter().map(|place| (place.clone(), reason(place)));
+        Self {
+            paths: pairs.collect(),
+        }
+    }
+
+    /// Gives a place another reason, if it is kept.
+    pub fn explain(&mut self, place: &Path, reason: Reason) {
+        if let Some(known) = self.paths.get_mut(place) {
             *known = reason;
         }
     }

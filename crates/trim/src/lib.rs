@@ -5,9 +5,11 @@
 //! an image is handed in by the caller: this crate knows no kernel.
 #![forbid(unsafe_code)]
 
+pub mod certificate;
 pub mod classes;
 pub mod cut;
 pub mod files;
+pub mod journal;
 pub mod keep;
 pub mod pattern;
 pub mod reach;

@@ -1,20 +1,25 @@
 //! `ounce trim`: what the tests of an image use, cut out of it; and the proof
 //! that it still passes them.
 
+mod check;
+mod prove;
 mod suite;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ounce_oci::{ByteSize, Image, Platform, Store};
+use ounce_oci::{ByteSize, Digest, Image, Platform, Store};
 use ounce_rootfs::tree::TreeError;
-use ounce_rootfs::unpack;
+use ounce_rootfs::unpack::{self, Held};
 use ounce_run::image::{CALLS_ANNOTATION, system_calls};
 use ounce_run::spec::SystemCalls;
 use ounce_run::trial::{How, Trial};
+use ounce_trim::certificate::{self, Certificate};
+use ounce_trim::classes::Class;
 use ounce_trim::cut::{self, cut};
 use ounce_trim::files::Folder;
+use ounce_trim::journal::Journal;
 use ounce_trim::pattern::Pattern;
 use ounce_trim::report::{self, Amount, Stayed, Went};
 use ounce_trim::scratch::Scratch;
@@ -23,86 +28,95 @@ use ounce_trim::{Kept, Reason, Survey};
 use serde::Serialize;
 
 use super::{Context, write_file};
-use crate::arguments::TrimArguments;
+use crate::arguments::{TrimArguments, TrimTest};
 use crate::failure::{Failure, Kind};
 use crate::start;
+use prove::{Bench, Lab};
 use suite::{Shown, Stop, Tests, Wrong};
 
 /// Does it all; nothing has a name before the last test has passed.
 pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCode, Failure> {
+    if let Some(path) = arguments.proof.check.clone() {
+        return check::run(context, &arguments, &path);
+    }
     let output = arguments
         .output
         .as_ref()
         .ok_or_else(|| Failure::new(Kind::Usage, "how is it to be called? -o NAME"))?;
     let began = Instant::now();
     let store = context.store()?;
-    let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
-    let image = arguments.image.image(&store, &platform)?;
-    let host = Platform::host();
-    if !host.accepts(&image.platform) {
-        return Err(start::foreign(&image.platform, &host));
-    }
     let stop = Stop::begin()?;
-    let interrupted = || stop.is_asked();
-    let held = unpack::hold(&context.unpacked()?, &image)?;
-    let tests = Tests::of(&image, &held.root, &arguments.test)?;
-
-    // The layers are read while the tests run.
-    let (survey, traced) = std::thread::scope(|scope| {
-        let survey = scope.spawn(|| ounce_trim::survey(&image));
-        let traced = trace(&tests, &held.root, &interrupted);
-        let survey = survey
-            .join()
-            .map_err(|_| Failure::new(Kind::Bug, "reading the layers has panicked"))
-            .and_then(|survey| survey.map_err(unread));
-        (survey, traced)
-    });
-    let (traced, survey) = (traced?, survey?);
-    let kept = keep(
-        context, &arguments, &image, &survey, &held.root, &tests, &traced,
-    );
-
+    let work = Work::begin(context, &arguments, &arguments.test, &store, &stop)?;
+    let kept = keep(context, &arguments, &work);
     let scratch = Scratch::new(&scratch_folder(context)?)?;
-    let calls = traced.calls.join(",");
-    let draft = Draft::write(&scratch, &image, &survey, &kept, |annotations| {
+    let subject = Subject {
+        context,
+        work: &work,
+        stop: &stop,
+        scratch: &scratch,
+    };
+    let (kept, proof) = match arguments.proof.prove {
+        false => (kept, None),
+        true => {
+            let (kept, proof) = subject.prove(&arguments, kept)?;
+            (kept, Some(proof))
+        }
+    };
+    let calls = proof
+        .as_ref()
+        .map_or(&work.traced.calls, |proof| &proof.calls);
+    let list = calls.join(",");
+    let draft = Draft::write(&scratch, &work, &kept, |annotations| {
         if !arguments.keeping.any_call {
-            annotations.push((CALLS_ANNOTATION.to_owned(), calls.clone()));
+            annotations.push((CALLS_ANNOTATION.to_owned(), list.clone()));
         }
     })?;
     let verified = Instant::now();
-    verify(context, &tests, &traced, &draft, &interrupted)?;
+    subject.verify(&draft, &kept)?;
     let verify_elapsed = verified.elapsed();
 
+    let report = arguments.keeping.report.as_deref();
     draft.place().import(&store, output)?;
-    let made = store.image(output, &platform)?;
+    let made = store.image(output, &work.image.platform)?;
+    let tree = &work.survey.tree;
     let stays = |path: &Path| kept.contains(path);
-    let document = Document {
+    let mut document = Document {
         schema: "ounce.trim/1",
         image: arguments.image.to_string(),
-        digest: image.digest.to_string(),
+        digest: work.image.digest.to_string(),
         name: output.to_string(),
         trimmed_digest: made.digest.to_string(),
-        tests: tests.names(),
-        pulled_bytes_before: image.pulled_bytes(),
+        tests: work.tests.names(),
+        pulled_bytes_before: work.image.pulled_bytes(),
         pulled_bytes: made.pulled_bytes(),
-        before: report::amount(&survey.tree, &|_| true),
-        after: report::amount(&survey.tree, &stays),
-        system_calls: traced.calls.clone(),
-        trace_ms: traced.elapsed.as_millis(),
+        before: report::amount(tree, &|_| true),
+        after: report::amount(tree, &stays),
+        system_calls: calls.clone(),
+        trace_ms: work.traced.elapsed.as_millis(),
         verify_ms: verify_elapsed.as_millis(),
         elapsed_ms: began.elapsed().as_millis(),
-        trials: 2 * tests.names().len() as u64,
+        processor_ms_before: work.traced.processor.as_millis(),
+        trials: proof.as_ref().map_or(0, |proof| proof.trials),
+        minimal: proof.as_ref().map(|proof| proof.certificate.minimal),
+        claim: proof.as_ref().map(|proof| proof.certificate.claim.clone()),
+        certificate: None,
     };
-    if let Some(path) = &arguments.keeping.report {
+    if let Some(mut proof) = proof {
+        proof.certificate.trimmed_digest = made.digest.to_string();
+        let path = arguments.proof.certificate.clone().unwrap_or_else(|| {
+            let name = output.to_string().replace(['/', ':'], "-");
+            PathBuf::from(format!("{name}.certificate.json"))
+        });
+        write_file(&path, &json(&proof.certificate)?)?;
+        document.certificate = Some(path.display().to_string());
+    }
+    if let Some(path) = report {
         let report = Report {
             summary: &document,
-            stayed: report::stayed(&survey.tree, &kept),
-            went: report::went(&survey.tree, &stays),
+            stayed: report::stayed(tree, &kept),
+            went: report::went(tree, &stays),
         };
-        let mut text =
-            serde_json::to_vec_pretty(&report).map_err(|error| Failure::new(Kind::Bug, error))?;
-        text.push(b'\n');
-        write_file(path, &text)?;
+        write_file(path, &json(&report)?)?;
     }
     if context.output.json {
         context.output.document(&document)?;
@@ -111,6 +125,234 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
     }
     Ok(ExitCode::SUCCESS)
 }
+
+fn json<T: Serialize>(document: &T) -> Result<Vec<u8>, Failure> {
+    let mut text =
+        serde_json::to_vec_pretty(document).map_err(|error| Failure::new(Kind::Bug, error))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// The image that is worked on, read, unpacked and traced.
+struct Work {
+    image: Image,
+    held: Held,
+    tests: Tests,
+    survey: Survey,
+    traced: Traced,
+}
+
+impl Work {
+    fn begin(
+        context: &Context,
+        arguments: &TrimArguments,
+        test: &TrimTest,
+        store: &Store,
+        stop: &Stop,
+    ) -> Result<Self, Failure> {
+        let host = Platform::host();
+        let platform = arguments.platform.clone().unwrap_or(host.clone());
+        let image = arguments.image.image(store, &platform)?;
+        if !host.accepts(&image.platform) {
+            return Err(start::foreign(&image.platform, &host));
+        }
+        let held = unpack::hold(&context.unpacked()?, &image)?;
+        let tests = Tests::of(&image, &held.root, test)?;
+        // The layers are read while the tests run.
+        let (survey, traced) = std::thread::scope(|scope| {
+            let survey = scope.spawn(|| ounce_trim::survey(&image));
+            let traced = trace(&tests, &held.root, &|| stop.is_asked());
+            let survey = survey
+                .join()
+                .map_err(|_| Failure::new(Kind::Bug, "reading the layers has panicked"))
+                .and_then(|survey| survey.map_err(unread));
+            (survey, traced)
+        });
+        let (traced, survey) = (traced?, survey?);
+        Ok(Self {
+            image,
+            held,
+            tests,
+            survey,
+            traced,
+        })
+    }
+}
+
+/// What a proof gave.
+struct Proof {
+    certificate: Certificate,
+    calls: Vec<&'static str>,
+    trials: u64,
+}
+
+/// The image and where it is worked on.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    context: &'a Context,
+    work: &'a Work,
+    stop: &'a Stop,
+    scratch: &'a Scratch,
+}
+
+impl<'a> Subject<'a> {
+    fn lab(self, bench: Bench<'_>, removable: &dyn Fn(&Path) -> bool) -> Result<Lab<'a>, Failure> {
+        let tests = (&self.work.tests, &self.work.traced.shown, self.stop);
+        Lab::new(self.context, tests, self.scratch, bench, removable)
+    }
+
+    fn prove(self, arguments: &TrimArguments, kept: Kept) -> Result<(Kept, Proof), Failure> {
+        let proof = &arguments.proof;
+        let tree = &self.work.survey.tree;
+        let also: Vec<Class> = proof.also.concat();
+        let places: Vec<PathBuf> = match proof.untraced {
+            true => tree.iter().map(|(path, _)| path.to_owned()).collect(),
+            false => kept.iter().map(|(path, _)| path.to_owned()).collect(),
+        };
+        let removable = |place: &Path| {
+            let asked = matches!(kept.reason(place), Some(Reason::Configured | Reason::Asked));
+            !asked && Class::of(place).is_none_or(|class| also.contains(&class))
+        };
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let tests = serde_json::to_value(&arguments.test)
+            .map_err(|error| Failure::new(Kind::Bug, error))?;
+        // What a trial of a set says depends on all of this.
+        let about = (
+            self.work.image.digest.to_string(),
+            &tests,
+            &places,
+            &proof.also,
+        );
+        let about = Digest::of(&json(&about)?);
+        let journals = self.context.unpacked()?.with_file_name("journals");
+        let journal = Journal::open(&journals.join(about.hex()))?;
+        let bench = Bench {
+            root: &self.work.held.root,
+            places,
+            jobs: proof.jobs.unwrap_or(processors / 2),
+            most_trials: proof.trials,
+            time: proof.time,
+        };
+        let mut lab = self.lab(bench, &removable)?;
+        let full = lab.full();
+        lab.steady(&full)?;
+        lab.resume(journal);
+        let (reduced, stopped) = lab.reduce(proof.seed)?;
+        let set = reduced.set;
+        lab.steady(&set)?;
+        // What was made by other files may have been made by other calls.
+        let root = lab.show(&set)?;
+        let again = trace(&self.work.tests, &root, &|| self.stop.is_asked())?;
+        let needed = lab.needed(&set);
+        let left = lab.places_of(&set);
+        let mut kept = kept.only(&left);
+        for (path, needed) in &needed {
+            let trial = needed.trial;
+            kept.explain(Path::new(path), Reason::Tried { trial });
+        }
+        let names = self.work.tests.names().join(", ");
+        let claim = match stopped {
+            None => format!("1-minimal with respect to {names}"),
+            Some(why) => format!("passes {names}; not shown to be minimal: stopped after {why}"),
+        };
+        let left_alone = Class::ALL.into_iter().filter(|class| !also.contains(class));
+        let certificate = Certificate {
+            schema: certificate::SCHEMA.to_owned(),
+            claim,
+            image_digest: self.work.image.digest.to_string(),
+            trimmed_digest: String::new(),
+            tests,
+            shown: serde_json::to_value(&self.work.traced.shown)
+                .map_err(|error| Failure::new(Kind::Bug, error))?,
+            seed: proof.seed,
+            minimal: reduced.minimal,
+            left_alone: left_alone.collect(),
+            kept: left
+                .iter()
+                .map(|path| path.to_string_lossy().into())
+                .collect(),
+            removed: lab.removed(&set),
+            trials: lab.answered(),
+            needed,
+        };
+        if reduced.minimal {
+            lab.forget();
+        }
+        let proof = Proof {
+            certificate,
+            calls: again.calls,
+            trials: lab.made,
+        };
+        Ok((kept, proof))
+    }
+
+    /// Starts the trimmed image, as `ounce run` would, and puts the tests to it.
+    fn verify(self, draft: &Draft, kept: &Kept) -> Result<(), Failure> {
+        let held = unpack::hold(&self.context.unpacked()?, &draft.image)?;
+        let calls = ounce_run::image::calls_annotation(&draft.image);
+        let calls = system_calls(calls.as_deref())?;
+        match self.pass(&held.root, calls)? {
+            Ok(_) => Ok(()),
+            Err(wrong) => Err(self.missing(&wrong, &held.root, calls, kept)?),
+        }
+    }
+
+    fn pass(self, root: &Path, calls: SystemCalls) -> Result<Result<Duration, Wrong>, Failure> {
+        let Work { tests, traced, .. } = self.work;
+        let interrupted = || self.stop.is_asked();
+        tests.pass(&traced.shown, root, calls, tests.timeout, &interrupted)
+    }
+
+    /// Why the trimmed image fails: the test, the system calls, or a path.
+    fn missing(
+        self,
+        wrong: &Wrong,
+        root: &Path,
+        calls: SystemCalls,
+        kept: &Kept,
+    ) -> Result<Failure, Failure> {
+        let text = |why: &str| format!("{}: fails once it is trimmed: {why}", wrong.test);
+        let failure = said(Failure::new(Kind::No, text(&wrong.why)), wrong);
+        if let Err(whole) = self.pass(&self.work.held.root, SystemCalls::Default)? {
+            let text = format!(
+                "{}: does not always show the same, with nothing taken away: {}",
+                whole.test, whole.why
+            );
+            return Ok(Failure::new(Kind::No, text)
+                .hint("see to it that it does, or compare exit codes and statuses only: --loose"));
+        }
+        if calls != SystemCalls::Default && self.pass(root, SystemCalls::Default)?.is_ok() {
+            return Ok(failure.hint(
+                "it makes a system call that it did not make when it was traced: --any-call",
+            ));
+        }
+        let tree = &self.work.survey.tree;
+        let bench = Bench {
+            root: &self.work.held.root,
+            places: tree.iter().map(|(path, _)| path.to_owned()).collect(),
+            jobs: 1,
+            most_trials: Some(SEARCH_TRIALS),
+            time: Some(SEARCH_TIME),
+        };
+        let mut lab = self.lab(bench, &|place| !kept.contains(place))?;
+        let (reduced, _) = lab.reduce(0)?;
+        let names = lab.places_of(&reduced.set).into_iter();
+        let lost: Vec<_> = names.filter(|place| !kept.contains(place)).collect();
+        let leaf = |place: &&PathBuf| !lost.iter().any(|other| other.parent() == Some(place));
+        let mut failure = failure;
+        for place in lost.iter().filter(leaf).take(8) {
+            let place = place.display();
+            failure = failure.hint(format!(
+                "it passes with /{place} as well: --keep '/{place}'"
+            ));
+        }
+        Ok(failure)
+    }
+}
+
+/// How long it may take to find out what is missing.
+const SEARCH_TRIALS: u64 = 400;
+const SEARCH_TIME: Duration = Duration::from_secs(120);
 
 fn unread(error: TreeError) -> Failure {
     crate::causes::by_cause(Kind::Input, error)
@@ -127,6 +369,7 @@ struct Traced {
     trials: Vec<Trial>,
     calls: Vec<&'static str>,
     elapsed: Duration,
+    processor: Duration,
 }
 
 fn trace(tests: &Tests, root: &Path, interrupted: &dyn Fn() -> bool) -> Result<Traced, Failure> {
@@ -144,6 +387,7 @@ fn trace(tests: &Tests, root: &Path, interrupted: &dyn Fn() -> bool) -> Result<T
     calls.dedup();
     Ok(Traced {
         shown,
+        processor: trials.iter().map(|trial| trial.processor).sum(),
         trials,
         calls,
         elapsed: began.elapsed(),
@@ -167,15 +411,14 @@ fn said(failure: Failure, wrong: &Wrong) -> Failure {
     failure.said(lines.into_iter().rev().map(str::to_owned).collect())
 }
 
-fn keep(
-    context: &Context,
-    arguments: &TrimArguments,
-    image: &Image,
-    survey: &Survey,
-    root: &Path,
-    tests: &Tests,
-    traced: &Traced,
-) -> Kept {
+fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
+    let Work {
+        image,
+        survey,
+        tests,
+        traced,
+        ..
+    } = work;
     let tree = &survey.tree;
     let mut kept = Kept::default();
     configured(&mut kept, survey, image, tests);
@@ -208,7 +451,12 @@ fn keep(
         },
         how: touch.how.words(),
     });
-    witness::keep(&mut kept, tree, &mut Folder::new(root.to_owned()), seen);
+    witness::keep(
+        &mut kept,
+        tree,
+        &mut Folder::new(work.held.root.clone()),
+        seen,
+    );
     kept
 }
 
@@ -246,8 +494,7 @@ const DRAFT: &str = "draft";
 impl Draft {
     fn write(
         scratch: &Scratch,
-        image: &Image,
-        survey: &Survey,
+        work: &Work,
         kept: &Kept,
         annotate: impl FnOnce(&mut Vec<(String, String)>),
     ) -> Result<Self, Failure> {
@@ -259,36 +506,15 @@ impl Draft {
             .map_err(|error| Failure::new(Kind::Bug, error))?;
         let mut writer = store.write()?;
         let places = kept.iter().map(|(path, _)| path);
-        let manifest = cut(image, survey, places, &options, &mut writer)?;
+        let manifest = cut(&work.image, &work.survey, places, &options, &mut writer)?;
         writer.commit(&name, &manifest)?;
-        let image = store.image(&name, &image.platform)?;
+        let image = store.image(&name, &work.image.platform)?;
         Ok(Self { store, image })
     }
 
     fn place(&self) -> ounce_oci::Place {
         ounce_oci::Place::OciDir(self.store.root().to_owned(), None)
     }
-}
-
-/// Starts the trimmed image, as `ounce run` would, and puts the tests to it.
-fn verify(
-    context: &Context,
-    tests: &Tests,
-    traced: &Traced,
-    draft: &Draft,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<(), Failure> {
-    let held = unpack::hold(&context.unpacked()?, &draft.image)?;
-    let calls = ounce_run::image::calls_annotation(&draft.image);
-    let calls = system_calls(calls.as_deref())?;
-    let trials = tests.run(&held.root, calls, false, interrupted)?;
-    tests.compare(&traced.shown, &trials).map_err(|wrong| {
-        let failure = Failure::new(
-            Kind::No,
-            format!("{}: fails once it is trimmed: {}", wrong.test, wrong.why),
-        );
-        said(failure, &wrong)
-    })
 }
 
 /// What `--json` prints.
@@ -308,7 +534,14 @@ struct Document {
     trace_ms: u128,
     verify_ms: u128,
     elapsed_ms: u128,
+    processor_ms_before: u128,
     trials: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minimal: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -329,9 +562,15 @@ impl Document {
             ..
         } = self;
         let tests = self.tests.join("\n         ");
+        let proof = match (&self.claim, &self.certificate) {
+            (Some(claim), Some(path)) => {
+                format!("\n  {claim}\n  by {} trials: {path}", self.trials)
+            }
+            _ => String::new(),
+        };
         format!(
             "{}\n  pulled {} -> {}, unpacked {} -> {}, files {} -> {}, {} system calls\n  \
-             passes {tests}\n  in {:.1} s\n",
+             passes {tests}{proof}\n  in {:.1} s\n",
             self.name,
             ByteSize(*pulled_bytes_before),
             ByteSize(*pulled_bytes),

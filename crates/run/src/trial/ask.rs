@@ -12,7 +12,7 @@ use ounce_oci::Digest;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, connect, send};
 
-use super::{Answer, Trouble};
+use super::observed::{Answer, Trouble};
 
 /// Most bytes of one answer.
 const LONGEST: usize = 64 << 20;

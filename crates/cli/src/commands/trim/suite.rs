@@ -244,24 +244,41 @@ impl Tests {
         results.collect()
     }
 
-    /// Whether trials of another root show the same; the first difference if not.
-    pub(super) fn compare(&self, before: &Shown, trials: &[Trial]) -> Result<(), Wrong> {
-        let after = self.shown(trials)?;
-        let pairs = self.tests.iter().zip(trials).zip(before.iter().zip(&after));
-        for ((one, trial), (before, after)) in pairs {
-            let difference = match self.loose {
-                true => before.coarse().difference(&after.coarse()),
-                false => before.difference(after),
-            };
-            if let Some(why) = difference {
-                return Err(Wrong {
-                    test: one.name.clone(),
-                    why,
-                    last_words: trial.last_words.clone(),
-                });
+    /// Puts the tests to a root until one shows something else than before. The
+    /// processor time they took, if all show the same.
+    pub(super) fn pass(
+        &self,
+        before: &Shown,
+        root: &Path,
+        calls: SystemCalls,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Result<Duration, Wrong>, Failure> {
+        let mut spent = Duration::ZERO;
+        for (one, before) in self.tests.iter().zip(before) {
+            let trial = self.one(one, root, calls, false, timeout, interrupted);
+            let trial = trial.map_err(failed)?;
+            spent += trial.processor;
+            if let Err(wrong) = self.check(one, before, &trial) {
+                return Ok(Err(wrong));
             }
         }
-        Ok(())
+        Ok(Ok(spent))
+    }
+
+    fn check(&self, one: &One, before: &Observed, trial: &Trial) -> Result<(), Wrong> {
+        let wrong = |why: String| Wrong {
+            test: one.name.clone(),
+            why,
+            last_words: trial.last_words.clone(),
+        };
+        let after = trial.result.as_ref();
+        let after = after.map_err(|trouble| wrong(trouble.to_string()))?;
+        let difference = match self.loose {
+            true => before.coarse().difference(&after.coarse()),
+            false => before.difference(after),
+        };
+        difference.map_or(Ok(()), |why| Err(wrong(why)))
     }
 
     /// Whether what a test showed is a success at all.
