@@ -11,6 +11,7 @@
 //! The kernel watches over clients that take nothing (TCP_USER_TIMEOUT, see
 //! `start`). What an answer says is the [`Handler`]'s.
 
+use core::mem;
 use ounce_http::status::Status;
 use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{
@@ -35,7 +36,7 @@ const STREAM: u32 = 1 << 29;
 const ANSWERED: u32 = 1 << 30;
 const DESCRIPTOR: u32 = BODY - 1;
 /// In a deadline: a request has begun.
-const READING: u64 = 1 << 40;
+const READING: u32 = 1 << 31;
 
 /// The most sockets that can be handed in.
 pub const MAX_LISTENERS: usize = 4;
@@ -49,7 +50,7 @@ const TURN_BYTES: u64 = 1 << 18;
 /// How many events are fetched at a time.
 const EVENTS: usize = 8;
 /// Seconds in which a refused client may read why.
-const LINGER_SECONDS: u64 = 2;
+const LINGER_SECONDS: u32 = 2;
 
 /// Answers that are sent together, and what follows from the last.
 #[derive(Debug)]
@@ -162,6 +163,16 @@ pub struct Limits {
     pub connections: u32,
 }
 
+impl Limits {
+    /// Before they are set.
+    pub const NONE: Self = Self {
+        header_seconds: 0,
+        idle_seconds: 0,
+        grace_seconds: 0,
+        connections: 0,
+    };
+}
+
 /// The loop's state; what is used most stands first, where it is reached by
 /// short instructions.
 #[derive(Debug)]
@@ -170,89 +181,93 @@ pub struct Engine<H> {
     epoll: Fd,
     signals: Fd,
     count: u32,
-    /// No connection's descriptor is above it.
-    highest: u32,
+    /// All connections' descriptors are below it.
+    end: Fd,
     /// A bit for each descriptor.
-    busy: &'static mut [u8],
-    buffer: &'static mut [u8],
+    busy: Option<&'static mut [u8]>,
+    buffer: Option<&'static mut [u8]>,
     /// How much of the buffer takes what is received.
-    input_bytes: usize,
-    /// On the clock that never goes back.
-    now: u64,
+    input_bytes: u32,
+    /// In seconds, on the clock that never goes back.
+    now: u32,
     /// 0 while it is not asked to stop.
-    stop_at: u64,
-    /// Since 1970.
-    second: u64,
-    limits: Limits,
-    /// The listeners are not watched, for want of descriptors.
-    is_paused: bool,
-    /// Negative where there is none.
-    listeners: [Fd; MAX_LISTENERS],
+    stop_at: u32,
+    /// The listeners are watched; not, for want of descriptors.
+    is_watching: bool,
+    /// What it is held to.
+    pub limits: Limits,
+    /// The sockets that connections come from; negative where there is none.
+    pub listeners: [Fd; MAX_LISTENERS],
     /// What answers.
     pub handler: H,
-    events: [Event; EVENTS],
 }
 
 impl<H: Handler> Engine<H> {
-    /// An engine of these parts. `busy` has a bit for each descriptor that a
-    /// connection can have; `buffer` takes what is received and behind it what is
-    /// sent.
-    pub fn new(
-        handler: H,
-        limits: Limits,
-        listeners: [Fd; MAX_LISTENERS],
-        busy: &'static mut [u8],
-        buffer: &'static mut [u8],
-    ) -> Self {
-        let epoll = bare::epoll();
-        let signals = bare::signals();
-        bare::watch(epoll, Change::Add, signals, WATCH_INPUT, SIGNALS, 0);
+    /// An engine with this handler, and nothing else yet. But for the handler it
+    /// is all zeros.
+    pub const fn new(handler: H) -> Self {
         Self {
-            epoll,
-            signals,
+            epoll: 0,
+            signals: 0,
             count: 0,
-            highest: 0,
-            second: 0,
+            end: 0,
             now: 0,
             stop_at: 0,
-            is_paused: true,
-            limits,
-            listeners,
-            input_bytes: buffer.len().saturating_sub(ANSWER_BYTES).min(24 * 1024),
-            busy,
-            buffer,
+            is_watching: false,
+            limits: Limits::NONE,
+            listeners: [0; MAX_LISTENERS],
+            input_bytes: 0,
+            busy: None,
+            buffer: None,
             handler,
-            events: [Event::default(); EVENTS],
         }
     }
 
+    /// Gives it its memory. `busy` has a bit for each descriptor that a connection
+    /// can have; `buffer` takes what is received and behind it what is sent.
+    pub fn lend(&mut self, busy: &'static mut [u8], buffer: &'static mut [u8]) {
+        self.input_bytes = buffer.len().saturating_sub(ANSWER_BYTES).min(24 * 1024) as u32;
+        self.busy = Some(busy);
+        self.buffer = Some(buffer);
+    }
+
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
+    #[inline(never)]
     pub fn run(&mut self) -> u8 {
+        self.epoll = bare::epoll();
+        self.signals = bare::signals();
+        bare::watch(
+            self.epoll,
+            Change::Add,
+            self.signals,
+            WATCH_INPUT,
+            SIGNALS,
+            0,
+        );
+        let mut events = [Event::default(); EVENTS];
+        let mut told = 0;
         loop {
-            if self.is_paused {
+            if !self.is_watching {
                 self.watch_listeners(Change::Add);
             }
-            let is_waiting = self.count == 0 && !self.is_paused && self.stop_at == 0;
+            let is_waiting = self.count == 0 && self.is_watching && self.stop_at == 0;
             let timeout_ms = if is_waiting { -1 } else { 1_000 };
-            let ready = bare::wait(self.epoll, &mut self.events, timeout_ms);
+            let ready = bare::wait(self.epoll, &mut events, timeout_ms);
             let second = bare::time(Clock::Real);
-            let is_new_second = second != self.second;
+            let is_new_second = second != told;
             if is_new_second {
-                self.second = second;
-                self.now = bare::time(Clock::Steady);
+                told = second;
+                self.now = bare::time(Clock::Steady) as u32;
                 self.handler.tick(second);
             }
             let mut signals = 0;
-            for index in 0..ready.max(0) as usize {
-                let Some(&Event {
-                    flags,
-                    token,
-                    extra,
-                    ..
-                }) = self.events.get(index)
-                else {
-                    break;
-                };
+            for &Event {
+                flags,
+                token,
+                extra,
+                ..
+            } in events.iter().take(ready.max(0) as usize)
+            {
                 let fd = (token & DESCRIPTOR) as Fd;
                 if token & LISTENER != 0 {
                     self.accept(fd);
@@ -285,11 +300,21 @@ impl<H: Handler> Engine<H> {
         }
     }
 
+    #[inline(never)]
+    fn busy(&mut self) -> &mut [u8] {
+        self.busy.as_deref_mut().unwrap_or_default()
+    }
+
+    #[inline(never)]
+    fn buffer(&mut self) -> &mut [u8] {
+        self.buffer.as_deref_mut().unwrap_or_default()
+    }
+
     /// How many asked to stop.
     fn take_signals(&mut self) -> u32 {
         let mut count = 0;
         loop {
-            match bare::take_signal(self.signals, self.buffer) {
+            match bare::take_signal(self.signals, self.buffer()) {
                 0 => return count,
                 CHILD_CHANGED => bare::reap(),
                 _ => count += 1,
@@ -299,19 +324,14 @@ impl<H: Handler> Engine<H> {
 
     /// Takes no more connections, answers what has come, and closes the rest.
     fn stop(&mut self) {
-        self.stop_at = self.now + u64::from(self.limits.grace_seconds);
-        for index in 0..MAX_LISTENERS {
-            if let Some(&fd) = self.listeners.get(index)
-                && fd >= 0
-            {
-                self.accept(fd);
-                bare::close(fd);
-            }
+        self.stop_at = self.now + self.limits.grace_seconds;
+        for fd in mem::replace(&mut self.listeners, [-1; MAX_LISTENERS]) {
+            self.accept(fd);
+            bare::close(fd);
         }
-        self.listeners = [-1; MAX_LISTENERS];
-        for fd in 0..=self.highest as Fd {
+        for fd in 0..self.end {
             // One that sends a file has no deadline and is not busy.
-            if self.is_busy(fd) || bare::kept(fd, Kept::First) != 0 {
+            if self.is_busy(fd) || deadline(fd) != 0 {
                 self.read(fd, 0);
             }
         }
@@ -327,18 +347,18 @@ impl<H: Handler> Engine<H> {
             }
             self.close(fd);
         }
-        for fd in 0..=self.highest as Fd {
+        for fd in 0..self.end {
             if self.is_busy(fd) {
                 self.set_busy(fd, false);
-                self.set_deadline(fd, self.limits.idle_seconds.into());
+                self.set_deadline(fd, self.limits.idle_seconds);
                 continue;
             }
-            let deadline = bare::kept(fd, Kept::First);
+            let deadline = deadline(fd);
             if deadline == 0 || deadline & !READING > self.now {
                 continue;
             }
             // Where something has come, it is part of a request.
-            let received = bare::receive(fd, self.buffer, PEEK);
+            let received = bare::receive(fd, self.buffer(), PEEK);
             if received > 0 {
                 self.refuse(fd, Status::RequestTimeout);
             }
@@ -349,11 +369,9 @@ impl<H: Handler> Engine<H> {
     /// Begins or ends to watch the listening sockets.
     #[inline(never)]
     fn watch_listeners(&mut self, change: Change) {
-        self.is_paused = matches!(change, Change::Remove);
+        self.is_watching = matches!(change, Change::Add);
         for fd in self.listeners {
-            if fd >= 0 {
-                bare::watch(self.epoll, change, fd, WATCH_INPUT, fd as u32 | LISTENER, 0);
-            }
+            bare::watch(self.epoll, change, fd, WATCH_INPUT, fd as u32 | LISTENER, 0);
         }
     }
 
@@ -372,14 +390,14 @@ impl<H: Handler> Engine<H> {
                 }
                 return;
             }
-            let has_place = fd as usize >> 3 < self.busy.len();
+            let has_place = fd as usize >> 3 < self.busy().len();
             if self.count >= self.limits.connections || !has_place {
                 self.refuse(fd, Status::ServiceUnavailable);
                 bare::close(fd);
                 continue;
             }
             self.count += 1;
-            self.highest = self.highest.max(fd as u32);
+            self.end = self.end.max(fd + 1);
             self.set_busy(fd, true);
             // The request has mostly come by now (TCP_DEFER_ACCEPT): one that is
             // answered and closed is never watched.
@@ -423,19 +441,19 @@ impl<H: Handler> Engine<H> {
     }
 
     #[inline(never)]
-    fn set_deadline(&mut self, fd: Fd, seconds: u64) {
-        bare::keep(fd, Kept::First, self.now + seconds);
+    fn set_deadline(&mut self, fd: Fd, seconds: u32) {
+        bare::keep(fd, Kept::First, self.now.wrapping_add(seconds).into());
     }
 
     #[inline(never)]
-    fn is_busy(&self, fd: Fd) -> bool {
-        let place = self.busy.get(fd as usize >> 3);
+    fn is_busy(&mut self, fd: Fd) -> bool {
+        let place = self.busy().get(fd as usize >> 3);
         place.is_some_and(|bits| bits >> (fd & 7) & 1 != 0)
     }
 
     #[inline(never)]
     fn set_busy(&mut self, fd: Fd, is_busy: bool) {
-        if let Some(bits) = self.busy.get_mut(fd as usize >> 3) {
+        if let Some(bits) = self.busy().get_mut(fd as usize >> 3) {
             *bits = *bits & !(1 << (fd & 7)) | u8::from(is_busy) << (fd & 7);
         }
     }
@@ -444,7 +462,8 @@ impl<H: Handler> Engine<H> {
     /// nothing follows.
     #[inline(never)]
     fn refuse(&mut self, fd: Fd, status: Status) {
-        let mut batch = batch(self.buffer, false);
+        let buffer = self.buffer.as_deref_mut().unwrap_or_default();
+        let mut batch = batch(buffer, false);
         self.handler.refuse(status, &mut batch);
         bare::send(fd, batch.writer.bytes(), false);
         bare::shutdown(fd);
@@ -456,7 +475,7 @@ impl<H: Handler> Engine<H> {
     #[inline(never)]
     fn discard(&mut self, fd: Fd) -> bool {
         loop {
-            let taken = bare::receive(fd, self.buffer, TAKE);
+            let taken = bare::receive(fd, self.buffer(), TAKE);
             if taken <= 0 {
                 return taken == -(errno::EAGAIN as isize);
             }
@@ -473,7 +492,8 @@ impl<H: Handler> Engine<H> {
     /// connection's share.
     #[inline(never)]
     fn read(&mut self, fd: Fd, flags: u32) {
-        let place = self.buffer.get_mut(..self.input_bytes);
+        let buffer = self.buffer.as_deref_mut().unwrap_or_default();
+        let place = buffer.get_mut(..self.input_bytes as usize);
         let received = bare::receive(fd, place.unwrap_or_default(), PEEK);
         if received <= 0 {
             // Nothing new; or the end, or a failure.
@@ -484,11 +504,8 @@ impl<H: Handler> Engine<H> {
             return;
         }
         let received = received as usize;
-        let is_full = received == self.input_bytes;
-        let (input, output) = self
-            .buffer
-            .split_at_mut_checked(received)
-            .unwrap_or_default();
+        let is_full = received == self.input_bytes as usize;
+        let (input, output) = buffer.split_at_mut_checked(received).unwrap_or_default();
         let mut batch = batch(output, self.stop_at != 0 && !is_full);
         let mut consumed = 0;
         let mut is_partial = false;
@@ -562,10 +579,10 @@ impl<H: Handler> Engine<H> {
         } else if flags & PEER_DONE != 0 {
             // Nothing more comes.
             self.close(fd);
-        } else if is_partial && (self.is_busy(fd) || bare::kept(fd, Kept::First) & READING == 0) {
+        } else if is_partial && (self.is_busy(fd) || deadline(fd) & READING == 0) {
             // Its first bytes: from now on it has so many seconds.
             self.set_busy(fd, false);
-            self.set_deadline(fd, READING + u64::from(self.limits.header_seconds));
+            self.set_deadline(fd, READING + self.limits.header_seconds);
         }
     }
 
@@ -579,7 +596,8 @@ impl<H: Handler> Engine<H> {
 
     /// Has the handler go on with a stream.
     fn go_on_stream(&mut self, fd: Fd, stream: u16) {
-        match self.handler.go_on(fd, stream, self.buffer) {
+        let buffer = self.buffer.as_deref_mut().unwrap_or_default();
+        match self.handler.go_on(fd, stream, buffer) {
             Step::Waits => {}
             Step::Again => self.rearm(fd, STREAM, stream.into()),
             Step::Done => {
@@ -637,7 +655,13 @@ impl<H: Handler> Engine<H> {
     }
 }
 
+/// When a connection is overdue, and [`READING`]; 0 where it never is.
+fn deadline(fd: Fd) -> u32 {
+    bare::kept(fd, Kept::First) as u32
+}
+
 /// An empty batch in this buffer.
+#[inline(never)]
 fn batch(buffer: &mut [u8], is_stopping: bool) -> Batch<'_> {
     Batch {
         writer: HeadWriter::new(buffer),

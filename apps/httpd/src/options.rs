@@ -4,6 +4,7 @@
 //! behind that its default in brackets.
 
 use crate::address;
+use crate::help::HELP;
 use crate::program::Program;
 use core::ffi::CStr;
 use ounce_http::writer::is_field;
@@ -13,8 +14,8 @@ use ounce_linux::bare::Address;
 /// The most options that a help text can name, and one that none does.
 const MAX_OPTIONS: usize = 24;
 const NO_OPTION: usize = MAX_OPTIONS - 1;
-/// With those of the option that may be repeated.
-const MAX_TEXTS: usize = MAX_OPTIONS + 8;
+/// The most texts and lines, defaults and what is given again counted.
+const MAX_TEXTS: usize = 16;
 /// How variables of the environment begin, and those about sockets handed in.
 const PREFIX: &[u8] = b"OUNCE_HTTPD_";
 const HANDED_PREFIX: &[u8] = b"LISTEN_";
@@ -23,20 +24,19 @@ const HANDED_PREFIX: &[u8] = b"LISTEN_";
 #[derive(Debug)]
 #[repr(C)]
 pub struct Options {
-    /// Of options that take a number; 1 for a switch that is on.
-    pub numbers: [u32; MAX_TEXTS],
-    /// As they were given, and behind them those of the option that may be
-    /// repeated.
-    texts: [Option<&'static [u8]>; MAX_TEXTS],
+    /// Of options that take a number; 1 for a switch that is on, and for the
+    /// address that is all.
+    pub numbers: [u32; MAX_OPTIONS],
     /// Where to listen, but for the port.
     pub address: Address,
     /// User and group.
     pub user: [u32; 2],
     /// The only argument that is no option.
     pub root: Option<&'static CStr>,
-    help: &'static [u8],
-    /// Where the next of the repeated texts goes.
-    next_line: u32,
+    /// How many texts there are.
+    count: usize,
+    /// Of options that take a text or a line, with their numbers.
+    texts: [(u32, &'static [u8]); MAX_TEXTS],
 }
 
 /// The number of the option of this name in a help text; where it names none
@@ -66,30 +66,31 @@ const NONE: u32 = u32::MAX;
 
 impl Options {
     /// Nothing is chosen yet.
-    pub fn new(help: &'static [u8]) -> Self {
+    pub fn new() -> Self {
         Self {
-            numbers: [0; MAX_TEXTS],
-            texts: [None; MAX_TEXTS],
+            numbers: [0; MAX_OPTIONS],
+            texts: [(0, b""); MAX_TEXTS],
+            count: 0,
             address: Address {
                 bytes: [0; 28],
                 length: 0,
             },
             user: [0; 2],
             root: None,
-            help,
-            next_line: 0,
         }
     }
 
-    /// The text of the option of this number; empty where none was given.
-    #[inline(never)]
-    pub fn text(&self, number: usize) -> &'static [u8] {
-        self.texts[number].unwrap_or_default()
+    /// The texts of the option of this number, in the order that they were given.
+    pub fn texts(&self, number: usize) -> impl Iterator<Item = &'static [u8]> {
+        let of_it =
+            move |(own, text): &(u32, &'static [u8])| (*own as usize == number).then_some(*text);
+        self.texts.iter().filter_map(of_it)
     }
 
-    /// All texts of the option that may be repeated.
-    pub fn lines(&self) -> impl Iterator<Item = &'static [u8]> {
-        self.texts[MAX_OPTIONS..].iter().map_while(|text| *text)
+    /// The last of them, or nothing.
+    #[inline(never)]
+    pub fn text(&self, number: usize) -> &'static [u8] {
+        self.texts(number).last().unwrap_or_default()
     }
 
     /// Reads the defaults, the environment and then the arguments.
@@ -147,7 +148,7 @@ impl Options {
     #[inline(never)]
     fn find(&mut self, name: &[u8]) -> u32 {
         let mut number = 0;
-        let mut rest = self.help;
+        let mut rest = HELP;
         while !rest.is_empty() {
             let line = take_until(&mut rest, b'\n');
             let [b'-', b'-', words @ ..] = line else {
@@ -171,23 +172,24 @@ impl Options {
     /// Sets an option, if there is such a one and that is a value for it.
     #[inline(never)]
     fn set(&mut self, option: u32, text: &'static [u8]) -> bool {
-        let mut place = option >> 8;
+        let place = option >> 8;
         let kind = option as u8;
-        if kind == b'L' {
-            place = MAX_OPTIONS as u32 + self.next_line;
-            self.next_line += 1;
-        }
-        let (Some(number), Some(known)) = (
-            self.numbers.get_mut(place as usize),
-            self.texts.get_mut(place as usize),
-        ) else {
+        let Some(number) = self.numbers.get_mut(place as usize) else {
             return false;
         };
-        *known = Some(text);
         let value = match kind {
-            b'A' => return address::parse(text, &mut self.address),
-            b'L' => return is_field(text),
-            b'T' => return true,
+            b'L' | b'T' => {
+                let Some(next) = self.texts.get_mut(self.count) else {
+                    return false;
+                };
+                *next = (place, text);
+                self.count += 1;
+                return kind == b'T' || is_field(text);
+            }
+            b'A' => {
+                *number = u32::from(text == b"::");
+                return address::parse(text, &mut self.address);
+            }
             b'U' => {
                 let mut group = text;
                 let user = take_until(&mut group, b':');
@@ -210,8 +212,16 @@ impl Options {
         match kind {
             b'P' => value <= 0xffff,
             b'C' => value.wrapping_sub(1) < 0xffff_ffff,
+            // Seconds, which are added to others.
+            b'N' => value <= 0xff_ffff,
             _ => value <= 0xffff_ffff,
         }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -5,7 +5,6 @@
 use crate::engine::Engine;
 use crate::entry::{Once, Stack};
 use crate::site::Site;
-use core::mem::MaybeUninit;
 
 /// A page.
 const PAGE: usize = 4_096;
@@ -25,7 +24,7 @@ pub struct Memory {
     /// Lowest, so that running over it ends the program.
     pub stack: Stack<STACK>,
     /// The state of the loop.
-    pub engine: MaybeUninit<Engine<Site>>,
+    pub engine: Engine<Site>,
     /// A bit for each connection.
     pub busy: [u8; TINY_BUSY],
     /// What is received and sent.
@@ -37,7 +36,7 @@ impl Memory {
     pub const EMPTY: Self = {
         Self {
             stack: Stack::EMPTY,
-            engine: MaybeUninit::zeroed(),
+            engine: Engine::new(Site::NONE),
             busy: [0; TINY_BUSY],
             buffer: [0; TINY_BUFFER],
         }

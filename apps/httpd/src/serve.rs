@@ -83,12 +83,14 @@ pub fn serve<S: Service>(program: &Program, state: &mut S) -> u8 {
         return 70;
     };
     let most = bare::descriptor_limit().saturating_sub(RESERVE);
-    let limits = Limits {
+    let service = Running::new(App::new(state), &mut room.streams);
+    let mut engine = Engine::new(service);
+    engine.lend(&mut room.busy, &mut room.buffer);
+    engine.listeners = listeners;
+    engine.limits = Limits {
         connections: most.min(CONNECTIONS.into()) as u32,
         ..LIMITS
     };
-    let service = Running::new(App::new(state), &mut room.streams);
-    let mut engine = Engine::new(service, limits, listeners, &mut room.busy, &mut room.buffer);
     if bare::user_id() == 0 {
         bare::drop_user(USER, USER);
     }

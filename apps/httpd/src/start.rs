@@ -8,9 +8,10 @@ use crate::options::{Options, number_of};
 use crate::page::{Page, Room};
 use crate::program::Program;
 use crate::site::{Manner, Site};
+use core::hint::black_box;
 use core::mem;
 use ounce_http::writer::HeadWriter;
-use ounce_linux::bare::{self, Address, Fd, FileKind, OPEN_ROOT, Setting, errno};
+use ounce_linux::bare::{self, Address, Fd, File, FileKind, OPEN_ROOT, Setting, errno};
 
 static PAGE: Page = Page::EMPTY;
 static ROOM: Once<Room> = Once::new(Room::EMPTY);
@@ -31,6 +32,7 @@ mod at {
     pub(super) const CACHE: usize = number_of(HELP, b"cache");
     pub(super) const IMMUTABLE: usize = number_of(HELP, b"immutable");
     pub(super) const NO_SECURITY_HEADERS: usize = number_of(HELP, b"no-security-headers");
+    pub(super) const HEADER: usize = number_of(HELP, b"header");
     pub(super) const LOG: usize = number_of(HELP, b"log");
     pub(super) const MAX_CONNECTIONS: usize = number_of(HELP, b"max-connections");
     pub(super) const HEADER_SECONDS: usize = number_of(HELP, b"header-seconds");
@@ -50,7 +52,7 @@ mod at {
 
 /// Runs the program; comes back only where it is not to serve.
 pub fn start(program: &Program) -> u8 {
-    let mut options = Options::new(HELP);
+    let mut options = Options::new();
     match options.read(program) {
         Ok(()) => run(program, &options),
         Err(text) => misused(text),
@@ -83,37 +85,32 @@ fn run(program: &Program, options: &Options) -> u8 {
 
     let path = options.root.unwrap_or(c"/public");
     let root = bare::open(path, OPEN_ROOT);
-    let file = bare::file(root);
+    let mut file = File::NONE;
+    bare::look(root, &mut file);
     if file.kind != FileKind::Folder {
         let error = if root < 0 { root } else { INVALID };
-        return refused(FOLDER, path.to_bytes(), error);
+        return refused(FOLDER, 0, path.to_bytes(), error);
     }
 
-    let mut listeners = [-1; MAX_LISTENERS];
     let parent = numbers[at::LISTEN_PID];
     let mut count = numbers[at::LISTEN_FDS] as usize;
-    let mut which: &[u8] = b"LISTEN_FDS";
-    if parent != 0 && parent != bare::process_id() {
-        count = 0;
-    }
-    for (fd, place) in (FIRST..).zip(&mut listeners).take(count) {
-        *place = fd;
-    }
-    if count == 0 {
+    let mut first = FIRST;
+    let mut what: &[u8] = b"listen on LISTEN_FDS";
+    if count == 0 || parent != 0 && parent != bare::process_id() {
         count = 1;
-        which = options.text(at::PORT);
+        what = b"listen on port %";
         let is_shared = numbers[at::REUSE_PORT];
-        let mut fd = bound(address, is_shared);
-        if options.text(at::ADDRESS) == b"::"
-            && matches!(-fd as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL)
+        first = bound(address, is_shared);
+        if is_on(at::ADDRESS) && matches!(-first as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL)
         {
             address::parse(b"0.0.0.0", address);
-            fd = bound(address, is_shared);
+            first = bound(address, is_shared);
         }
-        listeners[0] = fd;
     }
+    let mut listeners = [-1; MAX_LISTENERS];
     let milliseconds = numbers[at::WRITE_SECONDS].saturating_mul(1_000);
-    for &fd in listeners.iter().take(count) {
+    for (fd, place) in (first..).zip(&mut listeners).take(count) {
+        *place = fd;
         bare::adopt(fd);
         // One handed in listens already, unless it is something else.
         let mut result = fd;
@@ -121,7 +118,7 @@ fn run(program: &Program, options: &Options) -> u8 {
             result = bare::listen(fd);
         }
         if result < 0 {
-            return refused(b"listen on port ", which, result);
+            return refused(what, port, b"", result);
         }
         // Accepted sockets inherit both.
         bare::set(fd, Setting::NoDelay, 1);
@@ -151,55 +148,50 @@ fn run(program: &Program, options: &Options) -> u8 {
     }
     // Arguments and environment will be gone: what answers need of them is kept
     // at the buffer's start.
-    let immutable = options.text(at::IMMUTABLE);
-    let cache = options.text(at::CACHE);
     let mut writer = HeadWriter::new(buffer);
-    writer.put(immutable);
-    writer.put(cache);
-    for line in options.lines() {
+    for line in options.texts(at::HEADER) {
         writer.put(line);
         writer.put(b"\r\n");
     }
     let length = writer.written();
-    let immutable = keep(&mut buffer, immutable.len());
-    let cache = keep(&mut buffer, cache.len());
-    let own = keep(
-        &mut buffer,
-        length.saturating_sub(immutable.len() + cache.len()),
-    );
+    let own = take(&mut buffer, length);
+    let cache = keep(&mut buffer, options.text(at::CACHE));
+    let immutable = keep(&mut buffer, options.text(at::IMMUTABLE));
     if buffer.len() < LEAST_BYTES {
-        return refused(b"keep so many headers", b"", -(errno::ENOMEM as i32));
+        return refused(b"keep so many headers", 0, b"", -(errno::ENOMEM as i32));
     }
-    let manner = Manner {
-        security: if is_on(at::NO_SECURITY_HEADERS) {
-            SECURITY.split_at(33).0
-        } else {
-            SECURITY
-        },
-        own,
-        cache,
-        immutable,
-        lists: is_on(at::LISTING),
-        is_spa: is_on(at::SPA),
-        logs: is_on(at::LOG),
-    };
+    // That it is in a static is not to be known: then each of its fields is
+    // reached by an address of its own.
+    let engine = black_box(&mut memory.engine);
+    engine.lend(busy, buffer);
+    engine.listeners = listeners;
     let most = bare::descriptor_limit().saturating_sub(RESERVE) as u32;
-    let limits = Limits {
+    engine.limits = Limits {
         header_seconds: numbers[at::HEADER_SECONDS],
         idle_seconds: numbers[at::IDLE_SECONDS],
         grace_seconds: numbers[at::GRACE_SECONDS],
         connections: numbers[at::MAX_CONNECTIONS].min(most),
     };
-    let site = Site::new(root, manner);
-    let engine = memory
-        .engine
-        .write(Engine::new(site, limits, listeners, busy, buffer));
+    engine.handler.root = root;
+    engine.handler.manner = Manner {
+        security: Some(if is_on(at::NO_SECURITY_HEADERS) {
+            SECURITY.split_at(33).0
+        } else {
+            SECURITY
+        }),
+        own: Some(own),
+        cache: Some(cache),
+        immutable: Some(immutable),
+        lists: is_on(at::LISTING),
+        is_spa: is_on(at::SPA),
+        logs: is_on(at::LOG),
+    };
 
     if bare::user_id() == 0 {
         let [user, group] = options.user;
         let result = bare::drop_user(user, group);
         if result < 0 {
-            return refused(b"become user ", options.text(at::USER), result);
+            return refused(b"become user %", user, b"", result);
         }
     }
     if !is_on(at::NO_SANDBOX) {
@@ -226,15 +218,15 @@ extern "C" fn serve(engine: &'static mut Engine<Site>) -> ! {
 
 /// The command line or the environment cannot be understood.
 fn misused(text: &[u8]) -> u8 {
-    refused(b"understand ", text, 0)
+    refused(b"understand ", 0, text, 0)
 }
 
-/// Tells what cannot be done, with what, and why: what the kernel says, or where
-/// that is 0, that it is misuse. The result is the exit status.
+/// Tells what cannot be done, with what (a number in the text, or a text behind
+/// it), and why: what the kernel says, or where that is 0, that it is misuse. The
+/// result is the exit status.
 #[inline(never)]
-fn refused(what: &[u8], which: &[u8], error: i32) -> u8 {
-    let number = error.unsigned_abs();
-    let why: &[u8] = match number {
+fn refused(what: &[u8], number: u32, which: &[u8], error: i32) -> u8 {
+    let why: &[u8] = match error.unsigned_abs() {
         0 => b"\nhint: httpd --help\n",
         errno::EACCES | errno::EPERM => b": not permitted\n",
         errno::EADDRINUSE => b": in use\n",
@@ -243,16 +235,16 @@ fn refused(what: &[u8], which: &[u8], error: i32) -> u8 {
         _ => b": error %\n",
     };
     bare::write(2, b"error: cannot ");
-    bare::write(2, what);
+    tell(what, number);
     bare::write(2, which);
-    tell(why, number);
+    tell(why, error.unsigned_abs());
     if error == 0 { 2 } else { 4 }
 }
 
 /// Tells a text with a number.
 #[inline(never)]
 fn tell(text: &[u8], number: u32) {
-    let mut buffer = [0; 40];
+    let mut buffer = [0; 80];
     let mut writer = HeadWriter::new(&mut buffer);
     writer.numbers(text, &[number.into()]);
     bare::write(2, writer.bytes());
@@ -276,11 +268,20 @@ fn bound(address: &Address, is_shared: u32) -> Fd {
 
 /// Takes so many bytes off the buffer, to be kept as they are.
 #[inline(never)]
-fn keep(buffer: &mut &'static mut [u8], length: usize) -> &'static [u8] {
+fn take(buffer: &mut &'static mut [u8], length: usize) -> &'static [u8] {
     let all = mem::take(buffer);
     let (kept, rest) = all.split_at_mut_checked(length).unwrap_or_default();
     *buffer = rest;
     kept
+}
+
+/// Keeps a text at the buffer's start.
+#[inline(never)]
+fn keep(buffer: &mut &'static mut [u8], text: &[u8]) -> &'static [u8] {
+    let mut writer = HeadWriter::new(buffer);
+    writer.put(text);
+    let length = writer.written();
+    take(buffer, length)
 }
 
 /// Asks a server for its health. Connecting to "all addresses" is connecting to

@@ -1,6 +1,8 @@
 //! The command line as data: the one clap definition, from which `--help`,
 //! the man pages and the shell completions all come.
 
+pub(crate) mod containers;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use ounce_build::settings::{ExtraFile, Port};
 use ounce_oci::ByteSize;
 use ounce_oci::{Place, Platform, Reference};
+use ounce_run::containers::Restart;
 use ounce_run::publish::Publish;
 use ounce_trim::classes::Class;
 use serde::{Deserialize, Serialize};
@@ -86,17 +89,33 @@ pub(crate) enum Command {
     Build(BuildArguments),
     /// Start an image, a folder or a program, isolated
     Run(RunArguments),
+    /// List the containers that have a name
+    Ps(containers::PsArguments),
+    /// Show what a detached container has said
+    Logs(containers::LogsArguments),
+    /// Run a further program in a container
+    Exec(containers::ExecArguments),
+    /// Show what containers use
+    Stats(containers::StatsArguments),
+    /// End containers: by SIGTERM, and by SIGKILL if they take too long
+    Stop(containers::StopArguments),
+    /// Send a signal to containers
+    Kill(containers::KillArguments),
+    /// Wait until containers end, and print their exit codes
+    Wait(containers::WaitArguments),
+    /// Start images by their first connection, and stop them when nobody is connected
+    Serve(ServeArguments),
     /// Show what is in an image and where its bytes go
     Weigh(WeighArguments),
     /// Cut an image down to what its tests use, and prove that it still passes them
     Trim(TrimArguments),
     /// List the images in the store
     Images,
-    /// Show an image's manifest and configuration
+    /// Show an image's manifest and configuration, or what is known of a container
     Inspect(InspectArguments),
     /// Give an image a further name
     Tag(TagArguments),
-    /// Take names away; `gc` then frees the space
+    /// Remove containers, or names of images; `gc` then frees the space
     Rm(RmArguments),
     /// Copy an image from one place to another
     Copy(CopyArguments),
@@ -113,6 +132,9 @@ pub(crate) enum Command {
     /// Carry a container's connections into its network namespace (started by `run -p`)
     #[command(hide = true)]
     Proxy,
+    /// Start a detached container and watch it (started by `run -d`)
+    #[command(hide = true)]
+    Keep,
 }
 
 /// Where an image comes from and how it is made.
@@ -298,6 +320,9 @@ pub(crate) struct RunArguments {
     /// Working directory
     #[arg(long, short, value_name = "PATH")]
     pub(crate) workdir: Option<String>,
+    /// Environment variables, one a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) env_file: Vec<PathBuf>,
     /// User, by name or number
     #[arg(long, short, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
@@ -320,6 +345,30 @@ pub(crate) struct RunArguments {
     /// The network it sees
     #[arg(long, value_enum, default_value = "private", value_name = "KIND")]
     pub(crate) network: NetworkChoice,
+    /// Let it run on in the background, and print its name
+    #[arg(long, short, conflicts_with_all = ["interactive", "pool", "dry_run"])]
+    pub(crate) detach: bool,
+    /// A name, by which `ps`, `logs`, `stop` and others know it [default with -d: the image's and a number]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["pool", "dry_run"])]
+    pub(crate) name: Option<String>,
+    /// Remove it when it has ended
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Start it again when it fails: no, on-failure or on-failure:COUNT
+    #[arg(long, value_name = "WHEN", requires = "detach")]
+    pub(crate) restart: Option<Restart>,
+    /// Seconds from `stop` to SIGKILL [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) stop_timeout: Option<Duration>,
+    /// Note something of it, for `ps --json` and `inspect`
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub(crate) label: Vec<String>,
+    /// Most bytes of each of the two files of its log [default: 1MiB; 0: no log]
+    #[arg(long, value_name = "SIZE", requires = "detach")]
+    pub(crate) log_size: Option<ByteSize>,
+    /// As it is anyway: the root is read-only
+    #[arg(long)]
+    pub(crate) read_only: bool,
     /// Give it a terminal
     #[arg(long, short)]
     pub(crate) tty: bool,
@@ -363,12 +412,63 @@ pub(crate) enum NetworkChoice {
     None,
 }
 
+/// `ounce serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArguments {
+    /// A file of services (NAME.toml), or an image, folder or program for each --publish
+    #[arg(required = true, value_name = "FILE|IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(crate) what: Vec<String>,
+    /// Arguments for the programs, in place of the images'
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<String>,
+    /// Where an image is reached, in the order of the images
+    #[arg(long, short, value_name = "[HOST:]PORT[:PORT]")]
+    pub(crate) publish: Vec<String>,
+    /// An environment variable; NAME alone takes this shell's value
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Stop after so long without a connection (500ms, 30s, 5m) [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = ounce_run::serve::duration)]
+    pub(crate) idle: Option<Duration>,
+    /// Start at once and never stop
+    #[arg(long)]
+    pub(crate) always: bool,
+    /// Serve metrics for Prometheus there
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<String>,
+    /// Most containers at once
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_running: Option<u32>,
+    /// Most starts a second
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) start_rate: Option<u32>,
+    /// Keep this many starts prepared
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub(crate) pool: Option<u16>,
+    /// How events are told
+    #[arg(long, value_enum, default_value = "plain", value_name = "FORM")]
+    pub(crate) log: LogChoice,
+    /// Read the file, look for every image, and serve nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// How events are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogChoice {
+    /// For people
+    Plain,
+    /// A JSON object a line
+    Json,
+}
+
 /// `ounce weigh`.
 #[derive(Debug, Args)]
 pub(crate) struct WeighArguments {
-    /// Images to weigh, side by side
-    #[arg(required = true, value_name = "IMAGE")]
-    pub(crate) images: Vec<Place>,
+    /// Images to weigh, side by side; an archive, folder or program by its path
+    /// (./NAME): the last two as the image of one layer they would make
+    #[arg(required = true, value_name = "IMAGE|PATH")]
+    pub(crate) images: Vec<String>,
     /// Platform, where an image holds several
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<Platform>,
@@ -378,9 +478,8 @@ pub(crate) struct WeighArguments {
     /// Fail with exit code 1 if one has more files
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_files: Option<u64>,
-    /// Fail with exit code 1 if one has such: shell, setuid, capabilities,
-    /// interpreter, package-manager, tool, secret, world-writable, executable-data
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    /// Fail with exit code 1 if one has such
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(ounce_weigh::surface::DENIABLE))]
     pub(crate) deny: Vec<String>,
     /// Show this many of the largest files
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
@@ -391,6 +490,9 @@ pub(crate) struct WeighArguments {
     /// Also write one page with a map of all files, for a browser
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) html: Option<PathBuf>,
+    /// Walk through them on the terminal: folders, map, layers, packages
+    #[arg(long, conflicts_with_all = ["sbom", "html", "diff"])]
+    pub(crate) tui: bool,
     /// Print a bill of materials of one image instead
     #[arg(long, value_name = "FORM")]
     pub(crate) sbom: Option<BillChoice>,
@@ -411,11 +513,18 @@ pub(crate) enum BillChoice {
 /// `ounce inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// The image
-    pub(crate) image: Place,
+    /// The image or the container
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
     /// Platform, where an image holds several
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<Platform>,
+    /// Look among the containers alone
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) container: bool,
+    /// Look among the images alone
+    #[arg(long)]
+    pub(crate) image: bool,
 }
 
 /// `ounce tag`.
@@ -430,9 +539,18 @@ pub(crate) struct TagArguments {
 /// `ounce rm`.
 #[derive(Debug, Args)]
 pub(crate) struct RmArguments {
-    /// Names to take away
-    #[arg(required = true)]
-    pub(crate) names: Vec<Reference>,
+    /// Containers, or names of images
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Kill containers that run; remove damaged ones, too
+    #[arg(long, short)]
+    pub(crate) force: bool,
+    /// Look among the containers alone
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) container: bool,
+    /// Look among the images alone
+    #[arg(long)]
+    pub(crate) image: bool,
 }
 
 /// `ounce trim`.

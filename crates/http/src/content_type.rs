@@ -71,13 +71,21 @@ pub struct MediaType {
     pub subtype: &'static [u8],
 }
 
+/// What follows the last dot of a path's last segment, and the dot; nothing where
+/// there is none.
+#[inline(never)]
+pub fn extension(path: &[u8]) -> &[u8] {
+    let mark = path.iter().rposition(|&byte| byte == b'/' || byte == b'.');
+    match from(path, mark.unwrap_or(path.len())) {
+        extension @ [b'.', ..] => extension,
+        _ => &[],
+    }
+}
+
 /// The media type for a path, by the extension of its last segment.
 #[inline(never)]
 pub fn of(path: &[u8]) -> MediaType {
-    let dot = path.iter().rposition(|&byte| byte == b'/' || byte == b'.');
-    let [b'.', extension @ ..] = from(path, dot.unwrap_or(path.len())) else {
-        return UNKNOWN;
-    };
+    let extension = from(extension(path), 1);
     let mut found = UNKNOWN;
     for word in TYPES {
         found.subtype = word;

@@ -18,11 +18,22 @@ pub(crate) const PACKED_NAMES: Words = words!["br", "zstd", "gzip", "identity"];
 /// Without the field, identity alone is acceptable: the RFC allows any coding
 /// then, but who does not ask for one may not know it.
 pub fn weights(accept_encoding: Option<&[u8]>) -> [u16; 4] {
-    let mut weights = [1, 0, 0, 0];
-    for (place, name) in weights.iter_mut().zip(NAMES) {
-        weight(accept_encoding.unwrap_or_default(), name, place);
-    }
-    weights
+    let list = accept_encoding.unwrap_or_default();
+    [0, 1, 2, 3].map(|number| weight_of(list, number))
+}
+
+/// What a client gives to the coding of a number, as [`weights`] tells it; an
+/// empty list is none.
+#[inline(never)]
+pub fn weight_of(accept_encoding: &[u8], number: usize) -> u16 {
+    let mut found = u16::from(number == 0);
+    weight(accept_encoding, NAMES.get(number), &mut found);
+    found
+}
+
+/// The name of the coding of a number.
+pub fn name(number: usize) -> &'static [u8] {
+    NAMES.get(number)
 }
 
 /// The weight that a list gives to a name (RFC 9110 section 12.4.2), or else to

@@ -186,12 +186,9 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Reads a head from the start of `bytes`.
-///
-/// # Errors
-/// Where the head is not whole, or is to be refused.
-pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
-    let mut head = Head {
+impl<'a> Head<'a> {
+    /// Nothing is read yet.
+    pub const EMPTY: Self = Self {
         method: Method::Get,
         is_http11: false,
         keep_alive: false,
@@ -205,19 +202,39 @@ pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
         known: [[0; 2]; CONNECTION + 1],
         authority: b"",
     };
-    // No place in it is past 16 bits.
-    let limit = limits.head_bytes.min(65_535);
-    let within = bytes.get(..limit).unwrap_or(bytes);
-    match read(&mut head, within) {
-        Ok(()) => Ok(head),
-        // No more than this will be read.
-        Err(Stop::Partial) if within.len() == limit => Err(Stop::Refuse(if head.path.is_empty() {
-            Status::UriTooLong
-        } else {
-            Status::RequestHeaderFieldsTooLarge
-        })),
-        Err(stop) => Err(stop),
+
+    /// Reads an empty head from the start of `bytes`; what is in it after an error
+    /// means nothing.
+    ///
+    /// # Errors
+    /// Where the head is not whole, or is to be refused.
+    #[inline(never)]
+    pub fn read(&mut self, bytes: &'a [u8], limits: &Limits) -> Result<(), Stop> {
+        // No place in it is past 16 bits.
+        let limit = limits.head_bytes.min(65_535);
+        let within = bytes.get(..limit).unwrap_or(bytes);
+        match read(self, within) {
+            // No more than this will be read.
+            Err(Stop::Partial) if within.len() == limit => {
+                Err(Stop::Refuse(if self.path.is_empty() {
+                    Status::UriTooLong
+                } else {
+                    Status::RequestHeaderFieldsTooLarge
+                }))
+            }
+            read => read,
+        }
     }
+}
+
+/// Reads a head from the start of `bytes`.
+///
+/// # Errors
+/// Where the head is not whole, or is to be refused.
+pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
+    let mut head = Head::EMPTY;
+    head.read(bytes, limits)?;
+    Ok(head)
 }
 
 fn read<'a>(head: &mut Head<'a>, bytes: &'a [u8]) -> Result<(), Stop> {

@@ -132,7 +132,8 @@ impl<'b> HeadWriter<'b> {
         self.put(b"Content-Type: ");
         self.put(media_type.top);
         self.put(media_type.subtype);
-        if media_type.top == b"text/" {
+        // No other begins so.
+        if media_type.top.starts_with(b"t") {
             self.put(content_type::CHARSET);
         }
         self.put(b"\r\n");
@@ -155,11 +156,13 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// What was written, or nothing where it did not fit.
+    #[inline(never)]
     pub fn bytes(&mut self) -> &mut [u8] {
         self.buffer.get_mut(..self.length).unwrap_or_default()
     }
 
     /// The buffer behind what was written.
+    #[inline(never)]
     pub fn rest(&mut self) -> &mut [u8] {
         self.buffer.get_mut(self.length..).unwrap_or_default()
     }

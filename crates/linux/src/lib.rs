@@ -23,6 +23,7 @@ pub mod init;
 pub mod janitor;
 pub mod landlock;
 mod launch;
+mod mapping;
 pub mod mount;
 pub mod namespace;
 mod nest;

@@ -18,9 +18,9 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use crate::clone::{Stack, clone3, exit, thread, wait};
+use crate::clone::{NOTHING, Stack, clone3, exit, thread, wait};
 use crate::descriptor::duplicate;
-pub use crate::launch::{Launch, MOST_PASSED, MOST_TASKS, Text};
+pub use crate::launch::{Launch, MOST_PASSED, MOST_TASKS, Text, execute_file};
 use crate::namespace::Namespaces;
 use crate::nest::{Files, Nest, Orders, Shared, side_main};
 use crate::signal::{SignalSet, set_mask};
@@ -355,14 +355,11 @@ fn spawn(birth: &Birth<'_>, nest: &Nest) -> Result<Process, Errno> {
         flags,
         pidfd: &raw mut pidfd as u64,
         child_tid: shared.running.as_ptr() as u64,
-        parent_tid: 0,
         exit_signal: raw::SIGCHLD.into(),
         stack: stack.base(),
         stack_size: Stack::SIZE as u64,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
         cgroup: birth.cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
+        ..NOTHING
     };
     // A handler of the parent's must not run on the child's stack, in memory
     // that both use, before CLONE_CLEAR_SIGHAND has its effect.

@@ -166,7 +166,12 @@ pub const fn compile(
 /// Instructions in front of the search.
 const HEAD: usize = 4;
 
-const fn instruction(code: u16, jump_true: u8, jump_false: u8, operand: u32) -> Instruction {
+pub(crate) const fn instruction(
+    code: u16,
+    jump_true: u8,
+    jump_false: u8,
+    operand: u32,
+) -> Instruction {
     Instruction {
         code,
         jump_true,

@@ -5,6 +5,7 @@
 //! steps themselves are `linux`'.
 #![forbid(unsafe_code)]
 
+pub mod containers;
 pub mod failure;
 pub mod host;
 pub mod image;
@@ -15,6 +16,7 @@ pub mod proxy;
 pub mod publish;
 pub mod ready;
 pub mod runtime;
+pub mod serve;
 pub mod spec;
 pub mod syscalls;
 pub mod terminal;

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ounce_linux::Errno;
@@ -37,6 +37,16 @@ pub struct Container {
     groups: Groups,
     exit: Option<Exit>,
     killed_for: Option<i32>,
+    left: bool,
+}
+
+/// What goes on without us: see [`Container::leave`].
+#[derive(Debug)]
+pub struct Left {
+    /// Its first process, as the host numbers it; still the calling process's child.
+    pub pid: i32,
+    /// Its control groups, to be removed when it has ended.
+    pub groups: Vec<PathBuf>,
 }
 
 /// How a container ended.
@@ -158,6 +168,19 @@ impl Beginning {
         self.start_observed(spec, stdio, None)
     }
 
+    /// As [`Beginning::start`], of a container that is to be left: nobody but its
+    /// heir looks after its control groups.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_unguarded(
+        self,
+        spec: &Spec,
+        stdio: [BorrowedFd<'_>; 3],
+    ) -> Result<Container, StartError> {
+        self.start_as(spec, stdio, None)
+    }
+
     /// As [`Beginning::start`], observed by a trial.
     pub(crate) fn start_observed(
         self,
@@ -165,9 +188,20 @@ impl Beginning {
         stdio: [BorrowedFd<'_>; 3],
         observing: Option<Observing<'_>>,
     ) -> Result<Container, StartError> {
+        let container = self.start_as(spec, stdio, observing)?;
+        container.groups.guard();
+        Ok(container)
+    }
+
+    fn start_as(
+        self,
+        spec: &Spec,
+        stdio: [BorrowedFd<'_>; 3],
+        observing: Option<Observing<'_>>,
+    ) -> Result<Container, StartError> {
         if self.network != spec.network || self.limits != spec.limits {
             drop(self);
-            return Self::new(spec.network, &spec.limits).start_observed(spec, stdio, observing);
+            return Self::new(spec.network, &spec.limits).start_as(spec, stdio, observing);
         }
         let roomy = room::with_room(spec).map_err(|fault| StartError::Host {
             path: fault.path,
@@ -237,12 +271,12 @@ impl Beginning {
             let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
         }
         let process = started.map_err(|failure| explain(failure, &plan, spec))?;
-        groups.guard();
         Ok(Container {
             process,
             groups,
             exit: None,
             killed_for: None,
+            left: false,
         })
     }
 }
@@ -500,7 +534,7 @@ impl Container {
         if self.exit.is_some() {
             return Err(Errno::SRCH.into());
         }
-        if ends_by_default(number) && !self.looks_after(number) {
+        if ends_by_default(number) && !looks_after(self.pid(), number) {
             self.killed_for = Some(number);
             pidfd_send_signal(&self.process.pidfd, Signal::KILL)?;
             return Ok(());
@@ -508,19 +542,9 @@ impl Container {
         Ok(pidfd_send_signal(&self.process.pidfd, signal)?)
     }
 
-    /// Whether its first process catches, blocks or ignores a signal.
-    fn looks_after(&self, signal: i32) -> bool {
-        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid())) else {
-            return true;
-        };
-        let bit = 1u64 << (signal - 1);
-        ["SigCgt:", "SigIgn:", "SigBlk:"].iter().any(|name| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-                .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-                .is_none_or(|mask| mask & bit != 0)
-        })
+    /// Whether its first process has a handler for a signal.
+    pub fn handles(&self, signal: Signal) -> bool {
+        has_bit(self.pid(), &["SigCgt:", "SigBlk:"], signal.as_raw())
     }
 
     /// Asks it to end by SIGTERM, and after `grace` kills it.
@@ -548,28 +572,79 @@ impl Container {
         }
     }
 
+    /// Whether it has ended; it is not reaped by this.
+    pub fn has_ended(&self) -> bool {
+        let mut files = [PollFd::new(&self.process.pidfd, PollFlags::IN)];
+        matches!(poll(&mut files, Some(&Timespec::default())), Ok(1..))
+    }
+
+    /// Leaves it running, as this process's child, to whatever program this
+    /// process executes next.
+    pub fn leave(mut self) -> Left {
+        self.left = true;
+        Left {
+            pid: self.pid(),
+            groups: self.groups.leave(),
+        }
+    }
+
+    /// The folders of its control groups.
+    pub fn groups(&self) -> Vec<PathBuf> {
+        self.groups.folders()
+    }
+
     /// What it uses of memory now.
     ///
     /// # Errors
     /// It has ended, or its first process cannot be looked at.
     pub fn memory(&self) -> io::Result<Memory> {
-        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()))?;
-        let kibibytes = |name: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name))
-                .and_then(|rest| rest.split_whitespace().next())
-                .and_then(|number| number.parse::<u64>().ok())
-                .unwrap_or_default()
-        };
-        Ok(Memory {
-            // Not Private_Dirty: that also counts pages of files that were
-            // written to disk just now, as an image is that was unpacked.
-            private_dirty_bytes: kibibytes("Anonymous:") << 10,
-            pss_bytes: kibibytes("Pss:") << 10,
-            rss_bytes: kibibytes("Rss:") << 10,
-            group_bytes: self.groups.memory_bytes(),
-        })
+        let mut memory = memory(self.pid())?;
+        memory.group_bytes = self.groups.memory_bytes();
+        Ok(memory)
     }
+}
+
+/// What a process uses of memory now; its control group is not asked.
+///
+/// # Errors
+/// It has ended, or cannot be looked at.
+pub fn memory(pid: i32) -> io::Result<Memory> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let kibibytes = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|rest| rest.split_whitespace().next())
+            .and_then(|number| number.parse::<u64>().ok())
+            .unwrap_or_default()
+    };
+    Ok(Memory {
+        // Not Private_Dirty: that also counts pages of files that were
+        // written to disk just now, as an image is that was unpacked.
+        private_dirty_bytes: kibibytes("Anonymous:") << 10,
+        pss_bytes: kibibytes("Pss:") << 10,
+        rss_bytes: kibibytes("Rss:") << 10,
+        group_bytes: None,
+    })
+}
+
+/// Whether a process catches, blocks or ignores a signal; one that cannot be
+/// looked at counts as such.
+pub(crate) fn looks_after(pid: i32, signal: i32) -> bool {
+    has_bit(pid, &["SigCgt:", "SigIgn:", "SigBlk:"], signal)
+}
+
+fn has_bit(pid: i32, names: &[&str], signal: i32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return true;
+    };
+    let bit = 1u64 << (signal - 1);
+    names.iter().any(|name| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .is_none_or(|mask| mask & bit != 0)
+    })
 }
 
 /// Whether a signal ends a process that does nothing about it (man 7 signal).
@@ -580,7 +655,7 @@ pub(crate) fn ends_by_default(signal: i32) -> bool {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        if self.exit.is_none() {
+        if self.exit.is_none() && !self.left {
             let _ = pidfd_send_signal(&self.process.pidfd, Signal::KILL);
             let _ = self.wait();
         }

@@ -466,7 +466,7 @@ fn devices(spec: &Spec, steps: &mut Vec<Step<CString>>) {
         path: c"dev/shm".to_owned(),
         mode: 0o1777,
     });
-    if spec.terminal {
+    if spec.terminal || spec.terminals {
         steps.push(Step::Directory {
             path: c"dev/pts".to_owned(),
             mode: 0o755,

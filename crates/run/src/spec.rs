@@ -5,16 +5,20 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::syscalls::Calls;
 
 /// A container that is to be started.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
     /// Its files.
     pub root: Root,
     /// Program and arguments; a program without `/` is looked for along `PATH`.
+    #[serde(with = "texts")]
     pub arguments: Vec<OsString>,
     /// `NAME=VALUE`, all of it: nothing of the host's is added.
+    #[serde(with = "texts")]
     pub environment: Vec<OsString>,
     /// Absolute; where the program starts.
     pub workdir: PathBuf,
@@ -27,6 +31,7 @@ pub struct Spec {
     /// What of the network it sees.
     pub network: Network,
     /// Handed in by the `LISTEN_FDS` protocol (man 3 sd_listen_fds).
+    #[serde(skip)]
     pub sockets: Vec<Socket>,
     /// Which system calls it may make.
     pub system_calls: SystemCalls,
@@ -36,10 +41,56 @@ pub struct Spec {
     pub volumes: Vec<Volume>,
     /// Whether standard input is to become its controlling terminal.
     pub terminal: bool,
+    /// Whether it has a `/dev/pts` in any case, for terminals of programs that
+    /// are run in it later.
+    #[serde(default)]
+    pub terminals: bool,
+}
+
+/// Texts of the system in a record: only what is UTF-8 has a form there.
+mod text {
+    use std::ffi::OsString;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, ser::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(text: &OsString, to: S) -> Result<S::Ok, S::Error> {
+        match text.to_str() {
+            Some(text) => to.serialize_str(text),
+            None => Err(S::Error::custom(format!("{text:?} is not UTF-8"))),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<OsString, D::Error> {
+        String::deserialize(from).map(OsString::from)
+    }
+}
+
+/// As `text`, many.
+mod texts {
+    use std::ffi::OsString;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, ser::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(texts: &[OsString], to: S) -> Result<S::Ok, S::Error> {
+        let plain: Result<Vec<&str>, _> =
+            texts.iter().map(|text| text.to_str().ok_or(text)).collect();
+        match plain {
+            Ok(plain) => plain.serialize(to),
+            Err(text) => Err(S::Error::custom(format!("{text:?} is not UTF-8"))),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<OsString>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        Ok(texts.into_iter().map(OsString::from).collect())
+    }
 }
 
 /// The files of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Root {
     /// This folder, read-only. It holds the folders `proc`, `dev` and `sys`; a
     /// start makes room for each tmpfs and volume elsewhere if it must.
@@ -49,13 +100,15 @@ pub enum Root {
 }
 
 /// One part of an assembled root.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// A file of the host.
     File {
         /// On the host.
         host: PathBuf,
         /// Path in the root, without a leading slash.
+        #[serde(with = "text")]
         name: OsString,
     },
     /// A folder of the host.
@@ -63,11 +116,13 @@ pub enum Part {
         /// On the host.
         host: PathBuf,
         /// Path in the root, without a leading slash.
+        #[serde(with = "text")]
         name: OsString,
     },
     /// A folder that is made, for other parts to be in; it stands before them.
     Made {
         /// Path in the root.
+        #[serde(with = "text")]
         name: OsString,
         /// Permission bits.
         mode: u32,
@@ -77,12 +132,13 @@ pub enum Part {
         /// What it says.
         target: PathBuf,
         /// Path in the root, without a leading slash.
+        #[serde(with = "text")]
         name: OsString,
     },
 }
 
 /// User and group, by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// User.
     pub uid: u32,
@@ -105,7 +161,7 @@ impl Default for User {
 /// none, and the processes of the container's user are limited to
 /// [`Limits::PIDS`] by setrlimit(2); on a kernel that counts those of all
 /// containers together, by a control group where one can be had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of memory, swap included.
     pub memory_bytes: Option<u64>,
@@ -132,7 +188,8 @@ impl Limits {
 }
 
 /// What of the network a container sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Network {
     /// Its own, with the loopback interface alone.
     #[default]
@@ -153,7 +210,8 @@ pub struct Socket {
 }
 
 /// Which system calls a container may make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SystemCalls {
     /// The list of [`crate::syscalls`].
     #[default]
@@ -165,7 +223,7 @@ pub enum SystemCalls {
 }
 
 /// A tmpfs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tmpfs {
     /// Absolute.
     pub target: PathBuf,
@@ -178,7 +236,7 @@ pub struct Tmpfs {
 }
 
 /// A file or folder of the host within the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Absolute, on the host.
     pub host: PathBuf,
@@ -262,6 +320,7 @@ impl Spec {
             }],
             volumes: Vec::new(),
             terminal: false,
+            terminals: false,
         }
     }
 

@@ -254,7 +254,7 @@ pub fn allowed() -> usize {
 }
 
 /// A set of system calls, by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Calls([u64; WORDS]);
 
 const WORDS: usize = LAST as usize / 64 + 1;

@@ -16,7 +16,7 @@ mod options;
 mod packages;
 mod packed;
 mod peers;
-mod programs;
+pub(crate) mod programs;
 mod rates;
 mod report;
 mod rounds;

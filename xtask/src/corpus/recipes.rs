@@ -41,6 +41,30 @@ const NONE: Recipe = Recipe {
     heavy: false,
 };
 
+/// As in a container: no daemon, no rights to change owners, nothing to be
+/// written but in /tmp.
+const NGINX: &str = "\
+daemon off;
+user root;
+pid /tmp/nginx.pid;
+error_log stderr;
+events {}
+http {
+    include /etc/nginx/mime.types;
+    access_log off;
+    client_body_temp_path /tmp/body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+    server {
+        listen 80;
+        root /var/www/html;
+        index index.nginx-debian.html;
+    }
+}
+";
+
 const FLASK: &str = "\
 from flask import Flask, jsonify, render_template_string
 
@@ -102,8 +126,9 @@ pub(crate) const ALL: &[Recipe] = &[
     Recipe {
         name: "nginx",
         packages: &["nginx-light"],
-        entrypoint: &["/usr/sbin/nginx", "-g", "daemon off;"],
-        test: &["--http", "/", "-p", "80", "--tmpfs", "/var/lib/nginx"],
+        files: &[("app/nginx.conf", NGINX)],
+        entrypoint: &["/usr/sbin/nginx", "-c", "/app/nginx.conf"],
+        test: &["--http", "/", "--http", "/absent", "-p", "80"],
         by_hand: Some((9_870_000, 9_800_000)),
         ..NONE
     },

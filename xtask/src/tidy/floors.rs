@@ -14,6 +14,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("ounce-oci", 1),
     ("ounce-linux", 1),
     ("ounce-http", 1),
+    // For build scripts of programs without libc.
+    ("ounce-link", 1),
     // Beside the house, and the ground that the examples stand on: entry code and loop.
     ("ounce-httpd", 1),
     ("ounce-delta", 1),

@@ -3,8 +3,8 @@
 
 use crate::engine::{Batch, Handler};
 use ounce_http::condition::{Decision, lists_tag, read_range};
-use ounce_http::date::imf_fixdate;
-use ounce_http::head::{Framing, Head, Known, Limits, Stop, parse};
+use ounce_http::date::{DATE_BYTES, imf_fixdate};
+use ounce_http::head::{Framing, Head, Known, Limits, Stop};
 use ounce_http::method::Method;
 use ounce_http::packed::{Kind, Site};
 use ounce_http::path;
@@ -15,8 +15,6 @@ use ounce_linux::bare::Fd;
 const SET_SECONDS: u64 = 1_000_000_000;
 /// Bodies up to this length are sent with their head.
 const SHORT_BYTES: usize = 4_096;
-/// The line's end, and Date with its own; the date is filled in.
-const DATE: &[u8; 39] = b"\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
 /// In place of a short answer: it is answered.
 const ANSWERED: Status = Status::Continue;
 /// As a path: one that is never found, and has a dot.
@@ -27,22 +25,23 @@ const HIDDEN: &[u8] = b".";
 pub struct Answers {
     /// The file that the site is mapped from.
     file: Fd,
-    /// What stands behind the status: the line's end and Date.
-    date: [u8; DATE.len()],
-    /// How much of it is sent: without a clock, the line's end.
-    date_length: usize,
-    site: Site<'static>,
+    /// Its first byte is 0 where the clock is not set.
+    date: [u8; DATE_BYTES],
+    site: Option<Site<'static>>,
 }
 
 impl Answers {
+    /// Without a site yet.
+    pub const NONE: Self = Self {
+        file: 0,
+        date: [0; DATE_BYTES],
+        site: None,
+    };
+
     /// Answers from this site, which is mapped from this file.
-    pub fn new(file: Fd, site: Site<'static>) -> Self {
-        Self {
-            file,
-            date: *DATE,
-            date_length: 2,
-            site,
-        }
+    pub fn set(&mut self, file: Fd, site: Site<'static>) {
+        self.file = file;
+        self.site = Some(site);
     }
 
     /// Answers a valid request, or says with which short answer it is to be.
@@ -61,7 +60,7 @@ impl Answers {
         if path == b"/healthz" {
             return Status::Ok;
         }
-        let Some(entry) = self.site.find(path) else {
+        let Some(entry) = self.site.and_then(|site| site.find(path)) else {
             return Status::NotFound;
         };
         let variant = entry.negotiate(head.value(Known::AcceptEncoding));
@@ -125,8 +124,12 @@ impl Answers {
         let writer = &mut batch.writer;
         writer.put(b"HTTP/1.1 ");
         writer.put(status.first_line());
-        let date = self.date.get(..self.date_length);
-        writer.put(date.unwrap_or_default());
+        // RFC 9110 section 6.6.1: not without a clock.
+        if self.date[0] != 0 {
+            writer.put(b"\r\nDate: ");
+            writer.put(&self.date);
+        }
+        writer.put(b"\r\n");
     }
 
     /// A whole short answer: the status as text, if it may have one.
@@ -201,8 +204,9 @@ impl Handler for Answers {
         batch.consumed = bytes.len();
         batch.closes = true;
         batch.is_refused = true;
-        let short = match &parse(bytes, &Limits::DEFAULT) {
-            Ok(head) => {
+        let mut head = Head::EMPTY;
+        let short = match head.read(bytes, &Limits::DEFAULT) {
+            Ok(()) => {
                 batch.is_http11 = head.is_http11;
                 // A body is not read, and so the connection ends with its request.
                 if head.framing == Framing::Length(0) {
@@ -211,9 +215,9 @@ impl Handler for Answers {
                         !head.keep_alive || batch.is_stopping && head.length == bytes.len();
                     batch.is_refused = false;
                 }
-                self.route(head, batch)
+                self.route(&head, batch)
             }
-            Err(Stop::Refuse(status)) => *status,
+            Err(Stop::Refuse(status)) => status,
             Err(Stop::Partial) if is_full => Status::RequestHeaderFieldsTooLarge,
             Err(Stop::Partial) => return false,
         };
@@ -236,11 +240,10 @@ impl Handler for Answers {
     }
 
     fn tick(&mut self, second: u64) {
-        if let Some(text) = self.date.get_mut(8..).and_then(<[u8]>::first_chunk_mut) {
-            imf_fixdate(second, text);
+        imf_fixdate(second, &mut self.date);
+        if second < SET_SECONDS {
+            self.date[0] = 0;
         }
-        // RFC 9110 section 6.6.1: not without a clock.
-        self.date_length = if second < SET_SECONDS { 2 } else { DATE.len() };
     }
 
     fn shared_file(&self) -> Fd {

@@ -2,7 +2,7 @@
 //! rule: neither `..` nor a symbolic link leads out, even if somebody changes the
 //! tree while it is served.
 
-use super::{HIDDEN, SHORT_BYTES, Site, listing};
+use super::{ANSWERED, HIDDEN, SHORT_BYTES, Site, listing};
 use crate::engine::Batch;
 use ounce_http::condition::{Decision, Facts, decide};
 use ounce_http::content_type;
@@ -24,109 +24,82 @@ const TAG_BYTES: usize = 18;
 /// How many paths without other forms are remembered for a second.
 pub(super) const ALONE: usize = 16;
 
+/// A file that is to be sent.
+struct Found<'p> {
+    fd: Fd,
+    /// The number of its coding, 0 for none.
+    coding: usize,
+    /// It has other forms.
+    varies: bool,
+    /// Whether it is what was asked for.
+    status: Status,
+    file: File,
+    /// Its path, without the suffix of a coding.
+    path: HeadWriter<'p>,
+}
+
 impl Site {
-    /// Answers for the decoded path of this length behind what is written.
+    /// Answers for the decoded path of this length behind what is written, or says
+    /// with which short answer it is to be.
     #[inline(never)]
-    pub(super) fn answer_file(&self, head: &Head<'_>, length: usize, batch: &mut Batch<'_>) {
-        let mut path = HeadWriter::new(batch.writer.rest());
-        path.go_to(length);
-        if length == HIDDEN {
-            path.put(b".");
-        }
-        let bytes = path.bytes();
-        let immutable = self.manner.immutable;
-        let is_immutable = !immutable.is_empty() && bytes.starts_with(immutable);
-        let mut back = bytes.iter().rev();
-        let has_dot = back.find(|&&byte| byte == b'/' || byte == b'.') == Some(&b'.');
-        let is_folder = bytes.ends_with(b"/");
-        if is_folder {
-            path.put(b"index.html");
-        }
-        let mut status = Status::Ok;
-        let mut fd = self.open(&mut path, 0);
-        let mut file = bare::file(fd);
-        if file.kind == FileKind::Folder && !is_folder {
-            bare::close(fd);
-            return self.redirect(head, batch);
-        }
-        if is_folder && self.manner.lists && fd == -(errno::ENOENT as Fd) {
-            path.go_to(length);
-            path.put(b".");
-            fd = self.open(&mut path, 0);
-            if fd >= 0 {
-                return listing::write(self, fd, batch);
+    pub(super) fn answer_file(
+        &self,
+        head: &Head<'_>,
+        length: usize,
+        batch: &mut Batch<'_>,
+    ) -> Status {
+        let mut found = Found {
+            fd: -1,
+            coding: 0,
+            varies: false,
+            status: Status::Ok,
+            file: File::NONE,
+            path: HeadWriter::new(batch.writer.rest()),
+        };
+        found.path.go_to(length);
+        match self.find(&mut found) {
+            Status::Ok => {}
+            Status::PermanentRedirect => {
+                self.redirect(head, batch);
+                return ANSWERED;
             }
+            ANSWERED => {
+                let fd = found.fd;
+                listing::write(self, fd, batch);
+                return ANSWERED;
+            }
+            refusal => return refusal,
         }
-        // What stands in for what is not found.
-        let mut left = if self.manner.is_spa && !has_dot { 2 } else { 1 };
-        while file.kind != FileKind::Regular {
-            let refusal = match -fd as u32 {
-                errno::EACCES | errno::EPERM => Status::Forbidden,
-                errno::EMFILE | errno::ENFILE | errno::ENOMEM => Status::ServiceUnavailable,
-                _ if left == 0 => Status::NotFound,
-                _ => Status::Ok,
-            };
-            bare::close(fd);
-            if refusal != Status::Ok {
-                return self.short(refusal, b"", batch);
-            }
-            path.go_to(0);
-            if left == 2 {
-                path.put(b"/index.html");
-            } else {
-                path.put(b"/404.html");
-                status = Status::NotFound;
-            }
-            left -= 1;
-            fd = self.open(&mut path, 0);
-            file = bare::file(fd);
-        }
-        let media_type = content_type::of(path.bytes());
-
-        // The best of its forms.
-        let mark = self.mark(path.bytes());
-        let place = &self.alone[mark as usize % ALONE];
-        let mut coding = 0;
-        let mut varies = false;
-        if place.get() != mark {
-            let weights = weights(head);
-            let mut best = weights[0];
-            #[allow(clippy::needless_range_loop, reason = "`skip` is larger")]
-            for number in 1..weights.len() {
-                let weight = weights[number];
-                let mut other = self.open(&mut path, number);
-                if bare::file(other).kind == FileKind::Regular {
-                    varies = true;
-                    // At equal weight a coding goes before none, and the first
-                    // before others.
-                    if weight > best || coding == 0 && weight == best && best > 0 {
-                        (fd, other) = (other, fd);
-                        (best, coding) = (weight, number);
-                        file = bare::file(fd);
-                    }
-                }
-                bare::close(other);
-            }
-            if !varies {
-                place.set(mark);
-            }
-        }
-
-        let tag = tag(&file);
-        let mut decision = Decision {
+        let media_type = content_type::of(found.path.bytes());
+        let immutable = self.manner.immutable.unwrap_or_default();
+        let is_immutable = !immutable.is_empty() && found.path.bytes().starts_with(immutable);
+        self.choose(&mut found, head.value(Known::AcceptEncoding));
+        let Found {
+            fd,
+            coding,
+            varies,
             status,
+            file,
+            ..
+        } = &found;
+        let fd = *fd;
+
+        let tag = tag(file);
+        let mut decision = Decision {
+            status: *status,
             start: 0,
             end: file.size,
         };
-        if status == Status::Ok {
-            decision = judge(head, &tag, &file);
+        if *status == Status::Ok {
+            decision = judge(head, &tag, file);
         }
         if matches!(
             decision.status,
             Status::PreconditionFailed | Status::RangeNotSatisfiable
         ) {
             bare::close(fd);
-            return self.unsatisfied(&decision, file.size, batch);
+            batch.length = file.size;
+            return decision.status;
         }
         self.begin(decision.status, batch);
         let writer = &mut batch.writer;
@@ -137,26 +110,19 @@ impl Site {
             writer.field("Last-Modified", &date);
         }
         let (ranges, all) = LINES;
-        writer.put(if varies { all } else { ranges });
+        writer.put(if *varies { all } else { ranges });
         let cache = if is_immutable {
             b"public, max-age=31536000, immutable"
         } else {
-            self.manner.cache
+            self.manner.cache.unwrap_or_default()
         };
         if !cache.is_empty() {
             writer.field("Cache-Control", cache);
         }
         if decision.status != Status::NotModified {
             writer.content_type(&media_type);
-            if coding > 0 {
-                writer.field(
-                    "Content-Encoding",
-                    match coding {
-                        1 => b"br",
-                        2 => b"zstd",
-                        _ => b"gzip",
-                    },
-                );
+            if *coding > 0 {
+                writer.field("Content-Encoding", encoding::name(*coding));
             }
             writer.content(&decision, file.size);
         }
@@ -175,6 +141,93 @@ impl Site {
                 batch.file = fd;
             }
         }
+        ANSWERED
+    }
+
+    /// Opens what stands at the path, or in for it: 200 where there is a file. Else
+    /// 308 where it is a folder without a slash behind its name, [`ANSWERED`] where
+    /// a folder is open that is to be listed, and what else there is to say.
+    #[inline(never)]
+    fn find(&self, found: &mut Found<'_>) -> Status {
+        let length = found.path.written();
+        if length == HIDDEN {
+            found.path.put(b".");
+        }
+        let has_dot = !content_type::extension(found.path.bytes()).is_empty();
+        let is_folder = found.path.bytes().ends_with(b"/");
+        if is_folder {
+            found.path.put(b"index.html");
+        }
+        self.open(found);
+        if found.file.kind == FileKind::Folder && !is_folder {
+            bare::close(found.fd);
+            return Status::PermanentRedirect;
+        }
+        if is_folder && self.manner.lists && found.fd == -(errno::ENOENT as Fd) {
+            found.path.go_to(length);
+            found.path.put(b".");
+            self.open(found);
+            if found.fd >= 0 {
+                return ANSWERED;
+            }
+        }
+        // What stands in for what is not found.
+        let mut left = if self.manner.is_spa && !has_dot { 2 } else { 1 };
+        while found.file.kind != FileKind::Regular {
+            let refusal = match -found.fd as u32 {
+                errno::EACCES | errno::EPERM => Status::Forbidden,
+                errno::EMFILE | errno::ENFILE | errno::ENOMEM => Status::ServiceUnavailable,
+                _ if left == 0 => Status::NotFound,
+                _ => Status::Ok,
+            };
+            bare::close(found.fd);
+            if refusal != Status::Ok {
+                return refusal;
+            }
+            found.path.go_to(0);
+            if left == 2 {
+                found.path.put(b"/index.html");
+            } else {
+                found.path.put(b"/404.html");
+                found.status = Status::NotFound;
+            }
+            left -= 1;
+            self.open(found);
+        }
+        Status::Ok
+    }
+
+    /// Chooses the best of the file's forms.
+    #[inline(never)]
+    fn choose(&self, found: &mut Found<'_>, accepted: &[u8]) {
+        let mark = self.mark(found.path.bytes());
+        let place = &self.alone[mark as usize % ALONE];
+        if place.get() == mark {
+            return;
+        }
+        let mut best = encoding::weight_of(accepted, 0);
+        for number in 1..SUFFIXES.len() {
+            let (plain, coding) = (found.fd, found.coding);
+            found.coding = number;
+            self.open(found);
+            if found.file.kind == FileKind::Regular {
+                found.varies = true;
+                let weight = encoding::weight_of(accepted, number);
+                // At equal weight a coding goes before none, and the first before
+                // others.
+                if weight > best || coding == 0 && weight == best && best > 0 {
+                    best = weight;
+                    bare::close(plain);
+                    continue;
+                }
+            }
+            bare::close(found.fd);
+            (found.fd, found.coding) = (plain, coding);
+        }
+        bare::look(found.fd, &mut found.file);
+        if !found.varies {
+            place.set(mark);
+        }
     }
 
     /// A number that stands for a path in this second: where it is noted in
@@ -188,18 +241,19 @@ impl Site {
         })
     }
 
-    /// Opens the path with a coding's suffix behind it.
+    /// Opens the path with its coding's suffix behind it.
     #[inline(never)]
-    fn open(&self, path: &mut HeadWriter<'_>, coding: usize) -> Fd {
+    fn open(&self, found: &mut Found<'_>) {
+        let path = &mut found.path;
         let length = path.written();
-        if let Some(suffix) = SUFFIXES.get(coding) {
+        if let Some(suffix) = SUFFIXES.get(found.coding) {
             path.put(suffix);
         }
         path.put(b"\0");
         let name = path.bytes().get_mut(1..).unwrap_or_default();
-        let fd = bare::open_beneath(self.root, name, OPEN_FILE);
+        found.fd = bare::open_beneath(self.root, name, OPEN_FILE);
         path.go_to(length);
-        fd
+        bare::look(found.fd, &mut found.file);
     }
 
     /// To the same path with a slash behind it. It is a valid one, as it was sent;
@@ -225,8 +279,8 @@ impl Site {
     }
 }
 
-/// What is answered to a request for a file. On its own, as is `weights`: within
-/// its only caller it is larger.
+/// What is answered to a request for a file. On its own: within its only caller
+/// it is larger.
 #[inline(never)]
 fn judge(head: &Head<'_>, tag: &[u8], file: &File) -> Decision {
     decide(
@@ -237,12 +291,6 @@ fn judge(head: &Head<'_>, tag: &[u8], file: &File) -> Decision {
             length_bytes: file.size,
         },
     )
-}
-
-/// How much a client wants the codings, by their numbers.
-#[inline(never)]
-fn weights(head: &Head<'_>) -> [u16; 4] {
-    encoding::weights(head.known(Known::AcceptEncoding))
 }
 
 /// An entity tag from what changes with a file's content: when it was modified,

@@ -8,9 +8,8 @@ mod log;
 use crate::engine::{Batch, Handler};
 use core::cell::Cell;
 use ounce_http::chunked;
-use ounce_http::condition::Decision;
 use ounce_http::date::{DATE_BYTES, imf_fixdate};
-use ounce_http::head::{self, Framing, Head, Limits, Stop};
+use ounce_http::head::{Framing, Head, Limits, Stop};
 use ounce_http::method::Method;
 use ounce_http::path;
 use ounce_http::status::Status;
@@ -18,16 +17,16 @@ use ounce_http::take_until;
 use ounce_linux::bare::{self, Fd};
 
 /// What the user chose about answers, as ready text where it can be.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Manner {
     /// Lines for every answer.
-    pub security: &'static [u8],
+    pub security: Option<&'static [u8]>,
     /// Those that the user gave.
-    pub own: &'static [u8],
+    pub own: Option<&'static [u8]>,
     /// Cache-Control of a file, or nothing.
-    pub cache: &'static [u8],
+    pub cache: Option<&'static [u8]>,
     /// Files whose path starts with it never change.
-    pub immutable: &'static [u8],
+    pub immutable: Option<&'static [u8]>,
     /// List folders.
     pub lists: bool,
     /// Answer unknown paths with the first page.
@@ -49,7 +48,8 @@ pub struct Site {
     alone: [Cell<u32>; folder::ALONE],
 }
 
-const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
+/// In place of a short answer: it is answered.
+const ANSWERED: Status = Status::Continue;
 /// A clock that stands before 2001 was never set.
 const SET_SECONDS: u64 = 1_000_000_000;
 /// The most of a body that is waited for, to be thrown away.
@@ -63,47 +63,42 @@ const HIDDEN: usize = 0;
 const LIMITS: Limits = Limits::DEFAULT;
 
 impl Site {
-    /// A site in this folder.
-    pub fn new(root: Fd, manner: Manner) -> Self {
-        Self {
-            root,
-            manner,
-            date: [0; DATE_BYTES],
-            alone: [const { Cell::new(0) }; folder::ALONE],
-        }
-    }
+    /// None yet.
+    pub const NONE: Self = Self {
+        root: 0,
+        manner: Manner {
+            security: None,
+            own: None,
+            cache: None,
+            immutable: None,
+            lists: false,
+            is_spa: false,
+            logs: false,
+        },
+        date: [0; DATE_BYTES],
+        alone: [const { Cell::new(0) }; folder::ALONE],
+    };
 
-    /// Answers a valid request.
+    /// Answers a valid request, or says with which short answer it is to be.
     #[inline(never)]
-    fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) {
-        let status = match head.method {
-            Method::Get | Method::Head => {
-                let length = match path::decode(head.path, batch.writer.rest()) {
-                    Ok(path) if path == b"/healthz" => {
-                        return self.plain(Status::Ok, b"", b"ok", batch);
-                    }
-                    Ok(path) => path.len(),
-                    Err(Status::NotFound) => HIDDEN,
-                    Err(status) => return self.short(status, b"", batch),
-                };
-                return self.answer_file(head, length, batch);
-            }
-            Method::Options => Status::NoContent,
-            _ => Status::MethodNotAllowed,
+    fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) -> Status {
+        match head.method {
+            Method::Get | Method::Head => {}
+            Method::Options => return Status::NoContent,
+            _ => return Status::MethodNotAllowed,
+        }
+        let length = match path::decode(head.path, batch.writer.rest()) {
+            Ok(path) if path == b"/healthz" => return Status::Ok,
+            Ok(path) => path.len(),
+            Err(Status::NotFound) => HIDDEN,
+            Err(status) => return status,
         };
-        self.short(status, ALLOW, batch);
+        self.answer_file(head, length, batch)
     }
 
     /// Begins an answer.
     #[inline(never)]
     fn begin(&self, status: Status, batch: &mut Batch<'_>) {
-        self.begin_bare(status, batch);
-        batch.writer.put(self.manner.security);
-    }
-
-    /// Begins an answer without the fields that all have.
-    #[inline(never)]
-    fn begin_bare(&self, status: Status, batch: &mut Batch<'_>) {
         batch.status = status;
         let writer = &mut batch.writer;
         writer.put(b"HTTP/1.1 ");
@@ -113,7 +108,8 @@ impl Site {
         if self.date[0] != 0 {
             writer.field("Date", &self.date);
         }
-        writer.put(self.manner.own);
+        writer.put(self.manner.own.unwrap_or_default());
+        writer.put(self.manner.security.unwrap_or_default());
     }
 
     /// Ends a head; so much of a file is its body.
@@ -129,41 +125,34 @@ impl Site {
         batch.writer.put(b"\r\n");
     }
 
-    /// A whole short answer: these lines, and the status as text.
+    /// A whole short answer: the status as text, if it may have one.
     #[inline(never)]
-    fn short(&self, status: Status, lines: &[u8], batch: &mut Batch<'_>) {
-        self.plain(status, lines, status.first_line(), batch);
-    }
-
-    /// A whole short answer with this text, if one may be.
-    #[inline(never)]
-    fn plain(&self, status: Status, lines: &[u8], text: &[u8], batch: &mut Batch<'_>) {
+    fn short(&self, status: Status, batch: &mut Batch<'_>) {
         self.begin(status, batch);
-        batch.writer.put(lines);
+        let writer = &mut batch.writer;
+        let line = match status {
+            Status::NoContent | Status::MethodNotAllowed => &b"Allow: GET, HEAD, OPTIONS\r\n"[..],
+            Status::ServiceUnavailable => b"Retry-After: 1\r\n",
+            Status::RangeNotSatisfiable => b"Content-Range: bytes */%\r\n",
+            _ => b"",
+        };
+        writer.numbers(line, &[batch.length]);
+        let text: &[u8] = match status {
+            Status::Ok => b"ok",
+            Status::NoContent => b"",
+            _ => status.first_line(),
+        };
         let mut length = 0;
-        if !status.is_bodiless() {
+        if !text.is_empty() {
             length = text.len() as u64 + 1;
             let lines = b"Content-Type: text/plain\r\nContent-Length: %\r\n";
-            batch.writer.numbers(lines, &[length]);
+            writer.numbers(lines, &[length]);
         }
         self.end(length, batch);
         if batch.length > 0 {
             batch.writer.put(text);
             batch.writer.put(b"\n");
         }
-    }
-
-    /// 412, or 416 with the length that there is.
-    #[inline(never)]
-    fn unsatisfied(&self, decision: &Decision, length: u64, batch: &mut Batch<'_>) {
-        self.begin(decision.status, batch);
-        if decision.status == Status::RangeNotSatisfiable {
-            batch
-                .writer
-                .numbers(b"Content-Range: bytes */%\r\n", &[length]);
-        }
-        batch.writer.content_length(0);
-        self.end(0, batch);
     }
 }
 
@@ -172,34 +161,34 @@ impl Handler for Site {
     fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool {
         let bytes = &*bytes;
         let start = batch.writer.written();
-        let parsed = head::parse(bytes, &LIMITS);
-        let judged = match &parsed {
-            Ok(head) => whole(head, bytes),
-            Err(stop) => Err(*stop),
-        };
-        let refusal = match judged {
-            Ok(_) => Status::Ok,
-            Err(Stop::Refuse(status)) => status,
-            Err(Stop::Partial) if !is_full => return false,
-            Err(Stop::Partial) if parsed.is_ok() => Status::ContentTooLarge,
-            Err(Stop::Partial) => Status::RequestHeaderFieldsTooLarge,
-        };
         // Of what is refused, too, where that is known.
         batch.is_head = bytes.starts_with(b"HEAD ");
         batch.is_http11 = true;
         batch.consumed = bytes.len();
         batch.closes = true;
         batch.is_refused = true;
-        if let (Ok(head), Ok(length)) = (&parsed, judged) {
-            batch.is_http11 = head.is_http11;
-            if length > 0 {
-                batch.consumed = length;
-                batch.closes = !head.keep_alive || batch.is_stopping && length == bytes.len();
-                batch.is_refused = false;
+        let mut head = Head::EMPTY;
+        let mut too_large = Status::RequestHeaderFieldsTooLarge;
+        let whole = head.read(bytes, &LIMITS).and_then(|()| {
+            too_large = Status::ContentTooLarge;
+            whole(&head, bytes)
+        });
+        let short = match whole {
+            Ok(length) => {
+                batch.is_http11 = head.is_http11;
+                if length > 0 {
+                    batch.consumed = length;
+                    batch.closes = !head.keep_alive || batch.is_stopping && length == bytes.len();
+                    batch.is_refused = false;
+                }
+                self.route(&head, batch)
             }
-            self.route(head, batch);
-        } else {
-            self.short(refusal, b"", batch);
+            Err(Stop::Refuse(status)) => status,
+            Err(Stop::Partial) if is_full => too_large,
+            Err(Stop::Partial) => return false,
+        };
+        if short != ANSWERED {
+            self.short(short, batch);
         }
         if batch.writer.bytes().is_empty() {
             // It did not fit, as a redirect to a very long path.
@@ -207,7 +196,7 @@ impl Handler for Site {
             batch.closes = true;
             bare::close(batch.file);
             batch.file = -1;
-            self.short(Status::InternalServerError, b"", batch);
+            self.short(Status::InternalServerError, batch);
         }
         if self.manner.logs {
             let mut rest = bytes;
@@ -218,11 +207,7 @@ impl Handler for Site {
 
     fn refuse(&self, status: Status, batch: &mut Batch<'_>) {
         batch.closes = true;
-        let lines: &[u8] = match status {
-            Status::ServiceUnavailable => b"Retry-After: 1\r\n",
-            _ => b"",
-        };
-        self.short(status, lines, batch);
+        self.short(status, batch);
     }
 
     fn tick(&mut self, second: u64) {

@@ -5,6 +5,7 @@ mod harness;
 mod images;
 mod programs;
 mod run;
+mod serve;
 mod site;
 mod torture;
 mod up;

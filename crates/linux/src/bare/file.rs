@@ -29,15 +29,26 @@ pub struct File {
     pub changed: [u64; 2],
 }
 
+impl File {
+    /// What is not open.
+    pub const NONE: Self = Self {
+        kind: FileKind::Other,
+        size: 0,
+        inode: 0,
+        modified: [0; 2],
+        changed: [0; 2],
+    };
+}
+
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
+    /// All else, and what is not open.
+    Other,
     /// A regular file.
     Regular,
     /// A folder.
     Folder,
-    /// All else, and what is not open.
-    Other,
 }
 
 /// close(2).
@@ -136,13 +147,13 @@ fn close_unless(fd: Fd, kept: Fd) {
 /// fstat(2).
 #[inline(never)]
 #[allow(clippy::unnecessary_cast, reason = "some are signed on AArch64")]
-pub fn file(fd: Fd) -> File {
+pub fn look(fd: Fd, file: &mut File) {
     let mut stat = core::mem::MaybeUninit::<raw::stat>::zeroed();
     // SAFETY: the kernel writes one struct stat at most, and `stat` is one.
     unsafe { call2(raw::__NR_fstat, number(fd), stat.as_mut_ptr() as usize) };
     // SAFETY: a struct stat is integers only, and all its bytes were zeroed.
     let stat = unsafe { stat.assume_init() };
-    File {
+    *file = File {
         kind: match stat.st_mode & raw::S_IFMT {
             raw::S_IFREG => FileKind::Regular,
             raw::S_IFDIR => FileKind::Folder,
@@ -152,7 +163,7 @@ pub fn file(fd: Fd) -> File {
         inode: stat.st_ino,
         modified: [stat.st_mtime as u64, stat.st_mtime_nsec as u64],
         changed: [stat.st_ctime as u64, stat.st_ctime_nsec as u64],
-    }
+    };
 }
 
 /// read(2).
@@ -347,10 +358,12 @@ mod tests {
         use std::os::unix::fs::MetadataExt as _;
         let own = fs::File::open("/proc/self/exe").unwrap();
         let facts = own.metadata().unwrap();
-        let found = file(std::os::fd::AsRawFd::as_raw_fd(&own));
+        let mut found = File::NONE;
+        look(std::os::fd::AsRawFd::as_raw_fd(&own), &mut found);
         assert_eq!(found.kind, FileKind::Regular);
         assert_eq!((found.size, found.inode), (facts.len(), facts.ino()));
         assert_eq!(found.modified[0], facts.mtime() as u64);
-        assert_eq!(file(-1).kind, FileKind::Other);
+        look(-1, &mut found);
+        assert_eq!(found.kind, FileKind::Other);
     }
 }

@@ -17,7 +17,7 @@ use core::arch::asm;
 
 pub use confine::{SERVING, SERVING_PACKED, allow_only, no_new_privileges, see_beneath};
 pub use file::{
-    File, FileKind, OPEN_FILE, OPEN_FOLDER, OPEN_ROOT, close, entries, file, length, map, open,
+    File, FileKind, OPEN_FILE, OPEN_FOLDER, OPEN_ROOT, close, entries, length, look, map, open,
     open_beneath, read, read_at, seek, send_file, write,
 };
 pub use poll::{
@@ -25,8 +25,8 @@ pub use poll::{
     wait, watch,
 };
 pub use process::{
-    CHILD_CHANGED, Clock, descriptor_limit, drop_user, process_id, reap, signals, take_signal,
-    time, user_id,
+    CHILD_CHANGED, Clock, descriptor_limit, drop_user, moment, process_id, reap, signals,
+    take_signal, time, user_id,
 };
 pub use socket::{
     Address, Kept, PEEK, Setting, TAKE, accept, adopt, bind, connect, keep, kept, listen, local,
