@@ -19,7 +19,16 @@ const PYTHON: &str = "3.11";
 pub(crate) fn ensure(recipe: &Recipe, corpus: &Path) -> Result<PathBuf> {
     let folder = corpus.join(recipe.name);
     let stamp = folder.join("recipe");
-    let wanted = format!("{recipe:?}");
+    let Recipe {
+        packages,
+        pip,
+        npm,
+        files,
+        entrypoint,
+        environment,
+        ..
+    } = recipe;
+    let wanted = format!("{packages:?} {pip:?} {npm:?} {files:?} {entrypoint:?} {environment:?}");
     if fs::read_to_string(&stamp).is_ok_and(|text| text == wanted) {
         return Ok(folder.join("layout"));
     }
