@@ -223,27 +223,20 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Gives it its memory. `busy` has a bit for each descriptor that a connection
+    /// Gives it its memory, and opens what it waits on: nothing of this can be had
+    /// once the program is shut in. `busy` has a bit for each descriptor that a connection
     /// can have; `buffer` takes what is received and behind it what is sent.
     pub fn lend(&mut self, busy: &'static mut [u8], buffer: &'static mut [u8]) {
         self.input_bytes = buffer.len().saturating_sub(ANSWER_BYTES).min(24 * 1024) as u32;
         self.busy = Some(busy);
         self.buffer = Some(buffer);
+        let (epoll, signals) = (bare::epoll(), bare::signals());
+        bare::watch(epoll, Change::Add, signals, WATCH_INPUT, SIGNALS, 0);
+        (self.epoll, self.signals) = (epoll, signals);
     }
 
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
-    #[inline(never)]
     pub fn run(&mut self) -> u8 {
-        self.epoll = bare::epoll();
-        self.signals = bare::signals();
-        bare::watch(
-            self.epoll,
-            Change::Add,
-            self.signals,
-            WATCH_INPUT,
-            SIGNALS,
-            0,
-        );
         let mut events = [Event::default(); EVENTS];
         let mut told = 0;
         loop {
@@ -300,17 +293,16 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    #[inline(never)]
     fn busy(&mut self) -> &mut [u8] {
         self.busy.as_deref_mut().unwrap_or_default()
     }
 
-    #[inline(never)]
     fn buffer(&mut self) -> &mut [u8] {
         self.buffer.as_deref_mut().unwrap_or_default()
     }
 
     /// How many asked to stop.
+    #[inline(never)]
     fn take_signals(&mut self) -> u32 {
         let mut count = 0;
         loop {
@@ -440,7 +432,6 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    #[inline(never)]
     fn set_deadline(&mut self, fd: Fd, seconds: u32) {
         bare::keep(fd, Kept::First, self.now.wrapping_add(seconds).into());
     }
@@ -656,6 +647,7 @@ impl<H: Handler> Engine<H> {
 }
 
 /// When a connection is overdue, and [`READING`]; 0 where it never is.
+#[inline(never)]
 fn deadline(fd: Fd) -> u32 {
     bare::kept(fd, Kept::First) as u32
 }

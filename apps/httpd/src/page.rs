@@ -33,14 +33,14 @@ pub struct Memory {
 
 impl Memory {
     /// All zeros.
-    pub const EMPTY: Self = {
+    const fn new() -> Self {
         Self {
             stack: Stack::EMPTY,
-            engine: Engine::new(Site::NONE),
+            engine: Engine::new(Site::new()),
             busy: [0; TINY_BUSY],
             buffer: [0; TINY_BUFFER],
         }
-    };
+    }
 }
 
 /// The page that a tiny server writes to.
@@ -55,7 +55,7 @@ impl Page {
     )]
     pub const EMPTY: Self = {
         assert!(size_of::<Self>() == PAGE);
-        Self(Once::new(Memory::EMPTY))
+        Self(Once::new(Memory::new()))
     };
 }
 

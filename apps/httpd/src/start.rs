@@ -39,7 +39,6 @@ mod at {
     pub(super) const IDLE_SECONDS: usize = number_of(HELP, b"idle-seconds");
     pub(super) const WRITE_SECONDS: usize = number_of(HELP, b"write-seconds");
     pub(super) const GRACE_SECONDS: usize = number_of(HELP, b"grace-seconds");
-    pub(super) const USER: usize = number_of(HELP, b"user");
     pub(super) const NO_SANDBOX: usize = number_of(HELP, b"no-sandbox");
     pub(super) const TINY: usize = number_of(HELP, b"tiny");
     pub(super) const REUSE_PORT: usize = number_of(HELP, b"reuse-port");
@@ -286,7 +285,6 @@ fn keep(buffer: &mut &'static mut [u8], text: &[u8]) -> &'static [u8] {
 
 /// Asks a server for its health. Connecting to "all addresses" is connecting to
 /// this machine's own (ip(7)).
-#[inline(never)]
 fn is_well(address: &Address) -> bool {
     let fd = bare::socket(address, true);
     let mut answer = [0; 12];

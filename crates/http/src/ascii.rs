@@ -77,6 +77,7 @@ pub(crate) fn is(byte: u8, class: u8) -> bool {
 }
 
 /// Whether all bytes are in a class.
+#[inline(never)]
 pub(crate) fn all(mut bytes: &[u8], class: u8) -> bool {
     take_class(&mut bytes, class);
     bytes.is_empty()

@@ -42,7 +42,6 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads on to the first byte that is not of a class; none at all is a fault.
-    #[inline(never)]
     pub(crate) fn take(&mut self, class: u8) -> &'a [u8] {
         let taken = take_class(&mut self.rest, class);
         if self.rest.is_empty() {

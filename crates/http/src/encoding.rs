@@ -39,7 +39,6 @@ pub fn name(number: usize) -> &'static [u8] {
 /// The weight that a list gives to a name (RFC 9110 section 12.4.2), or else to
 /// `*`: a number from 0 to 1 with up to three decimals, in thousandths. No coding
 /// has any other parameter than `q=`.
-#[inline(never)]
 pub(crate) fn weight(mut list: &[u8], name: &[u8], weight: &mut u16) {
     while let Some(mut number) = take_item(&mut list) {
         let listed = trim(take_until(&mut number, b';'));

@@ -125,7 +125,6 @@ pub struct Head<'a> {
 impl<'a> Head<'a> {
     /// The value of a field, without surrounding space; of the first where there
     /// are several of a kind of which there may be several.
-    #[inline(never)]
     pub fn known(&self, field: Known) -> Option<&'a [u8]> {
         self.has(field).then(|| self.value(field))
     }
@@ -254,7 +253,6 @@ fn read<'a>(head: &mut Head<'a>, bytes: &'a [u8]) -> Result<(), Stop> {
 }
 
 /// RFC 9112 section 3: method, target and version, one space between each.
-#[inline(never)]
 fn read_line<'a>(head: &mut Head<'a>, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
     // RFC 9112 section 2.2: ignore at least one empty line before the request
     // line. One is enough; more is somebody trying something.

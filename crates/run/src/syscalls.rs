@@ -285,6 +285,15 @@ pub fn name(number: u32) -> Option<&'static str> {
     names::name(number)
 }
 
+/// The default filter, but that it leaves these to another filter to refuse.
+pub(crate) fn filter_leaving(left: &[u32]) -> Result<Vec<Instruction>, CompileError> {
+    let verdict = |number: u32| match left.contains(&number) {
+        true => Verdict::Allow,
+        false => verdict(number),
+    };
+    compiled(verdict, same)
+}
+
 /// A filter that tells a listener of every call but those that are `silent`.
 /// What the default filter refuses is not told: a refusal takes precedence.
 pub(crate) fn telling_filter(silent: &[u32]) -> Result<Vec<Instruction>, CompileError> {

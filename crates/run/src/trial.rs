@@ -135,13 +135,20 @@ fn host(step: &'static str) -> impl FnOnce(Errno) -> TrialError {
     }
 }
 
-/// The filter that tells a watcher, made once for many trials.
-///
-/// # Errors
-/// None: the list is short.
-fn telling() -> Result<Vec<Instruction>, StartError> {
-    syscalls::telling_filter(calls::SILENT)
-        .map_err(|_| StartError::Internal("the list of calls that are told is too long"))
+/// The filters of a program that is watched: what is told, and what it may do.
+struct Filters {
+    watch: Vec<Instruction>,
+    allow: Vec<Instruction>,
+}
+
+impl Filters {
+    fn new() -> Result<Self, StartError> {
+        let long = |_| StartError::Internal("a list of calls to be told is too long");
+        Ok(Self {
+            watch: syscalls::telling_filter(calls::SILENT).map_err(long)?,
+            allow: syscalls::filter_leaving(calls::REFUSED).map_err(long)?,
+        })
+    }
 }
 
 /// Makes a trial. The calling thread has to live until it returns, and nothing
@@ -165,10 +172,7 @@ pub fn run(case: Case<'_>) -> Result<Trial, TrialError> {
         Test::Script(Some(_), _) => ask::sockets_for(0),
         Test::End | Test::Script(None, _) => 0,
     };
-    let watch = match case.watch {
-        true => telling()?,
-        false => Vec::new(),
-    };
+    let filters = case.watch.then(Filters::new).transpose()?;
     let mut handed: Option<Handed> = None;
     let mut watcher = None;
     let started = {
@@ -182,7 +186,8 @@ pub fn run(case: Case<'_>) -> Result<Trial, TrialError> {
         };
         let observing = Observing {
             sockets,
-            watch: &watch,
+            watch: filters.as_ref().map_or(&[], |filters| &filters.watch),
+            allow: filters.as_ref().map(|filters| &filters.allow[..]),
             observe: &mut observe,
         };
         let beginning = Beginning::new(case.spec.network, &case.spec.limits);
@@ -246,6 +251,7 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), TrialError> {
 fn add_start(spec: &Spec, witnessed: &mut Witnessed) -> Result<(), TrialError> {
     let touch = |path: &Path, how| Touch {
         path: spec.workdir.join(path),
+        root: None,
         follow: true,
         how,
         by_python: false,

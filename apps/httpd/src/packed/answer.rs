@@ -39,13 +39,13 @@ impl Answers {
     };
 
     /// Answers from this site, which is mapped from this file.
+    #[inline(never)]
     pub fn set(&mut self, file: Fd, site: Site<'static>) {
         self.file = file;
         self.site = Some(site);
     }
 
     /// Answers a valid request, or says with which short answer it is to be.
-    #[inline(never)]
     fn route(&self, head: &Head<'_>, batch: &mut Batch<'_>) -> Status {
         match head.method {
             Method::Get | Method::Head => {}

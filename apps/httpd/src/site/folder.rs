@@ -41,7 +41,6 @@ struct Found<'p> {
 impl Site {
     /// Answers for the decoded path of this length behind what is written, or says
     /// with which short answer it is to be.
-    #[inline(never)]
     pub(super) fn answer_file(
         &self,
         head: &Head<'_>,
@@ -315,7 +314,6 @@ fn tag(file: &File) -> [u8; TAG_BYTES] {
 }
 
 /// Spreads the bits of a number, by 2^64 divided by the golden ratio.
-#[inline(never)]
 fn spread(number: u64) -> u64 {
     number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
 }

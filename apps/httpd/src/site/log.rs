@@ -11,7 +11,6 @@ const LINE_BYTES: usize = 512;
 
 /// Writes a line about one request to standard output; behind the answer there
 /// is room to compose it.
-#[inline(never)]
 pub(super) fn write(peer: Fd, line: &[u8], date: &[u8; DATE_BYTES], batch: &mut Batch<'_>) {
     let (status, length) = (batch.status.first_line(), batch.length);
     let mut writer = HeadWriter::new(batch.writer.rest());
@@ -44,7 +43,6 @@ pub(super) fn write(peer: Fd, line: &[u8], date: &[u8; DATE_BYTES], batch: &mut 
 const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255];
 
 /// The peer's address as people write it; one of IPv4 in IPv6 as of IPv4.
-#[inline(never)]
 #[allow(clippy::needless_range_loop, reason = "`skip` and `take` are larger")]
 fn put_address(writer: &mut HeadWriter<'_>, peer: Fd) {
     let mut address = Address::NONE;

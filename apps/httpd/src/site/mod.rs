@@ -63,21 +63,24 @@ const HIDDEN: usize = 0;
 const LIMITS: Limits = Limits::DEFAULT;
 
 impl Site {
-    /// None yet.
-    pub const NONE: Self = Self {
-        root: 0,
-        manner: Manner {
-            security: None,
-            own: None,
-            cache: None,
-            immutable: None,
-            lists: false,
-            is_spa: false,
-            logs: false,
-        },
-        date: [0; DATE_BYTES],
-        alone: [const { Cell::new(0) }; folder::ALONE],
-    };
+    /// Without a folder yet: all zeros.
+    #[allow(clippy::new_without_default, reason = "this one is const")]
+    pub const fn new() -> Self {
+        Self {
+            root: 0,
+            manner: Manner {
+                security: None,
+                own: None,
+                cache: None,
+                immutable: None,
+                lists: false,
+                is_spa: false,
+                logs: false,
+            },
+            date: [0; DATE_BYTES],
+            alone: [const { Cell::new(0) }; folder::ALONE],
+        }
+    }
 
     /// Answers a valid request, or says with which short answer it is to be.
     #[inline(never)]
@@ -224,7 +227,6 @@ impl Handler for Site {
 
 /// The length of the whole request; 0 where its body is not waited for, since
 /// the client waits for us.
-#[inline(never)]
 fn whole(head: &Head<'_>, bytes: &[u8]) -> Result<usize, Stop> {
     let rest = bytes.get(head.length..).unwrap_or_default();
     let length = match head.framing {
