@@ -41,7 +41,7 @@ docs/trim-corpus.md; without names, all but the heavy ones.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) name: &'static str,
-    pub(crate) by_hand: Option<(u64, u64)>,
+    pub(crate) bar: Option<(u64, u64)>,
     pub(crate) traced: Value,
     pub(crate) proved: Option<Value>,
     /// CPU milliseconds of one run: whole, traced, proved; medians.
@@ -109,7 +109,7 @@ pub(crate) fn run(house: &House, arguments: &[String]) -> Result<()> {
     }
     let over = report::over(&outcomes);
     if options.check && !over.is_empty() {
-        bail!("larger than by hand: {}", over.join(", "));
+        bail!("over the bar: {}", over.join(", "));
     }
     Ok(())
 }
@@ -201,7 +201,7 @@ fn trim(recipe: &Recipe, layout: &Path, ounce: &Path, options: &Options) -> Resu
     );
     Ok(Outcome {
         name: recipe.name,
-        by_hand: recipe.by_hand,
+        bar: recipe.bar,
         traced,
         proved,
         start,

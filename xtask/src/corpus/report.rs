@@ -13,8 +13,8 @@ Written by `cargo xtask corpus`, which makes the images of Debian packages, pip 
 npm, trims each by its own test and proves it. Sizes are bytes of files, as an
 unpacked image holds them; *traced* is what the test touched, *proved* what it
 cannot do without (1-minimal with respect to that test: bytecode, name services,
-TLS and time zones are kept unless asked). *By hand* is an exact closure made with
-strace and ldd, traced and proved. CPU is what the test's processes take from the
+TLS and time zones are kept unless asked). The *bar* is what an exact closure takes
+that was made by hand of the same packages, with strace and ldd, rounded up. CPU is what the test's processes take from the
 start to the last answer, a median of several runs; times were taken on a busy
 machine: compare within a row.
 ";
@@ -22,10 +22,12 @@ machine: compare within a row.
 /// The whole page.
 pub(crate) fn page(outcomes: &[Outcome]) -> String {
     let mut out = HEAD.to_owned();
-    out.push_str("\n| image | files | MB | traced: files | MB | by hand | proved: files | MB | by hand | trials |\n");
+    out.push_str(
+        "\n| image | files | MB | traced: files | MB | bar | proved: files | MB | bar | trials |\n",
+    );
     out.push_str("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     for one in outcomes {
-        let (traced_by_hand, proved_by_hand) = match one.by_hand {
+        let (traced_bar, proved_bar) = match one.bar {
             Some((traced, proved)) => (millions(traced), millions(proved)),
             None => ("–".to_owned(), "–".to_owned()),
         };
@@ -37,7 +39,7 @@ pub(crate) fn page(outcomes: &[Outcome]) -> String {
         let bytes = |number: Option<u64>| number.map_or("–".to_owned(), millions);
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {traced_by_hand} | {} | {} | {proved_by_hand} | {} |",
+            "| {} | {} | {} | {} | {} | {traced_bar} | {} | {} | {proved_bar} | {} |",
             one.name,
             count(of(Some(&one.traced), "before", "files")),
             bytes(of(Some(&one.traced), "before", "bytes")),
@@ -80,12 +82,12 @@ pub(crate) fn page(outcomes: &[Outcome]) -> String {
     out
 }
 
-/// Images that came out larger than the closure made by hand.
+/// Images that came out larger than their bar.
 pub(crate) fn over(outcomes: &[Outcome]) -> Vec<String> {
     let bytes = |document: &Value| document["after"]["bytes"].as_u64().unwrap_or(u64::MAX);
     let mut over = Vec::new();
     for one in outcomes {
-        let Some((traced, proved)) = one.by_hand else {
+        let Some((traced, proved)) = one.bar else {
             continue;
         };
         if bytes(&one.traced) > traced {
@@ -119,14 +121,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_larger_than_by_hand_is_told() {
+    fn what_is_over_its_bar_is_told() {
         let document = |bytes: u64| {
             json!({"before": {"files": 9, "bytes": 183_000_000}, "after": {"files": 3, "bytes": bytes},
                 "tests": ["GET /"], "elapsed_ms": 12, "trials": 4})
         };
         let outcome = |traced, proved| Outcome {
             name: "web",
-            by_hand: Some((100, 50)),
+            bar: Some((100, 50)),
             traced: document(traced),
             proved: Some(document(proved)),
             start: [Some(10.0), Some(9.5), None],
