@@ -59,9 +59,8 @@ fn unknown_transport_of_a_place_is_refused_with_those_there_are() {
     status: 2
     -- stdout
     -- stderr
-    error: invalid value 'zip:/x' for '<IMAGE>': "zip:/x" is not an image name: the host's port is not a number up to 65535
-
-    For more information, try '--help'.
+    error: "zip:/x" is not an image name: the host's port is not a number up to 65535
+    hint: an image is a name in the store, oci:DIR, oci-archive:FILE or docker-archive:FILE
     "#);
 }
 
