@@ -628,6 +628,13 @@ pub(crate) struct TrimKeeping {
     /// Keep what this pattern means (`*` within a name, `**` across), and what lies in it
     #[arg(long, value_name = "GLOB")]
     pub(crate) keep: Vec<String>,
+    /// Also keep what programs and sources name, without a test's having used it: libraries,
+    /// imports, certificates, time zones
+    #[arg(long = "static")]
+    pub(crate) also_static: bool,
+    /// Also keep the records of package managers, so that scanners still see packages
+    #[arg(long)]
+    pub(crate) keep_packages: bool,
     /// Write what stayed and why, and what went, as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) report: Option<PathBuf>,

@@ -211,22 +211,26 @@ impl Beginning {
         })?;
         let spec = roomy.as_ref().unwrap_or(spec);
         let mut plan = plan(spec, &self.host)?;
+        let mut instead = None;
         let (watch, observe) = match observing {
             None => (&[][..], None),
             Some(Observing {
                 sockets,
                 watch,
+                allow,
                 observe,
             }) => {
                 // Before the list of what the program may do, which may forbid this.
                 let last = |step: &Step<_>| matches!(step, Step::Filter | Step::Execute);
                 let at = plan.steps.iter().position(last).unwrap_or(0);
                 plan.steps.insert(at, Step::Observe { sockets });
+                instead = allow;
                 (watch, Some(observe))
             }
         };
         let lists = Lists::of(spec)?;
         let filter = match &spec.system_calls {
+            _ if instead.is_some() => Cow::Borrowed(instead.unwrap_or_default()),
             SystemCalls::Only(calls) => {
                 Cow::Owned(syscalls::filter_of(calls).map_err(|_| StartError::Calls)?)
             }
@@ -296,6 +300,8 @@ pub(crate) struct Observing<'a> {
     pub(crate) sockets: usize,
     /// The filter that tells of system calls; empty for none.
     pub(crate) watch: &'a [Instruction],
+    /// In place of the filter of what the program may do.
+    pub(crate) allow: Option<&'a [Instruction]>,
     /// Takes them, before the program is executed.
     pub(crate) observe: &'a mut dyn FnMut(Observed) -> Result<(), StartError>,
 }
