@@ -19,9 +19,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ounce_linux::Errno;
 use ounce_linux::descriptor::{close_on_exec_from, inherited};
 use ounce_linux::process::{Text, execute_file};
+use ounce_linux::signal::{SignalSet, block};
 use rustix::fs::{FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, flock};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use super::fault::StateError;
@@ -531,6 +533,9 @@ impl Orders<'_> {
                 rustix::stdio::dup2_stderr(&nothing)
             })
             .map_err(system("closing the standard streams"))?;
+        // From the word on anybody may ask for the end: that waits until the keeper
+        // looks, which this is executed as.
+        block(SignalSet::of(&[Signal::TERM, Signal::INT])).map_err(system("blocking signals"))?;
         if let Some(word) = word {
             rustix::io::write(&word, b"ok").map_err(system("telling of the start"))?;
         }
