@@ -24,13 +24,7 @@ fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     println!("cargo::rerun-if-changed=build.rs");
     let httpd = root.join("apps/httpd");
-    for path in [
-        "src",
-        "Cargo.toml",
-        "Cargo.lock",
-        "build.rs",
-        ".cargo",
-    ] {
+    for path in ["src", "Cargo.toml", "Cargo.lock", "build.rs", ".cargo"] {
         watch(&httpd.join(path));
     }
     for path in ["crates/http/src", "crates/linux/src", "crates/link/src"] {

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod corpus;
+mod cycles;
 mod dist;
 mod figures;
 mod guest;
@@ -19,7 +21,7 @@ mod tool;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use house::House;
 
@@ -35,7 +37,10 @@ cargo xtask TASK
                                the shipped ounce, or this one, writes
   guest [OUNCE]                ounce on an emulated machine with control groups of
                                version 2 only
+  cycles [COUNT]               containers that come and go, 10,000 unless told, and what
+                               is left of them: nothing
   judges http                  REDbot and slowhttptest on the web server alone
+  corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
   bench [--help]               ounce against its peers; writes docs/benchmarks.md";
@@ -53,9 +58,10 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> Result<()> {
     let house = House::here()?;
     match arguments.split_first() {
-        // These two read their own arguments.
+        // These read their own arguments.
         Some((task, rest)) if task == "bench" => return bench::run(rest),
         Some((task, rest)) if task == "dist" => return dist::run(rest),
+        Some((task, rest)) if task == "corpus" => return corpus::run(&house, rest),
         _ => {}
     }
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -73,6 +79,11 @@ fn run(arguments: &[String]) -> Result<()> {
             guest::run(&house, &dist::build(dist::HOST_TARGET)?)
         }
         ["guest", ounce] => guest::run(&house, &std::path::absolute(ounce)?),
+        ["cycles"] => cycles::run(&dist::build(dist::HOST_TARGET)?, cycles::COUNT),
+        ["cycles", count] => {
+            let count = count.parse().context("COUNT is a number")?;
+            cycles::run(&dist::build(dist::HOST_TARGET)?, count)
+        }
         ["judges", "http"] => {
             setup::setup(false)?;
             let mut tally = tally::Tally::default();

@@ -1,6 +1,8 @@
 //! The command line as data: the one clap definition, from which `--help`,
 //! the man pages and the shell completions all come.
 
+pub(crate) mod containers;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +13,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use ounce_build::settings::{ExtraFile, Port};
 use ounce_oci::ByteSize;
 use ounce_oci::{Place, Platform, Reference};
+use ounce_run::containers::Restart;
 use ounce_run::publish::Publish;
+use ounce_trim::classes::Class;
+use serde::{Deserialize, Serialize};
 
 use crate::first_answer::is_path;
 
@@ -84,15 +89,35 @@ pub(crate) enum Command {
     Build(BuildArguments),
     /// Start an image, a folder or a program, isolated
     Run(RunArguments),
+    /// List the containers that have a name
+    Ps(containers::PsArguments),
+    /// Show what a detached container has said
+    Logs(containers::LogsArguments),
+    /// Run a further program in a container
+    Exec(containers::ExecArguments),
+    /// A shell with tools at a container that has none
+    Debug(containers::DebugArguments),
+    /// Show what containers use
+    Stats(containers::StatsArguments),
+    /// End containers: by SIGTERM, and by SIGKILL if they take too long
+    Stop(containers::StopArguments),
+    /// Send a signal to containers
+    Kill(containers::KillArguments),
+    /// Wait until containers end, and print their exit codes
+    Wait(containers::WaitArguments),
+    /// Start images by their first connection, and stop them when nobody is connected
+    Serve(ServeArguments),
     /// Show what is in an image and where its bytes go
     Weigh(WeighArguments),
+    /// Cut an image down to what its tests use, and prove that it still passes them
+    Trim(TrimArguments),
     /// List the images in the store
     Images,
-    /// Show an image's manifest and configuration
+    /// Show an image's manifest and configuration, or what is known of a container
     Inspect(InspectArguments),
     /// Give an image a further name
     Tag(TagArguments),
-    /// Take names away; `gc` then frees the space
+    /// Remove containers, or names of images; `gc` then frees the space
     Rm(RmArguments),
     /// Copy an image from one place to another
     Copy(CopyArguments),
@@ -109,6 +134,9 @@ pub(crate) enum Command {
     /// Carry a container's connections into its network namespace (started by `run -p`)
     #[command(hide = true)]
     Proxy,
+    /// Start a detached container and watch it (started by `run -d`)
+    #[command(hide = true)]
+    Keep,
 }
 
 /// Where an image comes from and how it is made.
@@ -288,12 +316,18 @@ pub(crate) struct RunArguments {
     /// Mount a file or folder of this machine
     #[arg(long, short, value_name = "HOST:PATH[:ro]")]
     pub(crate) volume: Vec<String>,
-    /// A writable folder in memory
-    #[arg(long, value_name = "PATH")]
+    /// Mount something, by names: type=bind,source=HOST,target=PATH[,readonly] or type=tmpfs,target=PATH[,size=SIZE]
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) mount: Vec<String>,
+    /// A writable folder in memory, 64 MiB unless told
+    #[arg(long, value_name = "PATH[:size=SIZE,mode=MODE,exec]")]
     pub(crate) tmpfs: Vec<String>,
     /// Working directory
     #[arg(long, short, value_name = "PATH")]
     pub(crate) workdir: Option<String>,
+    /// Environment variables, one a line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) env_file: Vec<PathBuf>,
     /// User, by name or number
     #[arg(long, short, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
@@ -316,6 +350,30 @@ pub(crate) struct RunArguments {
     /// The network it sees
     #[arg(long, value_enum, default_value = "private", value_name = "KIND")]
     pub(crate) network: NetworkChoice,
+    /// Let it run on in the background, and print its name
+    #[arg(long, short, conflicts_with_all = ["pool", "dry_run"])]
+    pub(crate) detach: bool,
+    /// A name, by which `ps`, `logs`, `stop` and others know it [default with -d: the image's and a number]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["pool", "dry_run"])]
+    pub(crate) name: Option<String>,
+    /// Remove it when it has ended
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Start it again when it fails: no, on-failure or on-failure:COUNT
+    #[arg(long, value_name = "WHEN", requires = "detach")]
+    pub(crate) restart: Option<Restart>,
+    /// Seconds from `stop` to SIGKILL [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) stop_timeout: Option<Duration>,
+    /// Note something of it, for `ps --json` and `inspect`
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub(crate) label: Vec<String>,
+    /// Most bytes of each of the two files of its log [default: 1MiB; 0: no log]
+    #[arg(long, value_name = "SIZE", requires = "detach")]
+    pub(crate) log_size: Option<ByteSize>,
+    /// As it is anyway: the root is read-only
+    #[arg(long)]
+    pub(crate) read_only: bool,
     /// Give it a terminal
     #[arg(long, short)]
     pub(crate) tty: bool,
@@ -357,14 +415,67 @@ pub(crate) enum NetworkChoice {
     Host,
     /// Its own, without even a loopback
     None,
+    /// Its own, with a way out: a bridge as root, else pasta or slirp4netns
+    Bridge,
+}
+
+/// `ounce serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArguments {
+    /// A file of services (NAME.toml), or an image, folder or program for each --publish
+    #[arg(required = true, value_name = "FILE|IMAGE", value_hint = ValueHint::AnyPath)]
+    pub(crate) what: Vec<String>,
+    /// Arguments for the programs, in place of the images'
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<String>,
+    /// Where an image is reached, in the order of the images
+    #[arg(long, short, value_name = "[HOST:]PORT[:PORT]")]
+    pub(crate) publish: Vec<String>,
+    /// An environment variable; NAME alone takes this shell's value
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Stop after so long without a connection (500ms, 30s, 5m) [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = ounce_run::serve::duration)]
+    pub(crate) idle: Option<Duration>,
+    /// Start at once and never stop
+    #[arg(long)]
+    pub(crate) always: bool,
+    /// Serve metrics for Prometheus there
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<String>,
+    /// Most containers at once
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_running: Option<u32>,
+    /// Most starts a second
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) start_rate: Option<u32>,
+    /// Keep this many starts prepared
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub(crate) pool: Option<u16>,
+    /// How events are told
+    #[arg(long, value_enum, default_value = "plain", value_name = "FORM")]
+    pub(crate) log: LogChoice,
+    /// Read the file, look for every image, and serve nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// How events are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogChoice {
+    /// For people
+    Plain,
+    /// A JSON object a line
+    Json,
 }
 
 /// `ounce weigh`.
 #[derive(Debug, Args)]
 pub(crate) struct WeighArguments {
-    /// Images to weigh, side by side
-    #[arg(required = true, value_name = "IMAGE")]
-    pub(crate) images: Vec<Place>,
+    /// Images to weigh, side by side; an archive, folder or program by its path
+    /// (./NAME): the last two as the image of one layer they would make
+    #[arg(required = true, value_name = "IMAGE|PATH")]
+    pub(crate) images: Vec<String>,
     /// Platform, where an image holds several
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<Platform>,
@@ -374,9 +485,8 @@ pub(crate) struct WeighArguments {
     /// Fail with exit code 1 if one has more files
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_files: Option<u64>,
-    /// Fail with exit code 1 if one has such: shell, setuid, capabilities,
-    /// interpreter, package-manager, tool, secret, world-writable, executable-data
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    /// Fail with exit code 1 if one has such
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(ounce_weigh::surface::DENIABLE))]
     pub(crate) deny: Vec<String>,
     /// Show this many of the largest files
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
@@ -387,6 +497,9 @@ pub(crate) struct WeighArguments {
     /// Also write one page with a map of all files, for a browser
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) html: Option<PathBuf>,
+    /// Walk through them on the terminal: folders, map, layers, packages
+    #[arg(long, conflicts_with_all = ["sbom", "html", "diff"])]
+    pub(crate) tui: bool,
     /// Print a bill of materials of one image instead
     #[arg(long, value_name = "FORM")]
     pub(crate) sbom: Option<BillChoice>,
@@ -407,11 +520,18 @@ pub(crate) enum BillChoice {
 /// `ounce inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// The image
-    pub(crate) image: Place,
+    /// The image or the container
+    #[arg(value_name = "NAME", value_parser = containers::name_or_place)]
+    pub(crate) name: String,
     /// Platform, where an image holds several
     #[arg(long, value_name = "OS/ARCH")]
     pub(crate) platform: Option<Platform>,
+    /// Look among the containers alone
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) container: bool,
+    /// Look among the images alone
+    #[arg(long)]
+    pub(crate) image: bool,
 }
 
 /// `ounce tag`.
@@ -426,9 +546,137 @@ pub(crate) struct TagArguments {
 /// `ounce rm`.
 #[derive(Debug, Args)]
 pub(crate) struct RmArguments {
-    /// Names to take away
-    #[arg(required = true)]
-    pub(crate) names: Vec<Reference>,
+    /// Containers, or names of images
+    #[arg(required = true, value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Kill containers that run; remove damaged ones, too
+    #[arg(long, short)]
+    pub(crate) force: bool,
+    /// Look among the containers alone
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) container: bool,
+    /// Look among the images alone
+    #[arg(long)]
+    pub(crate) image: bool,
+}
+
+/// `ounce trim`.
+#[derive(Debug, Args)]
+pub(crate) struct TrimArguments {
+    /// The image to cut
+    pub(crate) image: Place,
+    /// Name of what is cut out of it
+    #[arg(
+        long,
+        short,
+        value_name = "NAME[:TAG]",
+        required_unless_present = "check"
+    )]
+    pub(crate) output: Option<Reference>,
+    /// Platform, where the image holds several
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(crate) platform: Option<Platform>,
+    #[command(flatten)]
+    pub(crate) test: TrimTest,
+    #[command(flatten)]
+    pub(crate) keeping: TrimKeeping,
+    #[command(flatten)]
+    pub(crate) proof: TrimProof,
+}
+
+/// What has to go on working.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "The test")]
+pub(crate) struct TrimTest {
+    /// Run this in the image: exit code and output count; can stand several times
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) exec: Vec<String>,
+    /// Start the image and ask for this path: status and body count; can stand several times
+    #[arg(long, value_name = "PATH", value_parser = path_to_ask_for)]
+    pub(crate) http: Vec<String>,
+    /// Start the image and run this program of the host, which finds OUNCE_URL and
+    /// OUNCE_CONTAINER (a process id) in its environment: exit code and output count
+    #[arg(long, value_name = "SCRIPT", value_hint = ValueHint::FilePath)]
+    pub(crate) test: Option<PathBuf>,
+    /// The port that the program listens at [default: the first the image exposes]
+    #[arg(long, short, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// Seconds that one run of a test may take
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Exit codes and statuses count, what is printed and answered does not
+    #[arg(long)]
+    pub(crate) loose: bool,
+    /// Set a variable, or pass one of this environment on
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// An empty folder in memory that can be written, over what is there
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::Other)]
+    pub(crate) tmpfs: Vec<String>,
+    /// Run as this user
+    #[arg(long, short, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+    /// What the program gets, in place of the image's command
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// What stays besides.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What stays")]
+pub(crate) struct TrimKeeping {
+    /// Keep what this pattern means (`*` within a name, `**` across), and what lies in it
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) keep: Vec<String>,
+    /// Also keep what programs and sources name, without a test's having used it: libraries,
+    /// imports, certificates, time zones
+    #[arg(long = "static")]
+    pub(crate) also_static: bool,
+    /// Also keep the records of package managers, so that scanners still see packages
+    #[arg(long)]
+    pub(crate) keep_packages: bool,
+    /// Write what stayed and why, and what went, as JSON
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
+    /// Let the image make any system call that is allowed by default, not only those it made
+    #[arg(long)]
+    pub(crate) any_call: bool,
+    /// Write the list of system calls as docker and podman read it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) seccomp: Option<PathBuf>,
+}
+
+/// How far it is taken.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Proof")]
+pub(crate) struct TrimProof {
+    /// Take away one thing after the other until nothing more can go
+    #[arg(long)]
+    pub(crate) prove: bool,
+    /// Replay the trials of a certificate that --prove has written
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) check: Option<PathBuf>,
+    /// Most trials
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) trials: Option<u64>,
+    /// Most seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) time: Option<Duration>,
+    /// The order in which things are tried: there is more than one smallest set
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Begin with all that is in the image, not with what the test was seen to use
+    #[arg(long, requires = "prove")]
+    pub(crate) untraced: bool,
+    /// Also take away what a test may not notice: tls, nss, zones, bytecode, or all
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = class, requires = "prove")]
+    pub(crate) also: Vec<Vec<Class>>,
+    /// Trials at the same time [default: half the processors]
+    #[arg(long, short, value_name = "COUNT")]
+    pub(crate) jobs: Option<usize>,
+    /// Where the certificate of a proof goes [default: NAME.certificate.json]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "prove")]
+    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// `ounce copy`.
@@ -464,6 +712,17 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .filter(|seconds| *seconds <= MOST_SECONDS)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| format!("{text:?} is not a number of seconds"))
+}
+
+fn class(text: &str) -> Result<Vec<Class>, String> {
+    if text == "all" {
+        return Ok(Class::ALL.to_vec());
+    }
+    let class = Class::ALL.into_iter().find(|class| class.name() == text);
+    class.map(|class| vec![class]).ok_or_else(|| {
+        let names = Class::ALL.map(Class::name).join(", ");
+        format!("there are {names}, and all")
+    })
 }
 
 fn path_to_ask_for(text: &str) -> Result<String, String> {

@@ -10,10 +10,14 @@ use ounce_oci::store::StoreError;
 use ounce_rootfs::unpack::UnpackError;
 use ounce_run::Errno;
 use ounce_run::StartError;
+use ounce_run::containers::StateError;
 use ounce_run::image::ImageError;
 use ounce_run::plan::PlanError as RunPlanError;
 use ounce_run::proxy::ProxyError;
 use ounce_run::publish::PublishError;
+use ounce_run::serve::ServeError;
+use ounce_trim::scratch::HostError;
+use ounce_weigh::plain::PlainError;
 use ounce_weigh::sizes::MeasureError;
 
 use crate::failure::{Failure, Kind};
@@ -54,6 +58,12 @@ fn accuse(error: &io::Error) -> Option<&'static str> {
     }
 }
 
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        by_cause(Kind::Host, error)
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let hints: Vec<String> = match &error {
@@ -86,7 +96,7 @@ impl From<StoreError> for Failure {
             _ => Vec::new(),
         };
         let kind = match &error {
-            StoreError::Locked { .. } => Kind::Host,
+            StoreError::Locked { .. } | StoreError::Blob(BlobError::Write { .. }) => Kind::Host,
             _ => Kind::Input,
         };
         let failure = by_cause(kind, error);
@@ -100,6 +110,18 @@ fn of_layer(error: impl Error + Send + Sync + 'static) -> Failure {
     match failure.hints.is_empty() {
         true => failure.hint("the image is damaged, or made to do harm: have it made anew"),
         false => failure,
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        let (kind, hint) = match &error {
+            ServeError::Listen { source, .. } => (Kind::Host, source.hint()),
+            ServeError::Image { .. } => (Kind::Input, None),
+            ServeError::Host { .. } => (Kind::Host, None),
+        };
+        let failure = Failure::new(kind, error);
+        hint.into_iter().fold(failure, Failure::hint)
     }
 }
 
@@ -173,6 +195,19 @@ impl From<StartError> for Failure {
     }
 }
 
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        let hint = error.hint();
+        let kind = match &error {
+            StateError::Name(_) => Kind::Usage,
+            StateError::Stuck(_) | StateError::File { .. } => Kind::Host,
+            _ => Kind::Input,
+        };
+        hint.into_iter()
+            .fold(Failure::new(kind, error), Failure::hint)
+    }
+}
+
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         let hint = error.hint();
@@ -192,6 +227,15 @@ impl From<ProxyError> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         by_cause(Kind::Host, error)
+    }
+}
+
+impl From<PlainError> for Failure {
+    fn from(error: PlainError) -> Self {
+        match error {
+            PlainError::Store(error) => error.into(),
+            other => by_cause(Kind::Input, other),
+        }
     }
 }
 

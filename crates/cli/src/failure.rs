@@ -103,6 +103,11 @@ impl Failure {
         text
     }
 
+    /// The error alone, to be told among others.
+    pub(crate) fn into_error(self) -> Box<dyn Error + Send + Sync> {
+        self.source
+    }
+
     /// The exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind.code())

@@ -10,6 +10,7 @@ mod causes;
 mod commands;
 mod failure;
 mod first_answer;
+mod named;
 mod output;
 mod quick;
 mod render;
@@ -41,7 +42,8 @@ fn main() -> ExitCode {
         warn("hint: please report it with the command line and the output");
         std::process::exit(Kind::Bug.code().into());
     }));
-    if let Some(code) = commands::runtime::intercept() {
+    let own = commands::runtime::intercept().or_else(commands::keep::intercept);
+    if let Some(code) = own {
         return code;
     }
     let arguments = quick::parse(std::env::args_os().skip(1), std::env::var_os("OUNCE_STORE"))
@@ -51,7 +53,17 @@ fn main() -> ExitCode {
         Command::Up(arguments) => commands::up::run(&context, arguments),
         Command::Build(arguments) => commands::build::run(&context, arguments),
         Command::Run(arguments) => commands::run::run(&context, arguments),
+        Command::Logs(arguments) => commands::logs::run(&context, &arguments),
+        Command::Exec(arguments) => commands::exec::run(&context, &arguments),
+        Command::Stats(arguments) => commands::stats::run(&context, &arguments),
+        Command::Debug(arguments) => commands::debug::run(&context, &arguments),
+        Command::Stop(arguments) => commands::stop::run(&context, &arguments),
+        Command::Kill(arguments) => commands::kill::run(&context, &arguments),
+        Command::Wait(arguments) => commands::wait::run(&context, &arguments),
+        Command::Ps(arguments) => commands::ps::run(&context, &arguments),
+        Command::Serve(arguments) => commands::serve::run(&context, arguments),
         Command::Weigh(arguments) => commands::weigh::run(&context, arguments),
+        Command::Trim(arguments) => commands::trim::run(&context, arguments),
         Command::Images => commands::images::run(&context),
         Command::Inspect(arguments) => commands::inspect::run(&context, arguments),
         Command::Tag(arguments) => commands::tag::run(&context, arguments),
@@ -62,8 +74,8 @@ fn main() -> ExitCode {
         Command::Man(arguments) => commands::man::run(&context, arguments),
         Command::Completions(arguments) => commands::completions::run(&context, arguments),
         Command::Proxy => commands::proxy::run(),
-        // Taken before all else, by its own command line.
-        Command::Runtime => Ok(ExitCode::SUCCESS),
+        // Taken before all else, by their own command lines.
+        Command::Runtime | Command::Keep => Ok(ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

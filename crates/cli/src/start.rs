@@ -4,13 +4,14 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use ounce_oci::model::ImageConfiguration;
 use ounce_oci::{Image, Platform};
 use ounce_rootfs::unpack::{self, Held};
+use ounce_run::containers::record::Port;
 use ounce_run::image::{self, Essence, Overrides};
 use ounce_run::proxy::{self, Lifetime, Proxy};
 use ounce_run::publish::{self, Bound, Publish};
@@ -54,16 +55,7 @@ pub(crate) fn of_image(
 ) -> Result<Prepared, Failure> {
     let host = Platform::host();
     if !host.accepts(&image.platform) {
-        return Err(Failure::new(
-            Kind::Input,
-            format!(
-                "the image is for {}, this machine is {host}",
-                image.platform
-            ),
-        )
-        .hint(format!(
-            "build it for {host}, or choose with --platform where the image holds several"
-        )));
+        return Err(foreign(&image.platform, &host));
     }
     let held = unpack::hold(&context.unpacked()?, image)?;
     let spec = Spec::from_image(image, held.root.clone(), overrides)?;
@@ -110,6 +102,14 @@ pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Pre
     }
 }
 
+/// An image that this machine cannot run.
+pub(crate) fn foreign(platform: &Platform, host: &Platform) -> Failure {
+    let text = format!("the image is for {platform}, this machine is {host}");
+    Failure::new(Kind::Input, text).hint(format!(
+        "build it for {host}, or choose with --platform where the image holds several"
+    ))
+}
+
 impl Prepared {
     fn held(spec: Spec, held: Held) -> Self {
         Self {
@@ -146,9 +146,10 @@ impl Prepared {
         let pass = match choice {
             SocketChoice::Pass => true,
             SocketChoice::Proxy => false,
-            SocketChoice::Auto => self.takes_sockets(label),
+            SocketChoice::Auto => takes_sockets(&self.spec, label),
         };
-        if !pass && self.spec.network != Network::Private {
+        let own = [Network::Private, Network::Bridge].contains(&self.spec.network);
+        if !pass && !own {
             return Err(Failure::new(
                 Kind::Usage,
                 "this program takes no socket, and its network is not private, so there is nothing to publish",
@@ -170,25 +171,32 @@ impl Prepared {
         Ok(())
     }
 
-    /// Whether the program can be handed its sockets; a program that cannot be
-    /// looked at cannot, and the start will say why.
-    fn takes_sockets(&self, label: Option<&str>) -> bool {
-        let Some(program) = self.spec.arguments.first() else {
-            return false;
+    /// The published ports, as a record has them, with the sockets that listen
+    /// at them. In a record a socket that is handed in has no file.
+    pub(crate) fn ports(&self) -> Vec<(Port, BorrowedFd<'_>)> {
+        let port = |address: &SocketAddr, container_port, carried| Port {
+            address: address.to_string(),
+            container_port,
+            carried,
         };
-        let inside = Path::new(program);
-        let path = match &self.spec.root {
-            Root::Folder(folder) => folder.join(inside.strip_prefix("/").unwrap_or(inside)),
-            Root::Assembled(parts) => match parts.iter().find(|part| {
-                inside
-                    .strip_prefix("/")
-                    .is_ok_and(|rest| rest == Path::new(part.name()))
-            }) {
-                Some(ounce_run::spec::Part::File { host, .. }) => host.clone(),
-                _ => return false,
-            },
-        };
-        publish::takes_listen_fds(label, &path).unwrap_or(false)
+        let carried = self.carried.iter().map(|bound| {
+            let port = port(&bound.address, bound.container_port, true);
+            (port, bound.listener.as_fd())
+        });
+        let handed = self.addresses.iter().zip(&self.spec.sockets);
+        let handed = handed.map(|(address, socket)| {
+            let inside = socket.name.strip_prefix("port-");
+            let inside = inside.and_then(|port| port.parse().ok()).unwrap_or(0);
+            (port(address, inside, false), socket.file.as_fd())
+        });
+        carried.chain(handed).collect()
+    }
+
+    /// Digest of the image's manifest, if it is an image.
+    pub(crate) fn digest(&self) -> Option<String> {
+        // It is unpacked by that.
+        let home = self.held.as_ref()?.root.parent()?.file_name()?;
+        Some(format!("sha256:{}", home.to_str()?))
     }
 
     /// Begins it, with all that it is to have known.
@@ -203,7 +211,7 @@ impl Prepared {
     pub(crate) fn start(
         self,
         beginning: Beginning,
-        stdio: [std::os::fd::BorrowedFd<'_>; 3],
+        stdio: [BorrowedFd<'_>; 3],
     ) -> Result<Started, Failure> {
         let waiting = if self.carried.is_empty() {
             None
@@ -237,6 +245,27 @@ impl Prepared {
     }
 }
 
+/// Whether the program can be handed its sockets; a program that cannot be
+/// looked at cannot, and the start will say why.
+pub(crate) fn takes_sockets(spec: &Spec, label: Option<&str>) -> bool {
+    let Some(program) = spec.arguments.first() else {
+        return false;
+    };
+    let inside = Path::new(program);
+    let path = match &spec.root {
+        Root::Folder(folder) => folder.join(inside.strip_prefix("/").unwrap_or(inside)),
+        Root::Assembled(parts) => match parts.iter().find(|part| {
+            inside
+                .strip_prefix("/")
+                .is_ok_and(|rest| rest == Path::new(part.name()))
+        }) {
+            Some(ounce_run::spec::Part::File { host, .. }) => host.clone(),
+            _ => return false,
+        },
+    };
+    publish::takes_listen_fds(label, &path).unwrap_or(false)
+}
+
 /// The label that says whether the program takes its sockets.
 pub(crate) fn activation_label(config: &ImageConfiguration) -> Option<&str> {
     let labels = config.config().as_ref()?.labels().as_ref()?;
@@ -250,7 +279,10 @@ pub(crate) fn activation_label(config: &ImageConfiguration) -> Option<&str> {
 /// # Errors
 /// There is none.
 pub(crate) fn no_input() -> Result<OwnedFd, Failure> {
-    let file = std::fs::File::open("/dev/null")
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
         .map_err(|error: io::Error| Failure::new(Kind::Host, error))?;
     Ok(file.into())
 }

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general as raw;
 use rustix::io::Errno;
 
+use crate::mapping::Mapping;
 use crate::syscall::{call, result};
 
 /// A stack: its lowest address. The memory is `nest`'s.
@@ -18,6 +19,8 @@ impl Stack {
     /// Unoptimised code needs more than the 8 KiB that a release build does;
     /// pages that are not touched cost nothing.
     pub(crate) const SIZE: usize = 256 << 10;
+    /// Of these, the lowest ones, which are to be inaccessible.
+    pub(crate) const GUARD: usize = 64 << 10;
 
     /// The stack from this address on.
     pub(crate) fn at(lowest: *mut u8) -> Self {
@@ -32,46 +35,36 @@ impl Stack {
 
 /// A stack of its own mapping, with an inaccessible part below it; unmapped when
 /// dropped.
-pub(crate) struct MappedStack(*mut c_void);
+pub(crate) struct MappedStack(Mapping);
 
 impl MappedStack {
-    const GUARD: usize = 64 << 10;
-
     pub(crate) fn new() -> Result<Self, Errno> {
-        // SAFETY: a new private mapping at an address of the kernel's choice.
-        let base = unsafe {
-            call(
-                raw::__NR_mmap,
-                [
-                    0,
-                    Stack::SIZE,
-                    (raw::PROT_READ | raw::PROT_WRITE) as usize,
-                    (raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE) as usize,
-                    usize::MAX,
-                    0,
-                ],
-            )
-        }?;
-        let stack = Self(ptr::with_exposed_provenance_mut(base));
-        // SAFETY: the lowest part of the mapping just made, not yet in use.
-        unsafe { call(raw::__NR_mprotect, [base, Self::GUARD, 0, 0, 0, 0]) }?;
-        Ok(stack)
+        let mapping = Mapping::new(Stack::SIZE)?;
+        // SAFETY: the mapping was just made.
+        unsafe { mapping.guard(0, Stack::GUARD) }?;
+        Ok(Self(mapping))
     }
 
     /// The stack in it.
     pub(crate) fn stack(&self) -> Stack {
-        Stack(self.0.cast())
+        Stack(self.0.base())
     }
 }
 
-impl Drop for MappedStack {
-    fn drop(&mut self) {
-        let base = self.0.expose_provenance();
-        // SAFETY: our own mapping; its owner lets it go only when who runs on it
-        // is dead or has executed and so left this memory.
-        let _ = unsafe { call(raw::__NR_munmap, [base, Stack::SIZE, 0, 0, 0, 0]) };
-    }
-}
+/// What clone3(2) is asked for by who asks for nothing.
+pub(crate) const NOTHING: raw::clone_args = raw::clone_args {
+    flags: 0,
+    pidfd: 0,
+    child_tid: 0,
+    parent_tid: 0,
+    exit_signal: 0,
+    stack: 0,
+    stack_size: 0,
+    tls: 0,
+    set_tid: 0,
+    set_tid_size: 0,
+    cgroup: 0,
+};
 
 /// clone3(2), whose child calls `entry` on its new stack and never returns.
 ///
@@ -156,16 +149,10 @@ pub(crate) unsafe fn thread(
         | raw::CLONE_CHILD_CLEARTID;
     let arguments = raw::clone_args {
         flags: u64::from(flags),
-        pidfd: 0,
         child_tid: running.as_ptr() as u64,
-        parent_tid: 0,
-        exit_signal: 0,
         stack: stack.base(),
         stack_size: Stack::SIZE as u64,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
-        cgroup: 0,
+        ..NOTHING
     };
     // SAFETY: the structure is complete; the rest is our caller's promise.
     let started = result(unsafe { clone3(&arguments, entry, data) });

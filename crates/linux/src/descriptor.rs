@@ -129,7 +129,10 @@ pub(crate) unsafe fn place(from: i32, number: i32) -> Result<(), Errno> {
 }
 
 /// Has every descriptor from `first` on closed at exec (man 2 close_range).
-pub(crate) fn close_on_exec_from(first: usize) -> Result<(), Errno> {
+///
+/// # Errors
+/// As the kernel says; ENOSYS before Linux 5.9.
+pub fn close_on_exec_from(first: usize) -> Result<(), Errno> {
     const CLOEXEC: usize = 4;
     // SAFETY: sets a flag on descriptors; closes none before exec.
     unsafe {

@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use core::ptr;
 
 use linux_raw_sys::general as raw;
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::namespace::Namespaces;
@@ -55,6 +55,8 @@ pub struct Launch<'a, P> {
     pub environment: &'a [Text<'a>],
     /// The filter that [`Step::Filter`] installs.
     pub filter: &'a [Instruction],
+    /// The filter that [`Step::Observe`] installs; empty for none.
+    pub watch: &'a [Instruction],
     /// `tasks` files of version 1 control groups, which steps name by their index;
     /// at most [`MOST_TASKS`].
     pub tasks: &'a [P],
@@ -81,6 +83,37 @@ pub(crate) fn execute(path: &CStr, arguments: &[Text<'_>], environment: &[Text<'
                 environment.as_ptr() as usize,
                 0,
                 0,
+                0,
+            ],
+        )
+    } {
+        Ok(_) => Errno::NOEXEC,
+        Err(errno) => errno,
+    }
+}
+
+/// Replaces the calling process by a program that is open (man 2 execveat);
+/// returns only on failure. The descriptor itself need not stay open.
+pub fn execute_file(
+    file: BorrowedFd<'_>,
+    arguments: &[Text<'_>],
+    environment: &[Text<'_>],
+) -> Errno {
+    let ended = |list: &[Text<'_>]| list.last().is_some_and(|text| text.is_end());
+    if !ended(arguments) || !ended(environment) {
+        return Errno::INVAL;
+    }
+    // SAFETY: the path is an empty C string, both lists end with a null
+    // pointer (just checked) and the others come from `&CStr`s that are alive.
+    match unsafe {
+        call(
+            raw::__NR_execveat,
+            [
+                file.as_raw_fd() as usize,
+                c"".as_ptr() as usize,
+                arguments.as_ptr() as usize,
+                environment.as_ptr() as usize,
+                raw::AT_EMPTY_PATH as usize,
                 0,
             ],
         )

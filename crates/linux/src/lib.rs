@@ -23,6 +23,7 @@ pub mod init;
 pub mod janitor;
 pub mod landlock;
 mod launch;
+mod mapping;
 pub mod mount;
 pub mod namespace;
 mod nest;
@@ -33,5 +34,6 @@ pub mod signal;
 pub mod step;
 mod syscall;
 mod take;
+pub mod trace;
 
 pub use rustix::io::Errno;

@@ -83,6 +83,15 @@ pub fn restrict(
         propagation: 1 << 18, // MS_PRIVATE
         userns_fd: 0,
     };
+    change(tree, &set, recursive)
+}
+
+/// mount_setattr(2) of a mount, or with `recursive` of all of a tree.
+pub(crate) fn change(
+    tree: BorrowedFd<'_>,
+    set: &raw::mount_attr,
+    recursive: bool,
+) -> Result<(), Errno> {
     let flags = raw::AT_EMPTY_PATH | if recursive { raw::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string and the structure is as long as the size that is told.
     unsafe {
@@ -92,7 +101,7 @@ pub fn restrict(
                 tree.as_raw_fd() as usize,
                 c"".as_ptr() as usize,
                 flags as usize,
-                &raw const set as usize,
+                core::ptr::from_ref(set) as usize,
                 size_of::<raw::mount_attr>(),
                 0,
             ],

@@ -5,10 +5,9 @@
 use core::convert::Infallible;
 use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
-use core::ptr::{self, NonNull};
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use linux_raw_sys::general as raw;
 use rustix::cmsg_space;
 use rustix::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
@@ -19,20 +18,18 @@ use rustix::net::{
 
 use crate::clone::{Stack, exit_thread, wait, wake};
 use crate::launch::MOST_TASKS;
+use crate::mapping::Mapping;
 use crate::step::{Step, StepFailure};
-use crate::syscall::call;
 
 /// Two stacks, each above an inaccessible part, and a page for [`Shared`].
 #[derive(Debug)]
-pub(crate) struct Nest(NonNull<u8>);
+pub(crate) struct Nest(Mapping);
 
 // SAFETY: the mapping is this value's own, and `Shared` is reached by shared
 // references only, being made of atomics and of data that is never changed.
 unsafe impl Send for Nest {}
 
-const GUARD: usize = 64 << 10;
 const SHARED: usize = 4 << 10;
-const SIZE: usize = 2 * Stack::SIZE + SHARED;
 
 impl Nest {
     pub(crate) fn new(
@@ -40,26 +37,10 @@ impl Nest {
         steps: &'static [Step<&'static CStr>],
     ) -> Result<Self, Errno> {
         const { assert!(size_of::<Shared>() <= SHARED && align_of::<Shared>() <= SHARED) };
-        // SAFETY: a new private mapping at an address of the kernel's choice.
-        let base = unsafe {
-            call(
-                raw::__NR_mmap,
-                [
-                    0,
-                    SIZE,
-                    (raw::PROT_READ | raw::PROT_WRITE) as usize,
-                    (raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE) as usize,
-                    usize::MAX,
-                    0,
-                ],
-            )
-        }?;
-        let base = NonNull::new(ptr::with_exposed_provenance_mut(base)).ok_or(Errno::NOMEM)?;
-        let nest = Self(base);
-        for stack in [nest.stack(), nest.side_stack()] {
-            let lowest = stack.base() as usize;
-            // SAFETY: the lowest part of a stack that nobody uses yet.
-            unsafe { call(raw::__NR_mprotect, [lowest, GUARD, 0, 0, 0, 0]) }?;
+        let nest = Self(Mapping::new(2 * Stack::SIZE + SHARED)?);
+        for stack in [0, Stack::SIZE] {
+            // SAFETY: the mapping was just made.
+            unsafe { nest.0.guard(stack, Stack::GUARD) }?;
         }
         // SAFETY: the last page of the mapping just made, in no other use; it is
         // aligned and large enough, see above.
@@ -68,34 +49,17 @@ impl Nest {
     }
 
     pub(crate) fn stack(&self) -> Stack {
-        Stack::at(self.0.as_ptr())
-    }
-
-    fn side_stack(&self) -> Stack {
-        Stack::at(self.0.as_ptr().wrapping_add(Stack::SIZE))
+        Stack::at(self.0.base())
     }
 
     fn place(&self) -> *mut Shared {
-        self.0.as_ptr().wrapping_add(2 * Stack::SIZE).cast()
+        self.0.base().wrapping_add(2 * Stack::SIZE).cast()
     }
 
     pub(crate) fn shared(&self) -> &Shared {
         // SAFETY: `new` has written it; it is changed through its atomics only,
         // and lives as long as the mapping, which is our own.
         unsafe { &*self.place() }
-    }
-}
-
-impl Drop for Nest {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping; `process` lets it go only when the child is
-        // dead or has executed and so left this memory.
-        let _ = unsafe {
-            call(
-                raw::__NR_munmap,
-                [self.0.as_ptr() as usize, SIZE, 0, 0, 0, 0],
-            )
-        };
     }
 }
 

@@ -18,15 +18,16 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
-use crate::clone::{Stack, clone3, exit, thread, wait};
+use crate::clone::{NOTHING, Stack, clone3, exit, thread, wait};
 use crate::descriptor::duplicate;
-pub use crate::launch::{Launch, MOST_PASSED, MOST_TASKS, Text};
+pub use crate::launch::{Launch, MOST_PASSED, MOST_TASKS, Text, execute_file};
 use crate::namespace::Namespaces;
 use crate::nest::{Files, Nest, Orders, Shared, side_main};
 use crate::signal::{SignalSet, set_mask};
 use crate::step::{Step, StepFailure};
 use crate::syscall::{call, result};
 use crate::take;
+use crate::trace::{self, Observed};
 
 /// A process that was started.
 #[derive(Debug)]
@@ -145,15 +146,38 @@ impl Begun {
         self.guard.0.as_ref().map_or(Pid::INIT, |one| one.pid)
     }
 
+    fn pidfd(&self) -> BorrowedFd<'_> {
+        match &self.guard.0 {
+            Some(process) => process.pidfd.as_fd(),
+            // Not taken out before `start` is over.
+            None => self.life.as_fd(),
+        }
+    }
+
     /// Tells it all other steps, and waits until it executes its program. The
     /// launch's namespaces and control group are those of its birth.
     ///
     /// # Errors
     /// See [`StartFailure`]; no process is left then.
     pub fn start<P: AsRef<CStr>, E>(
+        self,
+        launch: &Launch<'_, P>,
+        meanwhile: impl FnOnce(Pid) -> Result<(), E>,
+    ) -> Result<Process, StartFailure<E>> {
+        self.start_observed(launch, meanwhile, |_| Ok(()))
+    }
+
+    /// As [`Begun::start`]; what [`Step::Observe`] hands over goes to `observe`,
+    /// before the program is executed: its execution waits for whoever answers
+    /// the listener.
+    ///
+    /// # Errors
+    /// As [`Begun::start`].
+    pub fn start_observed<P: AsRef<CStr>, E>(
         mut self,
         launch: &Launch<'_, P>,
         meanwhile: impl FnOnce(Pid) -> Result<(), E>,
+        observe: impl FnOnce(Observed) -> Result<(), E>,
     ) -> Result<Process, StartFailure<E>> {
         check(launch)?;
         // The second thread takes in what is sent, and the first waits for it.
@@ -193,6 +217,27 @@ impl Begun {
                 return Err(StartFailure::Clone(errno));
             }
             shared.told.set();
+        }
+        if let Some(sockets) = launch.steps.iter().find_map(|step| match step {
+            Step::Observe { sockets } => Some(*sockets),
+            _ => None,
+        }) {
+            let watched = !launch.watch.is_empty();
+            // Nothing comes of a child that failed or was killed before; which
+            // of the two stands in `failure`.
+            match trace::receive_over(self.life.as_fd(), self.pidfd(), sockets, watched) {
+                Ok(Some(observed)) => {
+                    if let Err(error) = observe(observed) {
+                        drop(self);
+                        return Err(StartFailure::Caller(error));
+                    }
+                }
+                Ok(None) => {}
+                Err(errno) => {
+                    drop(self);
+                    return Err(StartFailure::Clone(errno));
+                }
+            }
         }
         wait(&shared.running, 1);
         match StepFailure::from_word(shared.failure.load(Ordering::Acquire)) {
@@ -236,6 +281,8 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
     // The numbers up to `MOST_PASSED` + 3 are for `Step::Descriptors` to fill.
     match duplicate(life, MOST_PASSED + 3) {
         Ok(number) => shared.life[0].store(number, Ordering::Relaxed),
+        // A limit below these numbers is told so (man 2 F_DUPFD_CLOEXEC).
+        Err(Errno::INVAL) => fail(0, Errno::MFILE),
         Err(errno) => fail(0, errno),
     }
     if !shared.steps.is_empty() && !shared.alone.load(Ordering::Relaxed) {
@@ -310,14 +357,11 @@ fn spawn(birth: &Birth<'_>, nest: &Nest) -> Result<Process, Errno> {
         flags,
         pidfd: &raw mut pidfd as u64,
         child_tid: shared.running.as_ptr() as u64,
-        parent_tid: 0,
         exit_signal: raw::SIGCHLD.into(),
         stack: stack.base(),
         stack_size: Stack::SIZE as u64,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
         cgroup: birth.cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
+        ..NOTHING
     };
     // A handler of the parent's must not run on the child's stack, in memory
     // that both use, before CLONE_CLEAR_SIGHAND has its effect.

@@ -4,14 +4,12 @@
 
 use core::ffi::CStr;
 
-use linux_raw_sys::general as raw;
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::AsFd;
 use rustix::fs::{CWD, StatVfsMountFlags, statvfs};
 use rustix::io::Errno;
 
-use crate::launch::Text;
+use crate::launch::{Text, execute_file};
 use crate::mount::{self, Attributes};
-use crate::syscall::call;
 
 const OWN: &CStr = c"/proc/self/exe";
 
@@ -23,10 +21,6 @@ const OWN: &CStr = c"/proc/self/exe";
 /// # Errors
 /// As open_tree(2), mount_setattr(2) and execveat(2) say; EPERM without root.
 pub fn execute_sealed(arguments: &[Text<'_>], environment: &[Text<'_>]) -> Result<(), Errno> {
-    let ended = |list: &[Text<'_>]| list.last().is_some_and(|text| text.is_end());
-    if !ended(arguments) || !ended(environment) {
-        return Err(Errno::INVAL);
-    }
     if statvfs(OWN)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Ok(());
     }
@@ -36,22 +30,5 @@ pub fn execute_sealed(arguments: &[Text<'_>], environment: &[Text<'_>]) -> Resul
         ..Attributes::default()
     };
     mount::restrict(tree.as_fd(), attributes, false)?;
-    // SAFETY: the path is an empty C string, both lists end with a null
-    // pointer (just checked) and the others come from `&CStr`s that are alive.
-    match unsafe {
-        call(
-            raw::__NR_execveat,
-            [
-                tree.as_raw_fd() as usize,
-                c"".as_ptr() as usize,
-                arguments.as_ptr() as usize,
-                environment.as_ptr() as usize,
-                raw::AT_EMPTY_PATH as usize,
-                0,
-            ],
-        )
-    } {
-        Ok(_) => Err(Errno::NOEXEC),
-        Err(errno) => Err(errno),
-    }
+    Err(execute_file(tree.as_fd(), arguments, environment))
 }

@@ -32,6 +32,8 @@ pub enum Verdict {
     Allow,
     /// It fails with this error.
     Fail(Errno),
+    /// Whoever holds the filter's listener is told, and the caller waits (see `trace`).
+    Notify,
     /// It is made when `argument & mask == 0`, else it fails with EPERM. Only
     /// the low 32 bits are looked at.
     AllowUnlessBits {
@@ -96,6 +98,7 @@ pub(crate) const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 const KILL_PROCESS: u32 = 0x8000_0000;
 pub(crate) const ALLOW: u32 = 0x7fff_0000;
 pub(crate) const ERRNO: u32 = 0x0005_0000;
+const NOTIFY: u32 = 0x7fc0_0000;
 
 // struct seccomp_data: nr, arch, instruction_pointer, args[6]
 const OFFSET_NUMBER: u32 = 0;
@@ -163,7 +166,12 @@ pub const fn compile(
 /// Instructions in front of the search.
 const HEAD: usize = 4;
 
-const fn instruction(code: u16, jump_true: u8, jump_false: u8, operand: u32) -> Instruction {
+pub(crate) const fn instruction(
+    code: u16,
+    jump_true: u8,
+    jump_false: u8,
+    operand: u32,
+) -> Instruction {
     Instruction {
         code,
         jump_true,
@@ -243,7 +251,7 @@ impl Verdict {
     /// Equality, in a constant.
     const fn is(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Allow, Self::Allow) => true,
+            (Self::Allow, Self::Allow) | (Self::Notify, Self::Notify) => true,
             (Self::Fail(one), Self::Fail(two)) => one.raw_os_error() == two.raw_os_error(),
             (
                 Self::AllowUnlessBits { argument, mask },
@@ -273,7 +281,7 @@ impl Verdict {
     /// How many instructions it takes.
     const fn length(self) -> usize {
         match self {
-            Self::Allow | Self::Fail(_) => 1,
+            Self::Allow | Self::Fail(_) | Self::Notify => 1,
             Self::AllowUnlessBits { .. } => 4,
             Self::AllowUnless { values, .. } | Self::AllowOnly { values, .. } => values.len() + 3,
         }
@@ -302,6 +310,7 @@ const fn place_block(
     let refuse = ERRNO | Errno::PERM.raw_os_error() as u32;
     match verdict {
         Verdict::Allow => program[at] = instruction(RETURN, 0, 0, ALLOW),
+        Verdict::Notify => program[at] = instruction(RETURN, 0, 0, NOTIFY),
         Verdict::Fail(errno) => {
             let errno = errno.raw_os_error() as u32 & 0xffff;
             program[at] = instruction(RETURN, 0, 0, ERRNO | errno);
@@ -461,6 +470,12 @@ mod tests {
                 "call {number}"
             );
         }
+        let told = Segment {
+            first: 0,
+            verdict: Verdict::Notify,
+        };
+        let told = compiled(&[told]);
+        assert_eq!(run(&told, ARCHITECTURE, 7, [0; 6]), NOTIFY);
         assert_eq!(run(&program, 0x4000_0003, 1, [0; 6]), KILL_PROCESS);
     }
 

@@ -134,6 +134,12 @@ pub enum Step<P> {
     NoNewPrivileges,
     /// Is cut off from abstract sockets of others, where the kernel can do it.
     Scope,
+    /// Hands the starter so many TCP sockets of this network namespace, and the
+    /// listener of [`Launch::watch`](crate::process::Launch::watch), which it installs.
+    Observe {
+        /// At most [`MOST_SOCKETS`](crate::trace::MOST_SOCKETS).
+        sockets: usize,
+    },
     /// Installs the filter of system calls.
     Filter,
     /// Executes the program.
@@ -225,6 +231,7 @@ impl<P: AsRef<CStr>> fmt::Display for Step<P> {
             Self::DieWithParent => write!(f, "tying the container's life to ounce's"),
             Self::NoNewPrivileges => write!(f, "forbidding new privileges"),
             Self::Scope => write!(f, "hiding abstract sockets"),
+            Self::Observe { .. } => write!(f, "handing sockets and listener to ounce"),
             Self::Filter => write!(f, "installing the system call filter"),
             Self::Execute => write!(f, "executing the program"),
         }

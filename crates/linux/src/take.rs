@@ -20,7 +20,7 @@ use crate::mount::{self, Attributes};
 use crate::namespace::{loopback_up, unshare};
 use crate::nest::{Shared, side_main};
 use crate::step::{Step, StepFailure, Tree};
-use crate::{capability, landlock, seccomp};
+use crate::{capability, landlock, seccomp, trace};
 
 /// Takes a step that names no path and nothing of a launch.
 pub(crate) fn first<P>(step: &Step<P>, shared: &Shared) -> Result<(), Errno> {
@@ -430,13 +430,24 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             Step::Descriptors => self.descriptors(),
             Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
             Step::Scope => landlock::scope().map(drop),
+            Step::Observe { sockets } => {
+                self.find_programs();
+                // SAFETY: `process` has put it there; nothing closes it before exec.
+                let life = unsafe { self.shared.life() };
+                trace::hand_over(life, *sockets, self.launch.watch)
+            }
             Step::Filter => {
-                for (found, program) in self.programs.iter_mut().zip(self.launch.programs) {
-                    *found = Some(mount::plain(program.as_ref()).map(drop));
-                }
+                self.find_programs();
                 seccomp::install(self.launch.filter)
             }
             Step::Execute => Err(self.execute()),
+        }
+    }
+
+    /// Looks at the programs' paths, once, while no filter forbids it or tells of it.
+    fn find_programs(&mut self) {
+        for (found, program) in self.programs.iter_mut().zip(self.launch.programs) {
+            found.get_or_insert_with(|| mount::plain(program.as_ref()).map(drop));
         }
     }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::blobs::{BlobError, open_plain};
 use crate::compression::Compression;
 use crate::compression::read::{Bounded, decompress};
+use crate::output::Output;
 use crate::sink::Scratch;
 use crate::tar::read::{Fault, TarReader, normal};
 use crate::tar::{self, BLOCK, Fields};
@@ -194,6 +195,21 @@ impl Archive {
     }
 }
 
+/// Whether a file begins as a tar does, or as one that is compressed.
+pub(crate) fn is_archive(path: &Path) -> Result<bool, ArchiveError> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(BLOCK as u64).read_to_end(&mut head))
+        .map_err(|source| ArchiveError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+    // POSIX ustar and GNU tar have it there; RFC 1952; RFC 8878.
+    Ok(head.get(257..262) == Some(b"ustar")
+        || head.starts_with(b"\x1f\x8b")
+        || head.starts_with(b"\x28\xb5\x2f\xfd"))
+}
+
 /// Reads one member's bytes, whatever else reads the same file.
 pub(crate) struct MemberReader {
     file: Arc<File>,
@@ -336,31 +352,17 @@ fn resolve(from: &str, target: &str) -> Result<String, Fault> {
     Ok(parts.join("/"))
 }
 
-/// Writes an archive: to a temporary file beside the target, in place of it at the end.
+/// Writes an archive, which is in its place at the end only.
 pub(crate) struct ArchiveWriter {
     target: PathBuf,
-    scratch: Option<Scratch>,
-    out: BufWriter<File>,
+    out: BufWriter<Output>,
 }
 
 impl ArchiveWriter {
     pub(crate) fn new(target: &Path) -> Result<Self, BlobError> {
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut scratch = Scratch::new(folder)?;
-        let out = scratch
-            .file()
-            .try_clone()
-            .map_err(|source| BlobError::Write {
-                path: target.to_owned(),
-                source,
-            })?;
         Ok(Self {
             target: target.to_owned(),
-            scratch: Some(scratch),
-            out: BufWriter::with_capacity(128 << 10, out),
+            out: BufWriter::with_capacity(128 << 10, Output::create(target)?),
         })
     }
 
@@ -429,14 +431,11 @@ impl ArchiveWriter {
     /// Ends the archive and puts it in place.
     pub(crate) fn publish(mut self) -> Result<(), BlobError> {
         self.write(&[0; 2 * BLOCK])?;
-        let write_error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| BlobError::Write { path, source }
-        };
-        self.out.flush().map_err(write_error(&self.target))?;
-        match self.scratch.take() {
-            Some(scratch) => scratch.publish(&self.target),
-            None => Ok(()),
-        }
+        let out = self.out.into_inner();
+        let out = out.map_err(|error| BlobError::Write {
+            path: self.target,
+            source: error.into_error(),
+        })?;
+        out.publish()
     }
 }

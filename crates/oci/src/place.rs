@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::archive::{Archive, ArchiveError, ArchiveWriter};
+use crate::archive::{self, Archive, ArchiveError, ArchiveWriter};
 use crate::blobs::{BlobError, Blobs};
 use crate::compression::Compression;
 use crate::image::{read_children, unnamed};
@@ -131,6 +131,35 @@ impl Place {
         }
         let Source { blobs, root } = self.source(store, Compression::None)?;
         Ok(Image::select(blobs, &root, platform, &self.to_string())?)
+    }
+
+    /// The image in the layout folder or archive at a path, if it is one of these
+    /// by its first bytes: a folder of files or a program is none.
+    ///
+    /// # Errors
+    /// As [`Place::image`].
+    pub fn image_at(
+        path: &Path,
+        store: &Store,
+        platform: &Platform,
+    ) -> Result<Option<Image>, StoreError> {
+        if path.join("oci-layout").is_file() {
+            return Self::OciDir(path.to_owned(), None)
+                .image(store, platform)
+                .map(Some);
+        }
+        if !path.is_file() || !archive::is_archive(path)? {
+            return Ok(None);
+        }
+        let image = match Self::OciArchive(path.to_owned(), None).image(store, platform) {
+            Err(StoreError::Archive(ArchiveError::Missing { member, .. }))
+                if member == "oci-layout" =>
+            {
+                Self::DockerArchive(path.to_owned(), None).image(store, platform)
+            }
+            image => image,
+        };
+        image.map(Some)
     }
 
     /// Every image that is here: one, or one per platform of an index.
@@ -259,7 +288,8 @@ fn label(tag: &Option<String>, name: &Reference) -> String {
     })
 }
 
-fn spool(store: &Store) -> Result<(Spool, Sink), StoreError> {
+/// A temporary layout in the store, and a writer into it.
+pub(crate) fn spool(store: &Store) -> Result<(Spool, Sink), StoreError> {
     // Only until the spool has its own lock, by which gc knows that it lives.
     let _held_off = store.lock(Mode::Shared)?;
     let scratch = store.scratch();

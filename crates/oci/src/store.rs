@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::archive::ArchiveError;
 use crate::blobs::{BlobError, Blobs};
 use crate::image::{ImageError, read_children, unnamed};
-use crate::layer::{self, Entry, LayerError, LayerOptions, WrittenLayer};
+use crate::layer::{self, Compression, CopyEntry, Entry, LayerError, LayerOptions, WrittenLayer};
 use crate::layout::{self, LayoutError};
 use crate::lock::{Lock, LockError, Mode};
 use crate::model::{
@@ -741,6 +741,26 @@ impl StoreWriter<'_> {
         options: LayerOptions,
     ) -> Result<WrittenLayer, StoreError> {
         Ok(layer::write::write(&mut self.sink, entries, options)?)
+    }
+
+    /// Writes a layer of entries of an image's layers, with all that their
+    /// headers said.
+    ///
+    /// # Errors
+    /// A path that stands twice or is not plain, content that is not where it is
+    /// said to be, a layer that is not valid.
+    pub fn layer_of(
+        &mut self,
+        image: &Image,
+        entries: &[CopyEntry],
+        compression: Compression,
+    ) -> Result<WrittenLayer, StoreError> {
+        Ok(layer::copy::write(
+            &mut self.sink,
+            (&image.blobs, &image.layers),
+            entries,
+            compression,
+        )?)
     }
 
     /// Names what was written; from now on it is reachable.

@@ -7,6 +7,7 @@
 
 mod arm;
 mod language;
+pub mod names;
 mod read;
 
 use ounce_oci::Platform;

@@ -6,8 +6,12 @@
 
 pub mod content;
 pub mod elf;
+pub mod loader;
+pub mod node;
 pub mod package;
+pub mod python;
 pub mod script;
+pub mod services;
 pub mod tree;
 pub mod unpack;
 

@@ -110,6 +110,16 @@ impl Groups {
         })
     }
 
+    /// The folders.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        self.made.iter().map(|group| group.folder.clone()).collect()
+    }
+
+    /// Gives the folders up, to be removed by others.
+    pub(crate) fn leave(&mut self) -> Vec<PathBuf> {
+        self.made.drain(..).map(|group| group.folder).collect()
+    }
+
     /// Has a janitor look after the groups, should this process be killed.
     pub(crate) fn guard(&self) {
         if !self.made.is_empty() {

@@ -201,7 +201,7 @@ pub fn set(environment: &mut Vec<OsString>, variable: OsString) {
 
 /// `user`, `uid`, `user:group`, `uid:gid` and the mixed forms (OCI image spec,
 /// config.md, "User"). Nothing is user 0.
-fn resolve(text: &str, rootfs: &Path) -> Result<User, ImageError> {
+pub(crate) fn resolve(text: &str, rootfs: &Path) -> Result<User, ImageError> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (text, None),

@@ -5,19 +5,23 @@
 //! steps themselves are `linux`'.
 #![forbid(unsafe_code)]
 
+pub mod containers;
 pub mod failure;
 pub mod host;
 pub mod image;
 pub mod lifecycle;
+pub mod network;
 pub mod plan;
 pub mod pool;
 pub mod proxy;
 pub mod publish;
 pub mod ready;
 pub mod runtime;
+pub mod serve;
 pub mod spec;
 pub mod syscalls;
 pub mod terminal;
+pub mod trial;
 
 mod groups;
 mod room;

@@ -6,13 +6,15 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ounce_linux::Errno;
 use ounce_linux::mount::{self, Attributes};
 use ounce_linux::process::{self, Begun, Birth, Launch, Process, StartFailure, Text};
+use ounce_linux::seccomp::Instruction;
 use ounce_linux::step::{Step, StepFailure};
+use ounce_linux::trace::Observed;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::CWD;
 use rustix::process::{
@@ -23,6 +25,7 @@ use rustix::process::{
 use crate::failure::StartError;
 use crate::groups::{self, GroupFault, Groups};
 use crate::host::{self, Host};
+use crate::network::{self, Connection};
 use crate::plan::{self, Group, HostTree, Plan, UserMap, plan};
 use crate::room;
 use crate::spec::{Limits, Network, Spec, SystemCalls};
@@ -35,6 +38,17 @@ pub struct Container {
     groups: Groups,
     exit: Option<Exit>,
     killed_for: Option<i32>,
+    left: bool,
+    connection: Connection,
+}
+
+/// What goes on without us: see [`Container::leave`].
+#[derive(Debug)]
+pub struct Left {
+    /// Its first process, as the host numbers it; still the calling process's child.
+    pub pid: i32,
+    /// Its control groups, to be removed when it has ended.
+    pub groups: Vec<PathBuf>,
 }
 
 /// How a container ended.
@@ -153,18 +167,70 @@ impl Beginning {
     /// # Errors
     /// See [`StartError`]; nothing is left then.
     pub fn start(self, spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, StartError> {
+        self.start_observed(spec, stdio, None)
+    }
+
+    /// As [`Beginning::start`], of a container that is to be left: nobody but its
+    /// heir looks after its control groups.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_unguarded(
+        self,
+        spec: &Spec,
+        stdio: [BorrowedFd<'_>; 3],
+    ) -> Result<Container, StartError> {
+        self.start_as(spec, stdio, None)
+    }
+
+    /// As [`Beginning::start`], observed by a trial.
+    pub(crate) fn start_observed(
+        self,
+        spec: &Spec,
+        stdio: [BorrowedFd<'_>; 3],
+        observing: Option<Observing<'_>>,
+    ) -> Result<Container, StartError> {
+        let container = self.start_as(spec, stdio, observing)?;
+        container.groups.guard();
+        Ok(container)
+    }
+
+    fn start_as(
+        self,
+        spec: &Spec,
+        stdio: [BorrowedFd<'_>; 3],
+        observing: Option<Observing<'_>>,
+    ) -> Result<Container, StartError> {
         if self.network != spec.network || self.limits != spec.limits {
             drop(self);
-            return start_with(spec, stdio);
+            return Self::new(spec.network, &spec.limits).start_as(spec, stdio, observing);
         }
         let roomy = room::with_room(spec).map_err(|fault| StartError::Host {
             path: fault.path,
             source: fault.source,
         })?;
         let spec = roomy.as_ref().unwrap_or(spec);
-        let plan = plan(spec, &self.host)?;
+        let mut plan = plan(spec, &self.host)?;
+        let mut instead = None;
+        let (watch, observe) = match observing {
+            None => (&[][..], None),
+            Some(Observing {
+                sockets,
+                watch,
+                allow,
+                observe,
+            }) => {
+                // Before the list of what the program may do, which may forbid this.
+                let last = |step: &Step<_>| matches!(step, Step::Filter | Step::Execute);
+                let at = plan.steps.iter().position(last).unwrap_or(0);
+                plan.steps.insert(at, Step::Observe { sockets });
+                instead = allow;
+                (watch, Some(observe))
+            }
+        };
         let lists = Lists::of(spec)?;
         let filter = match &spec.system_calls {
+            _ if instead.is_some() => Cow::Borrowed(instead.unwrap_or_default()),
             SystemCalls::Only(calls) => {
                 Cow::Owned(syscalls::filter_of(calls).map_err(|_| StartError::Calls)?)
             }
@@ -190,15 +256,26 @@ impl Beginning {
             arguments: &lists.arguments(),
             environment: &lists.environment(),
             filter: &filter,
+            watch,
             tasks: &tasks,
             cgroup: None,
         };
-        let started = begun.start(&launch, |pid| {
+        let mut connection = Connection::default();
+        let meanwhile = |pid: Pid| {
             let pid = pid.as_raw_nonzero().get();
             if !after.is_empty() {
                 groups = Groups::make(&after, &name)?;
             }
-            map_users(pid, &plan.users)
+            map_users(pid, &plan.users)?;
+            if spec.network == Network::Bridge {
+                // It waits for us, and its program finds the network up.
+                connection = network::connect(pid, self.host.uid == 0)?;
+            }
+            Ok(())
+        };
+        let started = begun.start_observed(&launch, meanwhile, |observed| match observe {
+            Some(observe) => observe(observed),
+            None => Ok(()),
         });
         if self.host.uid == 0 {
             // Becoming another user, the child has made our common memory
@@ -206,14 +283,27 @@ impl Beginning {
             let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
         }
         let process = started.map_err(|failure| explain(failure, &plan, spec))?;
-        groups.guard();
         Ok(Container {
             process,
             groups,
             exit: None,
             killed_for: None,
+            left: false,
+            connection,
         })
     }
+}
+
+/// What a trial has of a container's start beyond the container.
+pub(crate) struct Observing<'a> {
+    /// TCP sockets of its network that are wanted.
+    pub(crate) sockets: usize,
+    /// The filter that tells of system calls; empty for none.
+    pub(crate) watch: &'a [Instruction],
+    /// In place of the filter of what the program may do.
+    pub(crate) allow: Option<&'a [Instruction]>,
+    /// Takes them, before the program is executed.
+    pub(crate) observe: &'a mut dyn FnMut(Observed) -> Result<(), StartError>,
 }
 
 fn begin(
@@ -369,6 +459,9 @@ fn hint(step: &Step<CString>, errno: Errno) -> Option<String> {
         (Step::Enter(_), Errno::NOENT) => {
             Some("the image has no such folder: see --workdir".into())
         }
+        (_, Errno::MFILE) => {
+            Some("too few files may be open at once: ulimit -n 1024 is enough".into())
+        }
         (Step::Filter, _) => Some("the kernel lacks CONFIG_SECCOMP_FILTER".into()),
         (_, Errno::PERM | Errno::ACCESS) => Some(
             "a security module or an outer container may forbid it: try as another user, or \
@@ -415,6 +508,19 @@ impl Container {
         self.reap(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
     }
 
+    /// How it has ended, if it has, without waiting for it: it stays to be.
+    pub(crate) fn look(&self) -> io::Result<Option<Exit>> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match waitid(WaitId::PidFd(self.process.pidfd.as_fd()), options) {
+            Ok(status) => Ok(status.map(|status| match status.terminating_signal() {
+                Some(signal) => Exit::Signal(signal),
+                None => Exit::Code(status.exit_status().unwrap_or_default() as u8),
+            })),
+            Err(Errno::INTR) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     fn reap(&mut self, options: WaitIdOptions) -> io::Result<Option<Exit>> {
         if self.exit.is_none() {
             let status = match waitid(WaitId::PidFd(self.process.pidfd.as_fd()), options) {
@@ -446,7 +552,7 @@ impl Container {
         if self.exit.is_some() {
             return Err(Errno::SRCH.into());
         }
-        if ends_by_default(number) && !self.looks_after(number) {
+        if ends_by_default(number) && !looks_after(self.pid(), number) {
             self.killed_for = Some(number);
             pidfd_send_signal(&self.process.pidfd, Signal::KILL)?;
             return Ok(());
@@ -454,19 +560,9 @@ impl Container {
         Ok(pidfd_send_signal(&self.process.pidfd, signal)?)
     }
 
-    /// Whether its first process catches, blocks or ignores a signal.
-    fn looks_after(&self, signal: i32) -> bool {
-        let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.pid())) else {
-            return true;
-        };
-        let bit = 1u64 << (signal - 1);
-        ["SigCgt:", "SigIgn:", "SigBlk:"].iter().any(|name| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-                .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-                .is_none_or(|mask| mask & bit != 0)
-        })
+    /// Whether its first process has a handler for a signal.
+    pub fn handles(&self, signal: Signal) -> bool {
+        has_bit(self.pid(), &["SigCgt:", "SigBlk:"], signal.as_raw())
     }
 
     /// Asks it to end by SIGTERM, and after `grace` kills it.
@@ -494,28 +590,90 @@ impl Container {
         }
     }
 
+    /// Whether it has ended; it is not reaped by this.
+    pub fn has_ended(&self) -> bool {
+        let mut files = [PollFd::new(&self.process.pidfd, PollFlags::IN)];
+        matches!(poll(&mut files, Some(&Timespec::default())), Ok(1..))
+    }
+
+    /// Leaves it running, as this process's child, to whatever program this
+    /// process executes next.
+    pub fn leave(mut self) -> Left {
+        self.left = true;
+        self.connection.leave();
+        Left {
+            pid: self.pid(),
+            groups: self.groups.leave(),
+        }
+    }
+
+    /// The process that its way out to the network goes by, if there is one.
+    pub fn network_helper(&self) -> Option<i32> {
+        self.connection.helper()
+    }
+
+    /// Its address, where its network has others.
+    pub fn address(&self) -> Option<String> {
+        self.connection.address.clone()
+    }
+
+    /// The folders of its control groups.
+    pub fn groups(&self) -> Vec<PathBuf> {
+        self.groups.folders()
+    }
+
     /// What it uses of memory now.
     ///
     /// # Errors
     /// It has ended, or its first process cannot be looked at.
     pub fn memory(&self) -> io::Result<Memory> {
-        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()))?;
-        let kibibytes = |name: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name))
-                .and_then(|rest| rest.split_whitespace().next())
-                .and_then(|number| number.parse::<u64>().ok())
-                .unwrap_or_default()
-        };
-        Ok(Memory {
-            // Not Private_Dirty: that also counts pages of files that were
-            // written to disk just now, as an image is that was unpacked.
-            private_dirty_bytes: kibibytes("Anonymous:") << 10,
-            pss_bytes: kibibytes("Pss:") << 10,
-            rss_bytes: kibibytes("Rss:") << 10,
-            group_bytes: self.groups.memory_bytes(),
-        })
+        let mut memory = memory(self.pid())?;
+        memory.group_bytes = self.groups.memory_bytes();
+        Ok(memory)
     }
+}
+
+/// What a process uses of memory now; its control group is not asked.
+///
+/// # Errors
+/// It has ended, or cannot be looked at.
+pub fn memory(pid: i32) -> io::Result<Memory> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let kibibytes = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|rest| rest.split_whitespace().next())
+            .and_then(|number| number.parse::<u64>().ok())
+            .unwrap_or_default()
+    };
+    Ok(Memory {
+        // Not Private_Dirty: that also counts pages of files that were
+        // written to disk just now, as an image is that was unpacked.
+        private_dirty_bytes: kibibytes("Anonymous:") << 10,
+        pss_bytes: kibibytes("Pss:") << 10,
+        rss_bytes: kibibytes("Rss:") << 10,
+        group_bytes: None,
+    })
+}
+
+/// Whether a process catches, blocks or ignores a signal; one that cannot be
+/// looked at counts as such.
+pub(crate) fn looks_after(pid: i32, signal: i32) -> bool {
+    has_bit(pid, &["SigCgt:", "SigIgn:", "SigBlk:"], signal)
+}
+
+fn has_bit(pid: i32, names: &[&str], signal: i32) -> bool {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return true;
+    };
+    let bit = 1u64 << (signal - 1);
+    names.iter().any(|name| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .is_none_or(|mask| mask & bit != 0)
+    })
 }
 
 /// Whether a signal ends a process that does nothing about it (man 7 signal).
@@ -526,7 +684,7 @@ pub(crate) fn ends_by_default(signal: i32) -> bool {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        if self.exit.is_none() {
+        if self.exit.is_none() && !self.left {
             let _ = pidfd_send_signal(&self.process.pidfd, Signal::KILL);
             let _ = self.wait();
         }

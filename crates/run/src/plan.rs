@@ -294,7 +294,7 @@ impl<P: 'static> First<P> {
 /// The first steps of every plan with this network.
 pub(crate) fn first<P: 'static>(network: Network) -> &'static [Step<P>] {
     match network {
-        Network::Private => First::PRIVATE,
+        Network::Private | Network::Bridge => First::PRIVATE,
         Network::None => First::NONE,
         Network::Host => First::HOST,
     }
@@ -466,7 +466,7 @@ fn devices(spec: &Spec, steps: &mut Vec<Step<CString>>) {
         path: c"dev/shm".to_owned(),
         mode: 0o1777,
     });
-    if spec.terminal {
+    if spec.terminal || spec.terminals {
         steps.push(Step::Directory {
             path: c"dev/pts".to_owned(),
             mode: 0o755,
@@ -583,7 +583,8 @@ pub(crate) fn groups(limits: &Limits, host: &Host) -> Result<Vec<Group>, PlanErr
 }
 
 /// Where to look for the program: at its path, or along the container's `PATH`.
-fn programs(spec: &Spec) -> Result<Vec<CString>, PlanError> {
+/// Paths to execute, the first that exists.
+pub(crate) fn programs(spec: &Spec) -> Result<Vec<CString>, PlanError> {
     let program = spec.arguments.first().ok_or(PlanError::NoProgram)?;
     if program.is_empty() {
         return Err(PlanError::NoProgram);

@@ -322,6 +322,12 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Errno> {
     Ok(TcpListener::from(socket))
 }
 
+/// Has a socket listen that may have been shut down by whom it was handed to,
+/// or had its queue made short; both are common to all who have the socket.
+pub(crate) fn listen_again(listener: &OwnedFd) -> Result<(), Errno> {
+    rustix::net::listen(listener, BACKLOG)
+}
+
 fn refused(address: SocketAddr, errno: Errno) -> PublishError {
     let source = io::Error::from(errno);
     match errno {

@@ -5,16 +5,20 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::syscalls::Calls;
 
 /// A container that is to be started.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
     /// Its files.
     pub root: Root,
     /// Program and arguments; a program without `/` is looked for along `PATH`.
+    #[serde(with = "texts")]
     pub arguments: Vec<OsString>,
     /// `NAME=VALUE`, all of it: nothing of the host's is added.
+    #[serde(with = "texts")]
     pub environment: Vec<OsString>,
     /// Absolute; where the program starts.
     pub workdir: PathBuf,
@@ -27,6 +31,7 @@ pub struct Spec {
     /// What of the network it sees.
     pub network: Network,
     /// Handed in by the `LISTEN_FDS` protocol (man 3 sd_listen_fds).
+    #[serde(skip)]
     pub sockets: Vec<Socket>,
     /// Which system calls it may make.
     pub system_calls: SystemCalls,
@@ -36,10 +41,56 @@ pub struct Spec {
     pub volumes: Vec<Volume>,
     /// Whether standard input is to become its controlling terminal.
     pub terminal: bool,
+    /// Whether it has a `/dev/pts` in any case, for terminals of programs that
+    /// are run in it later.
+    #[serde(default)]
+    pub terminals: bool,
+}
+
+/// Texts of the system in a record: only what is UTF-8 has a form there.
+mod text {
+    use std::ffi::OsString;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, ser::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(text: &OsString, to: S) -> Result<S::Ok, S::Error> {
+        match text.to_str() {
+            Some(text) => to.serialize_str(text),
+            None => Err(S::Error::custom(format!("{text:?} is not UTF-8"))),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<OsString, D::Error> {
+        String::deserialize(from).map(OsString::from)
+    }
+}
+
+/// As `text`, many.
+mod texts {
+    use std::ffi::OsString;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, ser::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(texts: &[OsString], to: S) -> Result<S::Ok, S::Error> {
+        let plain: Result<Vec<&str>, _> =
+            texts.iter().map(|text| text.to_str().ok_or(text)).collect();
+        match plain {
+            Ok(plain) => plain.serialize(to),
+            Err(text) => Err(S::Error::custom(format!("{text:?} is not UTF-8"))),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<OsString>, D::Error> {
+        let texts = Vec::<String>::deserialize(from)?;
+        Ok(texts.into_iter().map(OsString::from).collect())
+    }
 }
 
 /// The files of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Root {
     /// This folder, read-only. It holds the folders `proc`, `dev` and `sys`; a
     /// start makes room for each tmpfs and volume elsewhere if it must.
@@ -49,13 +100,15 @@ pub enum Root {
 }
 
 /// One part of an assembled root.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// A file of the host.
     File {
         /// On the host.
         host: PathBuf,
         /// Path in the root, without a leading slash.
+        #[serde(with = "text")]
         name: OsString,
     },
     /// A folder of the host.
@@ -63,11 +116,13 @@ pub enum Part {
         /// On the host.
         host: PathBuf,
         /// Path in the root, without a leading slash.
+        #[serde(with = "text")]
         name: OsString,
     },
     /// A folder that is made, for other parts to be in; it stands before them.
     Made {
         /// Path in the root.
+        #[serde(with = "text")]
         name: OsString,
         /// Permission bits.
         mode: u32,
@@ -77,12 +132,13 @@ pub enum Part {
         /// What it says.
         target: PathBuf,
         /// Path in the root, without a leading slash.
+        #[serde(with = "text")]
         name: OsString,
     },
 }
 
 /// User and group, by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// User.
     pub uid: u32,
@@ -105,7 +161,7 @@ impl Default for User {
 /// none, and the processes of the container's user are limited to
 /// [`Limits::PIDS`] by setrlimit(2); on a kernel that counts those of all
 /// containers together, by a control group where one can be had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of memory, swap included.
     pub memory_bytes: Option<u64>,
@@ -132,7 +188,8 @@ impl Limits {
 }
 
 /// What of the network a container sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Network {
     /// Its own, with the loopback interface alone.
     #[default]
@@ -141,6 +198,8 @@ pub enum Network {
     None,
     /// The host's.
     Host,
+    /// Its own, with a way out: by a bridge as root, else by a process beside it.
+    Bridge,
 }
 
 /// A socket to be handed in.
@@ -153,7 +212,8 @@ pub struct Socket {
 }
 
 /// Which system calls a container may make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SystemCalls {
     /// The list of [`crate::syscalls`].
     #[default]
@@ -165,7 +225,7 @@ pub enum SystemCalls {
 }
 
 /// A tmpfs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tmpfs {
     /// Absolute.
     pub target: PathBuf,
@@ -178,7 +238,7 @@ pub struct Tmpfs {
 }
 
 /// A file or folder of the host within the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Absolute, on the host.
     pub host: PathBuf,
@@ -236,6 +296,146 @@ impl std::str::FromStr for Volume {
     }
 }
 
+/// Why a text is no tmpfs or no mount.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("mount {text:?}: {why}")]
+pub struct MountError {
+    /// What was written.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Tmpfs {
+    /// Bytes that one may hold unless told.
+    pub const SIZE: u64 = 64 << 20;
+
+    fn at(target: &str) -> Result<Self, String> {
+        let target = PathBuf::from(target);
+        let plain = target
+            .components()
+            .all(|part| !matches!(part, std::path::Component::ParentDir));
+        if !target.is_absolute() || !plain || target == std::path::Path::new("/") {
+            return Err("the path in the container is not absolute, or has `..` in it".to_owned());
+        }
+        Ok(Self {
+            target,
+            size_bytes: Self::SIZE,
+            mode: 0o1777,
+            executable: false,
+        })
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "size" | "tmpfs-size" => {
+                // As mount(8) and docker have them, where k, m and g are powers of 1024.
+                let binary = |digits: &str, shift: u32| {
+                    let count = digits.parse::<u64>().ok()?;
+                    count
+                        .checked_shl(shift)
+                        .filter(|size| size >> shift == count)
+                };
+                let size = match value.as_bytes().last() {
+                    Some(b'k') => binary(&value[..value.len() - 1], 10),
+                    Some(b'm') => binary(&value[..value.len() - 1], 20),
+                    Some(b'g') => binary(&value[..value.len() - 1], 30),
+                    _ => value.parse::<ounce_oci::ByteSize>().ok().map(|size| size.0),
+                };
+                let size = size.filter(|size| *size > 0);
+                self.size_bytes = size.ok_or_else(|| format!("{value:?} is no size"))?;
+            }
+            "mode" | "tmpfs-mode" => {
+                let mode = u32::from_str_radix(value, 8).ok();
+                let mode = mode.filter(|mode| *mode <= 0o7777);
+                self.mode = mode.ok_or_else(|| format!("{value:?} is no octal mode"))?;
+            }
+            "exec" => self.executable = true,
+            "noexec" => self.executable = false,
+            // As it is anyway.
+            "rw" | "nosuid" | "nodev" => {}
+            _ => return Err(format!("unknown option {name:?}")),
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for Tmpfs {
+    type Err = MountError;
+
+    fn from_str(text: &str) -> Result<Self, MountError> {
+        let wrong = |why| MountError {
+            text: text.to_owned(),
+            why,
+        };
+        let (target, options) = text.split_once(':').unwrap_or((text, ""));
+        let mut tmpfs = Self::at(target).map_err(wrong)?;
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            tmpfs.set(name, value).map_err(wrong)?;
+        }
+        Ok(tmpfs)
+    }
+}
+
+/// What `--mount` says, by names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// `type=bind`.
+    Volume(Volume),
+    /// `type=tmpfs`.
+    Tmpfs(Tmpfs),
+}
+
+impl std::str::FromStr for Mount {
+    type Err = MountError;
+
+    fn from_str(text: &str) -> Result<Self, MountError> {
+        let wrong = |why: String| MountError {
+            text: text.to_owned(),
+            why,
+        };
+        let (mut kind, mut source, mut target) = (None, None, None);
+        let (mut read_only, mut options) = (false, Vec::new());
+        for pair in text.split(',') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match name {
+                "type" => kind = Some(value),
+                "source" | "src" => source = Some(value),
+                "target" | "destination" | "dst" => target = Some(value),
+                "readonly" | "ro" => match value {
+                    "" | "true" | "1" => read_only = true,
+                    "false" | "0" => read_only = false,
+                    _ => return Err(wrong(format!("{value:?} is neither true nor false"))),
+                },
+                _ => options.push((name, value)),
+            }
+        }
+        let target = target.ok_or_else(|| wrong("it names no target".to_owned()))?;
+        let mut tmpfs = Tmpfs::at(target).map_err(wrong)?;
+        match (kind, source) {
+            (Some("tmpfs"), None) => {
+                for (name, value) in options {
+                    tmpfs.set(name, value).map_err(wrong)?;
+                }
+                Ok(Self::Tmpfs(tmpfs))
+            }
+            (Some("bind"), Some(source)) if !source.is_empty() => match options.first() {
+                Some((name, _)) => Err(wrong(format!("unknown option {name:?}"))),
+                None => Ok(Self::Volume(Volume {
+                    host: source.into(),
+                    target: tmpfs.target,
+                    read_only,
+                })),
+            },
+            (Some("bind"), _) => Err(wrong("it names no source".to_owned())),
+            (Some("tmpfs"), Some(_)) => Err(wrong("a tmpfs has no source".to_owned())),
+            (Some(kind), _) => Err(wrong(format!("type {kind:?} is neither bind nor tmpfs"))),
+            (None, _) => Err(wrong("it names no type: bind or tmpfs".to_owned())),
+        }
+    }
+}
+
 /// `PATH` of a container whose image sets none.
 pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -262,6 +462,7 @@ impl Spec {
             }],
             volumes: Vec::new(),
             terminal: false,
+            terminals: false,
         }
     }
 
@@ -357,6 +558,51 @@ mod tests {
                 matches!(target.parse::<Volume>(), Err(VolumeError::Target(_))),
                 "{target}"
             );
+        }
+    }
+
+    #[test]
+    fn mounts_by_name_and_options_of_a_tmpfs_are_read_and_wrong_ones_refused() {
+        let tmpfs: Tmpfs = "/run:size=1m,mode=755,exec".parse().unwrap();
+        assert_eq!(
+            (tmpfs.size_bytes, tmpfs.mode, tmpfs.executable),
+            (1 << 20, 0o755, true)
+        );
+        assert_eq!("/x".parse::<Tmpfs>().unwrap().size_bytes, Tmpfs::SIZE);
+        let mount: Mount = "type=bind,src=/a,dst=/b,readonly".parse().unwrap();
+        let expected = Volume {
+            host: "/a".into(),
+            target: "/b".into(),
+            read_only: true,
+        };
+        assert_eq!(mount, Mount::Volume(expected));
+        let mount: Result<Mount, _> = "type=tmpfs,target=/t,tmpfs-size=2MiB".parse();
+        assert!(matches!(mount, Ok(Mount::Tmpfs(tmpfs)) if tmpfs.size_bytes == 2 << 20));
+        for wrong in [
+            "",
+            "x",
+            "/",
+            "/a/../b",
+            "/a:size=",
+            "/a:size=0",
+            "/a:mode=9",
+            "/a:what",
+        ] {
+            assert!(wrong.parse::<Tmpfs>().is_err(), "{wrong}");
+        }
+        for wrong in [
+            "",
+            "type=bind,target=/a",
+            "type=bind,source=,target=/a",
+            "type=bind,source=/a",
+            "type=bind,source=/a,target=b",
+            "type=bind,source=/a,target=/b,what=1",
+            "type=tmpfs,source=/a,target=/b",
+            "type=volume,source=a,target=/b",
+            "source=/a,target=/b",
+            "type=bind,source=/a,target=/b,ro=maybe",
+        ] {
+            assert!(wrong.parse::<Mount>().is_err(), "{wrong}");
         }
     }
 

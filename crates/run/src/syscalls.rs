@@ -254,7 +254,7 @@ pub fn allowed() -> usize {
 }
 
 /// A set of system calls, by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Calls([u64; WORDS]);
 
 const WORDS: usize = LAST as usize / 64 + 1;
@@ -280,6 +280,32 @@ impl Calls {
     }
 }
 
+/// The name of a system call of this machine.
+pub fn name(number: u32) -> Option<&'static str> {
+    names::name(number)
+}
+
+/// The default filter, but that it leaves these to another filter to refuse.
+pub(crate) fn filter_leaving(left: &[u32]) -> Result<Vec<Instruction>, CompileError> {
+    let verdict = |number: u32| match left.contains(&number) {
+        true => Verdict::Allow,
+        false => verdict(number),
+    };
+    compiled(verdict, same)
+}
+
+/// A filter that tells a listener of every call but those that are `silent`.
+/// What the default filter refuses is not told: a refusal takes precedence.
+pub(crate) fn telling_filter(silent: &[u32]) -> Result<Vec<Instruction>, CompileError> {
+    let verdict = |number: u32| match number {
+        // What goes through its rings is no call at all, so none could be told.
+        nr::__NR_io_uring_setup => Verdict::Fail(Errno::NOSYS),
+        number if number > LAST || silent.contains(&number) => Verdict::Allow,
+        _ => Verdict::Notify,
+    };
+    compiled(verdict, |one, other| one == other)
+}
+
 /// The filter that allows of what the default one allows only these, and to
 /// execute the program or, where that fails, to end.
 ///
@@ -287,10 +313,21 @@ impl Calls {
 /// The list is so scattered that one filter cannot hold it.
 pub fn filter_of(calls: &Calls) -> Result<Vec<Instruction>, CompileError> {
     let own = [nr::__NR_execve, nr::__NR_exit_group];
-    let verdict = |number: u32| match calls.contains(number) || own.contains(&number) {
-        true => verdict(number),
-        false => Verdict::Fail(Errno::PERM),
+    let verdict = |number: u32| match (verdict(number), calls.contains(number)) {
+        // As on a kernel without it: callers fall back to what is in the list.
+        (Verdict::Fail(Errno::NOSYS), _) => Verdict::Fail(Errno::NOSYS),
+        (found, true) => found,
+        (found, false) if own.contains(&number) => found,
+        _ => Verdict::Fail(Errno::PERM),
     };
+    compiled(verdict, same)
+}
+
+/// A filter with this verdict for each number.
+fn compiled(
+    verdict: impl Fn(u32) -> Verdict,
+    same: impl Fn(Verdict, Verdict) -> bool,
+) -> Result<Vec<Instruction>, CompileError> {
     let mut table: Vec<Segment> = Vec::with_capacity(128);
     for first in 0..=LAST + 1 {
         let verdict = verdict(first);

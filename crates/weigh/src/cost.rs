@@ -72,10 +72,8 @@ pub struct Pull {
     pub seconds: f64,
 }
 
-/// Reckons what so many pulled bytes cost.
-///
-/// # Panics
-/// Never: a test reads the coefficients that are built in.
+/// Reckons what so many pulled bytes cost; `None` if the coefficients that are
+/// built in cannot be read, which a test excludes.
 pub fn cost(pulled_bytes: u64) -> Option<Cost> {
     let coefficients: Coefficients = toml::from_str(COEFFICIENTS).ok()?;
     let gigabytes = pulled_bytes as f64 / 1e9;

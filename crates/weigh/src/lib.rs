@@ -10,6 +10,7 @@ pub mod difference;
 pub mod inventory;
 pub mod kind;
 mod pass;
+pub mod plain;
 pub mod report;
 pub mod sbom;
 mod shares;

@@ -289,10 +289,10 @@ pub fn measure_all(image: &Image) -> Result<(Weight, Inventory), MeasureError> {
     let waste = waste(tree, compressed);
     let count =
         |is: fn(&NodeKind) -> bool| tree.iter().filter(|(_, node)| is(&node.kind)).count() as u64;
-    let set_id = |mode: u32| mode & 0o6000 != 0;
     let owners = owners(&found.packages, tree);
-    let packages = packages(&found, &owners);
-    let inventory = inventory(&found, &owners, &packages);
+    let (packages, places) = packages(&found, &owners);
+    let inventory = inventory(&found, &owners, &places);
+    let surface = surface::surface(&found, search_path(image));
     let weight = Weight {
         digest: image.digest.to_string(),
         platform: image.platform.to_string(),
@@ -305,10 +305,7 @@ pub fn measure_all(image: &Image) -> Result<(Weight, Inventory), MeasureError> {
         folders: count(|kind| matches!(kind, NodeKind::Folder)),
         symlinks: count(|kind| matches!(kind, NodeKind::Symlink(_))),
         specials: count(|kind| matches!(kind, NodeKind::Device | NodeKind::Pipe)),
-        set_id_files: tree
-            .iter()
-            .filter(|(_, node)| matches!(node.kind, NodeKind::File(_)) && set_id(node.mode))
-            .count() as u64,
+        set_id_files: surface.setuid.count,
         largest: largest(tree, compressed),
         kinds: kinds(&found),
         heavy_folders: folders(&found),
@@ -318,7 +315,7 @@ pub fn measure_all(image: &Image) -> Result<(Weight, Inventory), MeasureError> {
         overhead_bytes: ByteSize(found.overhead.iter().sum()),
         waste,
         duplicates: duplicates(&found),
-        surface: surface::surface(&found),
+        surface,
         faults: found.packages.faults.clone(),
         program: program(image, tree)?,
         method: shares::METHOD,
@@ -326,28 +323,8 @@ pub fn measure_all(image: &Image) -> Result<(Weight, Inventory), MeasureError> {
     Ok((weight, inventory))
 }
 
-/// Every file, with the number of its package in `packages`.
-fn inventory(
-    found: &Found,
-    owners: &HashMap<ContentId, usize>,
-    packages: &[PackageWeight],
-) -> Inventory {
-    let known = &found.packages.packages;
-    // The weights are sorted otherwise than the records they come from.
-    let numbers: HashMap<(Manager, &str, &str, String), usize> = packages
-        .iter()
-        .enumerate()
-        .map(|(number, one)| {
-            let key = (one.manager, &*one.name, &*one.version, one.record.clone());
-            (key, number)
-        })
-        .collect();
-    let number = |id: &ContentId| {
-        let one = &known[*owners.get(id)?];
-        let record = format!("/{}", one.record.display());
-        let key = (one.manager, &*one.name, &*one.version, record);
-        numbers.get(&key).copied()
-    };
+/// Every file, with the number of its package among the weights.
+fn inventory(found: &Found, owners: &HashMap<ContentId, usize>, places: &[usize]) -> Inventory {
     let mut seen = HashSet::new();
     let files = found.tree.iter().filter_map(|(path, node)| {
         let NodeKind::File(id) = node.kind else {
@@ -362,7 +339,7 @@ fn inventory(
             kind: facts.kind,
             layer: node.layer,
             mode: node.mode,
-            package: number(&id),
+            package: owners.get(&id).map(|&record| places[record]),
             digest: facts.digest,
         })
     });
@@ -446,7 +423,8 @@ fn owners(packages: &Packages, tree: &Tree) -> HashMap<ContentId, usize> {
     owners
 }
 
-fn packages(found: &Found, owners: &HashMap<ContentId, usize>) -> Vec<PackageWeight> {
+/// What the packages weigh, heaviest first, and for each record its place there.
+fn packages(found: &Found, owners: &HashMap<ContentId, usize>) -> (Vec<PackageWeight>, Vec<usize>) {
     let mut shares = vec![Share::default(); found.packages.packages.len()];
     for (id, &number) in owners {
         if let Some(facts) = found.facts.get(id) {
@@ -468,13 +446,18 @@ fn packages(found: &Found, owners: &HashMap<ContentId, usize>) -> Vec<PackageWei
             record: format!("/{}", package.record.display()),
             share,
         })
+        .enumerate()
         .collect();
-    weights.sort_by(|a, b| {
+    weights.sort_by(|(_, a), (_, b)| {
         (b.share.compressed_bytes, b.share.bytes)
             .cmp(&(a.share.compressed_bytes, a.share.bytes))
             .then_with(|| (&a.name, &a.version).cmp(&(&b.name, &b.version)))
     });
-    weights
+    let mut places = vec![0; weights.len()];
+    for (place, (record, _)) in weights.iter().enumerate() {
+        places[*record] = place;
+    }
+    (weights.into_iter().map(|(_, one)| one).collect(), places)
 }
 
 fn unpackaged(found: &Found, owners: &HashMap<ContentId, usize>) -> Share {
@@ -658,12 +641,18 @@ fn find<'tree>(
         let folder = config.and_then(|config| config.working_dir().as_deref());
         return tree.lookup(Path::new(folder.unwrap_or("/")).join(command));
     }
-    let variables = config.and_then(|config| config.env().as_deref());
-    let path = variables
-        .and_then(|all| all.iter().find_map(|one| one.strip_prefix("PATH=")))
-        .unwrap_or(PATH);
-    path.split(':')
+    search_path(image)
+        .split(':')
         .map(|folder| tree.lookup(Path::new(folder).join(command)))
         .find(Result::is_ok)
         .unwrap_or_else(|| Err(LookupError::Absent(command.into())))
+}
+
+/// The folders in which a bare command is looked for, parted by colons.
+fn search_path(image: &Image) -> &str {
+    let config = image.config.config().as_ref();
+    let variables = config.and_then(|config| config.env().as_deref());
+    variables
+        .and_then(|all| all.iter().find_map(|one| one.strip_prefix("PATH=")))
+        .unwrap_or(PATH)
 }

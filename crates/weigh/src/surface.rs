@@ -5,10 +5,11 @@
 //! Known vulnerabilities are not looked up: without a database the honest answer
 //! is "not scanned", never "none".
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use ounce_rootfs::elf::{Kind, Relro};
-use ounce_rootfs::tree::NodeKind;
+use ounce_rootfs::tree::{Node, NodeKind};
 use serde::Serialize;
 
 use crate::kind::FileKind;
@@ -118,86 +119,140 @@ fn is_interpreter(name: &str) -> bool {
         || matches!(name, "awk" | "mawk" | "gawk" | "luajit" | "deno" | "bun")
 }
 
-/// Looks at all that can be seen.
-pub(crate) fn surface(found: &Found) -> Surface {
-    let tree = &found.tree;
-    let mut lists: [Vec<String>; 10] = Default::default();
-    let [
-        executables,
-        setuid,
-        shells,
-        interpreters,
-        managers,
-        tools,
-        writable,
-        secrets,
-        data,
-        unread,
-    ] = &mut lists;
-    let mut hardening = Hardening::default();
-    let mut libraries = 0;
-    for (path, node) in tree.iter() {
+/// Paths by what they are, as they are found.
+#[derive(Default)]
+struct Lists {
+    executables: Vec<String>,
+    setuid: Vec<String>,
+    shells: Vec<String>,
+    interpreters: Vec<String>,
+    package_managers: Vec<String>,
+    tools: Vec<String>,
+    world_writable: Vec<String>,
+    secrets: Vec<String>,
+    unread: Vec<String>,
+    libraries: u64,
+}
+
+/// Looks at all that can be seen. `search_path` is the image's `PATH`: its
+/// folders hold commands, as those named `bin` or `sbin` and the root do.
+pub(crate) fn surface(found: &Found, search_path: &str) -> Surface {
+    let mut lists = Lists::default();
+    for (path, node) in found.tree.iter() {
+        lists.add(found, search_path, path, node);
+    }
+    let capable = found.capable.iter();
+    let visible = |path: &&String| found.tree.get(path).is_some();
+    Surface {
+        executables: List::of(lists.executables),
+        libraries: lists.libraries,
+        setuid: List::of(lists.setuid),
+        capabilities: List::of(capable.filter(visible).cloned().collect()),
+        shells: List::of(lists.shells),
+        interpreters: List::of(lists.interpreters),
+        package_managers: List::of(lists.package_managers),
+        tools: List::of(lists.tools),
+        world_writable: List::of(lists.world_writable),
+        users: users(found),
+        secrets: List::of(lists.secrets),
+        hardening: hardening(found, lists.unread),
+        vulnerabilities: "not scanned",
+    }
+}
+
+impl Lists {
+    fn add(&mut self, found: &Found, search_path: &str, path: &Path, node: &Node) {
         let shown = || format!("/{}", path.display());
-        let is_sticky = node.mode & 0o1000 != 0;
         let is_link = matches!(node.kind, NodeKind::Symlink(_));
+        let is_sticky = node.mode & 0o1000 != 0;
         if !is_link && node.mode & 0o002 != 0 && !is_sticky && node.kind != NodeKind::Device {
-            writable.push(shown());
+            self.world_writable.push(shown());
         }
-        if let Some(facts) = facts_of(found, path) {
-            let runs = node.mode & 0o111 != 0;
-            let is_code = matches!(facts.kind, FileKind::Program | FileKind::Script)
-                || facts.elf.as_ref().is_some_and(|elf| is_program(elf.kind));
-            if runs && is_code && !is_link {
-                executables.push(shown());
-            }
-            libraries += u64::from(facts.kind == FileKind::Library && !is_link);
-            if node.mode & 0o6000 != 0 && !is_link {
-                setuid.push(shown());
-            }
-            // A link counts by its name: /bin/sh is a shell whatever it leads to.
-            if is_code
-                && (runs || is_link)
-                && let Some(name) = path.file_name().and_then(|name| name.to_str())
-            {
-                for (list, is) in [
-                    (&mut *shells, SHELLS.contains(&name)),
-                    (&mut *managers, MANAGERS.contains(&name)),
-                    (&mut *tools, TOOLS.contains(&name)),
-                    (&mut *interpreters, is_interpreter(name)),
-                ] {
-                    if is {
-                        list.push(shown());
-                    }
-                }
-            }
-            if !is_link {
-                if let Some(what) = facts.secret {
-                    secrets.push(format!("{}: {what}", shown()));
-                }
-                if let Some(fault) = &facts.fault {
-                    unread.push(format!("{}: {fault}", shown()));
-                }
+        let Some(facts) = facts_of(found, path, node) else {
+            return;
+        };
+        let runs = is_link || node.mode & 0o111 != 0;
+        let is_elf = facts.elf.as_ref().is_some_and(|elf| is_program(elf.kind));
+        let is_code = is_elf || matches!(facts.kind, FileKind::Program | FileKind::Script);
+        if is_code && runs {
+            self.add_command(search_path, path, is_elf && !is_link, &shown);
+        }
+        if is_link {
+            return;
+        }
+        if is_code && runs {
+            self.executables.push(shown());
+        }
+        if node.mode & 0o6000 != 0 {
+            self.setuid.push(shown());
+        }
+        if let Some(what) = facts.secret {
+            self.secrets.push(format!("{}: {what}", shown()));
+        }
+        if let Some(fault) = &facts.fault {
+            self.unread.push(format!("{}: {fault}", shown()));
+        }
+        self.libraries += u64::from(facts.kind == FileKind::Library);
+    }
+
+    /// What a command is, by its name; a link counts by its own, for `/bin/sh`
+    /// is a shell whatever it leads to. Names in other folders are not commands
+    /// (`/usr/lib/apt/methods/ftp`, `/etc/cron.daily/dpkg`), but for a shell
+    /// that is a program: it serves an intruder wherever it lies.
+    fn add_command(
+        &mut self,
+        search_path: &str,
+        path: &Path,
+        is_program: bool,
+        shown: &dyn Fn() -> String,
+    ) {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return;
+        };
+        let is_command = is_of_commands(path.parent().unwrap_or(path), search_path);
+        if SHELLS.contains(&name) && (is_command || is_program) {
+            self.shells.push(shown());
+        }
+        for (list, is) in [
+            (&mut self.package_managers, MANAGERS.contains(&name)),
+            (&mut self.tools, TOOLS.contains(&name)),
+            (&mut self.interpreters, is_interpreter(name)),
+        ] {
+            if is && is_command {
+                list.push(shown());
             }
         }
     }
-    // Hard links are one file here.
-    let mut seen: Vec<_> = tree
-        .iter()
-        .filter_map(|(path, node)| match node.kind {
-            NodeKind::File(id) => Some((id, path)),
-            _ => None,
-        })
-        .collect();
-    seen.sort_by_key(|&(id, _)| id);
-    seen.dedup_by_key(|&mut (id, _)| id);
-    for (id, path) in seen {
-        let Some(elf) = found.facts.get(&id).and_then(|facts| facts.elf.as_ref()) else {
+}
+
+/// Whether a folder, without the leading slash, holds commands.
+fn is_of_commands(folder: &Path, search_path: &str) -> bool {
+    let last = folder.file_name();
+    last.is_none_or(|name| name == "bin" || name == "sbin")
+        || search_path
+            .split(':')
+            .any(|one| Path::new(one.trim_start_matches('/')) == folder)
+}
+
+/// How the ELF files are hardened; hard links are one file here.
+fn hardening(found: &Found, unread: Vec<String>) -> Hardening {
+    let mut hardening = Hardening::default();
+    let mut executable_data = Vec::new();
+    let mut seen = HashSet::new();
+    for (path, node) in found.tree.iter() {
+        let NodeKind::File(id) = node.kind else {
+            continue;
+        };
+        let Some(facts) = found.facts.get(&id).filter(|_| seen.insert(id)) else {
+            continue;
+        };
+        let Some(elf) = facts.elf.as_ref() else {
             continue;
         };
         if elf.kind == Kind::Relocatable {
             continue;
         }
-        if is_program(elf.kind) && found.facts[&id].kind != FileKind::Library {
+        if is_program(elf.kind) && facts.kind != FileKind::Library {
             hardening.programs += 1;
             hardening.pie += u64::from(elf.pie);
         }
@@ -207,46 +262,13 @@ pub(crate) fn surface(found: &Found) -> Surface {
         hardening.fortify += u64::from(elf.fortify);
         hardening.strippable_bytes += elf.strippable_bytes;
         if !elf.nx || elf.writable_code {
-            data.push(format!("/{}", path.display()));
+            executable_data.push(format!("/{}", path.display()));
         }
     }
-    let [
-        executables,
-        setuid,
-        shells,
-        interpreters,
-        managers,
-        tools,
-        writable,
-        secrets,
-        data,
-        unread,
-    ] = lists.map(List::of);
-    Surface {
-        executables,
-        libraries,
-        setuid,
-        capabilities: List::of(
-            found
-                .capable
-                .iter()
-                .filter(|path| tree.get(path).is_some())
-                .cloned()
-                .collect(),
-        ),
-        shells,
-        interpreters,
-        package_managers: managers,
-        tools,
-        world_writable: writable,
-        users: users(found),
-        secrets,
-        hardening: Hardening {
-            executable_data: data,
-            unread,
-            ..hardening
-        },
-        vulnerabilities: "not scanned",
+    Hardening {
+        executable_data: List::of(executable_data),
+        unread: List::of(unread),
+        ..hardening
     }
 }
 
@@ -254,13 +276,17 @@ fn is_program(kind: Kind) -> bool {
     matches!(kind, Kind::Static | Kind::StaticPie | Kind::Dynamic)
 }
 
-/// What is known of the file that a path leads to.
-fn facts_of<'found>(found: &'found Found, path: &Path) -> Option<&'found Facts> {
-    let (_, node) = found.tree.lookup(path).ok()?;
-    match node.kind {
-        NodeKind::File(id) => found.facts.get(&id),
-        _ => None,
-    }
+/// What is known of a file, or of the one that a link leads to.
+fn facts_of<'found>(found: &'found Found, path: &Path, node: &Node) -> Option<&'found Facts> {
+    let id = match node.kind {
+        NodeKind::File(id) => id,
+        NodeKind::Symlink(_) => match found.tree.lookup(path).ok()?.1.kind {
+            NodeKind::File(id) => id,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    found.facts.get(&id)
 }
 
 fn users(found: &Found) -> u64 {
@@ -317,6 +343,23 @@ mod tests {
             ("javac", false),
         ] {
             assert_eq!(is_interpreter(name), is, "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_lie_in_bin_sbin_the_root_and_the_search_path() {
+        for (folder, is) in [
+            ("", true),
+            ("bin", true),
+            ("usr/local/sbin", true),
+            ("busybox", true),
+            ("usr/lib/apt/methods", false),
+            ("etc/cron.daily", false),
+            ("etc/alternatives", false),
+            ("cabin", false),
+        ] {
+            let on_path = "/usr/bin:/busybox";
+            assert_eq!(is_of_commands(Path::new(folder), on_path), is, "{folder}");
         }
     }
 

@@ -26,7 +26,7 @@ impl Programs {
     /// Compiles what is not given.
     pub(crate) fn make(options: &Options, stage: &Stage) -> Result<Programs> {
         let programs = Programs {
-            line: line(stage)?,
+            line: line(stage.folder())?,
             httpd: httpd(options)?,
             site: site(stage)?,
             ounce: match &options.ounce {
@@ -75,9 +75,10 @@ impl Task {
     }
 }
 
-fn line(stage: &Stage) -> Result<PathBuf> {
+/// Compiles the program that prints a line, into this folder.
+pub(crate) fn line(folder: &Path) -> Result<PathBuf> {
     let source = root().join("bench/programs/line.rs");
-    let program = stage.folder().join("line");
+    let program = folder.join("line");
     let status = Command::new("rustc")
         .args([
             "--edition=2024",

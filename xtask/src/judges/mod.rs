@@ -15,6 +15,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use crate::cycles;
 use crate::guest;
 use crate::house::House;
 use crate::scratch::Scratch;
@@ -99,6 +100,9 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
         guest::NEEDS,
         || guest::run(house, ounce),
     );
+    bench.check("nothing is left of ten thousand starts", &[], || {
+        cycles::run(ounce, cycles::COUNT)
+    });
     runtime::judge(&case, &mut bench);
     server::judge(house, &mut bench);
     let failed = tally.failed - before;

@@ -3,25 +3,37 @@
 pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod copy;
+pub(crate) mod debug;
+pub(crate) mod exec;
 pub(crate) mod gc;
 pub(crate) mod images;
 pub(crate) mod inspect;
+pub(crate) mod keep;
+pub(crate) mod kill;
+pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod proxy;
+pub(crate) mod ps;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod runtime;
+pub(crate) mod serve;
+pub(crate) mod stats;
+pub(crate) mod stop;
 pub(crate) mod tag;
+pub(crate) mod trim;
 pub(crate) mod up;
 pub(crate) mod verify;
+pub(crate) mod wait;
 pub(crate) mod weigh;
 
 use std::env;
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use ounce_oci::Store;
+use ounce_oci::store::StoreError;
+use ounce_oci::{Place, Store};
+use ounce_run::containers::Containers;
 
 use crate::arguments::Global;
 use crate::failure::{Failure, Kind};
@@ -71,6 +83,14 @@ impl Context {
         Ok(home("XDG_CACHE_HOME", ".cache")?.join("ready"))
     }
 
+    /// Containers that have a name, in the runtime directory: `OUNCE_RUNTIME_DIR`,
+    /// else as `ounce runtime` has it.
+    pub(crate) fn containers(&self) -> Containers {
+        let named = env::var_os("OUNCE_RUNTIME_DIR").map(PathBuf::from);
+        let named = named.filter(|path| path.is_absolute());
+        Containers::new(&named.unwrap_or_else(runtime::default_root))
+    }
+
     /// The folder of unpacked images, which can be made again.
     ///
     /// # Errors
@@ -100,22 +120,20 @@ fn home(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
         })
 }
 
-/// Writes a file whole or not at all: beside it first, then in its place.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let written = || -> std::io::Result<()> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        let part = path.with_file_name(name);
-        let result = fs::File::create_new(&part).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&part, path)
-        });
-        if result.is_err() {
-            let _ = fs::remove_file(&part);
-        }
-        result
+/// An image's place by its text.
+pub(crate) fn place(text: &str) -> Result<Place, Failure> {
+    let told = |error| {
+        Failure::new(Kind::Usage, error).hint(
+            "an image is a name in the store, oci:DIR, oci-archive:FILE or docker-archive:FILE",
+        )
     };
-    written()
-        .map_err(|error| Failure::new(Kind::Host, format!("writing {}: {error}", path.display())))
+    text.parse().map_err(told)
+}
+
+/// Writes a file whole or not at all; see [`ounce_oci::Output`].
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let fault = |error| Failure::new(Kind::Host, format!("writing {}: {error}", path.display()));
+    let mut output = ounce_oci::Output::create(path).map_err(StoreError::from)?;
+    output.write_all(bytes).map_err(fault)?;
+    Ok(output.publish().map_err(StoreError::from)?)
 }

@@ -14,12 +14,13 @@ use ounce_run::image::Overrides;
 use ounce_run::pool::Pool;
 use ounce_run::publish::Publish;
 use ounce_run::ready::Key;
-use ounce_run::spec::{Limits, Network, Spec, Tmpfs, User, Volume};
+use ounce_run::spec::{Limits, Mount, Network, Spec, Tmpfs, User, Volume};
 use ounce_run::{Beginning, Exit};
 
 use super::Context;
 use crate::arguments::{NetworkChoice, RunArguments};
 use crate::failure::{Failure, Kind};
+use crate::named::{self, Named};
 use crate::session::Session;
 use crate::start::{self, Prepared};
 
@@ -36,6 +37,8 @@ pub(crate) fn run(context: &Context, arguments: RunArguments) -> Result<ExitCode
 }
 
 fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failure> {
+    let mut arguments = arguments;
+    named::read_files(&mut arguments)?;
     let ports = parsed::<Publish>(&arguments.publish)?;
     let (network, limits) = (network(arguments.network), limits(&arguments)?);
     if let Some(size) = arguments.pool {
@@ -47,12 +50,16 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
         return once_a_line(&pool, &prepared, io::stdin().lock());
     }
     // The kernel makes the namespaces while the store is read.
-    let beginning = (!arguments.dry_run).then(|| Beginning::new(network, &limits));
+    let beginning =
+        (!arguments.dry_run && !arguments.detach).then(|| Beginning::new(network, &limits));
     let (mut prepared, label) = prepare(context, &arguments)?;
     prepared.spec.network = network;
     prepared.spec.limits = limits;
     settle(&mut prepared.spec, &arguments)?;
     prepared.publish(&ports, arguments.socket, label.as_deref())?;
+    if arguments.detach {
+        return named::detach(context, &arguments, &prepared);
+    }
     let Some(beginning) = beginning else {
         let plan = ounce_run::plan::plan(&prepared.spec, &Host::probe_for(&limits))?;
         let steps: String = plan.steps.iter().map(|step| format!("{step}\n")).collect();
@@ -75,9 +82,17 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
         None if arguments.interactive => [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
         None => [no_input.as_fd(), stdout.as_fd(), stderr.as_fd()],
     };
+    let named = Named::new(context, &arguments, &prepared)?;
     let mut started = prepared.start(beginning, stdio)?;
+    if let Some(named) = &named {
+        named.runs(&started.container)?;
+    }
     let exit = session.follow(&mut started.container, context.output)?;
-    Ok(ExitCode::from(exit.code()))
+    let code = match named {
+        Some(named) => named.ended(exit)?,
+        None => exit.code(),
+    };
+    Ok(ExitCode::from(code))
 }
 
 /// Runs it once for each line, one after the other.
@@ -191,7 +206,7 @@ fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
 }
 
 /// There is no `/etc/passwd` to look a name up in.
-fn number_user(text: &str) -> Result<User, Failure> {
+pub(crate) fn number_user(text: &str) -> Result<User, Failure> {
     let (uid, gid) = text.split_once(':').unwrap_or((text, text));
     match (uid.parse(), gid.parse()) {
         (Ok(uid), Ok(gid)) => Ok(User { uid, gid }),
@@ -215,6 +230,7 @@ fn network(choice: NetworkChoice) -> Network {
         NetworkChoice::Private => Network::Private,
         NetworkChoice::Host => Network::Host,
         NetworkChoice::None => Network::None,
+        NetworkChoice::Bridge => Network::Bridge,
     }
 }
 
@@ -223,15 +239,15 @@ fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
     if let Some(hostname) = &arguments.hostname {
         spec.hostname.clone_from(hostname);
     }
-    for target in &arguments.tmpfs {
-        spec.tmpfs.push(Tmpfs {
-            target: target.into(),
-            size_bytes: 64 << 20,
-            mode: 0o1777,
-            executable: false,
-        });
+    spec.tmpfs.extend(parsed::<Tmpfs>(&arguments.tmpfs)?);
+    let mut volumes = parsed::<Volume>(&arguments.volume)?;
+    for mount in parsed::<Mount>(&arguments.mount)? {
+        match mount {
+            Mount::Volume(volume) => volumes.push(volume),
+            Mount::Tmpfs(tmpfs) => spec.tmpfs.push(tmpfs),
+        }
     }
-    for mut volume in parsed::<Volume>(&arguments.volume)? {
+    for mut volume in volumes {
         volume.host = volume.host.canonicalize().map_err(|error| {
             Failure::new(
                 Kind::Input,
@@ -240,8 +256,39 @@ fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
         })?;
         spec.volumes.push(volume);
     }
+    if spec.network == Network::Bridge
+        && let Some(host) = name_servers()
+    {
+        let target = PathBuf::from("/etc/resolv.conf");
+        if !spec.volumes.iter().any(|volume| volume.target == target) {
+            spec.volumes.push(Volume {
+                host,
+                target,
+                read_only: true,
+            });
+        }
+    }
     spec.terminal = arguments.tty;
+    // Only where there is a name can `exec` come.
+    spec.terminals = arguments.detach || arguments.name.is_some();
     Ok(())
+}
+
+/// The host's list of name servers: of two, the one without a server on the
+/// host's own loopback, which a container does not reach.
+fn name_servers() -> Option<PathBuf> {
+    let places = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+    let found = places
+        .iter()
+        .filter_map(|place| Path::new(place).canonicalize().ok());
+    let reaches = |path: &PathBuf| {
+        std::fs::read_to_string(path).is_ok_and(|text| {
+            !text
+                .lines()
+                .any(|line| line.starts_with("nameserver 127.") || line == "nameserver ::1")
+        })
+    };
+    found.into_iter().find(reaches)
 }
 
 fn processors(count: f64) -> Result<u32, Failure> {

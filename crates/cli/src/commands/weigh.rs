@@ -1,35 +1,54 @@
 //! `ounce weigh`: where an image's bytes go.
 
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::process::ExitCode;
 
-use ounce_oci::{Image, Place, Platform};
+use ounce_oci::store::StoreError;
+use ounce_oci::{Image, Place, Platform, Store};
 use ounce_weigh::budget::{Contributor, Part, Verdict};
 use ounce_weigh::difference::difference;
 use ounce_weigh::report::{Document, Named};
 use ounce_weigh::sbom::{self, Form};
-use ounce_weigh::{Inventory, Weight, measure_all, surface};
+use ounce_weigh::{Inventory, Weight, measure_all, plain, surface};
 
 use super::Context;
 use crate::arguments::{BillChoice, WeighArguments};
 use crate::failure::{self, Failure};
-use crate::render::{html, weigh};
+use crate::render::{html, screen, weigh};
 
 /// Weighs them; exit code 1 if one is over the budget or has what is denied.
 pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCode, Failure> {
+    check(&arguments)?;
     let store = context.store()?;
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
+    // All are found before one is measured.
     let images = arguments
         .images
         .iter()
-        .map(|place: &Place| Ok((place.to_string(), place.image(&store, &platform)?)))
-        .collect::<Result<Vec<(String, Image)>, Failure>>()?;
+        .map(|what| find(&store, what, &platform))
+        .collect::<Result<Vec<_>, Failure>>()?;
     let mut measured = Vec::with_capacity(images.len());
-    for (name, image) in &images {
-        let (weight, inventory) = measure_all(image)?;
+    for (name, image, omitted) in &images {
+        let (mut weight, inventory) = measure_all(image)?;
+        let told = omitted.iter().map(|line| format!("left out: {line}"));
+        weight.faults.extend(told);
         measured.push((name.clone(), weight, inventory));
     }
-    if let Some(form) = arguments.sbom {
-        return bill(context, form, &images, &measured);
+    if let (Some(form), [(name, image, _)], [(_, weight, _)]) =
+        (arguments.sbom, &images[..], &measured[..])
+    {
+        return bill(context, form, name, image, weight);
+    }
+    if arguments.tui {
+        screen::show(&measured, !context.output.color).map_err(|error| {
+            Failure::new(failure::Kind::Host, format!("using the terminal: {error}"))
+        })?;
+        let weights = measured.into_iter().map(|(name, weight, _)| (name, weight));
+        return answer(
+            &Document::new(weights.collect(), arguments.budget),
+            &arguments,
+        );
     }
     if let Some(path) = &arguments.html {
         let page = html::page(&measured)?;
@@ -44,7 +63,7 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
         .collect();
     let mut document = Document::new(weights, arguments.budget);
     if arguments.diff {
-        document.difference = compared(&measured)?;
+        document.difference = compared(&measured);
     }
     if context.output.json {
         if arguments.all_files {
@@ -59,6 +78,46 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
         context.output.text(&text)?;
     }
     answer(&document, &arguments)
+}
+
+/// An image by its place, or what lies at a path; and what was left out of it.
+fn find(
+    store: &Store,
+    what: &str,
+    platform: &Platform,
+) -> Result<(String, Image, Vec<String>), Failure> {
+    let path = Path::new(what);
+    if !what.starts_with(['/', '.']) {
+        let place = super::place(what)?;
+        match place.image(store, platform) {
+            // `ounce weigh target/release/app` is meant as it looks.
+            Err(StoreError::NotFound { .. }) if path.exists() => {}
+            image => return Ok((place.to_string(), image?, Vec::new())),
+        }
+    }
+    let name = what.to_owned();
+    if let Some(image) = Place::image_at(path, store, platform)? {
+        return Ok((name, image, Vec::new()));
+    }
+    let (image, omitted) = plain::image(store, path, platform)?;
+    Ok((name, image, omitted))
+}
+
+/// Refuses what cannot be answered before anything is measured.
+fn check(arguments: &WeighArguments) -> Result<(), Failure> {
+    let count = arguments.images.len();
+    let fault = if arguments.diff && count != 2 {
+        "--diff compares two images"
+    } else if arguments.sbom.is_some() && count != 1 {
+        "--sbom is about one image"
+    } else if arguments.tui && !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+        let why = "--tui needs a terminal for input and output";
+        return Err(Failure::new(failure::Kind::Usage, why).hint("--html FILE writes a page"));
+    } else {
+        return Ok(());
+    };
+    let given = format!("{fault}, and {count} were given");
+    Err(Failure::new(failure::Kind::Usage, given))
 }
 
 /// The first "no" of all conditions, if there is one.
@@ -99,16 +158,11 @@ fn too_many_files(image: &Named, most: u64) -> Failure {
 }
 
 fn denied(image: &Named, what: &str) -> Result<(), Failure> {
-    let Some(list) = surface::denied(&image.weight.surface, what) else {
-        return Err(Failure::new(
-            failure::Kind::Usage,
-            format!("--deny {what}: there is no such thing to deny"),
-        )
-        .hint(format!("one of: {}", surface::DENIABLE.join(", "))));
-    };
-    if list.count == 0 {
+    // The command line takes none but what there is to deny.
+    let list = surface::denied(&image.weight.surface, what);
+    let Some(list) = list.filter(|list| list.count > 0) else {
         return Ok(());
-    }
+    };
     let more = match list.count - list.first.len().min(5) as u64 {
         0 => String::new(),
         more => format!(" and {more} more"),
@@ -123,29 +177,21 @@ fn denied(image: &Named, what: &str) -> Result<(), Failure> {
 
 fn compared(
     measured: &[(String, Weight, Inventory)],
-) -> Result<Option<ounce_weigh::difference::Difference>, Failure> {
-    match measured {
-        [(_, before, old), (_, after, new)] => Ok(Some(difference((before, old), (after, new)))),
-        _ => Err(Failure::new(
-            failure::Kind::Usage,
-            "--diff compares two images, no more and no fewer",
-        )),
-    }
+) -> Option<ounce_weigh::difference::Difference> {
+    let [(_, before, old), (_, after, new)] = measured else {
+        return None;
+    };
+    Some(difference((before, old), (after, new)))
 }
 
 /// Prints a bill of materials and nothing else.
 fn bill(
     context: &Context,
     form: BillChoice,
-    images: &[(String, Image)],
-    measured: &[(String, Weight, Inventory)],
+    name: &str,
+    image: &Image,
+    weight: &Weight,
 ) -> Result<ExitCode, Failure> {
-    let ([(name, image)], [(_, weight, _)]) = (images, measured) else {
-        return Err(Failure::new(
-            failure::Kind::Usage,
-            "--sbom is about one image",
-        ));
-    };
     let form = match form {
         BillChoice::Spdx => Form::Spdx,
         BillChoice::Cyclonedx => Form::CycloneDx,

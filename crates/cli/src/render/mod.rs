@@ -1,5 +1,6 @@
 //! Values to text for people.
 
 pub(crate) mod html;
+pub(crate) mod screen;
 pub(crate) mod table;
 pub(crate) mod weigh;

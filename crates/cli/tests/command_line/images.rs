@@ -174,7 +174,38 @@ fn weigh_answers_no_to_what_is_denied_and_says_what_there_is() {
     let output = bench.output(&["weigh", "hi", "--deny", "shells"]);
     assert_eq!(output.status.code(), Some(2));
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("one of: shell, setuid"), "{stderr}");
+    assert!(
+        stderr.contains("possible values: shell, setuid"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn weigh_takes_archives_folders_and_programs_by_their_paths() {
+    let bench = with_hi();
+    for place in ["oci-archive:a.tar", "docker-archive:b.tar", "oci:layout"] {
+        bench.succeed(&["copy", "hi", place]);
+    }
+    let json = |path: &str| -> serde_json::Value {
+        serde_json::from_str(&bench.succeed(&["--json", "weigh", path])).unwrap()
+    };
+    let of_name = json("hi");
+    let digest = |json: &serde_json::Value| json["images"][0]["digest"].clone();
+    for path in ["./a.tar", "./layout"] {
+        assert_eq!(digest(&json(path)), digest(&of_name), "{path}");
+    }
+    assert_eq!(json("./b.tar")["images"][0]["files"], 1);
+    std::fs::create_dir_all(bench.path("folder/bin")).unwrap();
+    std::fs::write(bench.path("folder/bin/x"), "text").unwrap();
+    let found = json("./folder");
+    assert_eq!(found["images"][0]["files"], 1);
+    assert_eq!(found["images"][0]["unpacked_bytes"], 4);
+    // A name that is no image's but a path's.
+    assert_eq!(json("folder/bin")["images"][0]["files"], 1);
+    let output = bench.output(&["weigh", "./none"]);
+    assert_eq!(output.status.code(), Some(3));
+    let output = bench.output(&["weigh", "./folder/bin/x", "--deny", "shell"]);
+    assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]
@@ -204,10 +235,11 @@ fn weigh_writes_a_page_a_bill_and_a_difference() {
         text.contains("0 files added, 0 removed, 0 changed, 1 the same"),
         "{text}"
     );
-    assert_eq!(
-        bench.output(&["weigh", "hi", "--diff"]).status.code(),
-        Some(2)
-    );
+    // Told before the image, which is not there, is looked for.
+    for asked in [&["--diff"][..], &["more", "--sbom", "spdx"]] {
+        let output = bench.output(&[&["weigh", "none"], asked].concat());
+        assert_eq!(output.status.code(), Some(2), "{asked:?}");
+    }
     let json = bench.succeed(&["--json", "weigh", "hi", "--all-files"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["files"][0]["files"].as_array().unwrap().len(), 1);

@@ -5,7 +5,9 @@
 use linux_raw_sys::general as raw;
 
 use super::{Fd, call3, call4, number, process::control};
-use crate::seccomp::{ALLOW, ARCHITECTURE, ERRNO, Instruction, JUMP_EQUAL, LOAD_WORD, RETURN};
+use crate::seccomp::{
+    ALLOW, ARCHITECTURE, ERRNO, Instruction, JUMP_EQUAL, LOAD_WORD, RETURN, instruction,
+};
 
 /// PR_SET_NO_NEW_PRIVS (prctl(2)), which the other two need.
 pub fn no_new_privileges() {
@@ -68,14 +70,6 @@ pub fn allow_only(filter: &[Instruction]) {
 /// instructions more than there are calls.
 #[allow(clippy::indexing_slicing, reason = "runs when compiled")]
 const fn filter<const LENGTH: usize>(calls: &[u16]) -> [Instruction; LENGTH] {
-    const fn instruction(code: u16, jump_true: u8, jump_false: u8, operand: u32) -> Instruction {
-        Instruction {
-            code,
-            jump_true,
-            jump_false,
-            operand,
-        }
-    }
     let count = calls.len();
     assert!(LENGTH == count + 5);
     let mut filter = [instruction(LOAD_WORD, 0, 0, 0); LENGTH];

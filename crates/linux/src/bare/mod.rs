@@ -25,8 +25,8 @@ pub use poll::{
     wait, watch,
 };
 pub use process::{
-    CHILD_CHANGED, Clock, descriptor_limit, drop_user, process_id, reap, signals, take_signal,
-    time, user_id,
+    CHILD_CHANGED, Clock, descriptor_limit, drop_user, moment, process_id, reap, signals,
+    take_signal, time, user_id,
 };
 pub use socket::{
     Address, Kept, PEEK, Setting, TAKE, accept, adopt, bind, connect, keep, kept, listen, local,

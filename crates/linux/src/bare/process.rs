@@ -70,6 +70,12 @@ pub fn reap() {
 /// A clock's whole seconds (clock_gettime(2)).
 #[inline(never)]
 pub fn time(clock: Clock) -> u64 {
+    moment(clock)[0]
+}
+
+/// A clock's seconds and nanoseconds (clock_gettime(2)).
+#[inline(always)]
+pub fn moment(clock: Clock) -> [u64; 2] {
     let mut time = [0_u64; 2];
     // SAFETY: a timespec of two 64-bit numbers is written.
     unsafe {
@@ -79,7 +85,7 @@ pub fn time(clock: Clock) -> u64 {
             &raw mut time as usize,
         )
     };
-    time[0]
+    time
 }
 
 /// getpid(2).

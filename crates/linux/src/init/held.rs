@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, wai
 use super::Orders;
 use super::report::Report;
 use super::take;
-use crate::clone::{MappedStack, Stack, clone3, exit};
+use crate::clone::{MappedStack, NOTHING, Stack, clone3, exit};
 use crate::namespace::{self, Namespaces};
 use crate::process::{Process, restore_signals};
 use crate::signal::{SignalSet, set_mask};
@@ -145,15 +145,10 @@ fn through_helper<P: AsRef<CStr>>(birth: &mut Birth<'_, P>) -> Result<usize, Err
     let arguments = raw::clone_args {
         flags: u64::from(raw::CLONE_VM | raw::CLONE_VFORK | raw::CLONE_FILES | raw::CLONE_PIDFD),
         pidfd: &raw mut pidfd as u64,
-        child_tid: 0,
-        parent_tid: 0,
         exit_signal: raw::SIGCHLD.into(),
         stack: stack.base(),
         stack_size: Stack::SIZE as u64,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
-        cgroup: 0,
+        ..NOTHING
     };
     let data = ptr::from_mut(birth).cast::<c_void>();
     // SAFETY: the stack is unused and outlives the helper, for whose end
@@ -229,15 +224,9 @@ unsafe fn bear<P: AsRef<CStr>>(birth: *mut Birth<'_, P>) {
         flags,
         // SAFETY: only the address is taken.
         pidfd: unsafe { &raw mut (*birth).pidfd } as u64,
-        child_tid: 0,
-        parent_tid: 0,
         exit_signal: if parent == 0 { raw::SIGCHLD.into() } else { 0 },
-        stack: 0,
-        stack_size: 0,
-        tls: 0,
-        set_tid: 0,
-        set_tid_size: 0,
         cgroup: orders.cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
+        ..NOTHING
     };
     // SAFETY: a fork: the child has its own copy of all memory and goes on on a
     // copy of this stack. It takes no lock that another thread may have held.

@@ -49,22 +49,7 @@ pub fn set_attributes(
         propagation,
         userns_fd: id_map.map_or(0, |file| file.as_raw_fd() as u64),
     };
-    let flags = raw::AT_EMPTY_PATH | if recursive { raw::AT_RECURSIVE } else { 0 };
-    // SAFETY: the path is an empty C string and the structure is as long as the size that is told.
-    unsafe {
-        call(
-            raw::__NR_mount_setattr,
-            [
-                tree.as_raw_fd() as usize,
-                c"".as_ptr() as usize,
-                flags as usize,
-                &raw const set as usize,
-                size_of::<raw::mount_attr>(),
-                0,
-            ],
-        )
-    }
-    .map(drop)
+    mount::change(tree, &set, recursive)
 }
 
 /// mount(2) in its old form, for what the new one cannot say.

@@ -1,6 +1,7 @@
 //! Layers: writing the smallest valid, deterministic one, and reading any
 //! that others wrote, with every hostile form refused.
 
+pub(crate) mod copy;
 pub(crate) mod read;
 pub(crate) mod write;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use crate::blobs::BlobError;
 use crate::model::Descriptor;
+use crate::tar::Extra;
 use crate::tar::read::Fault;
 use crate::{DiffId, Digest};
 
@@ -137,6 +139,23 @@ pub struct ReadEntry {
     pub xattrs: Vec<(String, Vec<u8>)>,
 }
 
+/// What a header said that [`ReadEntry`] does not tell, for a copy of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Besides(pub(crate) Extra);
+
+/// An entry to be copied.
+#[derive(Debug, Clone)]
+pub struct CopyEntry {
+    /// The header; `path` and, of a hard link, the target may be others than
+    /// where it was read, and a file may have become a hard link.
+    pub entry: ReadEntry,
+    /// The rest of the header.
+    pub besides: Besides,
+    /// For a file: the layer that holds its content, and which entry of it,
+    /// as [`LayerReader::for_each`] counts.
+    pub content: Option<(usize, u64)>,
+}
+
 /// What a [`ReadEntry`] is. Whiteouts are told apart here, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadKind {
@@ -184,6 +203,12 @@ pub enum LayerError {
         path: String,
         /// What it points to.
         target: String,
+    },
+    /// An entry to be copied that its layer does not have.
+    #[error("entry {path:?} is not in the layer it is to be copied from")]
+    Absent {
+        /// The entry.
+        path: String,
     },
     /// A file of the host cannot be read.
     #[error("reading {path}")]

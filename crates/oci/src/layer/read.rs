@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use super::{Layer, LayerError, ReadEntry, ReadKind, ReadLimits};
+use super::{Besides, Layer, LayerError, ReadEntry, ReadKind, ReadLimits};
 use crate::blobs::{BlobError, Blobs};
 use crate::compression::read::{Bounded, Progress, Stream, decompress_telling};
 use crate::digest::Hashing;
@@ -80,8 +80,19 @@ impl LayerReader {
     /// # Errors
     /// What the archive breaks, or what `visit` returned.
     pub fn for_each<E: From<LayerError>>(
-        mut self,
+        self,
         mut visit: impl FnMut(ReadEntry, &mut dyn Read) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.for_each_whole(|entry, _, content| visit(entry, content))
+    }
+
+    /// As [`LayerReader::for_each`], with what a copy of the entry needs besides.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn for_each_whole<E: From<LayerError>>(
+        mut self,
+        mut visit: impl FnMut(ReadEntry, Besides, &mut dyn Read) -> Result<(), E>,
     ) -> Result<(), E> {
         let digest = self.digest;
         let mut seen = Seen::default();
@@ -91,10 +102,11 @@ impl LayerReader {
                 .tar
                 .next()
                 .map_err(|fault| error(digest, &last, fault))?;
-            let Some(raw) = raw else {
+            let Some(mut raw) = raw else {
                 break;
             };
             last.clone_from(&raw.path);
+            let besides = Besides(std::mem::take(&mut raw.extra));
             let entry = seen
                 .check(&raw)
                 .and_then(|()| entry(raw))
@@ -106,7 +118,7 @@ impl LayerReader {
                 tar: &mut self.tar,
                 fault: None,
             };
-            let visited = visit(entry, &mut content);
+            let visited = visit(entry, besides, &mut content);
             if let Some(fault) = content.fault {
                 // Ours names layer and entry; the visitor's is only its echo.
                 return Err(error(digest, &last, fault).into());

@@ -156,7 +156,7 @@ fn ordered(entries: &[Entry]) -> Result<Vec<&Entry>, LayerError> {
     Ok(sorted)
 }
 
-fn check_path(path: &str, told: &str) -> Result<(), LayerError> {
+pub(super) fn check_path(path: &str, told: &str) -> Result<(), LayerError> {
     let why = if path.is_empty() {
         "it is empty"
     } else if path.starts_with('/') {

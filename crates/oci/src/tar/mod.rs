@@ -28,15 +28,32 @@ pub(crate) struct Fields<'a> {
     pub(crate) link: &'a str,
 }
 
+/// What a header can say beyond [`Fields`], to be copied as it was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Extra {
+    /// Names of owner and group.
+    pub(crate) names: [String; 2],
+    /// Major and minor number of a device.
+    pub(crate) device: (u32, u32),
+    /// Pax records that stand for nothing in [`Fields`]: extended attributes,
+    /// times to the nanosecond.
+    pub(crate) records: Vec<(String, Vec<u8>)>,
+}
+
 /// Appends the header, with a pax record before it where need be.
 pub(crate) fn emit(fields: &Fields<'_>, out: &mut Vec<u8>) {
+    emit_whole(fields, &Extra::default(), out);
+}
+
+/// As [`emit`], with all that was read.
+pub(crate) fn emit_whole(fields: &Fields<'_>, extra: &Extra, out: &mut Vec<u8>) {
     let mut records = Vec::new();
     let split = split_path(fields.path);
     if split.is_none() {
-        pax_record(&mut records, "path", fields.path);
+        pax_record(&mut records, "path", fields.path.as_bytes());
     }
     if fields.link.len() > 100 {
-        pax_record(&mut records, "linkpath", fields.link);
+        pax_record(&mut records, "linkpath", fields.link.as_bytes());
     }
     for (key, value, most) in [
         ("size", fields.size, OCTAL_11),
@@ -44,9 +61,14 @@ pub(crate) fn emit(fields: &Fields<'_>, out: &mut Vec<u8>) {
         ("uid", u64::from(fields.uid), OCTAL_7),
         ("gid", u64::from(fields.gid), OCTAL_7),
     ] {
-        if value > most {
-            pax_record(&mut records, key, &value.to_string());
+        // A time to the nanosecond is among the records that are copied.
+        let copied = extra.records.iter().any(|(name, _)| name == key);
+        if value > most && !copied {
+            pax_record(&mut records, key, value.to_string().as_bytes());
         }
+    }
+    for (key, value) in &extra.records {
+        pax_record(&mut records, key, value);
     }
     if !records.is_empty() {
         let size = records.len();
@@ -60,11 +82,11 @@ pub(crate) fn emit(fields: &Fields<'_>, out: &mut Vec<u8>) {
             mtime: 0,
             link: "",
         };
-        block(&header, ("", "pax"), out);
+        block(&header, ("", "pax"), &Extra::default(), out);
         out.append(&mut records);
         pad(size as u64, out);
     }
-    block(fields, split.unwrap_or(("", "pax")), out);
+    block(fields, split.unwrap_or(("", "pax")), extra, out);
 }
 
 /// Appends zeros up to the next block after `size` bytes of content.
@@ -93,16 +115,18 @@ fn split_path(path: &str) -> Option<(&str, &str)> {
 }
 
 /// `LENGTH KEY=VALUE\n`, where the length counts itself.
-fn pax_record(out: &mut Vec<u8>, key: &str, value: &str) {
+fn pax_record(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;
     while rest + length.to_string().len() != length {
         length = rest + length.to_string().len();
     }
-    out.extend_from_slice(format!("{length} {key}={value}\n").as_bytes());
+    out.extend_from_slice(format!("{length} {key}=").as_bytes());
+    out.extend_from_slice(value);
+    out.push(b'\n');
 }
 
-fn block(fields: &Fields<'_>, (prefix, name): (&str, &str), out: &mut Vec<u8>) {
+fn block(fields: &Fields<'_>, (prefix, name): (&str, &str), extra: &Extra, out: &mut Vec<u8>) {
     let mut block = [0; BLOCK];
     let mut text = |at: usize, text: &[u8]| block[at..at + text.len()].copy_from_slice(text);
     let octal = |value: u64, most: u64, width: usize| {
@@ -124,6 +148,15 @@ fn block(fields: &Fields<'_>, (prefix, name): (&str, &str), out: &mut Vec<u8>) {
         text(157, fields.link.as_bytes());
     }
     text(257, b"ustar\x0000");
+    for (at, name) in [(265, &extra.names[0]), (297, &extra.names[1])] {
+        // The last byte is the field's zero.
+        text(at, &name.as_bytes()[..name.len().min(31)]);
+    }
+    if matches!(fields.kind, b'3' | b'4') {
+        let (major, minor) = extra.device;
+        text(329, octal(u64::from(major), OCTAL_7, 7).as_bytes());
+        text(337, octal(u64::from(minor), OCTAL_7, 7).as_bytes());
+    }
     text(345, prefix.as_bytes());
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
     block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());

@@ -8,7 +8,7 @@
 
 use std::io::{self, Read};
 
-use super::BLOCK;
+use super::{BLOCK, Extra};
 
 /// Most bytes of a pax record or a GNU long name: Go's `archive/tar`, and so
 /// every container engine, draws the line at the same place.
@@ -92,6 +92,8 @@ pub(crate) struct Raw {
     pub(crate) size: u64,
     pub(crate) device: (u32, u32),
     pub(crate) xattrs: Vec<(String, Vec<u8>)>,
+    /// What a copy of it has to say besides.
+    pub(crate) extra: Extra,
 }
 
 /// An archive being read. After [`TarReader::next`] its `Read` gives the
@@ -115,6 +117,7 @@ struct Extended {
     gid: Option<u32>,
     mtime: Option<u64>,
     xattrs: Vec<(String, Vec<u8>)>,
+    records: Vec<(String, Vec<u8>)>,
 }
 
 impl<R: Read> TarReader<R> {
@@ -311,6 +314,12 @@ impl Extended {
     }
 
     fn pair(&mut self, key: &str, value: &[u8]) -> Result<(), Fault> {
+        // What the fields say, or what only says how another record is written.
+        let said = ["path", "linkpath", "size", "uid", "gid", "hdrcharset"];
+        if !said.contains(&key) && !key.starts_with("GNU.sparse.") {
+            self.records.retain(|(known, _)| known != key);
+            self.records.push((key.to_owned(), value.to_vec()));
+        }
         if let Some(name) = key.strip_prefix("SCHILY.xattr.") {
             self.xattrs.retain(|(known, _)| known != name);
             self.xattrs.push((name.to_owned(), value.to_vec()));
@@ -343,7 +352,9 @@ impl Extended {
             gid,
             mtime,
             xattrs,
+            records,
         } = self;
+        raw.extra.records = records;
         raw.path = path.unwrap_or_else(|| std::mem::take(&mut raw.path));
         raw.link = link.unwrap_or_else(|| std::mem::take(&mut raw.link));
         raw.size = size.unwrap_or(raw.size);
@@ -367,6 +378,11 @@ fn text(bytes: &[u8]) -> Result<String, Fault> {
 
 fn until_zero(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or(bytes)
+}
+
+/// The name of an owner; one that is no text is left out, since no engine reads it.
+fn name_in(field: &[u8]) -> String {
+    text(until_zero(field)).unwrap_or_default()
 }
 
 fn long_name(record: &[u8]) -> Result<String, Fault> {
@@ -496,6 +512,11 @@ fn parse(block: &[u8; BLOCK]) -> Result<Raw, Fault> {
         mtime: number(&block[136..148], "time")?.unwrap_or(0),
         device: (device(329)?, device(337)?),
         xattrs: Vec::new(),
+        extra: Extra {
+            names: [name_in(&block[265..297]), name_in(&block[297..329])],
+            device: (device(329)?, device(337)?),
+            records: Vec::new(),
+        },
     })
 }
 

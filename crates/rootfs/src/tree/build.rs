@@ -17,6 +17,8 @@ pub struct Builder {
     layers: usize,
     /// Entries of this layer so far.
     entries: u64,
+    /// Where the last entry was put.
+    last: Option<PathBuf>,
 }
 
 impl Builder {
@@ -31,6 +33,12 @@ impl Builder {
         self.tree
     }
 
+    /// Where the last entry was put, links on the way followed; nothing for a
+    /// whiteout and for the root.
+    pub fn last(&self) -> Option<&Path> {
+        self.last.as_deref()
+    }
+
     /// Takes one entry; for a file, gives the number of its content.
     ///
     /// # Errors
@@ -38,6 +46,7 @@ impl Builder {
     pub fn entry(&mut self, entry: &ReadEntry) -> Result<Option<ContentId>, TreeError> {
         let number = self.entries;
         self.entries += 1;
+        self.last = None;
         let path = Path::new(&entry.path);
         let plain = |part| matches!(part, Component::Normal(_));
         if !path.components().all(plain) {
@@ -93,6 +102,7 @@ impl Builder {
         if !stays {
             self.remove(&place, Hiding::Overwritten);
         }
+        self.last = Some(place.clone());
         self.tree.nodes.insert(place, node);
     }
 

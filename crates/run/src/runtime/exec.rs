@@ -2,22 +2,24 @@
 
 use std::ffi::CString;
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use ounce_linux::init::{Act, Orders, Report, spawn};
 use ounce_linux::namespace::Namespaces;
+use ounce_linux::seccomp::Instruction;
 use rustix::process::Signal;
 use rustix::process::pidfd_send_signal;
 
 use super::capability::CAPABILITIES;
-use super::config::{Capabilities, Process};
+use super::cgroup::Groups;
+use super::config::{Capabilities, MemoryPolicy, Personality, Process, Seccomp};
 use super::create::{Lists, hide, hold_places, set_limits, texts, told, users_of, write_pid};
 use super::fault::RuntimeError;
 use super::foreground::Front;
 use super::hooks::foreign_namespaces;
 use super::pause::{LIMITED, READY};
-use super::state::{self, Status};
+use super::state::{self, Record, Status};
 use super::{Runtime, console, create, listener, process, seccomp};
 
 /// What `exec` is told.
@@ -174,139 +176,195 @@ impl Runtime {
                 process
             }
         };
-        console::check(program.terminal, options.console_socket.as_deref())?;
-        if options.detach && program.terminal && options.console_socket.is_none() {
-            return Err(RuntimeError::Argument(
-                "a terminal without anybody at it: give --console-socket, or do not detach"
-                    .to_owned(),
-            ));
-        }
-        let limits = process::limits(&program)?;
         let filter = match &linux.seccomp {
             Some(list) => seccomp::compile(list)?,
             None => Vec::new(),
         };
-        let front = match options.detach {
-            true => None,
-            false => Some(Front::begin()?),
-        };
         let groups = below(&record.groups, options.group.as_deref())?;
-        let mut wanted = Vec::new();
-        let mut acts: Vec<Act<CString>> = vec![Act::Session];
-        for door in groups.doors() {
-            wanted.push(super::plan::File::Group(door));
-            acts.push(Act::JoinGroup(wanted.len() - 1));
-        }
-        let spaces = foreign_namespaces(record.pid)?;
-        let joins: Vec<_> = spaces
-            .iter()
-            .map(|(file, kind)| (file.as_fd(), *kind))
-            .collect();
-        let users = joins.iter().any(|(_, kind)| *kind == Namespaces::USER);
-        if users {
-            acts.push(Act::BecomeRoot);
-        }
-        let time = format!("/proc/{}/ns/time", record.pid);
-        if differs(&time, "/proc/self/ns/time") {
-            wanted.push(super::plan::File::Namespace(time.into()));
-            acts.push(Act::Join {
-                file: wanted.len() - 1,
-                namespace: Namespaces::TIME,
-            });
-        }
-        acts.push(Act::Keyring(super::fault::text(format!("_ses.{id}"))?));
-        process::labels(&program, &mut acts)?;
-        if program.terminal {
-            wanted.push(super::plan::File::Console);
-            acts.push(Act::Console {
-                socket: wanted.len() - 1,
-                size: process::console_size(&program)?,
-                mount: false,
-            });
-        }
-        let affinity = program.exec_cpu_affinity.clone().unwrap_or_default();
-        let processors = match affinity.last.as_deref().filter(|list| !list.is_empty()) {
-            Some(list) => process::bits(list)?,
-            None => Vec::new(),
-        };
-        if !processors.is_empty() {
-            acts.push(Act::Affinity);
-        }
-        process::acts(
-            &program,
-            &process::Around {
-                seccomp: linux.seccomp.as_ref(),
-                start: None,
-                preserved: options.preserve_fds,
-                groups: !users || rustix::process::geteuid().is_root(),
-                personality: linux.personality.as_ref(),
-                memory_policy: linux.memory_policy.as_ref(),
-            },
-            &mut acts,
-        )?;
-        let (files, terminal) =
-            create::open_files(&wanted, None, options.console_socket.as_deref())?;
-        let lists = Lists::of(&program, &users_of(&record.rootfs))?;
-        let birthplace = groups.birthplace()?;
-        if let Some(list) = affinity.initial.as_deref().filter(|list| !list.is_empty()) {
-            set_own_affinity(list)?;
-        }
-        let orders = Orders {
-            joins: &joins,
-            namespaces: Namespaces::NONE,
-            cgroup: birthplace.as_ref().map(AsFd::as_fd),
-            acts: &acts,
-            files: &files,
-            stdio: None,
-            groups: &program.user.additional_gids,
-            processors: &processors,
-            nodes: &[],
+        enter(&Entering {
+            name: id,
+            pid: record.pid,
+            groups: &groups,
+            program: &program,
+            seccomp: linux.seccomp.as_ref(),
             filter: &filter,
-            programs: &lists.programs,
-            arguments: &texts(&lists.arguments),
-            environment: &texts(&lists.environment),
-        };
-        hide(&None);
-        let held = spawn(&orders).map_err(RuntimeError::kernel("entering the container"))?;
-        let pid = held.pid().as_raw_nonzero().get();
-        if let Some(adjustment) = program.oom_score_adj {
-            create::adjust_oom_score(pid, adjustment)?;
-        }
-        let broken = "talking with the new process";
-        loop {
-            match held.next().map_err(RuntimeError::kernel(broken))? {
-                Report::Reached(LIMITED) => set_limits(held.pid(), &limits)?,
-                Report::Reached(READY) => {
-                    if let Some(path) = &options.pid_file {
-                        write_pid(path, pid)?;
-                    }
-                    held.go().map_err(RuntimeError::kernel(broken))?;
-                    // Now it executes, and tells nothing but a failure.
-                    match held.next().map_err(RuntimeError::kernel(broken))? {
-                        Report::Failed(failure) => return Err(told(failure, &acts, &program)),
-                        _ => break,
-                    }
+            personality: linux.personality.as_ref(),
+            memory_policy: linux.memory_policy.as_ref(),
+            root: &record.rootfs,
+            stdio: None,
+            record: Some(&record),
+            options,
+        })
+    }
+}
+
+/// A program that is to run in a container that is there.
+pub(crate) struct Entering<'a> {
+    /// The container's name.
+    pub(crate) name: &'a str,
+    /// A process of it.
+    pub(crate) pid: i32,
+    /// Control groups to be in.
+    pub(crate) groups: &'a Groups,
+    /// The program.
+    pub(crate) program: &'a Process,
+    /// Whether there is a filter of system calls, and how it is installed.
+    pub(crate) seccomp: Option<&'a Seccomp>,
+    /// The filter itself.
+    pub(crate) filter: &'a [Instruction],
+    /// Execution domain.
+    pub(crate) personality: Option<&'a Personality>,
+    /// Where memory is taken from.
+    pub(crate) memory_policy: Option<&'a MemoryPolicy>,
+    /// Where the container's list of users is.
+    pub(crate) root: &'a Path,
+    /// Standard streams, if they are not our own.
+    pub(crate) stdio: Option<[BorrowedFd<'a>; 3]>,
+    /// What a listener of the filter is told.
+    pub(crate) record: Option<&'a Record>,
+    /// Terminal, number file and descriptors.
+    pub(crate) options: &'a Options,
+}
+
+/// Runs it; unless detached, waits for its end and gives its exit code.
+///
+/// # Errors
+/// The container is gone, or the program cannot be executed.
+pub(crate) fn enter(of: &Entering<'_>) -> Result<u8, RuntimeError> {
+    let (program, options, groups) = (of.program, of.options, of.groups);
+    console::check(program.terminal, options.console_socket.as_deref())?;
+    if options.detach && program.terminal && options.console_socket.is_none() {
+        return Err(RuntimeError::Argument(
+            "a terminal without anybody at it: give --console-socket, or do not detach".to_owned(),
+        ));
+    }
+    let limits = process::limits(program)?;
+    let front = match options.detach {
+        true => None,
+        false => Some(Front::begin()?),
+    };
+    let mut wanted = Vec::new();
+    let mut acts: Vec<Act<CString>> = vec![Act::Session];
+    for door in groups.doors() {
+        wanted.push(super::plan::File::Group(door));
+        acts.push(Act::JoinGroup(wanted.len() - 1));
+    }
+    let spaces = foreign_namespaces(of.pid)?;
+    let joins: Vec<_> = spaces
+        .iter()
+        .map(|(file, kind)| (file.as_fd(), *kind))
+        .collect();
+    let users = joins.iter().any(|(_, kind)| *kind == Namespaces::USER);
+    if users {
+        acts.push(Act::BecomeRoot);
+    }
+    let time = format!("/proc/{}/ns/time", of.pid);
+    if differs(&time, "/proc/self/ns/time") {
+        wanted.push(super::plan::File::Namespace(time.into()));
+        acts.push(Act::Join {
+            file: wanted.len() - 1,
+            namespace: Namespaces::TIME,
+        });
+    }
+    acts.push(Act::Keyring(super::fault::text(format!(
+        "_ses.{}",
+        of.name
+    ))?));
+    process::labels(program, &mut acts)?;
+    if program.terminal {
+        wanted.push(super::plan::File::Console);
+        acts.push(Act::Console {
+            socket: wanted.len() - 1,
+            size: process::console_size(program)?,
+            mount: false,
+        });
+    }
+    let affinity = program.exec_cpu_affinity.clone().unwrap_or_default();
+    let processors = match affinity.last.as_deref().filter(|list| !list.is_empty()) {
+        Some(list) => process::bits(list)?,
+        None => Vec::new(),
+    };
+    if !processors.is_empty() {
+        acts.push(Act::Affinity);
+    }
+    process::acts(
+        program,
+        &process::Around {
+            seccomp: of.seccomp,
+            start: None,
+            preserved: options.preserve_fds,
+            groups: !users || rustix::process::geteuid().is_root(),
+            personality: of.personality,
+            memory_policy: of.memory_policy,
+        },
+        &mut acts,
+    )?;
+    // A stream that is not made for the program is its caller's.
+    if of.stdio.is_some() && !program.terminal {
+        acts.retain(|act| !matches!(act, Act::OwnStreams(_)));
+    }
+    let (files, terminal) = create::open_files(&wanted, None, options.console_socket.as_deref())?;
+    let lists = Lists::of(program, &users_of(of.root))?;
+    let birthplace = groups.birthplace()?;
+    if let Some(list) = affinity.initial.as_deref().filter(|list| !list.is_empty()) {
+        set_own_affinity(list)?;
+    }
+    let orders = Orders {
+        joins: &joins,
+        namespaces: Namespaces::NONE,
+        cgroup: birthplace.as_ref().map(AsFd::as_fd),
+        acts: &acts,
+        files: &files,
+        stdio: of.stdio,
+        groups: &program.user.additional_gids,
+        processors: &processors,
+        nodes: &[],
+        filter: of.filter,
+        programs: &lists.programs,
+        arguments: &texts(&lists.arguments),
+        environment: &texts(&lists.environment),
+    };
+    hide(&None);
+    let held = spawn(&orders).map_err(RuntimeError::kernel("entering the container"))?;
+    let pid = held.pid().as_raw_nonzero().get();
+    if let Some(adjustment) = program.oom_score_adj {
+        create::adjust_oom_score(pid, adjustment)?;
+    }
+    let broken = "talking with the new process";
+    loop {
+        match held.next().map_err(RuntimeError::kernel(broken))? {
+            Report::Reached(LIMITED) => set_limits(held.pid(), &limits)?,
+            Report::Reached(READY) => {
+                if let Some(path) = &options.pid_file {
+                    write_pid(path, pid)?;
                 }
-                Report::Listener(number) => {
-                    let seccomp = linux.seccomp.as_ref().ok_or(RuntimeError::Ended)?;
-                    let pidfd = held.pidfd().ok_or(RuntimeError::Ended)?;
-                    listener::hand_on(pidfd, number, seccomp, &record)?;
+                held.go().map_err(RuntimeError::kernel(broken))?;
+                // Now it executes, and tells nothing but a failure.
+                match held.next().map_err(RuntimeError::kernel(broken))? {
+                    Report::Failed(failure) => return Err(told(failure, &acts, program)),
+                    _ => break,
                 }
-                Report::Failed(failure) => return Err(told(failure, &acts, &program)),
-                Report::Reached(_) | Report::Gone => return Err(RuntimeError::Ended),
             }
-            held.go().map_err(RuntimeError::kernel(broken))?;
-        }
-        let process = held.release().map_err(RuntimeError::kernel(broken))?;
-        match front {
-            None => Ok(0),
-            Some(front) => {
-                let followed = front.follow(&process, terminal);
-                if followed.is_err() {
-                    let _ = pidfd_send_signal(&process.pidfd, Signal::KILL);
-                }
-                followed
+            Report::Listener(number) => {
+                let seccomp = of.seccomp.ok_or(RuntimeError::Ended)?;
+                let pidfd = held.pidfd().ok_or(RuntimeError::Ended)?;
+                let record = of.record.ok_or(RuntimeError::Ended)?;
+                listener::hand_on(pidfd, number, seccomp, record)?;
             }
+            Report::Failed(failure) => return Err(told(failure, &acts, program)),
+            Report::Reached(_) | Report::Gone => return Err(RuntimeError::Ended),
+        }
+        held.go().map_err(RuntimeError::kernel(broken))?;
+    }
+    let process = held.release().map_err(RuntimeError::kernel(broken))?;
+    match front {
+        None => Ok(0),
+        Some(front) => {
+            let followed = front.follow(&process, terminal);
+            if followed.is_err() {
+                let _ = pidfd_send_signal(&process.pidfd, Signal::KILL);
+            }
+            followed
         }
     }
 }
@@ -321,10 +379,7 @@ fn differs(one: &str, other: &str) -> bool {
 }
 
 /// The groups of a path below the container's.
-fn below(
-    groups: &super::cgroup::Groups,
-    path: Option<&str>,
-) -> Result<super::cgroup::Groups, RuntimeError> {
+fn below(groups: &Groups, path: Option<&str>) -> Result<Groups, RuntimeError> {
     let mut groups = groups.clone();
     let Some(path) = path else {
         return Ok(groups);

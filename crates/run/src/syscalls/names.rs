@@ -18,6 +18,13 @@ pub(super) fn number(name: &str) -> Option<u32> {
     find(EVERYWHERE).or_else(|| find(ONLY_HERE))
 }
 
+/// The name of a call, if this machine has it.
+pub(super) fn name(number: u32) -> Option<&'static str> {
+    let mut all = EVERYWHERE.iter().chain(ONLY_HERE);
+    all.find(|(_, other)| *other == number)
+        .map(|(name, _)| *name)
+}
+
 /// Of all machines, sorted.
 const EVERYWHERE: &[(&str, u32)] = numbers! {
     accept __NR_accept, accept4 __NR_accept4, acct __NR_acct, add_key __NR_add_key,
@@ -174,6 +181,7 @@ mod tests {
     fn every_name_is_found_and_no_other() {
         for (name, expected) in EVERYWHERE.iter().chain(ONLY_HERE) {
             assert_eq!(number(name), Some(*expected), "{name}");
+            assert_eq!(super::name(*expected), Some(*name));
         }
         assert_eq!(number("read"), Some(nr::__NR_read));
         assert_eq!(number("writ"), None);

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests end here")]
 
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
 use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions};
 use ounce_oci::model::{ImageConfiguration, ImageManifest, MediaType};
 use ounce_oci::{ByteSize, Image, Store};
@@ -11,7 +14,7 @@ use ounce_weigh::kind::FileKind;
 use ounce_weigh::report::{Document, SCHEMA};
 use ounce_weigh::sbom::{Form, document};
 use ounce_weigh::surface::denied;
-use ounce_weigh::{bases, compare, measure, measure_all};
+use ounce_weigh::{bases, compare, measure, measure_all, plain};
 
 /// Bytes that do not compress, so that every layout is far from the next.
 fn noise(bytes: usize, seed: u64) -> Vec<u8> {
@@ -101,7 +104,7 @@ fn sizes_of_a_hand_made_image_are_exact() {
     let blob = |digest: String| {
         let hex = digest.strip_prefix("sha256:").unwrap().to_owned();
         let path = folder.path().join("blobs/sha256").join(hex);
-        ByteSize(std::fs::metadata(path).unwrap().len())
+        ByteSize(fs::metadata(path).unwrap().len())
     };
     assert_eq!(weight.manifest_bytes, blob(image.digest.to_string()));
     assert_eq!(
@@ -300,6 +303,36 @@ fn packages_kinds_copies_and_surface_are_told() {
 }
 
 #[test]
+fn names_outside_the_folders_of_commands_are_no_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let script = b"#!/bin/sh\n".to_vec();
+    let image = image(
+        &store,
+        &[vec![
+            file("bin/apt", program(), 0o755),
+            file("etc/cron.daily/dpkg", script.clone(), 0o755),
+            file("home/bash", script.clone(), 0o755),
+            file("home/dash", program(), 0o755),
+            file("nowhere/python3.11", program(), 0o755),
+            file("opt/python3.11", program(), 0o755),
+            file("usr/bin/wget", noise(50, 3), 0o644),
+            file("usr/lib/apt/methods/ftp", program(), 0o755),
+            file("wget", script, 0o755),
+        ]],
+        &["/bin/apt"],
+    );
+    let surface = measure(&image).unwrap().surface;
+    assert_eq!(surface.package_managers.first, ["/bin/apt"]);
+    // A program, wherever it lies; a script of that name is none.
+    assert_eq!(surface.shells.first, ["/home/dash"]);
+    // The image's PATH has /nowhere in it.
+    assert_eq!(surface.interpreters.first, ["/nowhere/python3.11"]);
+    assert_eq!(surface.tools.first, ["/wget"]);
+    assert_eq!(surface.executables.count, 8);
+}
+
+#[test]
 fn zstd_layers_are_shared_out_too() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
@@ -379,4 +412,44 @@ fn bill_of_materials_lists_what_is_recorded_and_is_the_same_twice() {
     let cyclone = document(Form::CycloneDx, "test", time, &weight);
     assert_eq!(cyclone["components"][0]["name"], "tool");
     assert_eq!(cyclone, document(Form::CycloneDx, "test", time, &weight));
+}
+
+#[test]
+fn folder_and_program_are_weighed_as_the_image_they_would_make() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("store")).unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir_all(root.join("usr/bin")).unwrap();
+    fs::write(root.join("usr/bin/tool"), noise(4000, 1)).unwrap();
+    fs::hard_link(root.join("usr/bin/tool"), root.join("usr/bin/again")).unwrap();
+    symlink("tool", root.join("usr/bin/link")).unwrap();
+    symlink("/nowhere", root.join("dangling")).unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"odd\xff");
+    fs::write(root.join(odd), "x").unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+    let platform = "linux/amd64".parse().unwrap();
+    let (image, omitted) = plain::image(&store, &root, &platform).unwrap();
+    let weight = measure(&image).unwrap();
+    assert_eq!((weight.files, weight.folders, weight.symlinks), (2, 2, 2));
+    assert_eq!(weight.unpacked_bytes, ByteSize(4000));
+    assert!(weight.pulled_bytes > ByteSize(4000));
+    assert_eq!(omitted.len(), 2, "{omitted:?}");
+    assert!(omitted[0].contains("not UTF-8") && omitted[1].contains("socket: it is neither"));
+
+    let elf = folder.path().join("app");
+    fs::write(&elf, program()).unwrap();
+    let (image, omitted) = plain::image(&store, &elf, &platform).unwrap();
+    let weight = measure(&image).unwrap();
+    assert!(omitted.is_empty());
+    let program = weight.program.unwrap();
+    assert_eq!(program.path.as_deref(), Some("/app"));
+    assert!(program.elf.is_some());
+    for none in ["nothing", "store/../root/socket", "root/dangling"] {
+        plain::image(&store, &folder.path().join(none), &platform).unwrap_err();
+    }
+    assert!(
+        store.names().unwrap().is_empty(),
+        "the store has no image of it"
+    );
 }

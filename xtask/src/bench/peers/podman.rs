@@ -13,7 +13,7 @@ use crate::bench::host;
 use crate::bench::rounds::{Absent, Row};
 use crate::bench::stage::CGROUP;
 
-/// Runtimes podman is tried with; each that works is a contender.
+/// Runtimes podman is tried with, beside ounce; each that works is a contender.
 const RUNTIMES: [&str; 2] = ["crun", "runc"];
 
 /// podman or buildah, and where it stores.
@@ -61,10 +61,22 @@ pub(super) fn join(ground: &Ground<'_>, field: &mut Field) {
         {
             Ok(engine) => {
                 field.version("podman", host::version(&engine.program, &["--version"]));
-                for runtime in RUNTIMES {
+                let ounce = engine.folder.join("ounce-runtime");
+                let mut runtimes: Vec<_> = RUNTIMES.map(|name| (name, name.into())).into();
+                match fs::copy(&ground.programs.ounce, &ounce) {
+                    Ok(_) => runtimes.push(("ounce", ounce)),
+                    Err(error) => {
+                        let why = format!("copying ounce: {error}");
+                        field
+                            .no_starters
+                            .push(Absent::new("podman with ounce", why));
+                    }
+                }
+                for (runtime, path) in runtimes {
                     let peer = Podman {
                         engine: engine.clone(),
                         runtime,
+                        path,
                     };
                     let name = format!("probe-{runtime}");
                     match run(&mut peer.command(Task::Line, &name, 0)) {
@@ -116,6 +128,8 @@ fn images(ground: &Ground<'_>, engine: &Engine) -> Result<()> {
 struct Podman {
     engine: Engine,
     runtime: &'static str,
+    /// Of the runtime; a bare name is looked for by podman.
+    path: PathBuf,
 }
 
 impl Starter for Podman {
@@ -132,16 +146,28 @@ impl Starter for Podman {
     }
 
     fn command(&self, task: Task, name: &str, port: u16) -> Command {
+        self.start_command(task, name, port, "--rm")
+    }
+
+    fn detached(&self, name: &str, port: u16) -> Option<Command> {
+        Some(self.start_command(Task::Http, name, port, "--detach"))
+    }
+
+    fn clean(&self, name: &str) {
+        let _ = run(&mut self.engine.command(&["rm", "-f", "-i", "-t", "0", name]));
+    }
+}
+
+impl Podman {
+    fn start_command(&self, task: Task, name: &str, port: u16, option: &str) -> Command {
         // Without systemd: cgroups by file and no event log. Without a limit of our own
         // podman asks for more open files than a container's host may allow it.
         let mut command =
             self.engine
                 .command(&["--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
-        command.args([
-            "--runtime",
-            self.runtime,
+        command.arg("--runtime").arg(&self.path).args([
             "run",
-            "--rm",
+            option,
             "--network",
             "host",
             "--log-driver",
@@ -158,10 +184,6 @@ impl Starter for Podman {
         command.args(["--name", name, &format!("localhost/{}", task.name())]);
         command.args(arguments(task, Socket::OwnPort, port));
         command
-    }
-
-    fn clean(&self, name: &str) {
-        let _ = run(&mut self.engine.command(&["rm", "-f", "-i", "-t", "0", name]));
     }
 }
 

@@ -202,7 +202,8 @@ fn of_task(task: Task, table: &dyn Fn(&str) -> Table) -> Vec<Bar> {
         Task::Http => "to the first HTTP byte",
         Task::Line => "to the first byte printed",
     };
-    let [plain, group, pool] = ["ounce", "ounce-group", "ounce-pool"].map(table);
+    let [plain, group, pool, within] =
+        ["ounce", "ounce-group", "ounce-pool", "podman-ounce"].map(table);
     let alike = ["crun", "crun-given", "runc", "youki"];
     let podman = ["podman-crun", "podman-runc"];
     let mut bars = vec![
@@ -230,6 +231,11 @@ fn of_task(task: Task, table: &dyn Fn(&str) -> Table) -> Vec<Bar> {
             3.0,
         ),
     ];
+    bars.push(within.bar(
+        &format!("`podman run` with ounce as its runtime, {what}, against podman with another"),
+        &podman,
+        1.0,
+    ));
     if task == Task::Line {
         bars.push(pool.bar(
             &format!("`ounce run --pool` {what}, against the fastest OCI runtime isolated alike"),

@@ -70,7 +70,7 @@ fn run(words: Vec<OsString>) -> ExitCode {
 }
 
 /// Where the state is, without `--root`.
-fn default_root() -> PathBuf {
+pub(crate) fn default_root() -> PathBuf {
     let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     match own.filter(|path| path.is_absolute()) {
         Some(path) if !rustix_is_root() => path.join("ounce"),

@@ -1,0 +1,350 @@
+//! `ounce weigh --tui`: images to walk through, by folder, layer, package and
+//! map. What is shown is a value that keys change; the terminal only draws it.
+
+mod draw;
+mod tree;
+mod treemap;
+
+use std::collections::HashSet;
+use std::io;
+
+use ounce_weigh::{Inventory, Weight};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+
+use tree::{Order, Tree};
+
+/// What is shown of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    Files,
+    Map,
+    Layers,
+    Packages,
+    Kinds,
+}
+
+const VIEWS: [(View, &str); 5] = [
+    (View::Files, "1 files"),
+    (View::Map, "2 map"),
+    (View::Layers, "3 layers"),
+    (View::Packages, "4 packages"),
+    (View::Kinds, "5 kinds"),
+];
+
+/// A line of the files' view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row {
+    node: usize,
+    depth: usize,
+}
+
+/// One image and where one is in it.
+struct Screen<'a> {
+    images: &'a [(String, Weight, Inventory)],
+    image: usize,
+    view: View,
+    order: Order,
+    tree: Tree,
+    open: HashSet<usize>,
+    rows: Vec<Row>,
+    /// Which line, in each view.
+    at: [usize; VIEWS.len()],
+    /// The folder that the map shows.
+    mapped: usize,
+    /// Only files of this layer.
+    layer: Option<usize>,
+    /// What is searched for; while `is_typing`, keys belong to it.
+    search: String,
+    is_typing: bool,
+    is_done: bool,
+    /// Lines that fit, as last drawn.
+    height: usize,
+}
+
+impl<'a> Screen<'a> {
+    fn new(images: &'a [(String, Weight, Inventory)]) -> Self {
+        let mut screen = Self {
+            images,
+            image: 0,
+            view: View::Files,
+            order: Order::Compressed,
+            tree: Tree::of(&images[0].2, None),
+            open: HashSet::new(),
+            rows: Vec::new(),
+            at: [0; VIEWS.len()],
+            mapped: 0,
+            layer: None,
+            search: String::new(),
+            is_typing: false,
+            is_done: false,
+            height: 20,
+        };
+        screen.lay_out();
+        screen
+    }
+
+    fn weight(&self) -> &'a Weight {
+        &self.images[self.image].1
+    }
+
+    fn is_searching(&self) -> bool {
+        !self.search.is_empty()
+    }
+
+    /// The place of the cursor in the view that is shown.
+    fn cursor(&self) -> usize {
+        self.at[self.view as usize]
+    }
+
+    /// Lines of the view that is shown.
+    fn length(&self) -> usize {
+        match self.view {
+            View::Files => self.rows.len(),
+            View::Map => self.tree.node(self.mapped).children.len(),
+            View::Layers => self.weight().layers.len(),
+            View::Packages => self.weight().packages.len(),
+            View::Kinds => self.weight().kinds.len(),
+        }
+    }
+
+    /// Another image or layer: all that depends on the tree is made anew.
+    fn reload(&mut self) {
+        self.tree = Tree::of(&self.images[self.image].2, self.layer);
+        self.open.clear();
+        self.mapped = 0;
+        self.at = [0; VIEWS.len()];
+        self.lay_out();
+    }
+
+    /// The lines of the files' view.
+    fn lay_out(&mut self) {
+        self.rows.clear();
+        if self.is_searching() {
+            let found = self.tree.search(&self.search, self.order);
+            let rows = found.into_iter().map(|node| Row { node, depth: 0 });
+            self.rows.extend(rows);
+        } else {
+            let row = |node, depth| Row { node, depth };
+            let mut stack: Vec<Row> = Vec::new();
+            let push = |node, depth, stack: &mut Vec<Row>| {
+                let children = self.tree.sorted(node, self.order);
+                stack.extend(children.into_iter().rev().map(|child| row(child, depth)));
+            };
+            push(0, 0, &mut stack);
+            while let Some(one) = stack.pop() {
+                self.rows.push(one);
+                if self.open.contains(&one.node) {
+                    push(one.node, one.depth + 1, &mut stack);
+                }
+            }
+        }
+        let at = &mut self.at[View::Files as usize];
+        *at = (*at).min(self.rows.len().saturating_sub(1));
+    }
+
+    /// Puts the files' cursor onto a node, if it is shown.
+    fn select(&mut self, node: usize) {
+        if let Some(at) = self.rows.iter().position(|row| row.node == node) {
+            self.at[View::Files as usize] = at;
+        }
+    }
+
+    /// What a key does.
+    fn press(&mut self, key: KeyCode, modifiers: KeyModifiers) {
+        if modifiers.contains(KeyModifiers::CONTROL) && matches!(key, KeyCode::Char('c' | 'd')) {
+            self.is_done = true;
+            return;
+        }
+        if self.is_typing {
+            return self.type_in(key);
+        }
+        match key {
+            KeyCode::Char('q') => self.is_done = true,
+            KeyCode::Esc if self.is_searching() => self.look_for(String::new()),
+            KeyCode::Esc if self.layer.is_some() => self.only(None),
+            KeyCode::Esc => self.is_done = true,
+            KeyCode::Char('/') => {
+                self.view = View::Files;
+                self.is_typing = true;
+            }
+            KeyCode::Char('s') => self.resort(),
+            KeyCode::Char('n') => {
+                self.image = (self.image + 1) % self.images.len();
+                self.layer = None;
+                self.search.clear();
+                self.reload();
+            }
+            KeyCode::Tab => self.turn(1),
+            KeyCode::BackTab => self.turn(VIEWS.len() - 1),
+            KeyCode::Char(digit @ '1'..='5') => self.view = VIEWS[digit as usize - '1' as usize].0,
+            KeyCode::Up | KeyCode::Char('k') => self.go(self.cursor().saturating_sub(1)),
+            KeyCode::Down | KeyCode::Char('j') => self.go(self.cursor() + 1),
+            KeyCode::PageUp => self.go(self.cursor().saturating_sub(self.height)),
+            KeyCode::PageDown => self.go(self.cursor() + self.height),
+            KeyCode::Home | KeyCode::Char('g') => self.go(0),
+            KeyCode::End | KeyCode::Char('G') => self.go(usize::MAX),
+            KeyCode::Enter | KeyCode::Right | KeyCode::Char('l' | ' ') => self.enter(),
+            KeyCode::Left | KeyCode::Backspace | KeyCode::Char('h') => self.leave(),
+            _ => {}
+        }
+    }
+
+    fn type_in(&mut self, key: KeyCode) {
+        let mut text = self.search.clone();
+        match key {
+            KeyCode::Enter => self.is_typing = false,
+            KeyCode::Esc => {
+                self.is_typing = false;
+                self.look_for(String::new());
+            }
+            KeyCode::Backspace => {
+                text.pop();
+                self.look_for(text);
+            }
+            KeyCode::Char(letter) => {
+                text.push(letter);
+                self.look_for(text);
+            }
+            _ => {}
+        }
+    }
+
+    fn look_for(&mut self, text: String) {
+        self.search = text;
+        self.at[View::Files as usize] = 0;
+        self.lay_out();
+    }
+
+    fn only(&mut self, layer: Option<usize>) {
+        self.layer = layer;
+        self.reload();
+    }
+
+    fn turn(&mut self, by: usize) {
+        self.view = VIEWS[(self.view as usize + by) % VIEWS.len()].0;
+    }
+
+    fn go(&mut self, to: usize) {
+        self.at[self.view as usize] = to.min(self.length().saturating_sub(1));
+    }
+
+    fn resort(&mut self) {
+        let node = self.rows.get(self.cursor()).map(|row| row.node);
+        self.order = self.order.next();
+        self.lay_out();
+        if let Some(node) = node {
+            self.select(node);
+        }
+    }
+
+    /// Into what the cursor is on.
+    fn enter(&mut self) {
+        match self.view {
+            View::Files => {
+                let Some(&Row { node, .. }) = self.rows.get(self.cursor()) else {
+                    return;
+                };
+                if self.is_searching() {
+                    self.show(node);
+                } else if self.tree.node(node).kind.is_none() {
+                    if !self.open.remove(&node) {
+                        self.open.insert(node);
+                    }
+                    self.lay_out();
+                }
+            }
+            View::Map => {
+                let children = self.map_children();
+                if let Some(&child) = children.get(self.cursor())
+                    && self.tree.node(child).kind.is_none()
+                {
+                    self.mapped = child;
+                    self.go(0);
+                }
+            }
+            View::Layers => {
+                let layer = self.cursor();
+                self.only(Some(layer));
+                self.view = View::Files;
+            }
+            View::Packages | View::Kinds => {}
+        }
+    }
+
+    /// The found node among its siblings, its folders open.
+    fn show(&mut self, node: usize) {
+        self.search.clear();
+        let mut parent = self.tree.node(node).parent;
+        while parent != 0 {
+            self.open.insert(parent);
+            parent = self.tree.node(parent).parent;
+        }
+        self.lay_out();
+        self.select(node);
+    }
+
+    /// Out of it.
+    fn leave(&mut self) {
+        match self.view {
+            View::Files => {
+                let Some(&Row { node, .. }) = self.rows.get(self.cursor()) else {
+                    return;
+                };
+                if !self.open.remove(&node) {
+                    let parent = self.tree.node(node).parent;
+                    self.open.remove(&parent);
+                    self.lay_out();
+                    self.select(parent);
+                } else {
+                    self.lay_out();
+                }
+            }
+            View::Map => {
+                let left = self.mapped;
+                self.mapped = self.tree.node(left).parent;
+                let place = self.map_children().iter().position(|&one| one == left);
+                self.go(place.unwrap_or(0));
+            }
+            _ => {}
+        }
+    }
+
+    /// What the map shows, heaviest first.
+    fn map_children(&self) -> Vec<usize> {
+        let order = match self.order {
+            Order::Name => Order::Compressed,
+            order => order,
+        };
+        self.tree.sorted(self.mapped, order)
+    }
+}
+
+/// Shows the images until the user has seen enough.
+///
+/// # Errors
+/// The terminal cannot be read or written.
+pub(crate) fn show(images: &[(String, Weight, Inventory)], is_plain: bool) -> io::Result<()> {
+    let mut screen = Screen::new(images);
+    let mut terminal = ratatui::try_init()?;
+    let result = loop {
+        let drawn = terminal.draw(|frame| draw::draw(&mut screen, frame, is_plain));
+        if let Err(error) = drawn {
+            break Err(error);
+        }
+        match event::read() {
+            Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => {
+                screen.press(key.code, key.modifiers);
+            }
+            Ok(_) => {}
+            Err(error) => break Err(error),
+        }
+        if screen.is_done {
+            break Ok(());
+        }
+    };
+    ratatui::try_restore()?;
+    result
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! A layer made of entries of other layers, each with all that its header said:
+//! owners, extended attributes, times to the nanosecond. Which entries, and
+//! under which paths, is the caller's to choose.
+
+use std::collections::HashSet;
+use std::io::Read;
+
+use super::read::LayerReader;
+use super::write::{LayerWriter, check_path};
+use super::{CopyEntry, Layer, LayerError, ReadKind, ReadLimits, WrittenLayer};
+use crate::blobs::Blobs;
+use crate::compression::Compression;
+use crate::sink::Sink;
+use crate::tar::{self, BLOCK, Fields};
+
+/// Writes `entries`: what has no content first, as given, then files in the
+/// order of their layers, then hard links.
+pub(crate) fn write(
+    sink: &mut Sink,
+    (blobs, layers): (&Blobs, &[Layer]),
+    entries: &[CopyEntry],
+    compression: Compression,
+) -> Result<WrittenLayer, LayerError> {
+    check(entries)?;
+    let is_link = |one: &&CopyEntry| matches!(one.entry.kind, ReadKind::Hardlink(_));
+    let plain = entries.iter().filter(|one| one.content.is_none());
+    let (links, first): (Vec<_>, Vec<_>) = plain.partition(is_link);
+    let mut files: Vec<_> = entries.iter().filter(|one| one.content.is_some()).collect();
+    files.sort_by_key(|one| one.content);
+    let mut size = 2 * BLOCK as u64;
+    let mut head = Vec::new();
+    for one in entries {
+        head.clear();
+        emit(one, &mut head);
+        let content = one.content.map_or(0, |_| one.entry.size);
+        size += head.len() as u64 + content.next_multiple_of(BLOCK as u64);
+    }
+    let mut layer = LayerWriter::new(sink.scratch()?, compression, Some(size))?;
+    for one in first {
+        write_head(one, &mut layer)?;
+    }
+    let mut files = files.into_iter().peekable();
+    while let Some(number) = files.peek().and_then(|one| one.content).map(|at| at.0) {
+        let absent = |one: &CopyEntry| LayerError::Absent {
+            path: one.entry.path.clone(),
+        };
+        let Some(from) = layers.get(number) else {
+            return Err(files.next().map_or_else(
+                || LayerError::Absent {
+                    path: String::new(),
+                },
+                absent,
+            ));
+        };
+        let mut count = 0;
+        LayerReader::open(blobs, from, ReadLimits::default())?.for_each::<LayerError>(
+            |entry, content| {
+                let here = Some((number, count));
+                count += 1;
+                let Some(one) = files.next_if(|one| one.content == here) else {
+                    return Ok(());
+                };
+                if entry.kind != ReadKind::File || entry.size != one.entry.size {
+                    return Err(absent(one));
+                }
+                write_head(one, &mut layer)?;
+                copy(content, one, &mut layer)
+            },
+        )?;
+        if let Some(one) = files.peek()
+            && one.content.is_some_and(|at| at.0 == number)
+        {
+            return Err(absent(one));
+        }
+    }
+    for one in links {
+        write_head(one, &mut layer)?;
+    }
+    layer.write(&[0; 2 * BLOCK])?;
+    layer.finish(sink)
+}
+
+/// Each path once and plain, and each hard link to a file that is there.
+fn check(entries: &[CopyEntry]) -> Result<(), LayerError> {
+    let mut paths = HashSet::with_capacity(entries.len());
+    let mut files = HashSet::new();
+    for one in entries {
+        let path = one.entry.path.as_str();
+        // The root may have an entry of its own.
+        if !path.is_empty() || one.entry.kind != ReadKind::Directory {
+            check_path(path, path)?;
+        }
+        if !paths.insert(path) {
+            return Err(LayerError::Twice {
+                path: path.to_owned(),
+            });
+        }
+        match (&one.entry.kind, one.content) {
+            (ReadKind::File, Some(_)) => {
+                files.insert(path);
+            }
+            (ReadKind::File, None) | (ReadKind::Whiteout | ReadKind::Opaque, _) => {
+                return Err(LayerError::Absent {
+                    path: path.to_owned(),
+                });
+            }
+            _ => {}
+        }
+    }
+    for one in entries {
+        if let ReadKind::Hardlink(target) = &one.entry.kind
+            && !files.contains(target.as_str())
+        {
+            return Err(LayerError::Target {
+                path: one.entry.path.clone(),
+                target: target.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn emit(one: &CopyEntry, head: &mut Vec<u8>) {
+    let entry = &one.entry;
+    let (kind, link) = match &entry.kind {
+        ReadKind::File | ReadKind::Whiteout | ReadKind::Opaque => (b'0', ""),
+        ReadKind::Hardlink(target) => (b'1', target.as_str()),
+        ReadKind::Symlink(target) => (b'2', target.as_str()),
+        ReadKind::CharDevice(..) => (b'3', ""),
+        ReadKind::BlockDevice(..) => (b'4', ""),
+        ReadKind::Directory => (b'5', ""),
+        ReadKind::Fifo => (b'6', ""),
+    };
+    let folder;
+    let path = match (kind, entry.path.as_str()) {
+        (b'5', "") => "./",
+        (b'5', path) => {
+            folder = format!("{path}/");
+            &folder
+        }
+        (_, path) => path,
+    };
+    let fields = Fields {
+        path,
+        kind,
+        mode: entry.mode,
+        uid: entry.uid,
+        gid: entry.gid,
+        size: one.content.map_or(0, |_| entry.size),
+        mtime: entry.mtime,
+        link,
+    };
+    tar::emit_whole(&fields, &one.besides.0, head);
+}
+
+fn write_head(one: &CopyEntry, layer: &mut LayerWriter) -> Result<(), LayerError> {
+    let mut head = Vec::with_capacity(2 * BLOCK);
+    emit(one, &mut head);
+    layer.write(&head)
+}
+
+fn copy(from: &mut dyn Read, one: &CopyEntry, layer: &mut LayerWriter) -> Result<(), LayerError> {
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => layer.write(&buffer[..count])?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            // The reader keeps the fault itself, and tells it.
+            Err(source) => {
+                return Err(LayerError::Host {
+                    path: (&one.entry.path).into(),
+                    source,
+                });
+            }
+        }
+    }
+    layer.write(&[0; BLOCK][..tar::padding(one.entry.size)])
+}
