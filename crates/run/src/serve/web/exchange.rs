@@ -12,8 +12,9 @@ use ounce_http::stream::Incoming;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
+use super::forward;
 use super::head::{self, Ends};
-use super::{Route, forward};
+use super::routes::Route;
 
 /// Bytes that are kept of one direction.
 const KEPT: usize = 64 << 10;
