@@ -47,6 +47,8 @@ const SPARE_FILES: u64 = 200;
 /// Of each service: its socket, its process, twice while one replaces another.
 const FILES_EACH: u64 = 6;
 
+const ASKING: &str = "asking the kernel who is connected (sock_diag, CONFIG_INET_DIAG)";
+
 /// Where services' containers come from.
 pub trait Source {
     /// What a service is to run now.
@@ -150,13 +152,18 @@ pub fn serve(setup: Setup<'_>) -> Result<(), ServeError> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(host("making an epoll set"))?;
     epoll::add(&epoll, &signals, Key::SIGNAL, epoll::EventFlags::IN)
         .map_err(host("watching signals"))?;
+    let mut kernel = Kernel::open().map_err(host(ASKING))?;
+    // A kernel that does not know would have nothing ever stopped.
+    kernel
+        .connections(Some(1), [true, false])
+        .map_err(host(ASKING))?;
     let now = Instant::now();
     let mut engine = Engine {
         epoll,
         source,
         tell,
         workshop: Workshop { proxy, stdio, pool },
-        kernel: Kernel::open().map_err(host("asking the kernel for connections (sock_diag)"))?,
+        kernel,
         slots: Vec::new(),
         free: Vec::new(),
         dues: BTreeSet::new(),
@@ -273,6 +280,8 @@ struct Slot {
     /// An image whose container did not hold.
     refused: Option<Arc<str>>,
     rate: Option<Box<Rate>>,
+    /// It was told that its start waits for a limit.
+    delayed: bool,
     /// When its first connection was noticed.
     noticed: Instant,
 }
@@ -362,6 +371,7 @@ impl Engine<'_> {
             removed: false,
             refused: None,
             rate,
+            delayed: false,
             noticed: now,
         };
         let index = match self.free.pop() {

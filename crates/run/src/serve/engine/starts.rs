@@ -56,16 +56,23 @@ impl Engine<'_> {
     }
 
     fn delayed(&mut self, index: usize, limit: Limit) {
+        self.set_due(index, Some(Instant::now() + LOOKS[1]));
         // Told once for each start.
-        if self.slots[index].due.is_none() {
-            add(&self.slots[index].counters.delayed);
+        let slot = &mut self.slots[index];
+        if !std::mem::replace(&mut slot.delayed, true) {
+            add(&slot.counters.delayed);
             self.tell(index, What::Delayed(limit));
-            self.set_due(index, Some(Instant::now() + LOOKS[1]));
         }
     }
 
     /// Stops the one that has been unused the longest, if one is.
     fn evict(&mut self) {
+        // Places that are about to be free count for those who wait first.
+        let ending = self.slots.iter();
+        let ending = ending.filter(|slot| slot.phase == Phase::Ending).count();
+        if ending >= self.waiting.len() {
+            return;
+        }
         let mut idle: Vec<usize> = (0..self.slots.len())
             .filter(|index| {
                 let slot = &self.slots[*index];
@@ -107,6 +114,7 @@ impl Engine<'_> {
         let took = now - slot.noticed;
         slot.counters.started(took);
         slot.phase = Phase::Up;
+        slot.delayed = false;
         slot.used = now;
         slot.stalled = None;
         let pid = instance.container.pid();
