@@ -92,3 +92,6 @@ impl Drop for Web {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
