@@ -212,6 +212,20 @@ pub fn go_on(listener: BorrowedFd<'_>, id: u64) -> Result<(), Errno> {
     control(listener, SEND, &mut response)
 }
 
+/// Has the call fail without being made.
+///
+/// # Errors
+/// As [`go_on`].
+pub fn refuse(listener: BorrowedFd<'_>, id: u64, errno: Errno) -> Result<(), Errno> {
+    let mut response = Response {
+        id,
+        value: 0,
+        error: -errno.raw_os_error(),
+        flags: 0,
+    };
+    control(listener, SEND, &mut response)
+}
+
 /// Whether the caller still waits: what was read of it before was its own.
 pub fn still_waits(listener: BorrowedFd<'_>, id: u64) -> bool {
     let mut id = id;

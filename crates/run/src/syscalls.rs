@@ -285,6 +285,15 @@ pub fn name(number: u32) -> Option<&'static str> {
     names::name(number)
 }
 
+/// The default filter, but that it leaves these to another filter to refuse.
+pub(crate) fn filter_leaving(left: &[u32]) -> Result<Vec<Instruction>, CompileError> {
+    let verdict = |number: u32| match left.contains(&number) {
+        true => Verdict::Allow,
+        false => verdict(number),
+    };
+    compiled(verdict, same)
+}
+
 /// A filter that tells a listener of every call but those that are `silent`.
 /// What the default filter refuses is not told: a refusal takes precedence.
 pub(crate) fn telling_filter(silent: &[u32]) -> Result<Vec<Instruction>, CompileError> {
@@ -304,9 +313,12 @@ pub(crate) fn telling_filter(silent: &[u32]) -> Result<Vec<Instruction>, Compile
 /// The list is so scattered that one filter cannot hold it.
 pub fn filter_of(calls: &Calls) -> Result<Vec<Instruction>, CompileError> {
     let own = [nr::__NR_execve, nr::__NR_exit_group];
-    let verdict = |number: u32| match calls.contains(number) || own.contains(&number) {
-        true => verdict(number),
-        false => Verdict::Fail(Errno::PERM),
+    let verdict = |number: u32| match (verdict(number), calls.contains(number)) {
+        // As on a kernel without it: callers fall back to what is in the list.
+        (Verdict::Fail(Errno::NOSYS), _) => Verdict::Fail(Errno::NOSYS),
+        (found, true) => found,
+        (found, false) if own.contains(&number) => found,
+        _ => Verdict::Fail(Errno::PERM),
     };
     compiled(verdict, same)
 }

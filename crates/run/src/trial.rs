@@ -7,6 +7,7 @@
 
 mod ask;
 mod calls;
+mod observed;
 mod watch;
 
 use std::ffi::OsStr;
@@ -25,20 +26,19 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, kill_process_group, pidfd_send_signal};
-use serde::Serialize;
 
 use crate::failure::StartError;
 use crate::lifecycle::{Beginning, Container, Exit, Observing};
 use crate::spec::Spec;
 use crate::{plan, syscalls};
 use ask::{Asking, Next};
+use observed::MOST_OUTPUT;
 use watch::Watcher;
 
 pub use calls::How;
+pub use observed::{Answer, Observed, Printed, Trouble};
 pub use watch::{Touch, Witnessed};
 
-/// Most bytes of output that count; a test that prints more has failed.
-const MOST_OUTPUT: usize = 16 << 20;
 /// What is kept of standard error, to be shown when a trial fails.
 const LAST_WORDS: usize = 4 << 10;
 /// How often it is asked whether somebody wants an end.
@@ -93,78 +93,6 @@ pub struct Trial {
     pub witnessed: Option<Witnessed>,
 }
 
-/// What a test showed. Two trials are alike if these are equal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Observed {
-    /// It ran to its end.
-    Ended(Printed),
-    /// It answered.
-    Answered(Vec<Answer>),
-    /// The script ran to its end.
-    Script(Printed),
-}
-
-/// An exit code and what was printed to standard output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Printed {
-    /// 128 and the signal for one that a signal ended.
-    pub code: u8,
-    /// Of standard output.
-    #[serde(serialize_with = "shown")]
-    pub output: Digest,
-    /// Its length.
-    pub output_bytes: u64,
-    /// Its first bytes, to be shown.
-    pub begins: String,
-}
-
-fn shown<S: serde::Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(digest)
-}
-
-/// An answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Answer {
-    /// What was asked for.
-    pub path: String,
-    /// The status code.
-    pub status: u16,
-    /// Of the body.
-    #[serde(serialize_with = "shown")]
-    pub body: Digest,
-    /// Its length.
-    pub body_bytes: u64,
-}
-
-/// Why a test came to no end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
-    /// It did not start.
-    #[error("it does not start: {0}")]
-    Start(String),
-    /// Time was up.
-    #[error("after {} s: {doing}", waited.as_secs_f32())]
-    TimedOut {
-        /// What was being waited for.
-        doing: String,
-        /// How long.
-        waited: Duration,
-    },
-    /// The program ended before the test did.
-    #[error("the program ended ({}) before the test did", exit.code())]
-    Ended {
-        /// How.
-        exit: Exit,
-    },
-    /// The answer is none.
-    #[error("{0}")]
-    Answer(String),
-    /// More output than counts.
-    #[error("it prints more than {MOST_OUTPUT} bytes")]
-    Output,
-}
-
 /// A trial could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
@@ -188,78 +116,6 @@ pub enum TrialError {
     Lost(String),
 }
 
-impl Observed {
-    /// In what it differs from `other`, in words; nothing if it does not.
-    pub fn difference(&self, other: &Self) -> Option<String> {
-        let printed = |one: &Printed, other: &Printed| {
-            if one.code != other.code {
-                return Some(format!("exit code {} instead of {}", other.code, one.code));
-            }
-            (one != other).then(|| {
-                let before = &one.begins;
-                format!("output {:?} instead of {before:?}", other.begins)
-            })
-        };
-        match (self, other) {
-            (Self::Ended(one), Self::Ended(other)) | (Self::Script(one), Self::Script(other)) => {
-                printed(one, other)
-            }
-            (Self::Answered(ones), Self::Answered(others)) => {
-                let mut pairs = ones.iter().zip(others);
-                pairs.find_map(|(one, other)| {
-                    let path = &one.path;
-                    if one.status != other.status {
-                        let (now, before) = (other.status, one.status);
-                        return Some(format!("GET {path}: status {now} instead of {before}"));
-                    }
-                    (one != other).then(|| format!("GET {path}: another body"))
-                })
-            }
-            _ => Some("another kind of test".to_owned()),
-        }
-    }
-}
-
-impl Observed {
-    /// Only exit codes and statuses.
-    #[must_use]
-    pub fn coarse(&self) -> Self {
-        let nothing = Digest::of(&[]);
-        let code = |printed: &Printed| Printed {
-            code: printed.code,
-            output: nothing,
-            output_bytes: 0,
-            begins: String::new(),
-        };
-        match self {
-            Self::Ended(printed) => Self::Ended(code(printed)),
-            Self::Script(printed) => Self::Script(code(printed)),
-            Self::Answered(answers) => {
-                let coarse = answers.iter().map(|answer| Answer {
-                    body: nothing,
-                    body_bytes: 0,
-                    ..answer.clone()
-                });
-                Self::Answered(coarse.collect())
-            }
-        }
-    }
-
-    /// Why it shows no success, if so: a test has to pass before anything is cut.
-    pub fn failure(&self) -> Option<String> {
-        match self {
-            Self::Ended(Printed { code: 0, .. }) | Self::Script(Printed { code: 0, .. }) => None,
-            Self::Ended(printed) | Self::Script(printed) => {
-                Some(format!("exit code {}", printed.code))
-            }
-            Self::Answered(answers) => {
-                let failed = answers.iter().find(|answer| answer.status >= 400);
-                failed.map(|answer| format!("GET {}: status {}", answer.path, answer.status))
-            }
-        }
-    }
-}
-
 impl Trial {
     fn failed(trouble: Trouble, elapsed: Duration) -> Self {
         Self {
@@ -279,13 +135,20 @@ fn host(step: &'static str) -> impl FnOnce(Errno) -> TrialError {
     }
 }
 
-/// The filter that tells a watcher, made once for many trials.
-///
-/// # Errors
-/// None: the list is short.
-fn telling() -> Result<Vec<Instruction>, StartError> {
-    syscalls::telling_filter(calls::SILENT)
-        .map_err(|_| StartError::Internal("the list of calls that are told is too long"))
+/// The filters of a program that is watched: what is told, and what it may do.
+struct Filters {
+    watch: Vec<Instruction>,
+    allow: Vec<Instruction>,
+}
+
+impl Filters {
+    fn new() -> Result<Self, StartError> {
+        let long = |_| StartError::Internal("a list of calls to be told is too long");
+        Ok(Self {
+            watch: syscalls::telling_filter(calls::SILENT).map_err(long)?,
+            allow: syscalls::filter_leaving(calls::REFUSED).map_err(long)?,
+        })
+    }
 }
 
 /// Makes a trial. The calling thread has to live until it returns, and nothing
@@ -309,10 +172,7 @@ pub fn run(case: Case<'_>) -> Result<Trial, TrialError> {
         Test::Script(Some(_), _) => ask::sockets_for(0),
         Test::End | Test::Script(None, _) => 0,
     };
-    let watch = match case.watch {
-        true => telling()?,
-        false => Vec::new(),
-    };
+    let filters = case.watch.then(Filters::new).transpose()?;
     let mut handed: Option<Handed> = None;
     let mut watcher = None;
     let started = {
@@ -326,7 +186,8 @@ pub fn run(case: Case<'_>) -> Result<Trial, TrialError> {
         };
         let observing = Observing {
             sockets,
-            watch: &watch,
+            watch: filters.as_ref().map_or(&[], |filters| &filters.watch),
+            allow: filters.as_ref().map(|filters| &filters.allow[..]),
             observe: &mut observe,
         };
         let beginning = Beginning::new(case.spec.network, &case.spec.limits);
@@ -390,6 +251,7 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), TrialError> {
 fn add_start(spec: &Spec, witnessed: &mut Witnessed) -> Result<(), TrialError> {
     let touch = |path: &Path, how| Touch {
         path: spec.workdir.join(path),
+        root: None,
         follow: true,
         how,
         by_python: false,
@@ -449,13 +311,14 @@ impl Stream {
         self.bytes.drain(..surplus);
     }
 
-    fn printed(&self, code: u8) -> Printed {
+    fn printed(&self, code: u8, complains: bool) -> Printed {
         let begins = String::from_utf8_lossy(&self.bytes);
         Printed {
             code,
             output: Digest::of(&self.bytes),
             output_bytes: self.count,
             begins: begins.chars().take(80).collect(),
+            complains,
         }
     }
 }
@@ -516,8 +379,10 @@ impl Going<'_> {
         loop {
             if let Some(exit) = self.ended(container)? {
                 self.output.drain();
+                self.errors.drain();
                 self.check_output()?;
-                return Ok(Observed::Ended(self.output.printed(exit.code())));
+                let complains = self.errors.count > 0;
+                return Ok(Observed::Ended(self.output.printed(exit.code(), complains)));
             }
             self.wait(container, None, PATIENCE)?;
             self.check_output()?;
@@ -567,7 +432,7 @@ impl Going<'_> {
             if let Some(status) = status {
                 printed.drain();
                 let code = status.code().map_or(255, |code| code as u8);
-                return Ok(Observed::Script(printed.printed(code)));
+                return Ok(Observed::Script(printed.printed(code, false)));
             }
             let file = printed
                 .file

@@ -60,24 +60,34 @@ impl Kept {
     /// which nothing is keeps the way as far as it goes. Gives the place it leads
     /// to, if there is something.
     pub fn path(&mut self, tree: &Tree, path: &Path, reason: Reason) -> Option<PathBuf> {
-        self.walk(tree, path, true, reason)
+        self.walk(tree, Path::new(""), path, true, reason)
     }
 
     /// As [`Kept::path`], but a link at the end is kept and not followed.
     pub fn path_itself(&mut self, tree: &Tree, path: &Path, reason: Reason) -> Option<PathBuf> {
-        self.walk(tree, path, false, reason)
+        self.walk(tree, Path::new(""), path, false, reason)
     }
 
-    /// The kernel's own walk (man 7 path_resolution), every step of it kept.
-    fn walk(&mut self, tree: &Tree, path: &Path, follow: bool, reason: Reason) -> Option<PathBuf> {
-        let mut here = PathBuf::new();
+    /// The kernel's own walk (man 7 path_resolution), every step of it kept. The
+    /// path begins in `root`, a place, and nothing in it leads out of that
+    /// (`RESOLVE_IN_ROOT`, man 2 openat2).
+    pub fn walk(
+        &mut self,
+        tree: &Tree,
+        root: &Path,
+        path: &Path,
+        follow: bool,
+        reason: Reason,
+    ) -> Option<PathBuf> {
+        let mut here = root.to_owned();
         let mut parts: Vec<PathBuf> = Vec::new();
         push(path, &mut parts);
         // As many as the kernel follows (`MAXSYMLINKS`).
         let mut links = 40;
         while let Some(part) = parts.pop() {
             match part.components().next() {
-                Some(Component::RootDir) => here = PathBuf::new(),
+                Some(Component::RootDir) => here = root.to_owned(),
+                Some(Component::ParentDir) if here == root => {}
                 Some(Component::ParentDir) => {
                     here.pop();
                 }
@@ -137,6 +147,13 @@ impl Kept {
         let pairs = places.iter().map(|place| (place.clone(), reason(place)));
         Self {
             paths: pairs.collect(),
+        }
+    }
+
+    /// Keeps what another set keeps, for its reasons where there is none yet.
+    pub fn extend(&mut self, other: Self) {
+        for (place, reason) in other.paths {
+            self.insert(place, reason);
         }
     }
 
@@ -229,5 +246,11 @@ mod tests {
         );
         assert_eq!(keep("/usr/other/x", false), expect(None, "usr usr/other"));
         assert_eq!(keep("/", false), expect(Some(""), ""));
+        // Seen from within `usr`, `/lib/deep/b` is `usr/lib/deep/b`.
+        let mut kept = Kept::default();
+        let (root, path) = (Path::new("usr"), Path::new("../../a"));
+        let found = kept.walk(&tree, root, path, true, Reason::Asked);
+        assert_eq!(found, Some(PathBuf::from("usr/lib/deep/c")));
+        assert!(!kept.contains(Path::new("lib")));
     }
 }

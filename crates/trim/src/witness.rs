@@ -15,6 +15,9 @@ use crate::keep::{Kept, Reason};
 pub struct Seen<'a> {
     /// As the program wrote it, absolute.
     pub path: &'a Path,
+    /// The folder that nothing in the path leads out of, if that is not the root;
+    /// `path` lies in it.
+    pub root: Option<&'a Path>,
     /// Whether a link at its end was followed.
     pub follow: bool,
     /// What was done with it.
@@ -54,9 +57,14 @@ pub fn keep<'a>(
 ) {
     for one in seen {
         let reason = Reason::Touched { how: one.how };
-        let place = match one.follow {
-            true => kept.path(tree, one.path, reason),
-            false => kept.path_itself(tree, one.path, reason),
+        let place = match one.root {
+            Some(root) => {
+                let path = one.path.strip_prefix(root).unwrap_or(one.path);
+                kept.path(tree, root, Reason::Parent)
+                    .and_then(|root| kept.walk(tree, &root, path, one.follow, reason))
+            }
+            None if one.follow => kept.path(tree, one.path, reason),
+            None => kept.path_itself(tree, one.path, reason),
         };
         let Some(place) = place else {
             continue;

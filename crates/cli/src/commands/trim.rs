@@ -21,6 +21,7 @@ use ounce_trim::cut::{self, cut};
 use ounce_trim::files::Folder;
 use ounce_trim::journal::Journal;
 use ounce_trim::pattern::Pattern;
+use ounce_trim::reach::{self, reach};
 use ounce_trim::report::{self, Amount, Stayed, Went};
 use ounce_trim::scratch::Scratch;
 use ounce_trim::witness::{self, Act, Seen};
@@ -62,17 +63,13 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
             (kept, Some(proof))
         }
     };
-    let calls = proof
-        .as_ref()
-        .map_or(&work.traced.calls, |proof| &proof.calls);
-    let list = calls.join(",");
-    let draft = Draft::write(&scratch, &work, &kept, |annotations| {
-        if !arguments.keeping.any_call {
-            annotations.push((CALLS_ANNOTATION.to_owned(), list.clone()));
-        }
-    })?;
+    let calls = match &proof {
+        Some(proof) => proof.calls.clone(),
+        None => work.traced.calls.clone(),
+    };
     let verified = Instant::now();
-    subject.verify(&draft, &kept)?;
+    let narrow = !arguments.keeping.any_call;
+    let (draft, calls) = subject.draft(&kept, calls, narrow)?;
     let verify_elapsed = verified.elapsed();
 
     let report = arguments.keeping.report.as_deref();
@@ -109,6 +106,9 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
         });
         write_file(&path, &json(&proof.certificate)?)?;
         document.certificate = Some(path.display().to_string());
+    }
+    if let Some(path) = &arguments.keeping.seccomp {
+        write_file(path, &json(&profile(&calls))?)?;
     }
     if let Some(path) = report {
         let report = Report {
@@ -225,7 +225,6 @@ impl<'a> Subject<'a> {
         );
         let about = Digest::of(&json(&about)?);
         let journals = self.context.unpacked()?.with_file_name("journals");
-        let journal = Journal::open(&journals.join(about.hex()))?;
         let bench = Bench {
             root: &self.work.held.root,
             places,
@@ -236,7 +235,8 @@ impl<'a> Subject<'a> {
         let mut lab = self.lab(bench, &removable)?;
         let full = lab.full();
         lab.steady(&full)?;
-        lab.resume(journal);
+        // Not for a test that proves nothing.
+        lab.resume(Journal::open(&journals.join(about.hex()))?);
         let (reduced, stopped) = lab.reduce(proof.seed)?;
         let set = reduced.set;
         lab.steady(&set)?;
@@ -286,15 +286,39 @@ impl<'a> Subject<'a> {
         Ok((kept, proof))
     }
 
-    /// Starts the trimmed image, as `ounce run` would, and puts the tests to it.
-    fn verify(self, draft: &Draft, kept: &Kept) -> Result<(), Failure> {
-        let held = unpack::hold(&self.context.unpacked()?, &draft.image)?;
-        let calls = ounce_run::image::calls_annotation(&draft.image);
-        let calls = system_calls(calls.as_deref())?;
-        match self.pass(&held.root, calls)? {
-            Ok(_) => Ok(()),
-            Err(wrong) => Err(self.missing(&wrong, &held.root, calls, kept)?),
+    /// Writes the trimmed image, starts it as `ounce run` would, and puts the
+    /// tests to it. Calls that it makes only now and then are added to the list.
+    fn draft(
+        self,
+        kept: &Kept,
+        mut calls: Vec<&'static str>,
+        narrow: bool,
+    ) -> Result<(Draft, Vec<&'static str>), Failure> {
+        for attempt in 1.. {
+            let list = narrow.then(|| calls.join(","));
+            let folder = self.scratch.path().join(format!("store-{attempt}"));
+            let draft = Draft::write(&folder, self.work, kept, list)?;
+            let held = unpack::hold(&self.context.unpacked()?, &draft.image)?;
+            let list = ounce_run::image::calls_annotation(&draft.image);
+            let allowed = system_calls(list.as_deref())?;
+            let wrong = match self.pass(&held.root, allowed)? {
+                Ok(_) => return Ok((draft, calls)),
+                Err(wrong) => wrong,
+            };
+            let before = calls.len();
+            if narrow && attempt < ATTEMPTS && self.pass(&held.root, SystemCalls::Default)?.is_ok()
+            {
+                let again = trace(&self.work.tests, &held.root, &|| self.stop.is_asked())?;
+                calls.extend(again.calls);
+                calls.sort_unstable();
+                calls.dedup();
+                if calls.len() > before {
+                    continue;
+                }
+            }
+            return Err(self.missing(&wrong, &held.root, allowed, kept)?);
         }
+        Err(Failure::new(Kind::Bug, "no attempt was made"))
     }
 
     fn pass(self, root: &Path, calls: SystemCalls) -> Result<Result<Duration, Wrong>, Failure> {
@@ -350,6 +374,8 @@ impl<'a> Subject<'a> {
     }
 }
 
+/// How often the list of system calls is made anew.
+const ATTEMPTS: usize = 3;
 /// How long it may take to find out what is missing.
 const SEARCH_TRIALS: u64 = 400;
 const SEARCH_TIME: Duration = Duration::from_secs(120);
@@ -399,11 +425,22 @@ fn not_even_whole(wrong: &Wrong) -> Failure {
         Kind::No,
         format!("{}: fails on the image as it is: {}", wrong.test, wrong.why),
     );
-    let failure = said(failure, wrong);
-    failure.hint(
-        "the root is read-only and there is no network but loopback: --tmpfs PATH for what it \
-         writes, --env for what it wants to be told",
-    )
+    let words = wrong.last_words.to_lowercase();
+    let has = |what: &str| wrong.why.contains(what) || words.contains(what);
+    let hint = if has("read-only file system") {
+        "the root is read-only: --tmpfs PATH for each folder that it writes into"
+    } else if has("operation not permitted") {
+        "it has no capability of root's: run it as the user it becomes anyway, -u USER"
+    } else if has("still runs") || has("nobody listened") {
+        "--timeout SECONDS where it only is slow, -p PORT where it listens elsewhere, \
+         --test for a program that does not end by itself"
+    } else if has("does not start") {
+        "--exec takes a program of the image and its arguments; ounce weigh shows what is in it"
+    } else {
+        "there is no network but loopback, and the root is read-only: --env for what it wants \
+         to be told, --tmpfs PATH for what it writes"
+    };
+    said(failure, wrong).hint(hint)
 }
 
 fn said(failure: Failure, wrong: &Wrong) -> Failure {
@@ -422,6 +459,16 @@ fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
     let tree = &survey.tree;
     let mut kept = Kept::default();
     configured(&mut kept, survey, image, tests);
+    let records: &[&str] = match arguments.keeping.keep_packages {
+        true => PACKAGE_RECORDS,
+        false => &[],
+    };
+    for text in records {
+        let pattern = Pattern::new(text);
+        for (path, _) in tree.iter().filter(|(path, _)| pattern.matches(path)) {
+            kept.path_itself(tree, path, Reason::Asked);
+        }
+    }
     for text in &arguments.keeping.keep {
         let pattern = Pattern::new(text);
         let mut any = false;
@@ -442,6 +489,7 @@ fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
         .flat_map(|seen| &seen.touches);
     let seen = touches.map(|touch| Seen {
         path: &touch.path,
+        root: touch.root.as_deref(),
         follow: touch.follow,
         act: match touch.how {
             How::Executed => Act::Executed,
@@ -451,14 +499,33 @@ fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
         },
         how: touch.how.words(),
     });
-    witness::keep(
-        &mut kept,
-        tree,
-        &mut Folder::new(work.held.root.clone()),
-        seen,
-    );
+    let mut files = Folder::new(work.held.root.clone());
+    witness::keep(&mut kept, tree, &mut files, seen);
+    if arguments.keeping.also_static {
+        let options = reach::Options::default();
+        let reached = reach(tree, &mut files, &tests.seeds(image), &options);
+        for one in &reached.unresolved {
+            let (at, what) = (one.at.display(), &one.what);
+            context.output.note(&format!("note: /{at}: {what}"));
+        }
+        kept.extend(reached.kept);
+    }
     kept
 }
+
+/// Where package managers record what is installed, for who looks for faults in it.
+const PACKAGE_RECORDS: &[&str] = &[
+    "etc/os-release",
+    "usr/lib/os-release",
+    "var/lib/dpkg/status",
+    "var/lib/dpkg/status.d",
+    "lib/apk/db/installed",
+    "usr/lib/apk/db/installed",
+    "var/lib/rpm",
+    "usr/lib/sysimage/rpm",
+    "**/*.dist-info/METADATA",
+    "**/*.dist-info/RECORD",
+];
 
 /// What runtimes look for without the program's knowing.
 fn configured(kept: &mut Kept, survey: &Survey, image: &Image, tests: &Tests) {
@@ -493,14 +560,17 @@ const DRAFT: &str = "draft";
 
 impl Draft {
     fn write(
-        scratch: &Scratch,
+        folder: &Path,
         work: &Work,
         kept: &Kept,
-        annotate: impl FnOnce(&mut Vec<(String, String)>),
+        calls: Option<String>,
     ) -> Result<Self, Failure> {
-        let store = Store::open(scratch.path().join("store"))?;
+        let store = Store::open(folder)?;
         let mut options = cut::Options::default();
-        annotate(&mut options.annotations);
+        if let Some(calls) = calls {
+            let name = CALLS_ANNOTATION.to_owned();
+            options.annotations.push((name, calls));
+        }
         let name = DRAFT
             .parse()
             .map_err(|error| Failure::new(Kind::Bug, error))?;
@@ -516,6 +586,60 @@ impl Draft {
         ounce_oci::Place::OciDir(self.store.root().to_owned(), None)
     }
 }
+
+/// The list of system calls as docker and podman read it.
+fn profile(calls: &[&'static str]) -> serde_json::Value {
+    let mut names = calls.to_vec();
+    names.extend(RUNTIME_CALLS);
+    names.sort_unstable();
+    names.dedup();
+    let architecture = match std::env::consts::ARCH {
+        "aarch64" => "SCMP_ARCH_AARCH64",
+        _ => "SCMP_ARCH_X86_64",
+    };
+    serde_json::json!({
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": 1,
+        "architectures": [architecture],
+        "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}],
+    })
+}
+
+/// What runc may make itself between installing the list and executing the
+/// program, rather too much than too little: runc 1.1.5 starts under it with and
+/// without `no_new_privs`. ounce needs none of it.
+const RUNTIME_CALLS: [&str; 30] = [
+    "capget",
+    "capset",
+    "chdir",
+    "epoll_ctl",
+    "epoll_pwait",
+    "execve",
+    "faccessat2",
+    "fchdir",
+    "fchown",
+    "fstatfs",
+    "getcwd",
+    "getdents64",
+    "getppid",
+    "getuid",
+    "newfstatat",
+    "openat",
+    "openat2",
+    "prctl",
+    "prlimit64",
+    "readlinkat",
+    "rt_sigreturn",
+    "setgid",
+    "setgroups",
+    "setuid",
+    "sigaltstack",
+    "statx",
+    "tgkill",
+    "umask",
+    "close_range",
+    "dup3",
+];
 
 /// What `--json` prints.
 #[derive(Serialize)]

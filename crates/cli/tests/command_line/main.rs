@@ -8,5 +8,6 @@ mod run;
 mod serve;
 mod site;
 mod torture;
+mod trim;
 mod up;
 mod usage;

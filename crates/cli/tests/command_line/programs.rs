@@ -14,6 +14,61 @@ pub(crate) fn prints(text: &str, code: u8) -> Vec<u8> {
     elf(&bytes)
 }
 
+/// A program that prints a file's first 4,096 bytes, or exits with 1.
+pub(crate) fn shows(path: &str) -> Vec<u8> {
+    let size = showing(0).len();
+    let mut bytes = showing(BASE + (HEADERS + size) as u64);
+    bytes.extend_from_slice(path.as_bytes());
+    bytes.push(0);
+    elf(&bytes)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn showing(path: u64) -> Vec<u8> {
+    let mut bytes = vec![0xbf, 0x9c, 0xff, 0xff, 0xff]; // mov edi, AT_FDCWD
+    bytes.push(0xbe); // mov esi, path
+    bytes.extend_from_slice(&(path as u32).to_le_bytes());
+    bytes.extend_from_slice(&[
+        0x31, 0xd2, 0xb8, 1, 1, 0, 0, 0x0f, 0x05, // xor edx, edx; mov eax, openat; syscall
+        0x89, 0xc6, 0x89, 0xc3, // mov esi, eax; mov ebx, eax
+        0xbf, 1, 0, 0, 0, 0x31, 0xd2, // mov edi, 1; xor edx, edx
+        0x41, 0xba, 0, 0x10, 0, 0, // mov r10d, 4096
+        0xb8, 40, 0, 0, 0, 0x0f, 0x05, // mov eax, sendfile; syscall
+        0xc1, 0xeb, 31, 0x89, 0xdf, // shr ebx, 31; mov edi, ebx
+        0xb8, 231, 0, 0, 0, 0x0f, 0x05, // mov eax, exit_group; syscall
+    ]);
+    bytes
+}
+
+#[cfg(target_arch = "aarch64")]
+fn showing(path: u64) -> Vec<u8> {
+    let movz = |register: u32, value: u32| 0xd280_0000 | value << 5 | register;
+    let (low, high) = (path as u32 & 0xffff, path as u32 >> 16);
+    let svc = 0xd400_0001;
+    [
+        0x9280_0c60, // movn x0, 99: AT_FDCWD
+        movz(1, low),
+        0xf2a0_0000 | high << 5 | 1, // movk x1, high, lsl 16
+        movz(2, 0),
+        movz(3, 0),
+        movz(8, 56), // openat
+        svc,
+        0xaa00_03f3, // mov x19, x0
+        0xaa00_03e1, // mov x1, x0
+        movz(0, 1),
+        movz(2, 0),
+        movz(3, 4096),
+        movz(8, 71), // sendfile
+        svc,
+        0xd37f_fe60, // lsr x0, x19, 63
+        movz(8, 94), // exit_group
+        svc,
+    ]
+    .iter()
+    .flat_map(|word: &u32| word.to_le_bytes())
+    .collect()
+}
+
 /// A program that sleeps for ever: ppoll(2) on nothing, without a limit.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn waits() -> Vec<u8> {

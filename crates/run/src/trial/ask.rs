@@ -12,7 +12,7 @@ use ounce_oci::Digest;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, connect, send};
 
-use super::{Answer, Trouble};
+use super::observed::{Answer, Trouble};
 
 /// Most bytes of one answer.
 const LONGEST: usize = 64 << 20;
@@ -132,7 +132,12 @@ impl<'a> Asking<'a> {
                                 "the answer is longer than {LONGEST} bytes"
                             )));
                         }
-                        Ok(count) => self.received.extend_from_slice(&buffer[..count]),
+                        Ok(count) => {
+                            self.received.extend_from_slice(&buffer[..count]);
+                            if is_whole(&self.received) {
+                                self.take_answer()?;
+                            }
+                        }
                         Err(Errno::AGAIN) => return Ok(Next::Readable),
                         Err(Errno::INTR) => {}
                         Err(errno) => {
@@ -180,8 +185,61 @@ impl<'a> Asking<'a> {
     }
 }
 
+/// Whether an answer says itself that it is complete; others end with the connection.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
+        return false;
+    };
+    let (head, body) = (&bytes[..end], &bytes[end + 4..]);
+    // RFC 9112, section 6.3.
+    if matches!(status(head), Some(204 | 304)) {
+        return true;
+    }
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let field = |name: &str| {
+        let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(other, _)| other.trim() == name);
+        found.map(|(_, value)| value.trim().to_owned())
+    };
+    if field("transfer-encoding").is_some() {
+        return body.ends_with(b"\r\n0\r\n\r\n") || body == b"0\r\n\r\n";
+    }
+    let length = field("content-length").and_then(|length| length.parse::<usize>().ok());
+    length.is_some_and(|length| body.len() >= length)
+}
+
 fn status(head: &[u8]) -> Option<u16> {
     let rest = head.strip_prefix(b"HTTP/1.")?;
     let digits = rest.get(2..5).filter(|_| rest[1] == b' ')?;
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_when_it_says_so() {
+        for (text, whole) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", false),
+            ("HTTP/1.1 200 OK\r\ncontent-length: no\r\n\r\nhi", false),
+            ("HTTP/1.1 200 OK\r\n\r\nhi", false),
+            (
+                "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n",
+                true,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+                true,
+            ),
+            ("HTTP/1.1 200 OK\r\n", false),
+        ] {
+            assert_eq!(is_whole(text.as_bytes()), whole, "{text:?}");
+        }
+    }
 }

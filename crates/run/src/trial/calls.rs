@@ -49,7 +49,7 @@ pub(super) enum End {
     FollowUnless(usize, u64),
     /// Only if this bit is set in that argument.
     StayUnless(usize, u64),
-    /// As the flags that a `struct open_how` in memory begins with say.
+    /// As the flags of a `struct open_how` in memory say.
     OpenHow(usize),
 }
 
@@ -204,6 +204,10 @@ fn old_forms(number: u32) -> &'static [Form] {
 fn old_forms(_: u32) -> &'static [Form] {
     const { &[] }
 }
+
+/// Calls that the default list refuses and others allow, docker's for one. They
+/// are told, so that the files they name are known, and refused by the watcher.
+pub(super) const REFUSED: &[u32] = &[nr::__NR_name_to_handle_at, nr::__NR_chroot];
 
 /// Calls that are not told: they name no file, nearly every program makes them,
 /// and many make them thousands of times a second. An exact list of calls has

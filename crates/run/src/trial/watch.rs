@@ -18,7 +18,7 @@ use ounce_linux::Errno;
 use ounce_linux::trace::{self, Notification};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::calls::{End, Form, How, O_NOFOLLOW, SILENT, forms};
+use super::calls::{End, Form, How, O_NOFOLLOW, REFUSED, SILENT, forms};
 use crate::syscalls;
 
 /// A file that was named.
@@ -26,6 +26,9 @@ use crate::syscalls;
 pub struct Touch {
     /// Absolute, otherwise as the program wrote it.
     pub path: PathBuf,
+    /// The folder that no link in it leads out of and that absolute ones begin at
+    /// (`RESOLVE_IN_ROOT` of openat2), if it is not the root.
+    pub root: Option<PathBuf>,
     /// Whether a link at its end was followed.
     pub follow: bool,
     /// What was done with it.
@@ -114,7 +117,11 @@ impl Watch {
             {
                 self.lost.get_or_insert(reason);
             }
-            match trace::go_on(listener.as_fd(), call.id) {
+            let answered = match REFUSED.contains(&call.number) {
+                true => trace::refuse(listener.as_fd(), call.id, Errno::PERM),
+                false => trace::go_on(listener.as_fd(), call.id),
+            };
+            match answered {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(format!("letting a system call go on: {errno}")),
             }
@@ -146,14 +153,15 @@ impl Watch {
                     };
                     if let Some(path) = text {
                         let follow = caller.follows(end, call)?;
-                        self.path(&caller, Some(folder), path, follow, how)?;
+                        let rooted = caller.is_rooted(end, call)?;
+                        self.path(&caller, Some((folder, rooted)), path, follow, how)?;
                     }
                 }
                 Form::File { file, how } => {
                     let file = call.arguments[file] as i32;
                     if let Some(path) = caller.file(file) {
                         let by_python = how == How::Listed && caller.is_python();
-                        self.touch(path, true, how, by_python);
+                        self.touch(path, None, true, how, by_python);
                     }
                 }
                 Form::Address { address, length } => {
@@ -170,7 +178,7 @@ impl Watch {
     fn path(
         &mut self,
         caller: &Caller,
-        folder: Option<i32>,
+        folder: Option<(i32, bool)>,
         path: Vec<u8>,
         follow: bool,
         how: How,
@@ -179,27 +187,47 @@ impl Watch {
         let follow = follow || path.ends_with(b"/");
         let path = PathBuf::from(std::ffi::OsString::from_vec(path));
         const CURRENT: i32 = -100; // AT_FDCWD
-        let whole = if path.is_absolute() {
-            path
-        } else {
-            let base = match folder {
-                Some(file) if file != CURRENT => caller.file(file),
-                _ => caller.link("cwd"),
-            };
-            match base {
-                // Not a folder, or closed: the call fails by itself.
-                None => return Ok(()),
-                Some(base) if path.as_os_str().is_empty() => base,
-                Some(base) => base.join(path),
-            }
+        let rooted = folder.is_some_and(|(_, rooted)| rooted);
+        if path.is_absolute() && !rooted {
+            self.touch(caller.through_proc(path), None, follow, how, false);
+            return Ok(());
+        }
+        let base = match folder {
+            Some((file, _)) if file != CURRENT => caller.file(file),
+            _ => caller.link("cwd"),
         };
-        self.touch(caller.through_proc(whole), follow, how, false);
+        // Not a folder, or closed: the call fails by itself.
+        let Some(base) = base else {
+            return Ok(());
+        };
+        if rooted {
+            let path = path.strip_prefix("/").map(Path::to_owned).unwrap_or(path);
+            self.touch(base.join(path), Some(base), follow, how, false);
+        } else if path.as_os_str().is_empty() {
+            self.touch(base, None, follow, how, false);
+        } else {
+            self.touch(
+                caller.through_proc(base.join(path)),
+                None,
+                follow,
+                how,
+                false,
+            );
+        }
         Ok(())
     }
 
-    fn touch(&mut self, path: PathBuf, follow: bool, how: How, by_python: bool) {
+    fn touch(
+        &mut self,
+        path: PathBuf,
+        root: Option<PathBuf>,
+        follow: bool,
+        how: How,
+        by_python: bool,
+    ) {
         let touch = Touch {
             path,
+            root,
             follow,
             how,
             by_python,
@@ -297,13 +325,27 @@ impl Caller {
             End::FollowUnless(argument, bit) => call.arguments[argument] & bit == 0,
             End::StayUnless(argument, bit) => call.arguments[argument] & bit != 0,
             End::OpenHow(argument) => {
-                let mut flags = [0; 8];
-                match self.memory(call.arguments[argument], &mut flags)? {
-                    Some(()) => u64::from_ne_bytes(flags) & O_NOFOLLOW == 0,
-                    None => true,
-                }
+                let flags = self.word(call.arguments[argument])?;
+                flags.is_none_or(|flags| flags & O_NOFOLLOW == 0)
             }
         })
+    }
+
+    /// Whether the path does not lead out of the folder it begins at, whatever it says.
+    fn is_rooted(&self, end: End, call: &Notification) -> Result<bool, String> {
+        // struct open_how: flags, mode, resolve (linux/openat2.h).
+        const RESOLVE_IN_ROOT: u64 = 0x10;
+        let End::OpenHow(argument) = end else {
+            return Ok(false);
+        };
+        let resolve = self.word(call.arguments[argument].wrapping_add(16))?;
+        Ok(resolve.is_some_and(|resolve| resolve & RESOLVE_IN_ROOT != 0))
+    }
+
+    fn word(&self, address: u64) -> Result<Option<u64>, String> {
+        let mut bytes = [0; 8];
+        let read = self.memory(address, &mut bytes)?;
+        Ok(read.map(|()| u64::from_ne_bytes(bytes)))
     }
 
     /// What a link in its folder of the host's /proc says: a path as the

@@ -14,6 +14,7 @@ use ounce_run::proxy::{self, Lifetime, Proxy};
 use ounce_run::publish::{self, Publish};
 use ounce_run::spec::{Spec, SystemCalls, Tmpfs};
 use ounce_run::trial::{self, Case, Observed, Test, Trial, TrialError};
+use ounce_trim::reach::Seeds;
 
 use crate::arguments::TrimTest;
 use crate::failure::{Failure, Kind};
@@ -148,6 +149,27 @@ impl Tests {
     /// would look them up.
     pub(super) fn user_is_named(&self) -> bool {
         self.essence.user != Default::default()
+    }
+
+    /// What the tests start, for who follows what programs name.
+    pub(super) fn seeds(&self, image: &Image) -> Seeds {
+        let specs = self
+            .tests
+            .iter()
+            .map(|one| self.spec(one, Path::new("/"), SystemCalls::Default));
+        let specs: Vec<_> = specs.collect();
+        let config = image.config.config().as_ref();
+        let user = config.and_then(|config| config.user().clone());
+        let first = specs.first();
+        Seeds {
+            paths: Vec::new(),
+            environment: first
+                .map(|spec| spec.environment.clone())
+                .unwrap_or_default(),
+            workdir: first.map(|spec| spec.workdir.clone()).unwrap_or_default(),
+            commands: specs.into_iter().map(|spec| spec.arguments).collect(),
+            user: user.unwrap_or_default(),
+        }
     }
 
     fn spec(&self, one: &One, root: &Path, calls: SystemCalls) -> Spec {
@@ -369,6 +391,7 @@ fn words(text: &str) -> Result<Vec<String>, Failure> {
 
 fn unended(text: &str) -> Failure {
     Failure::new(Kind::Usage, format!("--exec {text:?}: a quote has no end"))
+        .hint("words are split as a shell splits them: --exec \"sh -c 'echo a b'\"")
 }
 
 #[cfg(test)]
