@@ -168,6 +168,7 @@ pub fn serve(setup: Setup<'_>) -> Result<(), ServeError> {
         free: Vec::new(),
         dues: BTreeSet::new(),
         waiting: VecDeque::new(),
+        eager: false,
         running: 0,
         max_running: config.max_running,
         rate: config.start_rate.map(|rate| Rate::new(rate, now)),
@@ -299,6 +300,8 @@ struct Engine<'a> {
     dues: BTreeSet<(Instant, usize)>,
     /// Who waits for a limit, first come first served.
     waiting: VecDeque<usize>,
+    /// Some of them wait for nothing but their turn.
+    eager: bool,
     /// Containers.
     running: u32,
     max_running: Option<u32>,
@@ -438,7 +441,13 @@ impl Engine<'_> {
         }
         slot.phase = Phase::Asleep;
         match slot.service.always {
-            true => self.wake(index, Instant::now()),
+            // With others of its kind, in the next turn.
+            true => {
+                slot.phase = Phase::Waiting;
+                slot.noticed = Instant::now();
+                self.waiting.push_back(index);
+                self.eager = true;
+            }
             false => self.watch(index, epoll::EventFlags::IN | epoll::EventFlags::ONESHOT),
         }
     }
@@ -593,6 +602,9 @@ impl Engine<'_> {
 
     /// Until something is due.
     fn timeout(&self) -> Option<Timespec> {
+        if self.eager {
+            return Some(Timespec::default());
+        }
         let due = self.dues.first().map(|(due, _)| *due);
         let next = [due, self.next_look].into_iter().flatten().min()?;
         let left = next.saturating_duration_since(Instant::now());
@@ -655,6 +667,9 @@ impl Engine<'_> {
                 Phase::Ending | Phase::Up => self.kill_late(index, now),
                 Phase::Asleep | Phase::Gone => {}
             }
+        }
+        if self.eager {
+            self.admit(now);
         }
         if self.next_look.is_some_and(|look| look <= now) {
             self.look(now);

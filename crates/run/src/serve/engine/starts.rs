@@ -12,6 +12,9 @@ use crate::serve::event::{Limit, What, Why};
 use crate::serve::instance::Instance;
 use crate::serve::metrics::add;
 
+/// Starts until signals and connections have their turn.
+const STARTS_A_TURN: usize = 16;
+
 impl Engine<'_> {
     /// A container is wanted.
     pub(super) fn wake(&mut self, index: usize, now: Instant) {
@@ -24,7 +27,12 @@ impl Engine<'_> {
 
     /// Starts those who wait, as far as the limits let them.
     pub(super) fn admit(&mut self, now: Instant) {
-        for _ in 0..self.waiting.len() {
+        self.eager = false;
+        for turn in 0..self.waiting.len() {
+            if turn >= STARTS_A_TURN {
+                self.eager = true;
+                return;
+            }
             let Some(index) = self.waiting.pop_front() else {
                 return;
             };
@@ -91,6 +99,10 @@ impl Engine<'_> {
         self.set_due(index, None);
         let slot = &mut self.slots[index];
         let service = Arc::clone(&slot.service);
+        if service.always {
+            // Nobody has waited for it.
+            slot.noticed = Instant::now();
+        }
         let Some(listener) = slot.listener.clone() else {
             return;
         };
