@@ -17,6 +17,7 @@ pub const TARGETS: &[Target] = &[
     ("http_condition", http::condition),
     ("packed_site", http::packed_site),
     ("elf", rootfs::elf),
+    ("references", rootfs::references),
     ("names", oci::names),
     ("settings", build::settings),
     ("oci_layer", oci::layer),

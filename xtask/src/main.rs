@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod corpus;
 mod cycles;
 mod dist;
 mod figures;
@@ -39,6 +40,7 @@ cargo xtask TASK
   cycles [COUNT]               containers that come and go, 10,000 unless told, and what
                                is left of them: nothing
   judges http                  REDbot and slowhttptest on the web server alone
+  corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
   bench [--help]               ounce against its peers; writes docs/benchmarks.md";
@@ -56,9 +58,10 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> Result<()> {
     let house = House::here()?;
     match arguments.split_first() {
-        // These two read their own arguments.
+        // These read their own arguments.
         Some((task, rest)) if task == "bench" => return bench::run(rest),
         Some((task, rest)) if task == "dist" => return dist::run(rest),
+        Some((task, rest)) if task == "corpus" => return corpus::run(&house, rest),
         _ => {}
     }
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -47,6 +47,7 @@ const NEEDS: &[Need] = &[
     need("qemu-system-x86_64", "qemu-system-x86"),
     need("busybox", "busybox-static"),
     need("cpio", "cpio"),
+    need("mmdebstrap", "mmdebstrap"),
 ];
 
 /// What a run of setup would have to install.

@@ -6,7 +6,7 @@ use crate::house::House;
 use crate::judges;
 use crate::tally::Tally;
 use crate::tool::{command, find, run, stage, watch};
-use crate::{dist, licences, setup, tidy};
+use crate::{corpus, dist, licences, setup, tidy};
 
 /// Runs every stage; a failing one does not keep the next from being told.
 pub(crate) fn test(house: &House) -> Result<()> {
@@ -27,10 +27,11 @@ pub(crate) fn test(house: &House) -> Result<()> {
     note("tidy", stage("tidy", || tidy::run(house, false)));
     let program = stage("dist", shipped);
     match program {
-        Ok(program) => note(
-            "judges",
-            stage("judges", || judges::run(house, &program, &mut tally)),
-        ),
+        Ok(program) => {
+            let judged = stage("judges", || judges::run(house, &program, &mut tally));
+            note("judges", judged);
+            note("corpus", stage("corpus", || smallest(house, &program)));
+        }
         Err(error) => note("dist", Err(error)),
     }
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
@@ -51,6 +52,13 @@ pub(crate) fn test(house: &House) -> Result<()> {
 fn shipped() -> Result<std::path::PathBuf> {
     dist::run(&[])?;
     dist::build(dist::HOST_TARGET)
+}
+
+/// The smallest image of the corpus, trimmed and proved.
+fn smallest(house: &House, ounce: &std::path::Path) -> Result<()> {
+    let ounce = ounce.display().to_string();
+    let words = ["busybox", "--check", "--ounce", &ounce].map(str::to_owned);
+    corpus::run(house, &words)
 }
 
 fn format(house: &House) -> Result<()> {

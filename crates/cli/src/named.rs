@@ -80,6 +80,7 @@ fn record(arguments: &RunArguments, prepared: &Prepared, name: String) -> Record
         restart: arguments.restart.unwrap_or(Restart::No),
         stop_timeout_ms: stop_timeout.as_millis().try_into().unwrap_or(u64::MAX),
         remove: arguments.rm,
+        interactive: arguments.interactive,
         log_bytes,
         spec: Some(spec.clone()),
     }
@@ -213,6 +214,7 @@ impl Named {
             started_seconds: since.as_secs(),
             starts: 1,
             groups: container.groups(),
+            address: container.address(),
             ..Running::default()
         })?;
         self.runs.set(true);

@@ -4,6 +4,9 @@ use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use ounce_oci::Place;
+use ounce_oci::place::PlaceError;
+use ounce_run::containers::folder::check_name;
 use ounce_run::runtime::state::rfc3339;
 
 /// `ounce ps`.
@@ -91,6 +94,19 @@ pub(crate) struct ExecArguments {
     pub(crate) command: Vec<OsString>,
 }
 
+/// `ounce debug`.
+#[derive(Debug, Args)]
+pub(crate) struct DebugArguments {
+    /// The container
+    pub(crate) name: String,
+    /// An image with the tools [default: a static busybox of this machine]
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<Place>,
+    /// A program of the tools in place of a shell, and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
 /// `ounce stats`.
 #[derive(Debug, Args)]
 pub(crate) struct StatsArguments {
@@ -108,6 +124,14 @@ pub(crate) struct WaitArguments {
     /// The containers
     #[arg(required = true, value_name = "NAME")]
     pub(crate) names: Vec<String>,
+}
+
+/// What may be a container's name or an image's place.
+pub(crate) fn name_or_place(text: &str) -> Result<String, PlaceError> {
+    match check_name(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(_) => text.parse::<Place>().map(|_| text.to_owned()),
+    }
 }
 
 /// A moment as the log has it: RFC 3339 in UTC, of a moment or of a time ago.

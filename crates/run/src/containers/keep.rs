@@ -24,7 +24,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
-use super::folder::{Claim, Containers, StateError};
+use super::folder::{Claim, Containers, StateError, kill_all};
 use super::record::{Record, Restart, Running};
 use crate::failure::StartError;
 use crate::lifecycle::{Beginning, Left};
@@ -243,6 +243,10 @@ fn keep(
     handed.word = 0;
     let record = Containers::record_in(claim.path(), claim.name())?;
     let mut spec = record.spec.clone().ok_or(KeepError::Words)?;
+    // What went beside the former start.
+    if let Some(before) = Containers::running_in(claim.path(), claim.name()) {
+        kill_all(&before);
+    }
     let image = hold_image(&record, &spec, &mut handed)?;
     let mut listeners = Vec::new();
     for number in &handed.sockets {
@@ -259,7 +263,7 @@ fn keep(
         }
     };
     let container = beginning.start_unguarded(&spec, streams.inside())?;
-    let mut helpers = Vec::new();
+    let mut helpers: Vec<_> = container.network_helper().map(alive).into_iter().collect();
     if let Some(mut proxy) = proxy {
         let routes: Vec<_> = carried
             .iter()
@@ -288,7 +292,7 @@ fn keep(
         starts: start,
         groups: container.groups(),
         helpers,
-        address: None,
+        address: container.address(),
         note: None,
     })?;
     let left = container.leave();
@@ -373,6 +377,8 @@ struct Streams {
     error: Option<OwnedFd>,
     ours: [Option<OwnedFd>; 2],
     log: Option<OwnedFd>,
+    /// What keeps the input open, where nobody writes to it.
+    other_end: Option<OwnedFd>,
 }
 
 impl Streams {
@@ -380,14 +386,21 @@ impl Streams {
         let nothing = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(system("opening /dev/null"))?;
         let terminal = record.spec.as_ref().is_some_and(|spec| spec.terminal);
+        let (input, other_end) = match record.interactive && !terminal {
+            true => pipe_with(PipeFlags::CLOEXEC)
+                .map(|(read, write)| (Some(read), Some(write)))
+                .map_err(system("making a pipe"))?,
+            false => (None, None),
+        };
         if record.log_bytes == 0 && !terminal {
             let output = nothing.try_clone().map_err(failed("copying a file"))?;
             return Ok(Self {
-                input: nothing,
+                input: input.unwrap_or(nothing),
                 output,
                 error: None,
                 ours: [None, None],
                 log: None,
+                other_end,
             });
         }
         let path = folder.join("log");
@@ -410,17 +423,19 @@ impl Streams {
                 error: None,
                 ours: [Some(master), None],
                 log,
+                other_end,
             });
         }
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(system("making a pipe"));
         let (our_output, output) = pipe()?;
         let (our_error, error) = pipe()?;
         Ok(Self {
-            input: nothing,
+            input: input.unwrap_or(nothing),
             output,
             error: Some(error),
             ours: [Some(our_output), Some(our_error)],
             log,
+            other_end,
         })
     }
 
@@ -475,6 +490,8 @@ impl Orders<'_> {
         for file in files {
             words.push(number(file)?);
         }
+        // The keeper need not know of it to hold it.
+        number(self.streams.other_end.as_ref().map(AsFd::as_fd))?;
         let most_log = u32::try_from(self.record.log_bytes).unwrap_or(u32::MAX);
         words.push(most_log.to_string());
         words.push(number(restarts.then(|| ounce.as_fd()))?);
