@@ -22,7 +22,7 @@ use crate::{dist, scratch::Scratch};
 use recipes::{ALL, Recipe};
 
 /// Repetitions of what is timed.
-const RUNS: usize = 9;
+const RUNS: usize = 3;
 
 pub(crate) const HELP: &str = "\
 cargo xtask corpus [NAME...] [OPTIONS]
