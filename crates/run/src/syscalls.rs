@@ -313,12 +313,14 @@ pub(crate) fn telling_filter(silent: &[u32]) -> Result<Vec<Instruction>, Compile
 /// The list is so scattered that one filter cannot hold it.
 pub fn filter_of(calls: &Calls) -> Result<Vec<Instruction>, CompileError> {
     let own = [nr::__NR_execve, nr::__NR_exit_group];
-    let verdict = |number: u32| match (verdict(number), calls.contains(number)) {
-        // As on a kernel without it: callers fall back to what is in the list.
-        (Verdict::Fail(Errno::NOSYS), _) => Verdict::Fail(Errno::NOSYS),
-        (found, true) => found,
-        (found, false) if own.contains(&number) => found,
-        _ => Verdict::Fail(Errno::PERM),
+    let verdict = |number: u32| match (
+        verdict(number),
+        calls.contains(number) || own.contains(&number),
+    ) {
+        (verdict, true) => verdict,
+        // As ever: who gets ENOSYS for clone3 makes do with clone.
+        (Verdict::Fail(errno), false) => Verdict::Fail(errno),
+        (_, false) => Verdict::Fail(Errno::PERM),
     };
     compiled(verdict, same)
 }
@@ -376,6 +378,13 @@ mod tests {
         assert!(!calls.contains(nr::__NR_openat) && !calls.contains(LAST + 1));
         let short = filter_of(&calls).unwrap().len();
         assert!(short < filter().len() / 2, "{short}");
+        // What is not on the list fails as it always does, or with EPERM.
+        let filter = filter_of(&calls).unwrap();
+        let fails = |errno: Errno| 0x0005_0000 | errno.raw_os_error().cast_unsigned();
+        for errno in [Errno::NOSYS, Errno::PERM] {
+            let verdicts = filter.iter().map(|one| one.operand);
+            assert!(verdicts.into_iter().any(|operand| operand == fails(errno)));
+        }
         assert_eq!(Calls::named("nonsense"), None);
         assert_eq!(Calls::named(""), None);
         // Every second call: the most segments there can be.

@@ -234,6 +234,16 @@ impl<'a> Subject<'a> {
         };
         let mut lab = self.lab(bench, &removable)?;
         let full = lab.full();
+        // What would fail at the end, whatever the proof, is told now.
+        let root = lab.show(&full)?;
+        let calls = match arguments.keeping.any_call {
+            true => SystemCalls::Default,
+            false => system_calls(Some(&self.work.traced.calls.join(",")))?,
+        };
+        if let Err(wrong) = self.pass(&root, calls)? {
+            let seen = |place: &Path| proof.untraced || kept.contains(place);
+            return Err(self.missing(&wrong, &root, calls, &seen)?);
+        }
         lab.steady(&full)?;
         // Not for a test that proves nothing.
         lab.resume(Journal::open(&journals.join(about.hex()))?);
@@ -316,7 +326,8 @@ impl<'a> Subject<'a> {
                     continue;
                 }
             }
-            return Err(self.missing(&wrong, &held.root, allowed, kept)?);
+            let stays = |place: &Path| kept.contains(place);
+            return Err(self.missing(&wrong, &held.root, allowed, &stays)?);
         }
         Err(Failure::new(Kind::Bug, "no attempt was made"))
     }
@@ -333,7 +344,7 @@ impl<'a> Subject<'a> {
         wrong: &Wrong,
         root: &Path,
         calls: SystemCalls,
-        kept: &Kept,
+        stays: &dyn Fn(&Path) -> bool,
     ) -> Result<Failure, Failure> {
         let text = |why: &str| format!("{}: fails once it is trimmed: {why}", wrong.test);
         let failure = said(Failure::new(Kind::No, text(&wrong.why)), wrong);
@@ -358,10 +369,10 @@ impl<'a> Subject<'a> {
             most_trials: Some(SEARCH_TRIALS),
             time: Some(SEARCH_TIME),
         };
-        let mut lab = self.lab(bench, &|place| !kept.contains(place))?;
+        let mut lab = self.lab(bench, &|place| !stays(place))?;
         let (reduced, _) = lab.reduce(0)?;
         let names = lab.places_of(&reduced.set).into_iter();
-        let lost: Vec<_> = names.filter(|place| !kept.contains(place)).collect();
+        let lost: Vec<_> = names.filter(|place| !stays(place)).collect();
         let leaf = |place: &&PathBuf| !lost.iter().any(|other| other.parent() == Some(place));
         let mut failure = failure;
         for place in lost.iter().filter(leaf).take(8) {
@@ -601,7 +612,11 @@ fn profile(calls: &[&'static str]) -> serde_json::Value {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 1,
         "architectures": [architecture],
-        "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}],
+        "syscalls": [
+            {"names": names, "action": "SCMP_ACT_ALLOW"},
+            // The C library then makes do with clone.
+            {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+        ],
     })
 }
 
