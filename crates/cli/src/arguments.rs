@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Logs(containers::LogsArguments),
     /// Run a further program in a container
     Exec(containers::ExecArguments),
+    /// A shell with tools at a container that has none
+    Debug(containers::DebugArguments),
     /// Show what containers use
     Stats(containers::StatsArguments),
     /// End containers: by SIGTERM, and by SIGKILL if they take too long
@@ -410,6 +412,8 @@ pub(crate) enum NetworkChoice {
     Host,
     /// Its own, without even a loopback
     None,
+    /// Its own, with a way out: a bridge as root, else pasta or slirp4netns
+    Bridge,
 }
 
 /// `ounce serve`.

@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         Command::Logs(arguments) => commands::logs::run(&context, &arguments),
         Command::Exec(arguments) => commands::exec::run(&context, &arguments),
         Command::Stats(arguments) => commands::stats::run(&context, &arguments),
+        Command::Debug(arguments) => commands::debug::run(&context, &arguments),
         Command::Stop(arguments) => commands::stop::run(&context, &arguments),
         Command::Kill(arguments) => commands::kill::run(&context, &arguments),
         Command::Wait(arguments) => commands::wait::run(&context, &arguments),

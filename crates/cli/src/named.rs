@@ -213,6 +213,7 @@ impl Named {
             started_seconds: since.as_secs(),
             starts: 1,
             groups: container.groups(),
+            address: container.address(),
             ..Running::default()
         })?;
         self.runs.set(true);

@@ -148,7 +148,8 @@ impl Prepared {
             SocketChoice::Proxy => false,
             SocketChoice::Auto => takes_sockets(&self.spec, label),
         };
-        if !pass && self.spec.network != Network::Private {
+        let own = [Network::Private, Network::Bridge].contains(&self.spec.network);
+        if !pass && !own {
             return Err(Failure::new(
                 Kind::Usage,
                 "this program takes no socket, and its network is not private, so there is nothing to publish",
@@ -278,7 +279,10 @@ pub(crate) fn activation_label(config: &ImageConfiguration) -> Option<&str> {
 /// # Errors
 /// There is none.
 pub(crate) fn no_input() -> Result<OwnedFd, Failure> {
-    let file = std::fs::File::open("/dev/null")
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
         .map_err(|error: io::Error| Failure::new(Kind::Host, error))?;
     Ok(file.into())
 }

@@ -88,10 +88,11 @@ pub(crate) fn is_equal(a: &[u8], b: &[u8]) -> bool {
     a == b
 }
 
-/// Equal but for case.
+/// Equal but for case. Both are tokens, hosts or the like: of what these consist
+/// of, only letters (and `^` and `~`, which no name has) differ in that bit alone.
 #[inline(never)]
 pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.eq_ignore_ascii_case(b))
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a | 0x20 == b | 0x20)
 }
 
 /// Takes the bytes off that stand before the first that is not of a class.

@@ -8,7 +8,7 @@
 //! and [`encoding`](crate::encoding).
 
 use crate::ascii::{
-    DIGIT, TARGET, TOKEN, VALUE, from, is_same, parse_decimal, take_class, take_item, take_until,
+    ADDRESS, TARGET, TOKEN, VALUE, from, is_same, parse_decimal, take_class, take_item, take_until,
     trim,
 };
 use crate::cursor::Cursor;
@@ -262,12 +262,14 @@ fn read_line<'a>(head: &mut Head<'a>, cursor: &mut Cursor<'a>) -> Result<(), Sto
     let name = cursor.take_before(TOKEN, b" ");
     let target = cursor.take_before(TARGET, b" HTTP/");
     // RFC 9112 section 2.3: HTTP-version = "HTTP/" DIGIT "." DIGIT
-    let major = cursor.take_before(DIGIT, b".");
-    let minor = cursor.take_before(DIGIT, b"\r\n");
+    // Digits and a dot are among what addresses are of.
+    let version = cursor.take_before(ADDRESS, b"\r\n");
     cursor.judge()?;
-    match (major, minor) {
-        ([b'1'], [minor @ (b'0' | b'1')]) => head.is_http11 = *minor == b'1',
-        ([_], [_]) => return Err(Status::HttpVersionNotSupported.into()),
+    match version {
+        [b'1', b'.', minor @ (b'0' | b'1')] => head.is_http11 = *minor == b'1',
+        [b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            return Err(Status::HttpVersionNotSupported.into());
+        }
         _ => return Err(Status::BadRequest.into()),
     }
     head.keep_alive = head.is_http11;
@@ -352,16 +354,14 @@ fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
         // last, the body has no end.
         let mut last = coding;
         let mut codings = coding;
-        let mut count = 0;
         while let Some(item) = take_item(&mut codings) {
             last = item;
-            count += u32::from(is_same(item, b"chunked"));
         }
-        let is_last = count == 1 && is_same(last, b"chunked");
-        if !head.is_http11 || head.has(Known::ContentLength) || !is_last {
+        if !head.is_http11 || head.has(Known::ContentLength) || !is_same(last, b"chunked") {
             return Err(Status::BadRequest);
         }
-        // Section 6.1: other codings are not understood.
+        // Section 6.1: other codings, and one that is applied twice, are not
+        // understood.
         if last.len() < coding.len() {
             return Err(Status::NotImplemented);
         }
@@ -707,7 +707,7 @@ mod tests {
             ("identity", Status::BadRequest),
             ("xchunked", Status::BadRequest),
             ("chunked, gzip", Status::BadRequest),
-            ("chunked, chunked", Status::BadRequest),
+            ("chunked, chunked", Status::NotImplemented),
             ("chunked,", Status::NotImplemented),
             (",", Status::BadRequest),
             ("\u{b}chunked", Status::BadRequest),

@@ -54,7 +54,6 @@ pub fn decode<'b>(path: &[u8], out: &'b mut [u8]) -> Result<&'b mut [u8], Status
 }
 
 /// Decodes percent-encoding behind what is written; where it ends then.
-#[inline(never)]
 fn unescape(segment: &[u8], out: &mut [u8], mut length: usize) -> Option<usize> {
     let mut rest = segment.iter();
     while let Some(&first) = rest.next() {

@@ -155,6 +155,7 @@ impl Status {
     }
 
     /// The same, but empty for those which a server of files does not send.
+    #[inline(never)]
     pub fn first_line(self) -> &'static [u8] {
         LINES.get(self as usize)
     }

@@ -22,6 +22,7 @@ pub(crate) use words;
 impl Iterator for Words {
     type Item = &'static [u8];
 
+    #[inline(never)]
     fn next(&mut self) -> Option<&'static [u8]> {
         let (length, rest) = self.0.split_first()?;
         let (word, rest) = rest.split_at_checked(usize::from(*length))?;

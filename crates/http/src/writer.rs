@@ -99,7 +99,6 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Appends a path, escaped (RFC 3986 section 2.1).
-    #[inline(never)]
     pub fn path(&mut self, path: &[u8]) {
         for byte in path {
             if ascii::is(*byte, PATH) {
@@ -123,6 +122,7 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// Appends Content-Length.
+    #[inline(never)]
     pub fn content_length(&mut self, length_bytes: u64) {
         self.numbers(b"Content-Length: %\r\n", &[length_bytes]);
     }
@@ -162,7 +162,6 @@ impl<'b> HeadWriter<'b> {
     }
 
     /// The buffer behind what was written.
-    #[inline(never)]
     pub fn rest(&mut self) -> &mut [u8] {
         self.buffer.get_mut(self.length..).unwrap_or_default()
     }
@@ -230,7 +229,6 @@ impl HeadWriter<'_> {
 }
 
 /// Whether a line from outside is `name: value`, so that it can stand in a head.
-#[inline(never)]
 pub fn is_field(line: &[u8]) -> bool {
     let mut value = line;
     let name = ascii::take_until(&mut value, b':');

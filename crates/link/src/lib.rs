@@ -111,6 +111,7 @@ impl Build {
                 }
                 script = script.replace("/*of headers*/", "FILEHDR PHDRS");
                 script = script.replace("/*behind headers*/", "+ SIZEOF_HEADERS");
+                script = script.replace("/*as in the file*/", "+ (. & 0xffff)");
             }
         }
         (script, arguments)

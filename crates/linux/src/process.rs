@@ -281,6 +281,8 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
     // The numbers up to `MOST_PASSED` + 3 are for `Step::Descriptors` to fill.
     match duplicate(life, MOST_PASSED + 3) {
         Ok(number) => shared.life[0].store(number, Ordering::Relaxed),
+        // A limit below these numbers is told so (man 2 F_DUPFD_CLOEXEC).
+        Err(Errno::INVAL) => fail(0, Errno::MFILE),
         Err(errno) => fail(0, errno),
     }
     if !shared.steps.is_empty() && !shared.alone.load(Ordering::Relaxed) {

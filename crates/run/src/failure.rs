@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ounce_linux::Errno;
 
+use crate::network::NetworkError;
 use crate::plan::PlanError;
 
 /// A container did not start. Nothing of it is left.
@@ -43,6 +44,9 @@ pub enum StartError {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// The container has no way out to the network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A step of the child failed.
     #[error("{step}: {}", reason(*source))]
     Step {
@@ -104,6 +108,7 @@ impl StartError {
                 Errno::INVAL | Errno::NOSYS => "Linux 5.12 or newer is needed",
                 _ => return None,
             },
+            Self::Network(error) => error.hint()?,
             Self::Host { .. } => "check the path and its permissions",
             Self::Users { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "/proc is not mounted, and ounce needs it: mount -t proc proc /proc"

@@ -10,6 +10,7 @@ pub mod failure;
 pub mod host;
 pub mod image;
 pub mod lifecycle;
+pub mod network;
 pub mod plan;
 pub mod pool;
 pub mod proxy;

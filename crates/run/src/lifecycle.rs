@@ -25,6 +25,7 @@ use rustix::process::{
 use crate::failure::StartError;
 use crate::groups::{self, GroupFault, Groups};
 use crate::host::{self, Host};
+use crate::network::{self, Connection};
 use crate::plan::{self, Group, HostTree, Plan, UserMap, plan};
 use crate::room;
 use crate::spec::{Limits, Network, Spec, SystemCalls};
@@ -38,6 +39,7 @@ pub struct Container {
     exit: Option<Exit>,
     killed_for: Option<i32>,
     left: bool,
+    connection: Connection,
 }
 
 /// What goes on without us: see [`Container::leave`].
@@ -258,12 +260,18 @@ impl Beginning {
             tasks: &tasks,
             cgroup: None,
         };
+        let mut connection = Connection::default();
         let meanwhile = |pid: Pid| {
             let pid = pid.as_raw_nonzero().get();
             if !after.is_empty() {
                 groups = Groups::make(&after, &name)?;
             }
-            map_users(pid, &plan.users)
+            map_users(pid, &plan.users)?;
+            if spec.network == Network::Bridge {
+                // It waits for us, and its program finds the network up.
+                connection = network::connect(pid, self.host.uid == 0)?;
+            }
+            Ok(())
         };
         let started = begun.start_observed(&launch, meanwhile, |observed| match observe {
             Some(observe) => observe(observed),
@@ -281,6 +289,7 @@ impl Beginning {
             exit: None,
             killed_for: None,
             left: false,
+            connection,
         })
     }
 }
@@ -450,6 +459,9 @@ fn hint(step: &Step<CString>, errno: Errno) -> Option<String> {
         (Step::Enter(_), Errno::NOENT) => {
             Some("the image has no such folder: see --workdir".into())
         }
+        (_, Errno::MFILE) => {
+            Some("too few files may be open at once: ulimit -n 1024 is enough".into())
+        }
         (Step::Filter, _) => Some("the kernel lacks CONFIG_SECCOMP_FILTER".into()),
         (_, Errno::PERM | Errno::ACCESS) => Some(
             "a security module or an outer container may forbid it: try as another user, or \
@@ -588,10 +600,21 @@ impl Container {
     /// process executes next.
     pub fn leave(mut self) -> Left {
         self.left = true;
+        self.connection.leave();
         Left {
             pid: self.pid(),
             groups: self.groups.leave(),
         }
+    }
+
+    /// The process that its way out to the network goes by, if there is one.
+    pub fn network_helper(&self) -> Option<i32> {
+        self.connection.helper()
+    }
+
+    /// Its address, where its network has others.
+    pub fn address(&self) -> Option<String> {
+        self.connection.address.clone()
     }
 
     /// The folders of its control groups.

@@ -294,7 +294,7 @@ impl<P: 'static> First<P> {
 /// The first steps of every plan with this network.
 pub(crate) fn first<P: 'static>(network: Network) -> &'static [Step<P>] {
     match network {
-        Network::Private => First::PRIVATE,
+        Network::Private | Network::Bridge => First::PRIVATE,
         Network::None => First::NONE,
         Network::Host => First::HOST,
     }

@@ -198,6 +198,8 @@ pub enum Network {
     None,
     /// The host's.
     Host,
+    /// Its own, with a way out: by a bridge as root, else by a process beside it.
+    Bridge,
 }
 
 /// A socket to be handed in.

@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut stage = stage::enter()?;
     if options.install {
         let mut wanted = Vec::new();
-        if options.has(SuiteName::Start) || options.has(SuiteName::Build) {
+        if options.has_containers() {
             wanted.extend(packages::PEERS);
         }
         if options.has(SuiteName::Serve) {
@@ -60,7 +60,7 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
     // Before anything is bound to a processor.
     let host = Host::read(host::load());
     let mut suites = Vec::new();
-    if options.has(SuiteName::Start) || options.has(SuiteName::Build) {
+    if options.has_containers() {
         let programs = Programs::make(options, stage)?;
         let mut field = Field::gather(&Ground {
             options,
@@ -79,6 +79,15 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
                 runs,
                 &mut progress,
             )?);
+        }
+        if options.has(SuiteName::Zero) {
+            let suite = suites::zero::run(options, &programs, stage, &mut progress)?;
+            suites.push(suite);
+        }
+        if options.has(SuiteName::Density) {
+            let field = &mut field;
+            let suite = suites::density::run(options, &programs, field, stage, &mut progress)?;
+            suites.push(suite);
         }
     }
     if options.has(SuiteName::Serve) {

@@ -6,11 +6,15 @@ use anyhow::{Context, Result, bail};
 
 use super::sampling::FEWEST_RUNS;
 
+/// Containers of a whole run of `density`.
+const COUNT: usize = 10_000;
+
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
-container; build, to an image; serve, files over HTTP. A whole run of a suite (all
+container; build, to an image; serve, files over HTTP; zero, services that run
+only when they are wanted; density, many containers at once. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
 every run writes report.md and report.json in target/bench.
 
@@ -22,6 +26,7 @@ every run writes report.md and report.json in target/bench.
   --server NAME=FILE  take this program for a peer of `serve`
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
                    latency, boot, memory
+  --count N        containers of `density` [default: 10000]
   --crun FILE      measure this crun, too, beside the one installed
   --ounce FILE     take this ounce in place of building it (cargo xtask dist)
   --httpd FILE     take this server in place of building apps/httpd
@@ -34,10 +39,18 @@ pub(crate) enum SuiteName {
     Start,
     Build,
     Serve,
+    Zero,
+    Density,
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 3] = [SuiteName::Start, SuiteName::Build, SuiteName::Serve];
+    pub(crate) const ALL: [SuiteName; 5] = [
+        SuiteName::Start,
+        SuiteName::Build,
+        SuiteName::Serve,
+        SuiteName::Zero,
+        SuiteName::Density,
+    ];
 
     /// As it is called on the command line and on the page.
     pub(crate) fn key(self) -> &'static str {
@@ -45,6 +58,8 @@ impl SuiteName {
             SuiteName::Start => "start",
             SuiteName::Build => "build",
             SuiteName::Serve => "serve",
+            SuiteName::Zero => "zero",
+            SuiteName::Density => "density",
         }
     }
 }
@@ -54,6 +69,8 @@ impl SuiteName {
 pub(crate) struct Options {
     pub(crate) suites: Vec<SuiteName>,
     pub(crate) runs: usize,
+    /// Containers at once.
+    pub(crate) count: usize,
     /// Empty: all of them.
     pub(crate) peers: Vec<String>,
     pub(crate) crun: Option<PathBuf>,
@@ -72,6 +89,7 @@ impl Options {
         let mut options = Options {
             suites: SuiteName::ALL.to_vec(),
             runs: 50,
+            count: COUNT,
             peers: Vec::new(),
             crun: None,
             ounce: None,
@@ -92,6 +110,12 @@ impl Options {
                 "start" => options.suites = vec![SuiteName::Start],
                 "build" => options.suites = vec![SuiteName::Build],
                 "serve" => options.suites = vec![SuiteName::Serve],
+                "zero" => options.suites = vec![SuiteName::Zero],
+                "density" => options.suites = vec![SuiteName::Density],
+                "--count" => {
+                    options.count = value()?.parse().context("--count wants a number")?;
+                    anyhow::ensure!(options.count > 0, "--count wants at least 1");
+                }
                 "--runs" => {
                     options.runs = value()?.parse().context("--runs wants a number")?;
                     anyhow::ensure!(options.runs > 0, "--runs wants at least 1");
@@ -136,11 +160,17 @@ impl Options {
         self.suites.contains(&suite)
     }
 
+    /// Whether containers are started or images made.
+    pub(crate) fn has_containers(&self) -> bool {
+        self.suites.iter().any(|suite| *suite != SuiteName::Serve)
+    }
+
     /// Whether the outcome is fit for the docs.
     pub(crate) fn is_whole(&self) -> bool {
         // Programs that were given may be anything.
         let own = self.ounce.is_none() && self.httpd.is_none();
-        own && self.peers.is_empty() && self.tables.is_empty() && self.runs >= FEWEST_RUNS
+        let all = self.peers.is_empty() && self.tables.is_empty();
+        own && all && self.runs >= FEWEST_RUNS && self.count >= COUNT
     }
 }
 
@@ -171,6 +201,7 @@ mod tests {
             "all --peers crun",
             "--ounce true",
             "serve --tables boot",
+            "density --count 9999",
         ] {
             assert!(!parse(line).unwrap().unwrap().is_whole(), "{line}");
         }

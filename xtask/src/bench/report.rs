@@ -223,22 +223,35 @@ pub(crate) enum Sense {
     TimesAtMost,
     /// No more than so many kilobytes.
     KilobytesAtMost,
+    /// No more than so many milliseconds.
+    MillisecondsAtMost,
+    /// No fewer than so many.
+    AtLeast,
+    /// So many times as much, or more; nothing that could be paired.
+    Ratio,
+}
+
+impl Sense {
+    /// Whether contenders took turns for it.
+    fn is_paired(self) -> bool {
+        matches!(self, Sense::TimesAtLeast | Sense::TimesAtMost)
+    }
 }
 
 impl Bar {
     /// Met only if both ratios reach it; a bar that could not be measured is not met.
     pub(crate) fn verdict(&self) -> Verdict {
         let holds = |value: f64| match self.sense {
-            Sense::TimesAtLeast => value >= self.wanted,
-            Sense::TimesAtMost | Sense::KilobytesAtMost => value <= self.wanted,
+            Sense::TimesAtLeast | Sense::AtLeast | Sense::Ratio => value >= self.wanted,
+            Sense::TimesAtMost | Sense::KilobytesAtMost | Sense::MillisecondsAtMost => {
+                value <= self.wanted
+            }
         };
         match (self.found, self.paired) {
             (Some(found), Some(paired)) if holds(found) && holds(paired) => Verdict::Met,
-            (Some(found), None) if self.sense == Sense::KilobytesAtMost && holds(found) => {
-                Verdict::Met
-            }
+            (Some(found), None) if !self.sense.is_paired() && holds(found) => Verdict::Met,
             (Some(_), Some(_)) => Verdict::NotMet,
-            (Some(_), None) if self.sense == Sense::KilobytesAtMost => Verdict::NotMet,
+            (Some(_), None) if !self.sense.is_paired() => Verdict::NotMet,
             _ => Verdict::NotMeasured,
         }
     }
@@ -248,12 +261,17 @@ impl Bar {
             Sense::TimesAtLeast => format!("≥ {}×", self.wanted),
             Sense::TimesAtMost => format!("≤ {}×", self.wanted),
             Sense::KilobytesAtMost => format!("≤ {} KB", self.wanted),
+            Sense::MillisecondsAtMost => format!("≤ {} ms", self.wanted),
+            Sense::AtLeast => format!("≥ {}", self.wanted),
+            Sense::Ratio => format!("≥ {}×", self.wanted),
         }
     }
 
     fn shown(&self, value: Option<f64>) -> String {
         match (value, self.sense) {
             (Some(value), Sense::KilobytesAtMost) => format!("{value} KB"),
+            (Some(value), Sense::MillisecondsAtMost) => format!("{value} ms"),
+            (Some(value), Sense::AtLeast) => format!("{value}"),
             (value, _) => times(value),
         }
     }
@@ -333,7 +351,7 @@ fn section(report: &Report, suite: &Suite) -> String {
     out.push_str("| bar | wanted | best peer | found | paired | |\n|---|--:|---|--:|--:|---|\n");
     for bar in &suite.bars {
         let none = match bar.sense {
-            Sense::KilobytesAtMost => "–",
+            Sense::KilobytesAtMost | Sense::MillisecondsAtMost | Sense::AtLeast => "–",
             _ => "none could be measured",
         };
         let _ = writeln!(

@@ -86,7 +86,7 @@ impl Client {
             stream,
             buffer: Vec::new(),
         };
-        client.patience(Duration::from_secs(10));
+        client.patience(Duration::from_secs(60));
         client
     }
 

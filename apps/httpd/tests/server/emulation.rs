@@ -1,10 +1,9 @@
 //! The program of the other architecture, run by an emulator.
 
-use crate::harness::{Server, Site};
+use crate::harness::{HANG, Server, Site};
 use crate::program::{build, is_skipped};
 use std::env;
 use std::process::Command;
-use std::time::Duration;
 
 #[test]
 fn the_aarch64_program_does_the_same_under_emulation() {
@@ -64,5 +63,5 @@ fn the_aarch64_program_does_the_same_under_emulation() {
     assert_eq!(client.answer().expect("an answer").status, 405);
     assert_eq!(server.get("/big.bin").body.len(), 3_000_000);
     server.signal("-TERM");
-    assert_eq!(server.wait_for_exit(Duration::from_secs(10)), Some(0));
+    assert_eq!(server.wait_for_exit(HANG), Some(0));
 }

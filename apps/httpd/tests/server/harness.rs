@@ -11,6 +11,10 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
+/// How long something may take before it is taken for hung. No test says how
+/// quick anything is: that hangs on what else the machine does.
+pub(crate) const HANG: Duration = Duration::from_secs(60);
+
 /// A folder with a site in `root`, and beside it what must never be served.
 pub(crate) struct Site {
     pub(crate) folder: PathBuf,

@@ -1,7 +1,7 @@
 //! Where the server listens: IPv4 and IPv6, inherited sockets, shared ports.
 
 use crate::client::Client;
-use crate::harness::{Server, Site, free_port};
+use crate::harness::{HANG, Server, Site, free_port};
 use crate::program::{program, skip};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -59,11 +59,7 @@ fn an_address_is_served_alone() {
     let server = Server { child, port, site };
     let start = Instant::now();
     while text_at("::1", port).is_none() {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "{}",
-            server.said()
-        );
+        assert!(start.elapsed() < HANG, "{}", server.said());
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(text_at("127.0.0.1", port).is_none());
@@ -107,7 +103,7 @@ fn inherited_sockets_are_served_as_listen_fds_says() {
         let mut server = inherit(Site::new(), vec![socket()], variables);
         assert_eq!(server.get("/d/").text(), "in d\n", "{variables}");
         server.signal("-TERM");
-        assert_eq!(server.wait_for_exit(Duration::from_secs(5)), Some(0));
+        assert_eq!(server.wait_for_exit(HANG), Some(0));
     }
     let (first, second) = (socket(), socket());
     let other = second.local_addr().expect("address").port();
@@ -188,7 +184,7 @@ fn a_shared_port_is_handed_over_without_a_gap() {
             .collect();
         std::thread::sleep(Duration::from_millis(200));
         first.signal("-TERM");
-        assert_eq!(first.wait_for_exit(Duration::from_secs(5)), Some(0));
+        assert_eq!(first.wait_for_exit(HANG), Some(0));
         std::thread::sleep(Duration::from_millis(200));
         is_done.store(true, std::sync::atomic::Ordering::Relaxed);
         for client in clients {
@@ -217,7 +213,7 @@ fn a_port_is_free_again_at_once() {
         server.ask("GET / HTTP/1.0\r\n\r\n");
     }
     server.signal("-TERM");
-    assert_eq!(server.wait_for_exit(Duration::from_secs(5)), Some(0));
+    assert_eq!(server.wait_for_exit(HANG), Some(0));
     let site = Site::new();
     let mut command = Command::new(program());
     command.args(["--port", &port]).arg(site.root());

@@ -1,7 +1,7 @@
 //! The access log: its form, what hostile requests may write into it, and that
 //! it never holds anybody up.
 
-use crate::harness::{Server, Site, free_port};
+use crate::harness::{HANG, Server, Site, free_port};
 use crate::program::program;
 use std::fs;
 use std::io::Read;
@@ -25,7 +25,7 @@ fn lines(server: &Server, count: usize) -> Vec<Vec<u8>> {
             .split_inclusive(|&byte| byte == b'\n')
             .map(<[u8]>::to_vec)
             .collect();
-        if lines.len() >= count || start.elapsed() > Duration::from_secs(3) {
+        if lines.len() >= count || start.elapsed() > HANG {
             return lines;
         }
         std::thread::sleep(Duration::from_millis(10));

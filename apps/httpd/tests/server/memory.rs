@@ -1,9 +1,9 @@
 //! What the server takes of memory, as the kernel counts it.
 
 use crate::client::Client;
-use crate::harness::Site;
+use crate::harness::{HANG, Site};
 use crate::program::{raise_descriptors, skip};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn a_thousand_kept_connections_dirty_24_kb_at_most() {
@@ -31,7 +31,7 @@ fn tiny_is_one_page_while_1500_requests_are_half_sent_under_load() {
     if raise_descriptors() < 1_800 {
         return skip("this machine allows too few descriptors for 1,500 connections");
     }
-    let server = Site::new().serve(&["--tiny", "--header-seconds", "30"]);
+    let server = Site::new().serve(&["--tiny", "--header-seconds", "600", "--listing", "--log"]);
     let one_page = |when: &str| {
         let (dirty, swap) = (server.memory_kb("Private_Dirty"), server.memory_kb("Swap"));
         assert_eq!((dirty, swap), (4, 0), "{when}");
@@ -44,11 +44,9 @@ fn tiny_is_one_page_while_1500_requests_are_half_sent_under_load() {
         client.send(format!("GET /d/ HTTP/1.1\r\nHost: a\r\n{fields}X: "));
     }
     one_page("with 1,500 half-sent");
-    // Others are served meanwhile, a few hundred requests a second.
+    // Others are served meanwhile.
     let mut others: Vec<Client> = (0..8).map(|_| server.connect()).collect();
-    let start = Instant::now();
-    let mut answered = 0;
-    while start.elapsed() < Duration::from_millis(1_500) {
+    for round in 0..100 {
         for (client, path) in others.iter_mut().zip([
             "/",
             "/text.txt",
@@ -56,7 +54,7 @@ fn tiny_is_one_page_while_1500_requests_are_half_sent_under_load() {
             "/d",
             "/healthz",
             "/a%20b.css",
-            "/d/",
+            "/list/",
             "/../x",
         ]) {
             client.send(format!(
@@ -68,14 +66,11 @@ fn tiny_is_one_page_while_1500_requests_are_half_sent_under_load() {
             if answer.says_close() {
                 *client = server.connect();
             }
-            answered += 1;
         }
-        std::thread::sleep(Duration::from_millis(10));
-        if answered % 200 < 8 {
+        if round % 20 == 0 {
             one_page("under load");
         }
     }
-    assert!(answered > 300, "{answered} in 1.5 s");
     one_page("after the load");
     for (number, client) in half.iter_mut().enumerate() {
         client.send("y\r\n\r\n");
@@ -122,7 +117,7 @@ fn nothing_grows_with_work_done() {
         server.descriptors(),
     );
     work(100);
-    assert!(server.falls_to(descriptors, Duration::from_secs(5)));
+    assert!(server.falls_to(descriptors, HANG));
     assert!(server.memory_kb("Private_Dirty") <= dirty + 4);
     assert!(server.memory_kb("Rss") <= resident + 16);
 }

@@ -1,7 +1,7 @@
 //! The command line and the environment: what is understood, how faults are
 //! told, and with which exit status.
 
-use crate::harness::{Server, Site, free_port};
+use crate::harness::{HANG, Server, Site, free_port};
 use crate::program::{is_root, program};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
@@ -248,7 +248,7 @@ fn port_0_is_any_and_the_chosen_one_is_told() {
         site,
     };
     let start = std::time::Instant::now();
-    while server.port == 0 && start.elapsed().as_secs() < 10 {
+    while server.port == 0 && start.elapsed() < HANG {
         let said = server.said();
         let numbers = said.split(|byte: char| !byte.is_ascii_digit());
         server.port = numbers
@@ -280,15 +280,10 @@ fn health_answers_by_exit_status() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     // A server that is stopped is not healthy, and the probe does not wait for ever.
     server.signal("-STOP");
-    let start = std::time::Instant::now();
     assert_eq!(health(&["--port", &port]), Some(1));
-    assert!(start.elapsed().as_secs() < 20);
     server.signal("-CONT");
     server.signal("-INT");
-    assert_eq!(
-        server.wait_for_exit(std::time::Duration::from_secs(5)),
-        Some(0)
-    );
+    assert_eq!(server.wait_for_exit(HANG), Some(0));
     assert_eq!(health(&["--port", &port]), Some(1));
     // Something else answers there.
     let other = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");

@@ -1,7 +1,7 @@
 //! How the server ends: what was asked is answered, within bounds, as PID 1 too.
 
 use crate::client::Client;
-use crate::harness::{Server, Site, signal_to};
+use crate::harness::{HANG, Server, Site, signal_to};
 use crate::program::{is_skipped, program};
 use std::fs;
 use std::net::TcpStream;
@@ -40,7 +40,7 @@ fn every_request_sent_before_sigterm_is_answered_under_load() {
         std::thread::sleep(Duration::from_millis(300));
         is_stopping.store(true, Ordering::SeqCst);
         server.signal("-TERM");
-        assert_eq!(server.wait_for_exit(Duration::from_secs(5)), Some(0));
+        assert_eq!(server.wait_for_exit(HANG), Some(0));
         for client in clients {
             assert!(client.join().expect("client") > 0);
         }
@@ -85,7 +85,7 @@ fn what_was_sent_before_sigterm_but_not_looked_at_is_answered() {
     for client in &mut waiting {
         assert_eq!(client.answer().expect("an answer").body.len(), 3_000_000);
     }
-    assert_eq!(server.wait_for_exit(Duration::from_secs(5)), Some(0));
+    assert_eq!(server.wait_for_exit(HANG), Some(0));
 }
 
 /// A file too great for any socket buffer, half-read: an answer in flight.
@@ -117,66 +117,54 @@ fn an_answer_in_flight_is_finished_and_nobody_else_is_let_in() {
             assert!(late.answer().is_err(), "{signal}: it takes new work");
         }
         assert_eq!(client.answer().expect("the whole").body.len(), 20_000_000);
-        assert_eq!(
-            server.wait_for_exit(Duration::from_secs(5)),
-            Some(0),
-            "{signal}"
-        );
+        assert_eq!(server.wait_for_exit(HANG), Some(0), "{signal}");
     }
 }
 
 #[test]
 fn who_takes_too_long_is_cut_off_when_the_grace_is_over() {
     let (mut server, mut client) = in_flight(&["--grace-seconds", "1"]);
-    let start = Instant::now();
     server.signal("-TERM");
-    assert!(
-        server.wait_for_exit(Duration::from_secs(6)).is_some(),
-        "it stays"
-    );
-    let time = start.elapsed();
-    assert!(
-        time > Duration::from_millis(500) && time < Duration::from_secs(4),
-        "{time:?}"
-    );
+    assert!(server.wait_for_exit(HANG).is_some(), "it stays");
     assert!(client.answer().is_err());
+    // And not before.
+    let (mut server, mut client) = in_flight(&["--grace-seconds", "600"]);
+    server.signal("-TERM");
+    assert_eq!(server.wait_for_exit(Duration::from_secs(2)), None);
+    assert!(client.answer().is_ok());
+    assert_eq!(server.wait_for_exit(HANG), Some(0));
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_it_long_before_the_grace_is_over() {
     for (first, second) in [("-TERM", "-TERM"), ("-INT", "-TERM"), ("-TERM", "-INT")] {
-        let (mut server, _client) = in_flight(&["--grace-seconds", "60"]);
+        let (mut server, _client) = in_flight(&["--grace-seconds", "600"]);
         server.signal(first);
         std::thread::sleep(Duration::from_millis(150));
         assert_eq!(server.wait_for_exit(Duration::from_millis(50)), None);
-        let start = Instant::now();
         server.signal(second);
-        let _ = server.wait_for_exit(Duration::from_secs(5));
         assert!(
-            start.elapsed() < Duration::from_secs(1),
-            "{first} and {second}: {:?}",
-            start.elapsed()
+            server.wait_for_exit(HANG).is_some(),
+            "{first} and {second}: it stays"
         );
     }
 }
 
 #[test]
-fn idle_and_half_sent_connections_do_not_keep_it() {
-    let mut server = Site::new().serve(&["--grace-seconds", "3"]);
+fn idle_connections_do_not_keep_it_and_half_sent_ones_no_longer_than_the_grace() {
+    let mut server = Site::new().serve(&["--grace-seconds", "600"]);
     let _idle: Vec<_> = (0..50).map(|_| server.connect()).collect();
     let mut used = server.connect();
     used.get("/");
+    server.signal("-TERM");
+    assert_eq!(server.wait_for_exit(HANG), Some(0), "of idle ones");
+
+    let mut server = Site::new().serve(&["--grace-seconds", "1", "--header-seconds", "600"]);
     let mut half = server.connect();
     half.send("GET / HTTP/1.1\r\nHo");
     std::thread::sleep(Duration::from_millis(50));
-    let start = Instant::now();
     server.signal("-TERM");
-    assert_eq!(server.wait_for_exit(Duration::from_secs(8)), Some(0));
-    assert!(
-        start.elapsed() < Duration::from_secs(6),
-        "{:?}",
-        start.elapsed()
-    );
+    assert_eq!(server.wait_for_exit(HANG), Some(0), "of a half-sent one");
 }
 
 /// The first process of a namespace, by the number that the machine knows; gone
@@ -218,11 +206,7 @@ fn as_pid_1_it_stops_at_sigterm_and_sigint() {
         };
         assert_eq!(server.get("/").text(), "<p>hi\n");
         signal_to(&first.0, signal);
-        assert_eq!(
-            server.wait_for_exit(Duration::from_secs(5)),
-            Some(0),
-            "{signal}"
-        );
+        assert_eq!(server.wait_for_exit(HANG), Some(0), "{signal}");
     }
 }
 
@@ -240,10 +224,7 @@ fn as_pid_1_it_reaps_the_orphans_it_inherits() {
     assert_eq!(orphans.split_whitespace().count(), 2, "{orphans:?}");
     let start = Instant::now();
     while !children().expect("children").trim().is_empty() {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "orphans are left as zombies"
-        );
+        assert!(start.elapsed() < HANG, "orphans are left as zombies");
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(server.get("/").text(), "<p>hi\n");

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use ounce_oci::Place;
 use ounce_run::runtime::state::rfc3339;
 
 /// `ounce ps`.
@@ -89,6 +90,19 @@ pub(crate) struct ExecArguments {
         value_name = "COMMAND"
     )]
     pub(crate) command: Vec<OsString>,
+}
+
+/// `ounce debug`.
+#[derive(Debug, Args)]
+pub(crate) struct DebugArguments {
+    /// The container
+    pub(crate) name: String,
+    /// An image with the tools [default: a static busybox of this machine]
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<Place>,
+    /// A program of the tools in place of a shell, and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }
 
 /// `ounce stats`.

@@ -45,7 +45,11 @@ pub(crate) fn run(context: &Context, arguments: &ExecArguments) -> Result<ExitCo
         true => stdin.as_fd(),
         false => nothing.as_fd(),
     };
-    let stdio = [input, stdout.as_fd(), stderr.as_fd()];
+    // What runs on is not to hold the pipes of whoever waits for us.
+    let stdio = match arguments.detach {
+        true => [nothing.as_fd(); 3],
+        false => [input, stdout.as_fd(), stderr.as_fd()],
+    };
     let code = context.containers().exec(&arguments.name, &further, stdio);
     Ok(ExitCode::from(code?))
 }

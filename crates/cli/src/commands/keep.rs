@@ -5,15 +5,25 @@
 use std::process::ExitCode;
 
 use ounce_run::containers::keep::{self, KeepError, SUBCOMMAND};
+use ounce_run::network;
 
 use crate::failure::{Failure, Kind};
 use crate::output::warn;
 
-/// Whether the program was called so, and what came of it then: where it
-/// succeeds, this process is another program by now.
+/// Whether the program was called so, or as `ounce beside`, and what came of it
+/// then: where it succeeds, this process is another program by now.
 pub(crate) fn intercept() -> Option<ExitCode> {
     let mut words = std::env::args_os().skip(1);
-    if words.next()? != SUBCOMMAND {
+    let verb = words.next()?;
+    if verb == network::SUBCOMMAND {
+        let error = match network::main(words) {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        warn(&format!("error: {error}"));
+        return Some(Kind::Start.code().into());
+    }
+    if verb != SUBCOMMAND {
         return None;
     }
     let error = match keep::main(words) {

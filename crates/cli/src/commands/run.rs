@@ -230,6 +230,7 @@ fn network(choice: NetworkChoice) -> Network {
         NetworkChoice::Private => Network::Private,
         NetworkChoice::Host => Network::Host,
         NetworkChoice::None => Network::None,
+        NetworkChoice::Bridge => Network::Bridge,
     }
 }
 
@@ -255,10 +256,39 @@ fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
         })?;
         spec.volumes.push(volume);
     }
+    if spec.network == Network::Bridge
+        && let Some(host) = name_servers()
+    {
+        let target = PathBuf::from("/etc/resolv.conf");
+        if !spec.volumes.iter().any(|volume| volume.target == target) {
+            spec.volumes.push(Volume {
+                host,
+                target,
+                read_only: true,
+            });
+        }
+    }
     spec.terminal = arguments.tty;
     // Only where there is a name can `exec` come.
     spec.terminals = arguments.detach || arguments.name.is_some();
     Ok(())
+}
+
+/// The host's list of name servers: of two, the one without a server on the
+/// host's own loopback, which a container does not reach.
+fn name_servers() -> Option<PathBuf> {
+    let places = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+    let found = places
+        .iter()
+        .filter_map(|place| Path::new(place).canonicalize().ok());
+    let reaches = |path: &PathBuf| {
+        std::fs::read_to_string(path).is_ok_and(|text| {
+            !text
+                .lines()
+                .any(|line| line.starts_with("nameserver 127.") || line == "nameserver ::1")
+        })
+    };
+    found.into_iter().find(reaches)
 }
 
 fn processors(count: f64) -> Result<u32, Failure> {

@@ -2,6 +2,7 @@
 
 mod images;
 mod log;
+mod shown;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::failure::{Failure, Kind};
 use crate::start;
 use images::Images;
 use log::Log;
+use shown::Shown;
 
 /// Serves until it is asked to end.
 pub(crate) fn run(context: &Context, arguments: ServeArguments) -> Result<ExitCode, Failure> {
@@ -50,12 +52,21 @@ pub(crate) fn run(context: &Context, arguments: ServeArguments) -> Result<ExitCo
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let exe = std::env::current_exe().map_err(|error| Failure::new(Kind::Host, error))?;
     let log = Log::new(arguments.log, context.output.quiet, config.services.len());
+    let stem = Path::new(&arguments.what[0]).file_stem();
+    let name = format!(
+        "serve-{}",
+        plain(&stem.unwrap_or_default().to_string_lossy())
+    );
+    let mut shown = Shown::new(&context.containers(), &name, &config.services);
     serve::serve(Setup {
         config,
         source: &mut images,
         stdio: [no_input.as_fd(), stdout.as_fd(), stderr.as_fd()],
         proxy: &exe,
-        tell: &mut |event| log.tell(event),
+        tell: &mut |event| {
+            log.tell(event);
+            shown.tell(event);
+        },
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -160,6 +171,15 @@ fn counted(count: usize, what: &str) -> String {
         1 => format!("1 {what}"),
         count => format!("{count} {what}s"),
     }
+}
+
+/// What of a text may stand in a container's name.
+fn plain(text: &str) -> String {
+    let letter = |letter: char| match letter {
+        letter if letter.is_ascii_alphanumeric() || "_.-".contains(letter) => letter,
+        _ => '-',
+    };
+    text.chars().take(64).map(letter).collect()
 }
 
 /// The last part of a path or a name, without its tag.

@@ -28,6 +28,7 @@ impl Served {
     fn start(bench: &Workbench, arguments: &[&str]) -> Self {
         let mut child = bench
             .ounce(&["serve", "--log", "json"])
+            .env("OUNCE_RUNTIME_DIR", bench.path("runtime"))
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -218,9 +219,24 @@ fn load(address: SocketAddr, pause: Duration, over: &AtomicBool) -> usize {
 
 #[test]
 fn nobody_is_refused_or_cut_off_while_it_is_started_and_stopped_all_the_time() {
+    starts_and_stops("pass");
+}
+
+#[test]
+fn nobody_is_cut_off_behind_a_proxy_either() {
+    starts_and_stops("proxy");
+}
+
+/// It is stopped whenever nobody was there for an instant.
+fn starts_and_stops(socket: &str) {
     let bench = with_site("one");
-    // It is stopped whenever nobody was there for an instant.
-    let served = Served::start(&bench, &["site", "-p", ":80", "--idle", "1ms"]);
+    let served = Served::of_file(
+        &bench,
+        &format!(
+            "[[service]]\nname = \"site\"\nimage = \"site\"\nlisten = \":8080\"\n\
+             idle = \"1ms\"\nsocket = \"{socket}\"\n"
+        ),
+    );
     let address = served.address("site");
     let over = AtomicBool::new(false);
     let answered: usize = std::thread::scope(|scope| {
@@ -550,6 +566,40 @@ fn kill_of_serve_takes_its_containers_with_it() {
     served.child.wait().unwrap();
     wait_until(|| !is_alive(&pid));
     wait_until(|| TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn ps_shows_it_and_one_that_was_killed_leaves_its_name() {
+    let bench = with_site("one");
+    let ps = |all: bool| -> Value {
+        let mut ps = bench.ounce(&["ps", "--json"]);
+        if all {
+            ps.arg("-a");
+        }
+        let output = ps
+            .env("OUNCE_RUNTIME_DIR", bench.path("runtime"))
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let note = || ps(false)["containers"][0]["note"].clone();
+    let mut served = Served::start(&bench, &["site", "-p", ":80", "--idle", "500ms"]);
+    let address = served.address("site");
+    assert_eq!(ps(false)["containers"][0]["name"], "serve-site");
+    assert_eq!(note(), "idle");
+    assert_eq!(root(address).unwrap().0, 200);
+    wait_until(|| note() == "running");
+    wait_until(|| note() == "idle");
+    served.child.kill().unwrap();
+    served.child.wait().unwrap();
+    assert_eq!(ps(false)["containers"], Value::Array(vec![]));
+    assert_eq!(ps(true)["containers"][0]["name"], "serve-site");
+    let mut served = Served::start(&bench, &["site", "-p", ":80"]);
+    served.address("site");
+    assert_eq!(ps(true)["containers"].as_array().unwrap().len(), 1);
+    assert!(served.end().success());
+    assert_eq!(ps(true)["containers"], Value::Array(vec![]));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A runtime directory, a store and a root with a shell for each test.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -55,12 +56,18 @@ const NAMES: &[&str] = &[
 /// A fresh place; what runs in it is removed with it.
 pub(crate) struct Bench {
     folder: TempDir,
+    /// Where the state is, if not in there.
+    runtime: Option<PathBuf>,
+    /// Control groups that were seen.
+    groups: RefCell<Vec<String>>,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
         let bench = Self {
             folder: open_folder(),
+            runtime: None,
+            groups: RefCell::default(),
         };
         let root = bench.root();
         for name in ["bin", "proc", "dev", "sys", "tmp", "etc", "www"] {
@@ -75,6 +82,35 @@ impl Bench {
         bench
     }
 
+    /// As [`Bench::new`], with the state in a folder that is there.
+    pub(crate) fn on(runtime: PathBuf) -> Self {
+        let mut bench = Self::new();
+        bench.runtime = Some(runtime);
+        bench
+    }
+
+    fn runtime(&self) -> PathBuf {
+        self.runtime.clone().unwrap_or_else(|| self.path("run"))
+    }
+
+    /// Keeps in mind which control groups a container has.
+    pub(crate) fn remember_groups(&self, name: &str) {
+        let running = self.running(name);
+        let groups = running["groups"].as_array().unwrap().iter();
+        let groups = groups.map(|group| group.as_str().unwrap().to_owned());
+        self.groups.borrow_mut().extend(groups);
+    }
+
+    /// Control groups that were kept in mind, and those of all that is there.
+    pub(crate) fn running_groups(&self) -> Vec<String> {
+        for name in self.succeed(&["ps", "-a", "--names"]).lines() {
+            if self.container(name).join("running.json").exists() {
+                self.remember_groups(name);
+            }
+        }
+        self.groups.borrow().clone()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -86,7 +122,7 @@ impl Bench {
 
     /// The folder of a container.
     pub(crate) fn container(&self, name: &str) -> PathBuf {
-        self.path("run/@containers").join(name)
+        self.runtime().join("@containers").join(name)
     }
 
     pub(crate) fn ounce(&self, arguments: &[&str]) -> Command {
@@ -94,7 +130,7 @@ impl Bench {
         command
             .args(arguments)
             .current_dir(self.folder.path())
-            .env("OUNCE_RUNTIME_DIR", self.path("run"))
+            .env("OUNCE_RUNTIME_DIR", self.runtime())
             .env("OUNCE_STORE", self.path("store"))
             .env("XDG_CACHE_HOME", self.path("cache"))
             .stdin(Stdio::null());

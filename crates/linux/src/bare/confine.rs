@@ -16,7 +16,6 @@ pub fn no_new_privileges() {
 
 /// From here on files are opened beneath this folder only, and only to be read
 /// or listed; with a negative number, none at all.
-#[inline(never)]
 pub fn see_beneath(folder: Fd) {
     // linux/landlock.h, version 1 of its ABI: all that is done to files.
     const ALL: u64 = 0x1fff;
@@ -63,7 +62,6 @@ pub fn see_beneath(folder: Fd) {
 
 /// From here on a program's system calls go through this filter: [`SERVING`] or
 /// [`SERVING_PACKED`].
-#[inline(never)]
 pub fn allow_only(filter: &[Instruction]) {
     let _ = crate::seccomp::install(filter);
 }

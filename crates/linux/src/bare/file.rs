@@ -75,7 +75,6 @@ fn open_at(folder: Fd, path: usize, flags: u32) -> Fd {
 /// even if somebody changes the tree meanwhile (openat2(2), RESOLVE_BENEATH).
 /// The path must end with its only NUL, else it is EINVAL. Where the kernel does
 /// not have the call, as in emulators, no symbolic link is followed at all.
-#[inline(never)]
 pub fn open_beneath(folder: Fd, path: &mut [u8], flags: u32) -> Fd {
     let [.., 0] = path else {
         return -(errno::EINVAL as Fd);
@@ -214,6 +213,7 @@ pub fn write(fd: Fd, bytes: &[u8]) -> isize {
 }
 
 /// The next entries of a folder, as `struct linux_dirent64` (getdents(2)).
+#[inline(never)]
 pub fn entries(fd: Fd, buffer: &mut [u8]) -> isize {
     // SAFETY: as for `read`.
     unsafe {
@@ -252,7 +252,6 @@ pub fn length(fd: Fd) -> usize {
 /// Maps a whole file to read, for as long as the program runs; empty where that
 /// fails. The file must stay as it is: it is content of an image, and where one
 /// is cut short its reader dies by SIGBUS.
-#[inline(never)]
 pub fn map(fd: Fd, length: usize) -> &'static [u8] {
     // SAFETY: a new mapping, at an address that the kernel chooses.
     let start = unsafe {

@@ -90,7 +90,6 @@ pub fn wait(epoll: Fd, events: &mut [Event], timeout_ms: i32) -> i32 {
 }
 
 /// Whether a descriptor takes output at once (ppoll(2)).
-#[inline(never)]
 pub fn is_writable(fd: Fd) -> bool {
     let mut poll = raw::pollfd {
         fd,

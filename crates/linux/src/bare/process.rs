@@ -22,7 +22,6 @@ const fn bit(signal: u32) -> u64 {
 
 /// Blocks SIGTERM, SIGINT, SIGCHLD and SIGPIPE, and opens a descriptor for the
 /// first three (signalfd(2)), so that no handler ever runs.
-#[inline(never)]
 pub fn signals() -> Fd {
     const WATCHED: u64 = bit(raw::SIGTERM) | bit(raw::SIGINT) | bit(raw::SIGCHLD);
     const BLOCKED: u64 = WATCHED | bit(raw::SIGPIPE);
@@ -62,6 +61,7 @@ pub fn take_signal(fd: Fd, scratch: &mut [u8]) -> u32 {
 }
 
 /// Waits for all children that have ended: as PID 1 a process inherits orphans.
+#[inline(never)]
 pub fn reap() {
     // SAFETY: neither a status nor a usage is asked for.
     while unsafe { call4(raw::__NR_wait4, usize::MAX, 0, raw::WNOHANG as usize, 0) } > 0 {}
@@ -101,7 +101,6 @@ pub fn user_id() -> u32 {
 }
 
 /// Becomes another user, for good and without further groups; the first error.
-#[inline(never)]
 pub fn drop_user(user: u32, group: u32) -> i32 {
     // SAFETY: no pointer is given; an empty list of groups has none.
     unsafe {

@@ -159,6 +159,7 @@ pub fn listen(fd: Fd) -> i32 {
 
 /// Makes a descriptor that was handed in one of ours: it does not block and is
 /// closed on exec. An error where it is not open.
+#[inline(never)]
 pub fn adopt(fd: Fd) -> i32 {
     // SAFETY: no pointer is given.
     unsafe {
@@ -178,6 +179,7 @@ pub fn adopt(fd: Fd) -> i32 {
 }
 
 /// The socket's own address (getsockname(2)).
+#[inline(never)]
 pub fn local(fd: Fd, address: &mut Address) -> i32 {
     // SAFETY: the kernel writes at most the 28 bytes that `length` states, and
     // then as many as the address would have had into `length`.
@@ -206,6 +208,7 @@ pub fn peer(fd: Fd, address: &mut Address) -> i32 {
 }
 
 /// accept4(2), not to block, closed on exec.
+#[inline(never)]
 pub fn accept(fd: Fd) -> Fd {
     let flags = raw::O_NONBLOCK | raw::O_CLOEXEC;
     // SAFETY: no address is asked for.

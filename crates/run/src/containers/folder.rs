@@ -260,6 +260,18 @@ impl Containers {
         }
     }
 
+    /// A folder for a while, which the next `list` removes where nobody else has.
+    pub(super) fn aside(&self, what: &str) -> Result<PathBuf, StateError> {
+        let path = self
+            .root
+            .join(format!("{UNFINISHED}{}-{what}", std::process::id()));
+        fs::DirBuilder::new()
+            .mode(0o755)
+            .create(&path)
+            .map_err(StateError::file("making", &path))?;
+        Ok(path)
+    }
+
     /// The container of this name.
     ///
     /// # Errors
@@ -280,6 +292,11 @@ impl Containers {
     /// It is gone or damaged.
     pub fn record_in(path: &Path, name: &str) -> Result<Record, StateError> {
         Ok(see(path.to_owned(), name, true)?.record)
+    }
+
+    /// What runs of the container in this folder, or ran last.
+    pub fn running_in(path: &Path, name: &str) -> Option<Running> {
+        see(path.to_owned(), name, true).ok()?.running
     }
 
     /// How the container in this folder ended, though its folder is still locked.

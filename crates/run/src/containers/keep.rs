@@ -24,7 +24,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
-use super::folder::{Claim, Containers, StateError};
+use super::folder::{Claim, Containers, StateError, kill_all};
 use super::record::{Record, Restart, Running};
 use crate::failure::StartError;
 use crate::lifecycle::{Beginning, Left};
@@ -243,6 +243,10 @@ fn keep(
     handed.word = 0;
     let record = Containers::record_in(claim.path(), claim.name())?;
     let mut spec = record.spec.clone().ok_or(KeepError::Words)?;
+    // What went beside the former start.
+    if let Some(before) = Containers::running_in(claim.path(), claim.name()) {
+        kill_all(&before);
+    }
     let image = hold_image(&record, &spec, &mut handed)?;
     let mut listeners = Vec::new();
     for number in &handed.sockets {
@@ -259,7 +263,7 @@ fn keep(
         }
     };
     let container = beginning.start_unguarded(&spec, streams.inside())?;
-    let mut helpers = Vec::new();
+    let mut helpers: Vec<_> = container.network_helper().map(alive).into_iter().collect();
     if let Some(mut proxy) = proxy {
         let routes: Vec<_> = carried
             .iter()
@@ -288,7 +292,7 @@ fn keep(
         starts: start,
         groups: container.groups(),
         helpers,
-        address: None,
+        address: container.address(),
         note: None,
     })?;
     let left = container.leave();

@@ -8,9 +8,11 @@
 //!
 //! `record` is what the files say, `folder` where they are and who may touch
 //! them; `keep` starts and hands over; `act` ends and waits; `logs` reads what
-//! was said; `exec` runs further programs, and `stats` counts.
+//! was said; `exec` runs further programs, `debug` brings tools along, and
+//! `stats` counts.
 
 pub mod act;
+pub mod debug;
 pub mod exec;
 pub mod folder;
 pub mod keep;

@@ -158,6 +158,7 @@ pub fn serve(setup: Setup<'_>) -> Result<(), ServeError> {
         workshop: Workshop { proxy, stdio, pool },
         kernel: Kernel::open().map_err(host("asking the kernel for connections (sock_diag)"))?,
         slots: Vec::new(),
+        free: Vec::new(),
         dues: BTreeSet::new(),
         waiting: VecDeque::new(),
         running: 0,
@@ -283,6 +284,8 @@ struct Engine<'a> {
     workshop: Workshop<'a>,
     kernel: Kernel,
     slots: Vec<Slot>,
+    /// Places whose services are gone.
+    free: Vec<usize>,
     /// Who wants to be looked after when.
     dues: BTreeSet<(Instant, usize)>,
     /// Who waits for a limit, first come first served.
@@ -361,8 +364,7 @@ impl Engine<'_> {
             rate,
             noticed: now,
         };
-        let free = self.slots.iter().position(|slot| slot.phase == Phase::Gone);
-        let index = match free {
+        let index = match self.free.pop() {
             Some(index) => {
                 self.slots[index] = slot;
                 index
@@ -549,6 +551,7 @@ impl Engine<'_> {
         let slot = &mut self.slots[index];
         slot.phase = Phase::Gone;
         slot.listener = None;
+        self.free.push(index);
         self.board.remove(&slot.counters);
     }
 

@@ -171,24 +171,27 @@ impl Starter for Docker {
     }
 
     fn command(&self, task: Task, name: &str, port: u16) -> Command {
-        let mut command = self.command(&[
-            "run",
-            "--rm",
-            "--network",
-            "host",
-            "--log-driver",
-            "none",
-            "--name",
-            name,
-        ]);
-        command
-            .arg(task.name())
-            .args(arguments(task, Socket::OwnPort, port));
-        command
+        self.start_command(task, name, port, &["--rm"])
+    }
+
+    fn detached(&self, name: &str, port: u16) -> Option<Command> {
+        Some(self.start_command(Task::Http, name, port, &["--detach"]))
     }
 
     fn clean(&self, name: &str) {
         let _ = run(&mut self.command(&["rm", "-f", name]));
+    }
+}
+
+impl Docker {
+    fn start_command(&self, task: Task, name: &str, port: u16, options: &[&str]) -> Command {
+        let mut command = self.command(&["run"]);
+        command
+            .args(options)
+            .args(["--network", "host", "--log-driver", "none", "--name", name])
+            .arg(task.name())
+            .args(arguments(task, Socket::OwnPort, port));
+        command
     }
 }
 

@@ -33,6 +33,11 @@ pub(crate) trait Starter {
     /// The whole command of one start; `port` is for the server.
     fn command(&self, task: Task, name: &str, port: u16) -> Command;
 
+    /// The command that starts the server and leaves it running, where there is one.
+    fn detached(&self, _name: &str, _port: u16) -> Option<Command> {
+        None
+    }
+
     /// Stops and removes whatever the start named `name` may have left; untimed.
     fn clean(&self, _name: &str) {}
 }

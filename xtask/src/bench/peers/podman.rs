@@ -146,6 +146,20 @@ impl Starter for Podman {
     }
 
     fn command(&self, task: Task, name: &str, port: u16) -> Command {
+        self.start_command(task, name, port, "--rm")
+    }
+
+    fn detached(&self, name: &str, port: u16) -> Option<Command> {
+        Some(self.start_command(Task::Http, name, port, "--detach"))
+    }
+
+    fn clean(&self, name: &str) {
+        let _ = run(&mut self.engine.command(&["rm", "-f", "-i", "-t", "0", name]));
+    }
+}
+
+impl Podman {
+    fn start_command(&self, task: Task, name: &str, port: u16, option: &str) -> Command {
         // Without systemd: cgroups by file and no event log. Without a limit of our own
         // podman asks for more open files than a container's host may allow it.
         let mut command =
@@ -153,7 +167,7 @@ impl Starter for Podman {
                 .command(&["--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
         command.arg("--runtime").arg(&self.path).args([
             "run",
-            "--rm",
+            option,
             "--network",
             "host",
             "--log-driver",
@@ -170,10 +184,6 @@ impl Starter for Podman {
         command.args(["--name", name, &format!("localhost/{}", task.name())]);
         command.args(arguments(task, Socket::OwnPort, port));
         command
-    }
-
-    fn clean(&self, name: &str) {
-        let _ = run(&mut self.engine.command(&["rm", "-f", "-i", "-t", "0", name]));
     }
 }
 

@@ -2,5 +2,8 @@
 
 pub(crate) mod build;
 mod counts;
+pub(crate) mod density;
+mod held;
 pub(crate) mod serve;
 pub(crate) mod start;
+pub(crate) mod zero;
