@@ -46,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) proved: Option<Value>,
     /// CPU milliseconds of one run: whole, traced, proved; medians.
     pub(crate) start: [Option<f64>; 3],
+    /// In words.
+    pub(crate) test: String,
 }
 
 struct Options {
@@ -139,6 +141,20 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
     Ok(Some(options))
 }
 
+fn described(recipe: &Recipe) -> String {
+    let asked: Vec<String> = recipe
+        .test
+        .windows(2)
+        .filter(|two| two[0] == "--http")
+        .map(|two| format!("GET {}", two[1]))
+        .collect();
+    match recipe.script {
+        _ if !asked.is_empty() => asked.join(", "),
+        Some(_) => "a script of the host that sets, gets and lists by its own protocol".to_owned(),
+        None => format!("`{}` to its end", recipe.entrypoint.join(" ")),
+    }
+}
+
 fn trim(recipe: &Recipe, layout: &Path, ounce: &Path, options: &Options) -> Result<Outcome> {
     let scratch = Scratch::new("corpus")?;
     let script = scratch.join("test");
@@ -205,5 +221,6 @@ fn trim(recipe: &Recipe, layout: &Path, ounce: &Path, options: &Options) -> Resu
         traced,
         proved,
         start,
+        test: described(recipe),
     })
 }
