@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::house::House;
@@ -28,7 +29,7 @@ pub(crate) const HELP: &str = "\
 cargo xtask corpus [NAME...] [OPTIONS]
 
 Makes real images of packages, trims each by its test and proves it, and writes
-docs/trim-corpus.md; without names, all but the heavy ones.
+their rows of docs/trim-corpus.md; without names, all but the heavy ones.
 
   --all           the heavy ones as well: java, postgres, numbers
   --ounce FILE    take this ounce in place of building it (cargo xtask dist)
@@ -37,13 +38,15 @@ docs/trim-corpus.md; without names, all but the heavy ones.
   --check         write no page; fail where a bar is not held
 ";
 
-/// What `ounce trim` said, and what was measured beside it.
-#[derive(Debug)]
+/// What `ounce trim` said, and what was measured beside it; kept beside the image.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) bar: Option<(u64, u64)>,
     pub(crate) traced: Value,
     pub(crate) proved: Option<Value>,
+    /// Proved with nothing held back: `--also all`.
+    pub(crate) bare: Option<Value>,
     /// CPU milliseconds of one run: whole, traced, proved; medians.
     pub(crate) start: [Option<f64>; 3],
     /// In words.
@@ -101,11 +104,20 @@ pub(crate) fn run(house: &House, arguments: &[String]) -> Result<()> {
             }
         }
     }
-    let page = report::page(&outcomes);
-    println!("{page}");
-    if !options.check && options.names.is_empty() {
-        fs::write(house.path("docs/trim-corpus.md"), &page)?;
+    if !options.check {
+        for outcome in &outcomes {
+            let text = serde_json::to_string(outcome)?;
+            fs::write(corpus.join(&outcome.name).join("outcome.json"), text)?;
+        }
+        // With the rows of earlier runs.
+        let known = |recipe: &Recipe| {
+            let path = corpus.join(recipe.name).join("outcome.json");
+            serde_json::from_str::<Outcome>(&fs::read_to_string(path).ok()?).ok()
+        };
+        let all: Vec<Outcome> = ALL.iter().filter_map(known).collect();
+        fs::write(house.path("docs/trim-corpus.md"), report::page(&all))?;
     }
+    println!("{}", report::page(&outcomes));
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -191,6 +203,13 @@ fn trim(recipe: &Recipe, layout: &Path, ounce: &Path, options: &Options) -> Resu
         ))?),
         false => None,
     };
+    let bare = match options.prove {
+        true => {
+            let more = ["--prove", "--also", "all", "--time", &seconds];
+            Some(ask(&words(&source, "bare", &more))?)
+        }
+        false => None,
+    };
     // The same test on each: what the trial's processes take of the CPU.
     let cpu = |image: &str| -> Result<Option<f64>> {
         let mut all = Vec::new();
@@ -216,10 +235,11 @@ fn trim(recipe: &Recipe, layout: &Path, ounce: &Path, options: &Options) -> Resu
         begun.elapsed().as_secs_f64()
     );
     Ok(Outcome {
-        name: recipe.name,
+        name: recipe.name.to_owned(),
         bar: recipe.bar,
         traced,
         proved,
+        bare,
         start,
         test: described(recipe),
     })
