@@ -316,8 +316,11 @@ pub(crate) struct RunArguments {
     /// Mount a file or folder of this machine
     #[arg(long, short, value_name = "HOST:PATH[:ro]")]
     pub(crate) volume: Vec<String>,
-    /// A writable folder in memory
-    #[arg(long, value_name = "PATH")]
+    /// Mount something, by names: type=bind,source=HOST,target=PATH[,readonly] or type=tmpfs,target=PATH[,size=SIZE]
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) mount: Vec<String>,
+    /// A writable folder in memory, 64 MiB unless told
+    #[arg(long, value_name = "PATH[:size=SIZE,mode=MODE,exec]")]
     pub(crate) tmpfs: Vec<String>,
     /// Working directory
     #[arg(long, short, value_name = "PATH")]
@@ -348,7 +351,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_enum, default_value = "private", value_name = "KIND")]
     pub(crate) network: NetworkChoice,
     /// Let it run on in the background, and print its name
-    #[arg(long, short, conflicts_with_all = ["interactive", "pool", "dry_run"])]
+    #[arg(long, short, conflicts_with_all = ["pool", "dry_run"])]
     pub(crate) detach: bool,
     /// A name, by which `ps`, `logs`, `stop` and others know it [default with -d: the image's and a number]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["pool", "dry_run"])]
@@ -518,7 +521,7 @@ pub(crate) enum BillChoice {
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
     /// The image or the container
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = containers::name_or_place)]
     pub(crate) name: String,
     /// Platform, where an image holds several
     #[arg(long, value_name = "OS/ARCH")]

@@ -80,6 +80,7 @@ fn record(arguments: &RunArguments, prepared: &Prepared, name: String) -> Record
         restart: arguments.restart.unwrap_or(Restart::No),
         stop_timeout_ms: stop_timeout.as_millis().try_into().unwrap_or(u64::MAX),
         remove: arguments.rm,
+        interactive: arguments.interactive,
         log_bytes,
         spec: Some(spec.clone()),
     }

@@ -296,6 +296,146 @@ impl std::str::FromStr for Volume {
     }
 }
 
+/// Why a text is no tmpfs or no mount.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("mount {text:?}: {why}")]
+pub struct MountError {
+    /// What was written.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Tmpfs {
+    /// Bytes that one may hold unless told.
+    pub const SIZE: u64 = 64 << 20;
+
+    fn at(target: &str) -> Result<Self, String> {
+        let target = PathBuf::from(target);
+        let plain = target
+            .components()
+            .all(|part| !matches!(part, std::path::Component::ParentDir));
+        if !target.is_absolute() || !plain || target == std::path::Path::new("/") {
+            return Err("the path in the container is not absolute, or has `..` in it".to_owned());
+        }
+        Ok(Self {
+            target,
+            size_bytes: Self::SIZE,
+            mode: 0o1777,
+            executable: false,
+        })
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "size" | "tmpfs-size" => {
+                // As mount(8) and docker have them, where k, m and g are powers of 1024.
+                let binary = |digits: &str, shift: u32| {
+                    let count = digits.parse::<u64>().ok()?;
+                    count
+                        .checked_shl(shift)
+                        .filter(|size| size >> shift == count)
+                };
+                let size = match value.as_bytes().last() {
+                    Some(b'k') => binary(&value[..value.len() - 1], 10),
+                    Some(b'm') => binary(&value[..value.len() - 1], 20),
+                    Some(b'g') => binary(&value[..value.len() - 1], 30),
+                    _ => value.parse::<ounce_oci::ByteSize>().ok().map(|size| size.0),
+                };
+                let size = size.filter(|size| *size > 0);
+                self.size_bytes = size.ok_or_else(|| format!("{value:?} is no size"))?;
+            }
+            "mode" | "tmpfs-mode" => {
+                let mode = u32::from_str_radix(value, 8).ok();
+                let mode = mode.filter(|mode| *mode <= 0o7777);
+                self.mode = mode.ok_or_else(|| format!("{value:?} is no octal mode"))?;
+            }
+            "exec" => self.executable = true,
+            "noexec" => self.executable = false,
+            // As it is anyway.
+            "rw" | "nosuid" | "nodev" => {}
+            _ => return Err(format!("unknown option {name:?}")),
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for Tmpfs {
+    type Err = MountError;
+
+    fn from_str(text: &str) -> Result<Self, MountError> {
+        let wrong = |why| MountError {
+            text: text.to_owned(),
+            why,
+        };
+        let (target, options) = text.split_once(':').unwrap_or((text, ""));
+        let mut tmpfs = Self::at(target).map_err(wrong)?;
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            tmpfs.set(name, value).map_err(wrong)?;
+        }
+        Ok(tmpfs)
+    }
+}
+
+/// What `--mount` says, by names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// `type=bind`.
+    Volume(Volume),
+    /// `type=tmpfs`.
+    Tmpfs(Tmpfs),
+}
+
+impl std::str::FromStr for Mount {
+    type Err = MountError;
+
+    fn from_str(text: &str) -> Result<Self, MountError> {
+        let wrong = |why: String| MountError {
+            text: text.to_owned(),
+            why,
+        };
+        let (mut kind, mut source, mut target) = (None, None, None);
+        let (mut read_only, mut options) = (false, Vec::new());
+        for pair in text.split(',') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match name {
+                "type" => kind = Some(value),
+                "source" | "src" => source = Some(value),
+                "target" | "destination" | "dst" => target = Some(value),
+                "readonly" | "ro" => match value {
+                    "" | "true" | "1" => read_only = true,
+                    "false" | "0" => read_only = false,
+                    _ => return Err(wrong(format!("{value:?} is neither true nor false"))),
+                },
+                _ => options.push((name, value)),
+            }
+        }
+        let target = target.ok_or_else(|| wrong("it names no target".to_owned()))?;
+        let mut tmpfs = Tmpfs::at(target).map_err(wrong)?;
+        match (kind, source) {
+            (Some("tmpfs"), None) => {
+                for (name, value) in options {
+                    tmpfs.set(name, value).map_err(wrong)?;
+                }
+                Ok(Self::Tmpfs(tmpfs))
+            }
+            (Some("bind"), Some(source)) if !source.is_empty() => match options.first() {
+                Some((name, _)) => Err(wrong(format!("unknown option {name:?}"))),
+                None => Ok(Self::Volume(Volume {
+                    host: source.into(),
+                    target: tmpfs.target,
+                    read_only,
+                })),
+            },
+            (Some("bind"), _) => Err(wrong("it names no source".to_owned())),
+            (Some("tmpfs"), Some(_)) => Err(wrong("a tmpfs has no source".to_owned())),
+            (Some(kind), _) => Err(wrong(format!("type {kind:?} is neither bind nor tmpfs"))),
+            (None, _) => Err(wrong("it names no type: bind or tmpfs".to_owned())),
+        }
+    }
+}
+
 /// `PATH` of a container whose image sets none.
 pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -418,6 +558,51 @@ mod tests {
                 matches!(target.parse::<Volume>(), Err(VolumeError::Target(_))),
                 "{target}"
             );
+        }
+    }
+
+    #[test]
+    fn mounts_by_name_and_options_of_a_tmpfs_are_read_and_wrong_ones_refused() {
+        let tmpfs: Tmpfs = "/run:size=1m,mode=755,exec".parse().unwrap();
+        assert_eq!(
+            (tmpfs.size_bytes, tmpfs.mode, tmpfs.executable),
+            (1 << 20, 0o755, true)
+        );
+        assert_eq!("/x".parse::<Tmpfs>().unwrap().size_bytes, Tmpfs::SIZE);
+        let mount: Mount = "type=bind,src=/a,dst=/b,readonly".parse().unwrap();
+        let expected = Volume {
+            host: "/a".into(),
+            target: "/b".into(),
+            read_only: true,
+        };
+        assert_eq!(mount, Mount::Volume(expected));
+        let mount: Result<Mount, _> = "type=tmpfs,target=/t,tmpfs-size=2MiB".parse();
+        assert!(matches!(mount, Ok(Mount::Tmpfs(tmpfs)) if tmpfs.size_bytes == 2 << 20));
+        for wrong in [
+            "",
+            "x",
+            "/",
+            "/a/../b",
+            "/a:size=",
+            "/a:size=0",
+            "/a:mode=9",
+            "/a:what",
+        ] {
+            assert!(wrong.parse::<Tmpfs>().is_err(), "{wrong}");
+        }
+        for wrong in [
+            "",
+            "type=bind,target=/a",
+            "type=bind,source=,target=/a",
+            "type=bind,source=/a",
+            "type=bind,source=/a,target=b",
+            "type=bind,source=/a,target=/b,what=1",
+            "type=tmpfs,source=/a,target=/b",
+            "type=volume,source=a,target=/b",
+            "source=/a,target=/b",
+            "type=bind,source=/a,target=/b,ro=maybe",
+        ] {
+            assert!(wrong.parse::<Mount>().is_err(), "{wrong}");
         }
     }
 

@@ -313,14 +313,12 @@ pub(crate) fn telling_filter(silent: &[u32]) -> Result<Vec<Instruction>, Compile
 /// The list is so scattered that one filter cannot hold it.
 pub fn filter_of(calls: &Calls) -> Result<Vec<Instruction>, CompileError> {
     let own = [nr::__NR_execve, nr::__NR_exit_group];
-    let verdict = |number: u32| match (
-        verdict(number),
-        calls.contains(number) || own.contains(&number),
-    ) {
-        (verdict, true) => verdict,
-        // As ever: who gets ENOSYS for clone3 makes do with clone.
-        (Verdict::Fail(errno), false) => Verdict::Fail(errno),
-        (_, false) => Verdict::Fail(Errno::PERM),
+    let verdict = |number: u32| match (verdict(number), calls.contains(number)) {
+        // As on a kernel without it: callers fall back to what is in the list.
+        (Verdict::Fail(Errno::NOSYS), _) => Verdict::Fail(Errno::NOSYS),
+        (found, true) => found,
+        (found, false) if own.contains(&number) => found,
+        _ => Verdict::Fail(Errno::PERM),
     };
     compiled(verdict, same)
 }

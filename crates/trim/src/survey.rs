@@ -100,8 +100,8 @@ impl Survey {
             })?;
             match self.entry(path.to_owned(), place, node, &mut brought) {
                 Some(entry) => entries.push(entry),
-                // It comes by what is in it.
-                None if node.kind == NodeKind::Folder => {}
+                // No header ever named it, and it may be that nothing is left in it.
+                None if node.kind == NodeKind::Folder => entries.push(implied(path, node)),
                 None => {
                     return Err(LayerError::Absent {
                         path: path.to_owned(),
@@ -112,7 +112,7 @@ impl Survey {
         Ok(entries)
     }
 
-    /// Nothing for a folder that no header ever named: it comes by what is in it.
+    /// Nothing for a folder that no header ever named.
     fn entry(
         &self,
         path: String,
@@ -152,6 +152,23 @@ impl Survey {
     }
 }
 
+fn implied(path: &str, node: &Node) -> CopyEntry {
+    CopyEntry {
+        entry: ReadEntry {
+            path: path.to_owned(),
+            kind: ReadKind::Directory,
+            mode: node.mode,
+            uid: node.uid,
+            gid: node.gid,
+            mtime: 0,
+            size: 0,
+            xattrs: Vec::new(),
+        },
+        besides: Besides::default(),
+        content: None,
+    }
+}
+
 fn copy(head: &Head, path: String, kind: ReadKind, content: Option<(usize, u64)>) -> CopyEntry {
     CopyEntry {
         entry: ReadEntry {
@@ -163,3 +180,6 @@ fn copy(head: &Head, path: String, kind: ReadKind, content: Option<(usize, u64)>
         content,
     }
 }
+
+#[cfg(test)]
+mod tests;

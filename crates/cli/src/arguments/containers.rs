@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use ounce_oci::Place;
+use ounce_oci::place::PlaceError;
+use ounce_run::containers::folder::check_name;
 use ounce_run::runtime::state::rfc3339;
 
 /// `ounce ps`.
@@ -122,6 +124,14 @@ pub(crate) struct WaitArguments {
     /// The containers
     #[arg(required = true, value_name = "NAME")]
     pub(crate) names: Vec<String>,
+}
+
+/// What may be a container's name or an image's place.
+pub(crate) fn name_or_place(text: &str) -> Result<String, PlaceError> {
+    match check_name(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(_) => text.parse::<Place>().map(|_| text.to_owned()),
+    }
 }
 
 /// A moment as the log has it: RFC 3339 in UTC, of a moment or of a time ago.

@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
+use ounce_oci::Platform;
 use ounce_oci::model::{ImageConfiguration, ImageManifest};
-use ounce_oci::{Place, Platform};
 use ounce_run::containers::{Record, Running, Status};
 use ounce_run::runtime::state::rfc3339;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Context;
 use super::rm::is_container;
 use crate::arguments::InspectArguments;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -61,10 +61,7 @@ pub(crate) fn run(context: &Context, arguments: InspectArguments) -> Result<Exit
         })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let place: Place = arguments
-        .name
-        .parse()
-        .map_err(|error| Failure::new(Kind::Usage, error))?;
+    let place = super::place(&arguments.name)?;
     let platform = arguments.platform.unwrap_or_else(Platform::host);
     let image = place.image(&context.store()?, &platform)?;
     context.output.document(&Document {

@@ -31,8 +31,8 @@ use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use ounce_oci::Store;
 use ounce_oci::store::StoreError;
+use ounce_oci::{Place, Store};
 use ounce_run::containers::Containers;
 
 use crate::arguments::Global;
@@ -118,6 +118,16 @@ fn home(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
             )
             .hint("say where with --store DIR, and set HOME or XDG_CACHE_HOME for the cache")
         })
+}
+
+/// An image's place by its text.
+pub(crate) fn place(text: &str) -> Result<Place, Failure> {
+    let told = |error| {
+        Failure::new(Kind::Usage, error).hint(
+            "an image is a name in the store, oci:DIR, oci-archive:FILE or docker-archive:FILE",
+        )
+    };
+    text.parse().map_err(told)
 }
 
 /// Writes a file whole or not at all; see [`ounce_oci::Output`].

@@ -14,7 +14,7 @@ use ounce_run::image::Overrides;
 use ounce_run::pool::Pool;
 use ounce_run::publish::Publish;
 use ounce_run::ready::Key;
-use ounce_run::spec::{Limits, Network, Spec, Tmpfs, User, Volume};
+use ounce_run::spec::{Limits, Mount, Network, Spec, Tmpfs, User, Volume};
 use ounce_run::{Beginning, Exit};
 
 use super::Context;
@@ -239,15 +239,15 @@ fn settle(spec: &mut Spec, arguments: &RunArguments) -> Result<(), Failure> {
     if let Some(hostname) = &arguments.hostname {
         spec.hostname.clone_from(hostname);
     }
-    for target in &arguments.tmpfs {
-        spec.tmpfs.push(Tmpfs {
-            target: target.into(),
-            size_bytes: 64 << 20,
-            mode: 0o1777,
-            executable: false,
-        });
+    spec.tmpfs.extend(parsed::<Tmpfs>(&arguments.tmpfs)?);
+    let mut volumes = parsed::<Volume>(&arguments.volume)?;
+    for mount in parsed::<Mount>(&arguments.mount)? {
+        match mount {
+            Mount::Volume(volume) => volumes.push(volume),
+            Mount::Tmpfs(tmpfs) => spec.tmpfs.push(tmpfs),
+        }
     }
-    for mut volume in parsed::<Volume>(&arguments.volume)? {
+    for mut volume in volumes {
         volume.host = volume.host.canonicalize().map_err(|error| {
             Failure::new(
                 Kind::Input,

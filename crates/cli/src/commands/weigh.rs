@@ -88,9 +88,7 @@ fn find(
 ) -> Result<(String, Image, Vec<String>), Failure> {
     let path = Path::new(what);
     if !what.starts_with(['/', '.']) {
-        let place: Place = what
-            .parse()
-            .map_err(|error| Failure::new(failure::Kind::Usage, error))?;
+        let place = super::place(what)?;
         match place.image(store, platform) {
             // `ounce weigh target/release/app` is meant as it looks.
             Err(StoreError::NotFound { .. }) if path.exists() => {}

@@ -59,7 +59,7 @@ fn unknown_transport_of_a_place_is_refused_with_those_there_are() {
     status: 2
     -- stdout
     -- stderr
-    error: invalid value 'zip:/x' for '<IMAGE>': "zip:/x" is not an image name: the host's port is not a number up to 65535
+    error: invalid value 'zip:/x' for '<NAME>': "zip:/x" is not an image name: the host's port is not a number up to 65535
 
     For more information, try '--help'.
     "#);

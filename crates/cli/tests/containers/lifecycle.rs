@@ -391,3 +391,58 @@ fn options_of_docker_mean_what_they_mean_there() {
     );
     assert!(said.contains("--env-file vars: line 1"), "{said}");
 }
+
+#[test]
+fn mounts_by_name_sizes_of_tmpfs_and_an_open_input_are_as_with_docker() {
+    let bench = Bench::new();
+    fs::write(bench.path("note"), "from the host\n").unwrap();
+    let bind = format!(
+        "type=bind,source={},target=/note,readonly",
+        bench.path("note").display()
+    );
+    let script = "cat /note; grep -o 'size=[0-9]*k' /proc/mounts | sort -u; \
+        dd if=/dev/zero of=/small/x bs=1024 count=200 2>/dev/null || echo full; cat; echo closed";
+    let script = script.replace("sort", "busybox sort");
+    let options = [
+        "-i",
+        "--mount",
+        &bind,
+        "--mount",
+        "type=tmpfs,target=/big,tmpfs-size=3m",
+        "--tmpfs",
+        "/small:size=100k",
+    ];
+    bench.detach("box", &options, &script);
+    let text = || bench.succeed(&["logs", "box"]);
+    assert!(within(SOON, || text().contains("full\n")), "{}", text());
+    assert!(text().starts_with("from the host\n"));
+    for size in ["size=3072k", "size=100k"] {
+        assert!(text().contains(size), "{}", text());
+    }
+    // With -i the input stays open, though nobody is there to write.
+    assert_eq!(bench.ps("box")["status"], "running");
+    assert!(!text().contains("closed"));
+    let root = bench.root();
+    let root = root.to_str().unwrap();
+    let mount = "type=bind,target=/x";
+    let words = ["run", "--mount", mount, root, "--", "/bin/true"];
+    let said = bench.fail(125, &words);
+    assert!(said.contains("it names no source"), "{said}");
+}
+
+#[test]
+fn a_detached_container_with_a_terminal_is_logged_and_ends_with_its_program() {
+    let bench = Bench::new();
+    bench.detach(
+        "tty",
+        &["-it"],
+        "test -t 0 && test -t 1 && test -t 2 && echo terminal; echo bye",
+    );
+    assert_eq!(bench.succeed(&["wait", "tty"]), "0\n");
+    let text = bench.succeed(&["logs", "tty"]);
+    assert!(
+        text.starts_with("/dev/") && text.ends_with("bye\r\n"),
+        "{text:?}"
+    );
+    assert!(bench.is_quiet(), "{:?}", bench.processes());
+}

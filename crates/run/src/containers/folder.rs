@@ -695,6 +695,7 @@ mod tests {
             restart: Restart::No,
             stop_timeout_ms: 10_000,
             remove: false,
+            interactive: false,
             log_bytes: 1 << 20,
             spec: None,
         }

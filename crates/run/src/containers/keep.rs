@@ -377,6 +377,8 @@ struct Streams {
     error: Option<OwnedFd>,
     ours: [Option<OwnedFd>; 2],
     log: Option<OwnedFd>,
+    /// What keeps the input open, where nobody writes to it.
+    other_end: Option<OwnedFd>,
 }
 
 impl Streams {
@@ -384,14 +386,21 @@ impl Streams {
         let nothing = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .map_err(system("opening /dev/null"))?;
         let terminal = record.spec.as_ref().is_some_and(|spec| spec.terminal);
+        let (input, other_end) = match record.interactive && !terminal {
+            true => pipe_with(PipeFlags::CLOEXEC)
+                .map(|(read, write)| (Some(read), Some(write)))
+                .map_err(system("making a pipe"))?,
+            false => (None, None),
+        };
         if record.log_bytes == 0 && !terminal {
             let output = nothing.try_clone().map_err(failed("copying a file"))?;
             return Ok(Self {
-                input: nothing,
+                input: input.unwrap_or(nothing),
                 output,
                 error: None,
                 ours: [None, None],
                 log: None,
+                other_end,
             });
         }
         let path = folder.join("log");
@@ -414,17 +423,19 @@ impl Streams {
                 error: None,
                 ours: [Some(master), None],
                 log,
+                other_end,
             });
         }
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(system("making a pipe"));
         let (our_output, output) = pipe()?;
         let (our_error, error) = pipe()?;
         Ok(Self {
-            input: nothing,
+            input: input.unwrap_or(nothing),
             output,
             error: Some(error),
             ours: [Some(our_output), Some(our_error)],
             log,
+            other_end,
         })
     }
 
@@ -479,6 +490,8 @@ impl Orders<'_> {
         for file in files {
             words.push(number(file)?);
         }
+        // The keeper need not know of it to hold it.
+        number(self.streams.other_end.as_ref().map(AsFd::as_fd))?;
         let most_log = u32::try_from(self.record.log_bytes).unwrap_or(u32::MAX);
         words.push(most_log.to_string());
         words.push(number(restarts.then(|| ounce.as_fd()))?);

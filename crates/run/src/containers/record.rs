@@ -46,6 +46,9 @@ pub struct Record {
     /// Whether it is removed at its end.
     #[serde(default)]
     pub remove: bool,
+    /// Whether its standard input stays open, though nobody writes to it.
+    #[serde(default)]
+    pub interactive: bool,
     /// Most bytes of each of its two log files; 0 where it has none.
     #[serde(default)]
     pub log_bytes: u64,

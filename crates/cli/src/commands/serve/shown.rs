@@ -112,6 +112,7 @@ fn claim(containers: &Containers, name: &str, services: &[Service]) -> Result<Cl
         restart: Restart::No,
         stop_timeout_ms: longest_stop(services),
         remove: true,
+        interactive: false,
         log_bytes: 0,
         spec: None,
     };
