@@ -178,12 +178,14 @@ fn trim(recipe: &Recipe, layout: &Path, ounce: &Path, options: &Options) -> Resu
     }
     let ask = |words: &[String]| -> Result<Value> {
         let mut command = command(&[ounce]);
+        // Certificates are written where it stands.
+        command.current_dir(scratch.join(""));
         command.env("OUNCE_STORE", scratch.join("store"));
         command.env("XDG_CACHE_HOME", scratch.join("cache"));
         let text = read(command.arg("--json").args(words))?;
         serde_json::from_str(&text).context("reading what ounce printed")
     };
-    let source = format!("oci:{}", layout.display());
+    let source = format!("oci:{}", std::path::absolute(layout)?.display());
     let words = |image: &str, name: &str, more: &[&str]| {
         let mut words = vec!["trim".to_owned(), image.to_owned()];
         words.extend(test.iter().cloned());
