@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ounce_oci::Image;
-use ounce_oci::layer::{Besides, CopyEntry, LayerError, ReadEntry, ReadKind, ReadLimits};
+use ounce_oci::layer::{Besides, CopyEntry, LayerError, Patch, ReadEntry, ReadKind, ReadLimits};
 use ounce_rootfs::Tree;
 use ounce_rootfs::tree::{Builder, ContentId, Node, NodeKind, TreeError};
 
@@ -84,6 +84,7 @@ impl Survey {
     pub(crate) fn entries<'a>(
         &self,
         places: impl Iterator<Item = &'a Path>,
+        patches: &HashMap<ContentId, Patch>,
     ) -> Result<Vec<CopyEntry>, LayerError> {
         let mut entries = Vec::new();
         let mut brought: HashMap<ContentId, String> = HashMap::new();
@@ -99,7 +100,12 @@ impl Survey {
                 why: "it is not UTF-8",
             })?;
             match self.entry(path.to_owned(), place, node, &mut brought) {
-                Some(entry) => entries.push(entry),
+                Some(mut entry) => {
+                    if let (NodeKind::File(id), Some(_)) = (&node.kind, entry.content) {
+                        entry.patch = patches.get(id).cloned();
+                    }
+                    entries.push(entry);
+                }
                 // No header ever named it, and it may be that nothing is left in it.
                 None if node.kind == NodeKind::Folder => entries.push(implied(path, node)),
                 None => {
@@ -165,6 +171,7 @@ fn implied(path: &str, node: &Node) -> CopyEntry {
             xattrs: Vec::new(),
         },
         besides: Besides::default(),
+        patch: None,
         content: None,
     }
 }
@@ -177,6 +184,7 @@ fn copy(head: &Head, path: String, kind: ReadKind, content: Option<(usize, u64)>
             ..head.entry.clone()
         },
         besides: head.besides.clone(),
+        patch: None,
         content,
     }
 }
