@@ -161,6 +161,7 @@ pub fn utf8(bytes: &[u8]) -> Option<&str> {
 }
 
 /// One or more digits that fit in 63 bits; no sign, no space, no list.
+#[inline(never)]
 pub fn parse_decimal(digits: &[u8]) -> Option<u64> {
     // Overlong zeros are read as octal or as an overflow elsewhere.
     saturating_decimal(digits).filter(|&number| number < u64::MAX)

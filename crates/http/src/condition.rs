@@ -201,7 +201,9 @@ mod tests {
             (LATER, 304),
             (EARLIER, 200),
             ("yesterday", 200),
-            ("Sunday, 06-Nov-94 08:49:37 GMT", 200),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", 304),
+            ("Sun Nov  6 08:49:37 1994", 304),
+            ("Sun Nov  6 08:49:36 1994", 200),
         ] {
             assert_eq!(
                 status(&format!("If-Modified-Since: {date}\r\n")),

@@ -53,7 +53,6 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads on as [`Self::take`] does, and exactly this text behind it.
-    #[inline(never)]
     pub(crate) fn take_before(&mut self, class: u8, text: &[u8]) -> &'a [u8] {
         let taken = self.take(class);
         self.expect(text);

@@ -18,6 +18,9 @@ const LAST: u64 = 253_402_300_799;
 /// Days from the first of March of the year 0 to the start of 1970.
 const FROM_MARCH: u32 = 719_468;
 
+/// With all that is the same in all.
+const EMPTY: &[u8; DATE_BYTES] = b"Thu, 00 Jan 0000 00:00:00 GMT";
+
 /// Writes a Unix time in seconds as `Sun, 06 Nov 1994 08:49:37 GMT`; times past
 /// the year 9999 as its last second.
 #[inline(never)]
@@ -41,7 +44,7 @@ pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
         month -= 12;
         year += 1;
     }
-    *text = *b"Thu, 00 Jan 0000 00:00:00 GMT";
+    *text = *EMPTY;
     put_name(text, 0, DAYS.get(day as usize % 7));
     put_two(text, 5, days + 1);
     put_name(text, 8, MONTHS.get(month as usize));
@@ -53,15 +56,55 @@ pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
     }
 }
 
-/// Reads an IMF-fixdate as Unix seconds; `None` for all else.
-///
-/// The two obsolete forms are not read: no client that is in use sends them,
-/// and a condition whose date is not understood is ignored (RFC 9110 section
-/// 13.1.3), which costs a transfer and is never wrong. The same goes for times
-/// before 1970 and leap seconds, which no file of ours has.
+/// The length of both obsolete forms, from the comma on in that of RFC 850:
+/// `Sun Nov  6 08:49:37 1994` (asctime), and `Sunday, 06-Nov-94 08:49:37 GMT`.
+const OBSOLETE_BYTES: usize = 24;
+/// Where the bytes of an IMF-fixdate stand in them, or do not.
+static OF_ASCTIME: [u8; DATE_BYTES] = [
+    0, 1, 2, NO, NO, 8, 9, NO, 4, 5, 6, NO, 20, 21, 22, 23, NO, 11, 12, 13, 14, 15, 16, 17, 18, NO,
+    NO, NO, NO,
+];
+static OF_RFC850: [u8; DATE_BYTES] = [
+    NO, NO, NO, 0, 1, 2, 3, NO, 5, 6, 7, NO, NO, NO, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+    21, 22, 23,
+];
+const NO: u8 = 255;
+
+/// A date of an obsolete form as an IMF-fixdate; of something else, something that
+/// is none. Of a year with two digits, those from 70 on are of the last century.
+fn modernize(text: &[u8], modern: &mut [u8; DATE_BYTES]) {
+    *modern = *EMPTY;
+    let start = text.len().wrapping_sub(OBSOLETE_BYTES);
+    let rest = from(text, start);
+    let mut places = &OF_ASCTIME;
+    if start > 0 {
+        places = &OF_RFC850;
+        let is_late = rest.get(9) >= Some(&b'7');
+        (modern[12], modern[13]) = if is_late { (b'1', b'9') } else { (b'2', b'0') };
+    }
+    for (byte, &place) in modern.iter_mut().zip(places) {
+        if let Some(other) = rest.get(usize::from(place)) {
+            *byte = *other;
+        }
+    }
+    if let (Some(weekday), [a, b, c, ..]) = (text.first_chunk::<3>(), &mut *modern) {
+        [*a, *b, *c] = *weekday;
+    }
+    // Where asctime has a space.
+    modern[5] = modern[5].max(b'0');
+}
+
+/// Reads a date as Unix seconds: an IMF-fixdate, or one of the two obsolete forms
+/// that RFC 9110 section 5.6.7 has recipients accept; `None` for all else, for
+/// times before 1970 and leap seconds, which no file of ours has.
 #[inline(never)]
 pub fn parse(text: &[u8]) -> Option<u64> {
-    let text = text.try_into().ok()?;
+    let mut modern = [0; DATE_BYTES];
+    match text.try_into() {
+        Ok(text) => modern = text,
+        Err(_) => modernize(text, &mut modern),
+    }
+    let text = &modern;
     let year = (two(text, 12) * 100 + two(text, 14)).max(1_970);
     let second = (two(text, 17) * 60 + two(text, 20)) * 60 + two(text, 23);
     for month in 1..13 {
@@ -145,12 +188,31 @@ mod tests {
     }
 
     #[test]
+    fn rfc9110_5_6_7_the_obsolete_forms_are_read() {
+        for (text, seconds) in [
+            ("Sunday, 06-Nov-94 08:49:37 GMT", 784_111_777),
+            ("Sun Nov  6 08:49:37 1994", 784_111_777),
+            ("Wednesday, 01-Mar-00 00:00:00 GMT", 951_868_800),
+            ("Tue Feb 29 23:59:59 2000", 951_868_799),
+            ("Thursday, 01-Jan-70 00:00:00 GMT", 0),
+        ] {
+            assert_eq!(parse(text.as_bytes()), Some(seconds), "{text}");
+        }
+    }
+
+    #[test]
     fn rfc9110_13_1_3_what_is_no_valid_date_is_none() {
         for text in [
             "",
             "0",
-            "Sunday, 06-Nov-94 08:49:37 GMT",
-            "Sun Nov  6 08:49:37 1994",
+            "Sunday, 06-Nov-94 08:49:37 UTC",
+            "Sunday, 06-Nov-1994 08:49:37 GMT",
+            "Monday, 06-Nov-94 08:49:37 GMT",
+            "Sunday, 6-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 24:49:37 1994",
+            "Sun Nov 31 08:49:37 1994",
+            "Mon Nov  6 08:49:37 1994",
+            "Sun Nov  6 08:49:37 1994 ",
             "Mon, 06 Nov 1994 08:49:37 GMT",
             "Sun, 06 Nov 1994 08:49:37 UTC",
             "Sun, 06 Nov 1994 08:49:37 GMT ",

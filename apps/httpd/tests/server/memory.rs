@@ -31,7 +31,11 @@ fn tiny_is_one_page_while_1500_requests_are_half_sent_under_load() {
     if raise_descriptors() < 1_800 {
         return skip("this machine allows too few descriptors for 1,500 connections");
     }
-    let server = Site::new().serve(&["--tiny", "--header-seconds", "600", "--listing", "--log"]);
+    let site = Site::new();
+    for number in 0..100 {
+        site.file(format!("list/<{number}> & more"), "x");
+    }
+    let server = site.serve(&["--tiny", "--header-seconds", "600", "--listing"]);
     let one_page = |when: &str| {
         let (dirty, swap) = (server.memory_kb("Private_Dirty"), server.memory_kb("Swap"));
         assert_eq!((dirty, swap), (4, 0), "{when}");

@@ -279,6 +279,8 @@ fn slow_readers_of_a_huge_file_hold_nobody_up_and_are_dropped() {
     slow.send("GET /huge.bin HTTP/1.1\r\nHost: a\r\n\r\n");
     let start = Instant::now();
     let mut bytes = vec![0; 100_000];
+    // Accepted behind them: once this is answered, all have their answers begun.
+    assert_eq!(server.get("/").text(), "<p>hi\n");
     // Until the stalled ones are gone.
     while server.descriptors() > descriptors + 2 {
         assert!(

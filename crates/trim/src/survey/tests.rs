@@ -181,3 +181,48 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_patched_file_has_its_new_start_and_length_under_every_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("store")).unwrap();
+    let layer = entries(&[
+        What::Folder(0),
+        What::File(3),
+        What::Nothing,
+        What::Nothing,
+        What::Hardlink(1),
+        What::Nothing,
+        What::Nothing,
+        What::File(2),
+        What::Nothing,
+    ]);
+    let fat = image(&store, &[layer]).unwrap();
+    let survey = survey(&fat).unwrap();
+    let NodeKind::File(id) = survey.tree.get("a/b").unwrap().kind else {
+        panic!("a file was written there");
+    };
+    let patch = Patch {
+        start: b"new".to_vec(),
+        bytes: 700,
+    };
+    let options = Options {
+        patches: HashMap::from([(id, patch)]),
+        ..Options::default()
+    };
+    let mut writer = store.write().unwrap();
+    let all = survey.tree.iter().map(|(path, _)| path);
+    let manifest = cut(&fat, &survey, all, &options, &mut writer).unwrap();
+    let name = "cut".parse().unwrap();
+    writer.commit(&name, &manifest).unwrap();
+    let cut = store.image(&name, &Platform::host()).unwrap();
+    let tree = Tree::of_image(&cut).unwrap();
+    let read = |path: &str| {
+        let path = Path::new(path);
+        ounce_rootfs::content::read_file(&cut, &tree, path, 1 << 20).unwrap()
+    };
+    let expected = [b"new".to_vec(), vec![3; 697]].concat();
+    assert_eq!(read("a/b"), expected);
+    assert_eq!(read("a/e"), expected);
+    assert_eq!(read("h"), vec![2; 600]);
+}
