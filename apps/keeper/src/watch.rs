@@ -166,11 +166,26 @@ impl Keeper {
             }
             let [signal, ..] = record;
             if u32::from(signal) != bare::CHILD_CHANGED && !self.asked {
-                self.asked = true;
-                self.send(Signal::TERM);
-                self.deadline = Some(now() + u64::from(self.options.stop_timeout_ms));
+                self.ask();
             }
         }
+    }
+
+    /// Asks the program to end. One that has no handler for SIGTERM, and as the
+    /// first process of its namespace is shielded from it, is killed at once, and
+    /// a word left that this is what was meant.
+    fn ask(&mut self) {
+        self.asked = true;
+        if looks_after_its_end(self.options.pid) {
+            self.send(Signal::TERM);
+            self.deadline = Some(now() + u64::from(self.options.stop_timeout_ms));
+            return;
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        if let Ok(file) = openat(CWD, STOP, flags, Mode::RUSR | Mode::WUSR) {
+            let _ = rustix::io::write(&file, b"15");
+        }
+        self.send(Signal::KILL);
     }
 
     fn send(&self, signal: Signal) {
@@ -313,6 +328,41 @@ impl Keeper {
         }
         let _ = unlinkat(&above, self.options.name, AtFlags::REMOVEDIR);
     }
+}
+
+/// Whether a process catches, ignores or blocks SIGTERM (man 5 proc_pid_status);
+/// one that cannot be looked at counts as such.
+fn looks_after_its_end(pid: u32) -> bool {
+    const SIGTERM: u64 = 1 << 14;
+    let mut path: Line<32> = Line::EMPTY;
+    path.put(b"/proc/").number(pid.into(), 1).put(b"/status\0");
+    let Some(path) = ounce_linux::descriptor::c_str(path.bytes()) else {
+        return true;
+    };
+    let mut text = [0; 2048];
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let read =
+        openat(CWD, path, flags, Mode::empty()).and_then(|file| rustix::io::read(&file, &mut text));
+    let text = text.get(..read.unwrap_or(0)).unwrap_or_default();
+    let mut known = 0;
+    for line in text.split(|byte| *byte == b'\n') {
+        let is_set = [&b"SigBlk:\t"[..], b"SigIgn:\t", b"SigCgt:\t"]
+            .iter()
+            .find_map(|name| line.strip_prefix(*name));
+        let Some(digits) = is_set else { continue };
+        known += 1;
+        let set = digits.iter().fold(0_u64, |set, digit| {
+            let value = match digit {
+                b'a'..=b'f' => digit - b'a' + 10,
+                _ => digit.wrapping_sub(b'0'),
+            };
+            set << 4 | u64::from(value & 15)
+        });
+        if set & SIGTERM != 0 {
+            return true;
+        }
+    }
+    known < 3
 }
 
 /// A stream to wait for; in place of one that is not there, `other` for nothing.

@@ -632,6 +632,9 @@ pub(crate) struct TrimKeeping {
     /// imports, certificates, time zones
     #[arg(long = "static")]
     pub(crate) also_static: bool,
+    /// Drop symbols and debug sections of programs and libraries, which are never loaded
+    #[arg(long)]
+    pub(crate) strip: bool,
     /// Also keep the records of package managers, so that scanners still see packages
     #[arg(long)]
     pub(crate) keep_packages: bool,

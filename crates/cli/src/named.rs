@@ -144,8 +144,10 @@ pub(crate) fn detach(
     arguments: &RunArguments,
     prepared: &Prepared,
 ) -> Result<ExitCode, Failure> {
+    let ounce = std::env::current_exe().map_err(|error| {
+        Failure::new(Kind::Host, error).hint("ounce needs /proc: mount -t proc proc /proc")
+    })?;
     let claim = claim(&context.containers(), arguments, prepared)?;
-    let ounce = std::env::current_exe().map_err(|error| Failure::new(Kind::Host, error))?;
     let sockets: Vec<_> = prepared.ports().into_iter().map(|(_, file)| file).collect();
     let begun = keep::detach(&ounce, &claim, &sockets).map_err(Failure::from);
     let ended = begun.and_then(|begun| Ok(begun.wait()?));

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ounce_oci::model::ImageConfiguration;
 use ounce_oci::{Image, Platform};
@@ -22,6 +23,9 @@ use ounce_run::{Beginning, Container};
 use crate::arguments::SocketChoice;
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
+
+/// How long a program may be on its way out that has no network left to enter.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 
 /// All that a start needs, bound and unpacked, nothing running yet.
 pub(crate) struct Prepared {
@@ -219,7 +223,7 @@ impl Prepared {
             let exe = std::env::current_exe().map_err(|error| Failure::new(Kind::Host, error))?;
             Some(Proxy::start(proxy::command(&exe))?)
         };
-        let mut container = beginning.start(&self.spec, stdio)?;
+        let container = beginning.start(&self.spec, stdio)?;
         let proxy = match waiting {
             None => None,
             Some(mut proxy) => {
@@ -232,7 +236,7 @@ impl Prepared {
                     Ok(()) => Some(proxy),
                     // A program that ended at once leaves no network to enter:
                     // its own end is what is to be told.
-                    Err(_) if matches!(container.try_wait(), Ok(Some(_))) => None,
+                    Err(_) if container.ends_within(LAST_BREATH) => None,
                     Err(error) => return Err(error.into()),
                 }
             }

@@ -60,7 +60,9 @@ pub fn scan(source: &[u8]) -> Source {
             break;
         }
         let rest = &tokens[at + 1..];
-        let member = at > 0 && tokens[at - 1] == Token::Mark(b'.');
+        let dot = |back: usize| at >= back && tokens[at - back] == Token::Mark(b'.');
+        // `...require('x')` spreads what it gives.
+        let member = dot(1) && !dot(2);
         match word {
             "require" if !member || follows(&tokens, at, "module") => {
                 require(rest, line, &mut out);

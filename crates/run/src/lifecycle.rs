@@ -590,10 +590,14 @@ impl Container {
         }
     }
 
-    /// Whether it has ended; it is not reaped by this.
-    pub fn has_ended(&self) -> bool {
+    /// Whether it has ended, or does within this time; it is not reaped by this.
+    ///
+    /// One that is on its way out has no namespaces any more before it counts as
+    /// ended: who finds none has to wait a moment for the reason.
+    pub fn ends_within(&self, time: Duration) -> bool {
+        let timeout = Timespec::try_from(time).ok();
         let mut files = [PollFd::new(&self.process.pidfd, PollFlags::IN)];
-        matches!(poll(&mut files, Some(&Timespec::default())), Ok(1..))
+        matches!(poll(&mut files, timeout.as_ref()), Ok(1..))
     }
 
     /// Leaves it running, as this process's child, to whatever program this

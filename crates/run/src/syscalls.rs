@@ -376,6 +376,13 @@ mod tests {
         assert!(!calls.contains(nr::__NR_openat) && !calls.contains(LAST + 1));
         let short = filter_of(&calls).unwrap().len();
         assert!(short < filter().len() / 2, "{short}");
+        // What is not on the list fails as it always does, or with EPERM.
+        let filter = filter_of(&calls).unwrap();
+        let fails = |errno: Errno| 0x0005_0000 | errno.raw_os_error().cast_unsigned();
+        for errno in [Errno::NOSYS, Errno::PERM] {
+            let verdicts = filter.iter().map(|one| one.operand);
+            assert!(verdicts.into_iter().any(|operand| operand == fails(errno)));
+        }
         assert_eq!(Calls::named("nonsense"), None);
         assert_eq!(Calls::named(""), None);
         // Every second call: the most segments there can be.

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use ounce_oci::Image;
-use ounce_oci::layer::Compression;
+use ounce_oci::layer::{Compression, Patch};
 use ounce_oci::model::{Descriptor, History, ImageConfiguration, ImageManifest, MediaType};
 use ounce_oci::store::{StoreError, StoreWriter};
+use ounce_rootfs::tree::ContentId;
 
 use crate::survey::Survey;
 
@@ -18,6 +19,8 @@ pub struct Options {
     pub compression: Compression,
     /// Annotations of the manifest, over those that it has.
     pub annotations: Vec<(String, String)>,
+    /// Files that are changed on the way.
+    pub patches: HashMap<ContentId, Patch>,
 }
 
 /// Writes the image that holds exactly `places`, which are sorted.
@@ -32,7 +35,7 @@ pub fn cut<'a>(
     options: &Options,
     writer: &mut StoreWriter<'_>,
 ) -> Result<Descriptor, StoreError> {
-    let entries = survey.entries(places)?;
+    let entries = survey.entries(places, &options.patches)?;
     let layer = writer.layer_of(image, &entries, options.compression)?;
     let config = configuration(&image.config, &layer.diff_id.to_string());
     let config = writer.json(MediaType::ImageConfig, &config)?;

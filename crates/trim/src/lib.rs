@@ -16,6 +16,7 @@ pub mod reach;
 pub mod reduce;
 pub mod report;
 pub mod scratch;
+pub mod strip;
 pub mod survey;
 pub mod witness;
 pub mod working;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ounce_oci::Image;
-use ounce_oci::layer::{Besides, CopyEntry, LayerError, ReadEntry, ReadKind, ReadLimits};
+use ounce_oci::layer::{Besides, CopyEntry, LayerError, Patch, ReadEntry, ReadKind, ReadLimits};
 use ounce_rootfs::Tree;
 use ounce_rootfs::tree::{Builder, ContentId, Node, NodeKind, TreeError};
 
@@ -84,6 +84,7 @@ impl Survey {
     pub(crate) fn entries<'a>(
         &self,
         places: impl Iterator<Item = &'a Path>,
+        patches: &HashMap<ContentId, Patch>,
     ) -> Result<Vec<CopyEntry>, LayerError> {
         let mut entries = Vec::new();
         let mut brought: HashMap<ContentId, String> = HashMap::new();
@@ -99,9 +100,14 @@ impl Survey {
                 why: "it is not UTF-8",
             })?;
             match self.entry(path.to_owned(), place, node, &mut brought) {
-                Some(entry) => entries.push(entry),
-                // It comes by what is in it.
-                None if node.kind == NodeKind::Folder => {}
+                Some(mut entry) => {
+                    if let (NodeKind::File(id), Some(_)) = (&node.kind, entry.content) {
+                        entry.patch = patches.get(id).cloned();
+                    }
+                    entries.push(entry);
+                }
+                // No header ever named it, and it may be that nothing is left in it.
+                None if node.kind == NodeKind::Folder => entries.push(implied(path, node)),
                 None => {
                     return Err(LayerError::Absent {
                         path: path.to_owned(),
@@ -112,7 +118,7 @@ impl Survey {
         Ok(entries)
     }
 
-    /// Nothing for a folder that no header ever named: it comes by what is in it.
+    /// Nothing for a folder that no header ever named.
     fn entry(
         &self,
         path: String,
@@ -152,6 +158,24 @@ impl Survey {
     }
 }
 
+fn implied(path: &str, node: &Node) -> CopyEntry {
+    CopyEntry {
+        entry: ReadEntry {
+            path: path.to_owned(),
+            kind: ReadKind::Directory,
+            mode: node.mode,
+            uid: node.uid,
+            gid: node.gid,
+            mtime: 0,
+            size: 0,
+            xattrs: Vec::new(),
+        },
+        besides: Besides::default(),
+        patch: None,
+        content: None,
+    }
+}
+
 fn copy(head: &Head, path: String, kind: ReadKind, content: Option<(usize, u64)>) -> CopyEntry {
     CopyEntry {
         entry: ReadEntry {
@@ -160,6 +184,10 @@ fn copy(head: &Head, path: String, kind: ReadKind, content: Option<(usize, u64)>
             ..head.entry.clone()
         },
         besides: head.besides.clone(),
+        patch: None,
         content,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::house::House;
@@ -22,13 +23,13 @@ use crate::{dist, scratch::Scratch};
 use recipes::{ALL, Recipe};
 
 /// Repetitions of what is timed.
-const RUNS: usize = 9;
+const RUNS: usize = 3;
 
 pub(crate) const HELP: &str = "\
 cargo xtask corpus [NAME...] [OPTIONS]
 
 Makes real images of packages, trims each by its test and proves it, and writes
-docs/trim-corpus.md; without names, all but the heavy ones.
+their rows of docs/trim-corpus.md; without names, all but the heavy ones.
 
   --all           the heavy ones as well: java, postgres, numbers
   --ounce FILE    take this ounce in place of building it (cargo xtask dist)
@@ -37,15 +38,19 @@ docs/trim-corpus.md; without names, all but the heavy ones.
   --check         write no page; fail where a bar is not held
 ";
 
-/// What `ounce trim` said, and what was measured beside it.
-#[derive(Debug)]
+/// What `ounce trim` said, and what was measured beside it; kept beside the image.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) bar: Option<(u64, u64)>,
     pub(crate) traced: Value,
     pub(crate) proved: Option<Value>,
+    /// Proved with nothing held back: `--also all`.
+    pub(crate) bare: Option<Value>,
     /// CPU milliseconds of one run: whole, traced, proved; medians.
     pub(crate) start: [Option<f64>; 3],
+    /// In words.
+    pub(crate) test: String,
 }
 
 struct Options {
@@ -99,11 +104,20 @@ pub(crate) fn run(house: &House, arguments: &[String]) -> Result<()> {
             }
         }
     }
-    let page = report::page(&outcomes);
-    println!("{page}");
-    if !options.check && options.names.is_empty() {
-        fs::write(house.path("docs/trim-corpus.md"), &page)?;
+    if !options.check {
+        for outcome in &outcomes {
+            let text = serde_json::to_string(outcome)?;
+            fs::write(corpus.join(&outcome.name).join("outcome.json"), text)?;
+        }
+        // With the rows of earlier runs.
+        let known = |recipe: &Recipe| {
+            let path = corpus.join(recipe.name).join("outcome.json");
+            serde_json::from_str::<Outcome>(&fs::read_to_string(path).ok()?).ok()
+        };
+        let all: Vec<Outcome> = ALL.iter().filter_map(known).collect();
+        fs::write(house.path("docs/trim-corpus.md"), report::page(&all))?;
     }
+    println!("{}", report::page(&outcomes));
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -139,6 +153,20 @@ fn options(arguments: &[String]) -> Result<Option<Options>> {
     Ok(Some(options))
 }
 
+fn described(recipe: &Recipe) -> String {
+    let asked: Vec<String> = recipe
+        .test
+        .windows(2)
+        .filter(|two| two[0] == "--http")
+        .map(|two| format!("GET {}", two[1]))
+        .collect();
+    match recipe.script {
+        _ if !asked.is_empty() => asked.join(", "),
+        Some(_) => "a script of the host that sets, gets and lists by its own protocol".to_owned(),
+        None => format!("`{}` to its end", recipe.entrypoint.join(" ")),
+    }
+}
+
 fn trim(recipe: &Recipe, layout: &Path, ounce: &Path, options: &Options) -> Result<Outcome> {
     let scratch = Scratch::new("corpus")?;
     let script = scratch.join("test");
@@ -150,12 +178,14 @@ fn trim(recipe: &Recipe, layout: &Path, ounce: &Path, options: &Options) -> Resu
     }
     let ask = |words: &[String]| -> Result<Value> {
         let mut command = command(&[ounce]);
+        // Certificates are written where it stands.
+        command.current_dir(scratch.join(""));
         command.env("OUNCE_STORE", scratch.join("store"));
         command.env("XDG_CACHE_HOME", scratch.join("cache"));
         let text = read(command.arg("--json").args(words))?;
         serde_json::from_str(&text).context("reading what ounce printed")
     };
-    let source = format!("oci:{}", layout.display());
+    let source = format!("oci:{}", std::path::absolute(layout)?.display());
     let words = |image: &str, name: &str, more: &[&str]| {
         let mut words = vec!["trim".to_owned(), image.to_owned()];
         words.extend(test.iter().cloned());
@@ -173,6 +203,13 @@ fn trim(recipe: &Recipe, layout: &Path, ounce: &Path, options: &Options) -> Resu
             "proved",
             &["--prove", "--time", &seconds],
         ))?),
+        false => None,
+    };
+    let bare = match options.prove {
+        true => {
+            let more = ["--prove", "--also", "all", "--time", &seconds];
+            Some(ask(&words(&source, "bare", &more))?)
+        }
         false => None,
     };
     // The same test on each: what the trial's processes take of the CPU.
@@ -200,10 +237,12 @@ fn trim(recipe: &Recipe, layout: &Path, ounce: &Path, options: &Options) -> Resu
         begun.elapsed().as_secs_f64()
     );
     Ok(Outcome {
-        name: recipe.name,
+        name: recipe.name.to_owned(),
         bar: recipe.bar,
         traced,
         proved,
+        bare,
         start,
+        test: described(recipe),
     })
 }

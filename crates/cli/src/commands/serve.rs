@@ -14,7 +14,7 @@ use ounce_run::publish::Publish;
 use ounce_run::serve::{self, CONFIG_LIMIT_BYTES, Config, Service, Setup};
 
 use super::Context;
-use crate::arguments::ServeArguments;
+use crate::arguments::{LogChoice, ServeArguments};
 use crate::failure::{Failure, Kind};
 use crate::start;
 use images::Images;
@@ -42,16 +42,27 @@ pub(crate) fn run(context: &Context, arguments: ServeArguments) -> Result<ExitCo
         images.check(service)?;
     }
     if arguments.check {
-        let count = counted(config.services.len(), "service");
-        context
-            .output
-            .text(&format!("{count}, all as it should be\n"))?;
+        let services = config.services.len();
+        if context.output.json {
+            context.output.document(&serde_json::json!({
+                "schema": "ounce.serve-check/1",
+                "services": services,
+            }))?;
+        } else {
+            let count = counted(services, "service");
+            let text = format!("{count}, all as it should be\n");
+            context.output.text(&text)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let no_input = start::no_input()?;
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let exe = std::env::current_exe().map_err(|error| Failure::new(Kind::Host, error))?;
-    let log = Log::new(arguments.log, context.output.quiet, config.services.len());
+    let form = match context.output.json {
+        true => LogChoice::Json,
+        false => arguments.log,
+    };
+    let log = Log::new(form, context.output.quiet, config.services.len());
     let stem = Path::new(&arguments.what[0]).file_stem();
     let name = format!(
         "serve-{}",

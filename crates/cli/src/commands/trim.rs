@@ -5,12 +5,14 @@ mod check;
 mod prove;
 mod suite;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use ounce_oci::layer::Patch;
 use ounce_oci::{ByteSize, Digest, Image, Platform, Store};
-use ounce_rootfs::tree::TreeError;
+use ounce_rootfs::tree::{ContentId, NodeKind, TreeError};
 use ounce_rootfs::unpack::{self, Held};
 use ounce_run::image::{CALLS_ANNOTATION, system_calls};
 use ounce_run::spec::SystemCalls;
@@ -18,12 +20,13 @@ use ounce_run::trial::{How, Trial};
 use ounce_trim::certificate::{self, Certificate};
 use ounce_trim::classes::Class;
 use ounce_trim::cut::{self, cut};
-use ounce_trim::files::Folder;
+use ounce_trim::files::{Files, Folder};
 use ounce_trim::journal::Journal;
 use ounce_trim::pattern::Pattern;
 use ounce_trim::reach::{self, reach};
 use ounce_trim::report::{self, Amount, Stayed, Went};
 use ounce_trim::scratch::Scratch;
+use ounce_trim::strip::strip;
 use ounce_trim::witness::{self, Act, Seen};
 use ounce_trim::{Kept, Reason, Survey};
 use serde::Serialize;
@@ -69,7 +72,11 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
     };
     let verified = Instant::now();
     let narrow = !arguments.keeping.any_call;
-    let (draft, calls) = subject.draft(&kept, calls, narrow)?;
+    let patches = match arguments.keeping.strip {
+        true => subject.stripped(&kept),
+        false => HashMap::new(),
+    };
+    let (draft, calls) = subject.draft(&kept, calls, narrow, &patches)?;
     let verify_elapsed = verified.elapsed();
 
     let report = arguments.keeping.report.as_deref();
@@ -77,6 +84,7 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
     let made = store.image(output, &work.image.platform)?;
     let tree = &work.survey.tree;
     let stays = |path: &Path| kept.contains(path);
+    let after = report::amount(tree, &stays);
     let mut document = Document {
         schema: "ounce.trim/1",
         image: arguments.image.to_string(),
@@ -87,7 +95,11 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
         pulled_bytes_before: work.image.pulled_bytes(),
         pulled_bytes: made.pulled_bytes(),
         before: report::amount(tree, &|_| true),
-        after: report::amount(tree, &stays),
+        after: Amount {
+            bytes: after.bytes - draft.stripped_bytes,
+            ..after
+        },
+        stripped_bytes: draft.stripped_bytes,
         system_calls: calls.clone(),
         trace_ms: work.traced.elapsed.as_millis(),
         verify_ms: verify_elapsed.as_millis(),
@@ -234,6 +246,16 @@ impl<'a> Subject<'a> {
         };
         let mut lab = self.lab(bench, &removable)?;
         let full = lab.full();
+        // What would fail at the end, whatever the proof, is told now.
+        let root = lab.show(&full)?;
+        let calls = match arguments.keeping.any_call {
+            true => SystemCalls::Default,
+            false => system_calls(Some(&self.work.traced.calls.join(",")))?,
+        };
+        if let Err(wrong) = self.pass(&root, calls)? {
+            let seen = |place: &Path| proof.untraced || kept.contains(place);
+            return Err(self.missing(&wrong, &root, calls, &seen)?);
+        }
         lab.steady(&full)?;
         // Not for a test that proves nothing.
         lab.resume(Journal::open(&journals.join(about.hex()))?);
@@ -293,11 +315,14 @@ impl<'a> Subject<'a> {
         kept: &Kept,
         mut calls: Vec<&'static str>,
         narrow: bool,
+        patches: &HashMap<ContentId, Patch>,
     ) -> Result<(Draft, Vec<&'static str>), Failure> {
         for attempt in 1.. {
             let list = narrow.then(|| calls.join(","));
-            let folder = self.scratch.path().join(format!("store-{attempt}"));
-            let draft = Draft::write(&folder, self.work, kept, list)?;
+            let patched = patches.len();
+            let folder = format!("store-{attempt}-{patched}");
+            let folder = self.scratch.path().join(folder);
+            let draft = Draft::write(&folder, self.work, kept, list, patches)?;
             let held = unpack::hold(&self.context.unpacked()?, &draft.image)?;
             let list = ounce_run::image::calls_annotation(&draft.image);
             let allowed = system_calls(list.as_deref())?;
@@ -316,9 +341,42 @@ impl<'a> Subject<'a> {
                     continue;
                 }
             }
-            return Err(self.missing(&wrong, &held.root, allowed, kept)?);
+            if !patches.is_empty() {
+                let plain = self.draft(kept, calls, narrow, &HashMap::new())?;
+                self.context.output.note(&format!(
+                    "note: nothing is stripped, since then {}: {}",
+                    wrong.test, wrong.why
+                ));
+                return Ok(plain);
+            }
+            let stays = |place: &Path| kept.contains(place);
+            return Err(self.missing(&wrong, &held.root, allowed, &stays)?);
         }
         Err(Failure::new(Kind::Bug, "no attempt was made"))
+    }
+
+    /// How programs and libraries are written without what is never loaded.
+    fn stripped(self, kept: &Kept) -> HashMap<ContentId, Patch> {
+        let mut files = Folder::new(self.work.held.root.clone());
+        let mut patches = HashMap::new();
+        for (place, _) in kept.iter() {
+            let Some(node) = self.work.survey.tree.get(place) else {
+                continue;
+            };
+            let NodeKind::File(id) = node.kind else {
+                continue;
+            };
+            let is_elf = |head: Vec<u8>| head.starts_with(b"\x7fELF");
+            if patches.contains_key(&id) || !files.read(place, 4).is_ok_and(is_elf) {
+                continue;
+            }
+            let patch = files
+                .read(place, u64::MAX)
+                .ok()
+                .and_then(|file| strip(&file));
+            patches.extend(patch.map(|patch| (id, patch)));
+        }
+        patches
     }
 
     fn pass(self, root: &Path, calls: SystemCalls) -> Result<Result<Duration, Wrong>, Failure> {
@@ -333,7 +391,7 @@ impl<'a> Subject<'a> {
         wrong: &Wrong,
         root: &Path,
         calls: SystemCalls,
-        kept: &Kept,
+        stays: &dyn Fn(&Path) -> bool,
     ) -> Result<Failure, Failure> {
         let text = |why: &str| format!("{}: fails once it is trimmed: {why}", wrong.test);
         let failure = said(Failure::new(Kind::No, text(&wrong.why)), wrong);
@@ -358,10 +416,10 @@ impl<'a> Subject<'a> {
             most_trials: Some(SEARCH_TRIALS),
             time: Some(SEARCH_TIME),
         };
-        let mut lab = self.lab(bench, &|place| !kept.contains(place))?;
+        let mut lab = self.lab(bench, &|place| !stays(place))?;
         let (reduced, _) = lab.reduce(0)?;
         let names = lab.places_of(&reduced.set).into_iter();
-        let lost: Vec<_> = names.filter(|place| !kept.contains(place)).collect();
+        let lost: Vec<_> = names.filter(|place| !stays(place)).collect();
         let leaf = |place: &&PathBuf| !lost.iter().any(|other| other.parent() == Some(place));
         let mut failure = failure;
         for place in lost.iter().filter(leaf).take(8) {
@@ -553,6 +611,8 @@ fn configured(kept: &mut Kept, survey: &Survey, image: &Image, tests: &Tests) {
 struct Draft {
     store: Store,
     image: Image,
+    /// Bytes less than the kept files had.
+    stripped_bytes: u64,
 }
 
 /// Its name there.
@@ -564,9 +624,13 @@ impl Draft {
         work: &Work,
         kept: &Kept,
         calls: Option<String>,
+        patches: &HashMap<ContentId, Patch>,
     ) -> Result<Self, Failure> {
         let store = Store::open(folder)?;
-        let mut options = cut::Options::default();
+        let mut options = cut::Options {
+            patches: patches.clone(),
+            ..cut::Options::default()
+        };
         if let Some(calls) = calls {
             let name = CALLS_ANNOTATION.to_owned();
             options.annotations.push((name, calls));
@@ -579,7 +643,19 @@ impl Draft {
         let manifest = cut(&work.image, &work.survey, places, &options, &mut writer)?;
         writer.commit(&name, &manifest)?;
         let image = store.image(&name, &work.image.platform)?;
-        Ok(Self { store, image })
+        let cut_off = |(path, _): (&Path, _)| {
+            let node = work.survey.tree.get(path)?;
+            let NodeKind::File(id) = node.kind else {
+                return None;
+            };
+            Some((id, node.bytes - patches.get(&id)?.bytes))
+        };
+        let cut_off: HashMap<_, _> = kept.iter().filter_map(cut_off).collect();
+        Ok(Self {
+            store,
+            image,
+            stripped_bytes: cut_off.values().sum(),
+        })
     }
 
     fn place(&self) -> ounce_oci::Place {
@@ -601,7 +677,11 @@ fn profile(calls: &[&'static str]) -> serde_json::Value {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 1,
         "architectures": [architecture],
-        "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}],
+        "syscalls": [
+            {"names": names, "action": "SCMP_ACT_ALLOW"},
+            // The C library then makes do with clone.
+            {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+        ],
     })
 }
 
@@ -654,6 +734,7 @@ struct Document {
     pulled_bytes: u64,
     before: Amount,
     after: Amount,
+    stripped_bytes: u64,
     system_calls: Vec<&'static str>,
     trace_ms: u128,
     verify_ms: u128,

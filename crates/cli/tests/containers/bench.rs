@@ -20,10 +20,24 @@ fn open_folder() -> TempDir {
     folder
 }
 
-/// A folder that every user can reach; one for each run of this binary.
+/// A folder that every user can reach; one for each run of this binary. What runs
+/// before this one have left is removed: a static is never dropped.
 pub(crate) fn shared() -> &'static Path {
-    static FOLDER: OnceLock<TempDir> = OnceLock::new();
-    FOLDER.get_or_init(open_folder).path()
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    const PREFIX: &str = "ounce-containers-";
+    FOLDER.get_or_init(|| {
+        for entry in fs::read_dir("/tmp").unwrap().flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+            if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let folder = PathBuf::from(format!("/tmp/{PREFIX}{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        folder
+    })
 }
 
 /// The program under test, where every user can execute it.
@@ -33,9 +47,12 @@ pub(crate) fn ounce() -> &'static Path {
         if let Some(ready) = std::env::var_os("OUNCE_TEST_BIN") {
             return ready.into();
         }
-        let copy = shared().join("ounce");
-        fs::copy(env!("CARGO_BIN_EXE_ounce"), &copy).unwrap();
-        copy
+        let (program, place) = (env!("CARGO_BIN_EXE_ounce"), shared().join("ounce"));
+        // A link, since a copy of it is large.
+        if fs::hard_link(program, &place).is_err() {
+            fs::copy(program, &place).unwrap();
+        }
+        place
     })
 }
 

@@ -238,6 +238,23 @@ fn a_damaged_state_is_told_by_file_and_removed_by_force_with_what_runs_of_it() {
         bench.succeed(&["rm", "-f", "well"]);
         assert!(bench.is_quiet(), "{:?}", bench.processes());
     }
+    // One in the foreground, whose ounce is found by the folder that it has open.
+    let root = bench.root();
+    let words = [
+        "run",
+        "--name",
+        "fore",
+        root.to_str().unwrap(),
+        "--",
+        "/bin/sleep",
+        "1000",
+    ];
+    let mut child = bench.ounce(&words).spawn().unwrap();
+    assert!(within(SOON, || bench.ps("fore")["status"] == "running"));
+    fs::write(bench.container("fore").join("running.json"), "{").unwrap();
+    bench.succeed(&["rm", "-f", "fore"]);
+    assert!(!child.wait().unwrap().success());
+    assert!(bench.is_quiet(), "{:?}", bench.processes());
     // Without the file that makes it one.
     bench.detach("sick", &[], "exec sleep 1000");
     fs::remove_file(bench.container("sick").join("container.json")).unwrap();
@@ -461,4 +478,78 @@ fn a_runtime_directory_that_cannot_be_used_is_named_with_what_to_set() {
         .output()
         .unwrap();
     assert!(output.status.success());
+}
+
+/// Runs a shell line, in which `OUNCE` stands for a detached start.
+fn line(bench: &Bench, before: &[&str], line: &str) -> (Option<i32>, String) {
+    let start = format!(
+        "{} run -d --name one {} -- /bin/sleep 1000",
+        ounce().display(),
+        bench.root().display()
+    );
+    let line = line.replace("OUNCE", &start);
+    let words = [before, &["sh", "-c", &line]].concat();
+    let output = Command::new(words[0])
+        .args(&words[1..])
+        .env("OUNCE_RUNTIME_DIR", bench.path("run"))
+        .env("OUNCE_STORE", bench.path("store"))
+        .env("XDG_CACHE_HOME", bench.path("cache"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn a_host_that_lacks_what_a_start_needs_is_told_what_and_nothing_is_left() {
+    let bench = Bench::new();
+    // A user namespace of its own, whose limit is not the machine's.
+    let before = ["unshare", "--user", "--map-root-user", "--mount"];
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces; exec OUNCE";
+    let (code, said) = line(&bench, &before, script);
+    assert_eq!(code, Some(125), "{said}");
+    assert!(
+        said.contains("making a process in new namespaces"),
+        "{said}"
+    );
+    assert!(
+        said.contains("hint: this kernel allows no user namespaces"),
+        "{said}"
+    );
+    // No /proc.
+    let script = "mount -t tmpfs tmpfs /proc; exec OUNCE";
+    let (code, said) = line(&bench, &before, script);
+    assert_eq!(code, Some(125), "{said}");
+    assert!(
+        said.contains("error: ") && said.contains("hint: ounce needs /proc"),
+        "{said}"
+    );
+    // A limit that nobody here can set.
+    if !is_root() {
+        let root = bench.root();
+        let words = [
+            "run",
+            "-d",
+            "--memory",
+            "64MB",
+            root.to_str().unwrap(),
+            "--",
+            "/bin/true",
+        ];
+        let said = bench.fail(125, &words);
+        assert!(
+            said.contains("limit on memory cannot be enforced"),
+            "{said}"
+        );
+        assert!(said.contains("hint: "), "{said}");
+    }
+    assert!(bench.ps("one").is_null());
+    assert!(bench.is_quiet(), "{:?}", bench.processes());
+    assert_eq!(
+        fs::read_dir(bench.path("run/@containers")).unwrap().count(),
+        0
+    );
 }

@@ -32,7 +32,7 @@ pub(crate) fn write(
     for one in entries {
         head.clear();
         emit(one, &mut head);
-        let content = one.content.map_or(0, |_| one.entry.size);
+        let content = length(one);
         size += head.len() as u64 + content.next_multiple_of(BLOCK as u64);
     }
     let mut layer = LayerWriter::new(sink.scratch()?, compression, Some(size))?;
@@ -146,11 +146,18 @@ fn emit(one: &CopyEntry, head: &mut Vec<u8>) {
         mode: entry.mode,
         uid: entry.uid,
         gid: entry.gid,
-        size: one.content.map_or(0, |_| entry.size),
+        size: length(one),
         mtime: entry.mtime,
         link,
     };
     tar::emit_whole(&fields, &one.besides.0, head);
+}
+
+/// Bytes of content that are written.
+fn length(one: &CopyEntry) -> u64 {
+    let whole = one.content.map_or(0, |_| one.entry.size);
+    let patched = one.patch.as_ref().map_or(whole, |patch| patch.bytes);
+    patched.min(whole)
 }
 
 fn write_head(one: &CopyEntry, layer: &mut LayerWriter) -> Result<(), LayerError> {
@@ -161,10 +168,22 @@ fn write_head(one: &CopyEntry, layer: &mut LayerWriter) -> Result<(), LayerError
 
 fn copy(from: &mut dyn Read, one: &CopyEntry, layer: &mut LayerWriter) -> Result<(), LayerError> {
     let mut buffer = vec![0; 128 << 10];
+    let start = one.patch.as_ref().map_or(&[][..], |patch| &patch.start);
+    let (mut at, end) = (0u64, length(one));
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
-            Ok(count) => layer.write(&buffer[..count])?,
+            Ok(count) => {
+                // The rest is read and left, so that the layer is verified whole.
+                let left = usize::try_from(end.saturating_sub(at)).unwrap_or(count);
+                let bytes = &mut buffer[..count.min(left)];
+                let patched = start.get(at as usize..).unwrap_or_default();
+                for (byte, new) in bytes.iter_mut().zip(patched) {
+                    *byte = *new;
+                }
+                layer.write(bytes)?;
+                at += count as u64;
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             // The reader keeps the fault itself, and tells it.
             Err(source) => {
@@ -175,5 +194,5 @@ fn copy(from: &mut dyn Read, one: &CopyEntry, layer: &mut LayerWriter) -> Result
             }
         }
     }
-    layer.write(&[0; BLOCK][..tar::padding(one.entry.size)])
+    layer.write(&[0; BLOCK][..tar::padding(end)])
 }

@@ -151,9 +151,20 @@ pub struct CopyEntry {
     pub entry: ReadEntry,
     /// The rest of the header.
     pub besides: Besides,
+    /// For a file: how its content is changed on the way.
+    pub patch: Option<Patch>,
     /// For a file: the layer that holds its content, and which entry of it,
     /// as [`LayerReader::for_each`] counts.
     pub content: Option<(usize, u64)>,
+}
+
+/// How a file's content is changed while it is copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// In place of its first bytes.
+    pub start: Vec<u8>,
+    /// How many bytes are left of it: what is past them is cut off.
+    pub bytes: u64,
 }
 
 /// What a [`ReadEntry`] is. Whiteouts are told apart here, once.

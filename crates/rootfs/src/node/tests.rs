@@ -26,7 +26,7 @@ fn requests_of_every_form_are_read() {
         import * as i\n  from \"i\";\n\
         export { j } from './j'; export * from 'k'\n\
         const l = await import('l');\n\
-        x.require('no'); obj.import('no'); Array.from('no')";
+        ({...require('m')}); x.require('no'); obj.import('no'); Array.from('no')";
     assert_eq!(
         requests(source),
         [
@@ -40,6 +40,7 @@ fn requests_of_every_form_are_read() {
             "import ./j @7",
             "import k @7",
             "import l @8",
+            "m @9",
         ]
     );
 }
@@ -50,12 +51,15 @@ fn comments_texts_patterns_and_templates_ask_for_nothing() {
 // require('a')
 /* require('b') */ var s = "require('c')", t = 'it\'s require("d")';
 var p = /require\('e'\)["'`]/.test(x) || /[/"]/ ; var q = a / b / require('real');
-var u = `require('f') ${ g({a: "}"}) + `${1}` } require('h')`;
+var u = `require('f') ${ g({a: "}"}) + `${require('inner')}` } require('h')`;
 return /'/.exec(require('also'))
 var broken = "no end
 require('last')
 "#;
-    assert_eq!(requests(source), ["real @4", "also @6", "last @8"]);
+    assert_eq!(
+        requests(source),
+        ["real @4", "inner @5", "also @6", "last @8"]
+    );
 }
 
 #[test]

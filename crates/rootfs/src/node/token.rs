@@ -1,8 +1,5 @@
 //! The tokens of a JavaScript source that tell calls from texts and comments.
 
-/// How deep templates may stand in templates.
-const DEEPEST: usize = 16;
-
 /// A piece of source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token<'a> {
@@ -23,6 +20,8 @@ pub(super) struct Tokens<'a> {
     line: usize,
     /// Whether a slash here would divide: after a value.
     divides: bool,
+    /// Braces open in each field of a template that is not closed yet.
+    fields: Vec<usize>,
 }
 
 /// Words after which a slash begins a pattern.
@@ -62,6 +61,7 @@ impl<'a> Tokens<'a> {
             at,
             line: 1,
             divides: false,
+            fields: Vec::new(),
         }
     }
 
@@ -99,59 +99,41 @@ impl<'a> Tokens<'a> {
         String::new()
     }
 
-    /// Past a template whose backtick stands here.
-    fn template(&mut self, depth: usize) -> Token<'a> {
+    /// Past a part of a template: to its end, or into its next field. `begins` is
+    /// whether the backtick, and not a field's end, stands here.
+    fn template(&mut self, begins: bool) -> Token<'a> {
         self.at += 1;
         let begin = self.at;
-        let mut first_field = None;
         while self.at < self.data.len() {
             match self.peek(0) {
                 b'\\' => self.step(),
                 b'`' => {
-                    let end = first_field.unwrap_or(self.at);
-                    let text = self.excerpt(begin, end);
+                    let text = self.excerpt(begin, self.at);
                     self.at += 1;
-                    return match first_field {
-                        None => Token::Text(text),
-                        Some(_) => Token::Template(text),
+                    self.divides = true;
+                    return if begins {
+                        Token::Text(text)
+                    } else {
+                        Token::Mark(b'`')
                     };
                 }
-                b'$' if self.peek(1) == b'{' && depth < DEEPEST => {
-                    first_field.get_or_insert(self.at);
+                b'$' if self.peek(1) == b'{' => {
+                    let text = self.excerpt(begin, self.at);
                     self.at += 2;
-                    self.field(depth);
-                    continue;
+                    self.fields.push(0);
+                    self.divides = false;
+                    return if begins {
+                        Token::Template(text)
+                    } else {
+                        Token::Mark(b'`')
+                    };
                 }
                 _ => {}
             }
             self.step();
         }
-        Token::Template(String::new())
-    }
-
-    /// Past the expression of a template's field, its closing brace included.
-    fn field(&mut self, depth: usize) {
-        let mut braces = 0_usize;
-        while self.at < self.data.len() {
-            match self.peek(0) {
-                b'}' if braces == 0 => {
-                    self.at += 1;
-                    return;
-                }
-                b'}' => braces -= 1,
-                b'{' => braces += 1,
-                b'\'' | b'"' => {
-                    self.text();
-                    continue;
-                }
-                b'`' => {
-                    self.template(depth + 1);
-                    continue;
-                }
-                _ => {}
-            }
-            self.step();
-        }
+        self.at = self.at.min(self.data.len());
+        Token::Mark(b'`')
     }
 
     /// Past a pattern whose slash stands here; it ends with the line at the latest.
@@ -205,9 +187,10 @@ impl<'a> Iterator for Tokens<'a> {
                     self.divides = true;
                     return Some(Token::Text(self.text()));
                 }
-                b'`' => {
-                    self.divides = true;
-                    return Some(self.template(0));
+                b'`' => return Some(self.template(true)),
+                b'}' if self.fields.last() == Some(&0) => {
+                    self.fields.pop();
+                    return Some(self.template(false));
                 }
                 _ if word(byte) => {
                     let line = self.line;
@@ -221,6 +204,11 @@ impl<'a> Iterator for Tokens<'a> {
                 _ => {
                     self.at += 1;
                     self.divides = b")]}".contains(&byte);
+                    match (byte, self.fields.last_mut()) {
+                        (b'{', Some(open)) => *open += 1,
+                        (b'}', Some(open)) => *open -= 1,
+                        _ => {}
+                    }
                     return Some(Token::Mark(byte));
                 }
             }

@@ -9,7 +9,8 @@ use ounce_linux::signal::send_by_number;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::folder::{Containers, Seen, StateError, Status, process_of};
+use super::fault::StateError;
+use super::folder::{Containers, Seen, Status, process_of};
 use super::record::{EXIT_BYTES, Ended, Kind, Running};
 use crate::lifecycle::{Exit, ends_by_default, looks_after};
 

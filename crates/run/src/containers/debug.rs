@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use super::act::main_process;
 use super::exec::ExecError;
-use super::folder::{Containers, StateError};
+use super::fault::StateError;
+use super::folder::Containers;
 use crate::runtime::{Options, Runtime, SPECIFICATION};
 
 /// What the shell and its tools come from.

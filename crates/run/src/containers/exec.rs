@@ -5,7 +5,8 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use super::act::main_process;
-use super::folder::{Containers, StateError};
+use super::fault::StateError;
+use super::folder::Containers;
 use super::record::Running;
 use crate::host::Host;
 use crate::image::{self, ImageError};

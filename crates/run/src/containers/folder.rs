@@ -20,6 +20,7 @@ use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::fault::StateError;
 use super::record::{EXIT_BYTES, Ended, Kind, Record, Running, SCHEMA};
 use crate::lifecycle::Exit;
 use crate::runtime::state::process_start;
@@ -88,98 +89,6 @@ impl Status {
     /// Whether somebody watches it.
     pub fn is_alive(self) -> bool {
         matches!(self, Self::Starting | Self::Running | Self::Restarting)
-    }
-}
-
-/// What is wrong with the folder of a container.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// No name.
-    #[error(
-        "{0:?} is no name for a container: letters, digits and any of _ . - are allowed, at most 128, the first a letter or digit"
-    )]
-    Name(String),
-    /// The name is taken.
-    #[error("the name {0:?} is taken by another container")]
-    Taken(String),
-    /// There is none.
-    #[error("there is no container {0:?}")]
-    Missing(String),
-    /// It runs, and must not.
-    #[error("container {0:?} is running")]
-    Alive(String),
-    /// It does not run, and must.
-    #[error("container {0:?} is not running: it is {1}")]
-    NotRunning(String, &'static str),
-    /// A file of it is not as ounce writes it.
-    #[error("the state of container {name:?} is damaged: {}: {reason}", path.display())]
-    Damaged {
-        /// Its name.
-        name: String,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// It does not end.
-    #[error("container {0:?} does not end")]
-    Stuck(String),
-    /// A file or folder.
-    #[error("{action} {}", path.display())]
-    File {
-        /// What was done.
-        action: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl StateError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Taken(name) => Some(format!(
-                "choose another --name, or remove that one: ounce rm {name}"
-            )),
-            Self::Missing(_) => Some("`ounce ps -a` lists what there is".to_owned()),
-            Self::Alive(name) => Some(format!(
-                "stop it before: ounce stop {name}; or remove it all the same: ounce rm -f {name}"
-            )),
-            Self::NotRunning(name, _) => Some(format!("see why: ounce logs {name}")),
-            Self::Damaged { name, .. } => Some(format!(
-                "remove it, and end what may still run of it: ounce rm -f {name}"
-            )),
-            Self::Stuck(_) => {
-                Some("it waits in the kernel: see its state in /proc/PID/stat".to_owned())
-            }
-            Self::File { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
-                    "the runtime directory is full: free some space, or use another one by \
-                     OUNCE_RUNTIME_DIR"
-                        .to_owned(),
-                ),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    Some("set XDG_RUNTIME_DIR or OUNCE_RUNTIME_DIR to a folder of yours".to_owned())
-                }
-                _ => None,
-            },
-            Self::Name(_) => None,
-        }
-    }
-
-    pub(super) fn file(
-        action: &'static str,
-        path: &Path,
-    ) -> impl FnOnce(io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::File {
-            action,
-            path,
-            source,
-        }
     }
 }
 
@@ -475,7 +384,8 @@ pub fn process_of(pid: i32, started: u64) -> Option<OwnedFd> {
     }
 }
 
-/// Processes of ours that watch the container in this folder: they are in it.
+/// Processes of ours that watch the container in this folder: keepers are in
+/// it, and where there is none an `ounce` in the foreground has it open.
 fn watchers(folder: &Path) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -484,12 +394,26 @@ fn watchers(folder: &Path) -> Vec<i32> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let own = std::process::id() as i32;
-    numbers
+    let ours: Vec<i32> = numbers
         .filter(|pid| *pid != own)
         .filter(|pid| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             name.starts_with("ounce")
-                && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder)
+        })
+        .collect();
+    let leads = |link: &Path| fs::read_link(link).is_ok_and(|target| target == folder);
+    let keepers: Vec<i32> = ours
+        .iter()
+        .copied()
+        .filter(|pid| leads(Path::new(&format!("/proc/{pid}/cwd"))))
+        .collect();
+    if !keepers.is_empty() {
+        return keepers;
+    }
+    ours.into_iter()
+        .filter(|pid| {
+            let files = fs::read_dir(format!("/proc/{pid}/fd"));
+            files.is_ok_and(|files| files.flatten().any(|file| leads(&file.path())))
         })
         .collect()
 }

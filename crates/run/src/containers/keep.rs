@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ounce_linux::Errno;
 use ounce_linux::descriptor::{close_on_exec_from, inherited};
@@ -24,7 +24,8 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
-use super::folder::{Claim, Containers, StateError, kill_all};
+use super::fault::StateError;
+use super::folder::{Claim, Containers, kill_all};
 use super::record::{Record, Restart, Running};
 use crate::failure::StartError;
 use crate::lifecycle::{Beginning, Left};
@@ -34,6 +35,9 @@ use crate::spec::{Root, Socket, Spec};
 
 /// The hidden subcommand under which the command line calls [`main`].
 pub const SUBCOMMAND: &str = "keep";
+
+/// How long a program may be on its way out that has no network left to enter.
+const LAST_BREATH: Duration = Duration::from_millis(500);
 
 /// The keeper's program, or why there is none.
 static KEEPER: Result<&[u8], &str> = include!(concat!(env!("OUT_DIR"), "/keeper.rs"));
@@ -273,7 +277,7 @@ fn keep(
             Ok(()) => helpers.push(alive(proxy.pid() as i32)),
             // A program that ended at once leaves no network to enter: its own
             // end is what is to be told.
-            Err(_) if container.has_ended() => {}
+            Err(_) if container.ends_within(LAST_BREATH) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -14,11 +14,13 @@
 pub mod act;
 pub mod debug;
 pub mod exec;
+pub mod fault;
 pub mod folder;
 pub mod keep;
 pub mod logs;
 pub mod record;
 pub mod stats;
 
-pub use folder::{Claim, Containers, Seen, StateError, Status};
+pub use fault::StateError;
+pub use folder::{Claim, Containers, Seen, Status};
 pub use record::{Kind, Record, Restart, Running};

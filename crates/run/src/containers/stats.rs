@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::act::main_process;
 use super::exec::groups;
-use super::folder::{Containers, StateError};
+use super::fault::StateError;
+use super::folder::Containers;
 use crate::lifecycle::memory;
 
 /// What it uses at a moment.

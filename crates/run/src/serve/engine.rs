@@ -47,6 +47,8 @@ const SPARE_FILES: u64 = 200;
 /// Of each service: its socket, its process, twice while one replaces another.
 const FILES_EACH: u64 = 6;
 
+const ASKING: &str = "asking the kernel who is connected (sock_diag, CONFIG_INET_DIAG)";
+
 /// Where services' containers come from.
 pub trait Source {
     /// What a service is to run now.
@@ -150,17 +152,23 @@ pub fn serve(setup: Setup<'_>) -> Result<(), ServeError> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(host("making an epoll set"))?;
     epoll::add(&epoll, &signals, Key::SIGNAL, epoll::EventFlags::IN)
         .map_err(host("watching signals"))?;
+    let mut kernel = Kernel::open().map_err(host(ASKING))?;
+    // A kernel that does not know would have nothing ever stopped.
+    kernel
+        .connections(Some(1), [true, false])
+        .map_err(host(ASKING))?;
     let now = Instant::now();
     let mut engine = Engine {
         epoll,
         source,
         tell,
         workshop: Workshop { proxy, stdio, pool },
-        kernel: Kernel::open().map_err(host("asking the kernel for connections (sock_diag)"))?,
+        kernel,
         slots: Vec::new(),
         free: Vec::new(),
         dues: BTreeSet::new(),
         waiting: VecDeque::new(),
+        eager: false,
         running: 0,
         max_running: config.max_running,
         rate: config.start_rate.map(|rate| Rate::new(rate, now)),
@@ -273,6 +281,8 @@ struct Slot {
     /// An image whose container did not hold.
     refused: Option<Arc<str>>,
     rate: Option<Box<Rate>>,
+    /// It was told that its start waits for a limit.
+    delayed: bool,
     /// When its first connection was noticed.
     noticed: Instant,
 }
@@ -290,6 +300,8 @@ struct Engine<'a> {
     dues: BTreeSet<(Instant, usize)>,
     /// Who waits for a limit, first come first served.
     waiting: VecDeque<usize>,
+    /// Some of them wait for nothing but their turn.
+    eager: bool,
     /// Containers.
     running: u32,
     max_running: Option<u32>,
@@ -362,6 +374,7 @@ impl Engine<'_> {
             removed: false,
             refused: None,
             rate,
+            delayed: false,
             noticed: now,
         };
         let index = match self.free.pop() {
@@ -428,7 +441,13 @@ impl Engine<'_> {
         }
         slot.phase = Phase::Asleep;
         match slot.service.always {
-            true => self.wake(index, Instant::now()),
+            // With others of its kind, in the next turn.
+            true => {
+                slot.phase = Phase::Waiting;
+                slot.noticed = Instant::now();
+                self.waiting.push_back(index);
+                self.eager = true;
+            }
             false => self.watch(index, epoll::EventFlags::IN | epoll::EventFlags::ONESHOT),
         }
     }
@@ -583,6 +602,9 @@ impl Engine<'_> {
 
     /// Until something is due.
     fn timeout(&self) -> Option<Timespec> {
+        if self.eager {
+            return Some(Timespec::default());
+        }
         let due = self.dues.first().map(|(due, _)| *due);
         let next = [due, self.next_look].into_iter().flatten().min()?;
         let left = next.saturating_duration_since(Instant::now());
@@ -645,6 +667,9 @@ impl Engine<'_> {
                 Phase::Ending | Phase::Up => self.kill_late(index, now),
                 Phase::Asleep | Phase::Gone => {}
             }
+        }
+        if self.eager {
+            self.admit(now);
         }
         if self.next_look.is_some_and(|look| look <= now) {
             self.look(now);

@@ -10,6 +10,8 @@ use super::{TEXT_BYTES, Walk};
 
 /// Most words of one file that are looked at.
 const WORDS: usize = 100_000;
+/// Most patterns of one file: each looks through a folder.
+const PATTERNS: usize = 100;
 /// Lists whose lines are no needs of their own: accounts, shells, mounts.
 const LISTS: [&str; 8] = [
     "etc/passwd",
@@ -43,6 +45,7 @@ impl Walk<'_> {
             .lines()
             .filter(|line| !line.trim_start().starts_with(['#', ';']));
         let words = lines.flat_map(|line| line.split('#').next().unwrap_or("").split(apart));
+        let mut patterns = 0;
         for word in words.filter(|word| word.len() > 1).take(WORDS) {
             let names_one = word.starts_with('/') || word.contains(['/', '.']);
             if !names_one || word.contains("..") {
@@ -50,7 +53,15 @@ impl Walk<'_> {
             }
             let path = folder.join(word);
             match word.contains('*') {
-                true => self.matches(&path, place),
+                true if patterns >= PATTERNS => {
+                    let what =
+                        format!("has more than {PATTERNS} patterns of files; the rest is left");
+                    return self.tell(place, what);
+                }
+                true => {
+                    patterns += 1;
+                    self.matches(&path, place);
+                }
                 false if self.file(&path).is_some() => {
                     self.keep(&path, place, "named by the configuration");
                 }

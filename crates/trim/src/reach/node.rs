@@ -143,7 +143,7 @@ impl Walk<'_> {
                 // All that the name may become, as bundlers take it.
                 Some(prefix) if prefix.starts_with('.') && prefix.ends_with('/') => {
                     let within = plain(&folder.join(prefix));
-                    self.keep_beneath(&within, place, "folder of a computed name");
+                    self.node_folder(&within, place);
                 }
                 prefix => {
                     let begin = prefix.map_or(String::new(), |it| format!(" that begins {it:?}"));
@@ -154,6 +154,24 @@ impl Walk<'_> {
                     self.tell(place, what);
                 }
             }
+        }
+    }
+
+    /// What lies in a folder that a computed name begins with, but for packages.
+    fn node_folder(&mut self, folder: &Path, by: &Path) {
+        const HOW: &str = "folder of a computed name";
+        let Some(place) = self.keep(folder, by, HOW) else {
+            return;
+        };
+        let tree = self.tree;
+        let is_package = |path: &Path| {
+            let inner = path.strip_prefix(&place).unwrap_or(path);
+            inner
+                .components()
+                .any(|part| part.as_os_str() == "node_modules")
+        };
+        for (path, _) in tree.beneath(&place).filter(|(path, _)| !is_package(path)) {
+            self.keep(path, by, HOW);
         }
     }
 

@@ -313,6 +313,22 @@ fn libraries_and_files_that_a_program_names_are_kept_where_asked() {
 }
 
 #[test]
+fn configuration_full_of_patterns_is_told_and_left() {
+    let program = Program {
+        texts: &["/etc/app.conf"],
+        ..Program::default()
+    };
+    let folder = Folder::new(&[
+        ("bin/app", &program.bytes()),
+        ("etc/app.conf", "/usr/*.conf\n".repeat(1000).as_bytes()),
+    ]);
+    assert_eq!(
+        folder.run(&["app"]).told(),
+        ["etc/app.conf: has more than 100 patterns of files; the rest is left"]
+    );
+}
+
+#[test]
 fn interpreters_are_followed_in_chains_and_by_env() {
     let folder = Folder::new(&[
         ("bin/env", &Program::default().bytes()),
@@ -531,6 +547,7 @@ fn node_modules_are_found_as_node_finds_them() {
         ("app/lib/index.js", b"require('../data'); require('b/sub'); require('../server')"),
         ("app/data.json", b"{}"),
         ("app/views/x.js", b"require('only-view')"),
+        ("app/views/node_modules/away.js", b""),
         ("app/node_modules/a/package.json", b"{\"main\":\"dist\",\"x\":1}"),
         ("app/node_modules/a/dist/index.js", b"require('b')"),
         ("app/node_modules/a/node_modules/b/package.json", b"{}"),

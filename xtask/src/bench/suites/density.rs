@@ -309,7 +309,9 @@ fn bars(all: &[Found], count: usize) -> Vec<Bar> {
             Some(ours.each.available.round()),
         ),
     ];
-    let fastest = peers.iter().max_by(|a, b| a.rate().total_cmp(&b.rate()));
+    // podman on ounce is no peer of ounce.
+    let others = peers.iter().filter(|one| !one.row.key.contains("ounce"));
+    let fastest = others.max_by(|a, b| a.rate().total_cmp(&b.rate()));
     bars.push(Bar {
         against: fastest.map(|peer| peer.row.title.clone()),
         ..bar(

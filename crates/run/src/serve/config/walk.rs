@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, ConfigFault, duration};
+use super::fault::{ConfigError, ConfigFault, duration};
 
 /// A fault and where it stands, in bytes.
 pub(super) struct Fault {

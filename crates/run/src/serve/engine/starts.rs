@@ -12,6 +12,9 @@ use crate::serve::event::{Limit, What, Why};
 use crate::serve::instance::Instance;
 use crate::serve::metrics::add;
 
+/// Starts until signals and connections have their turn.
+const STARTS_A_TURN: usize = 16;
+
 impl Engine<'_> {
     /// A container is wanted.
     pub(super) fn wake(&mut self, index: usize, now: Instant) {
@@ -24,7 +27,12 @@ impl Engine<'_> {
 
     /// Starts those who wait, as far as the limits let them.
     pub(super) fn admit(&mut self, now: Instant) {
-        for _ in 0..self.waiting.len() {
+        self.eager = false;
+        for turn in 0..self.waiting.len() {
+            if turn >= STARTS_A_TURN {
+                self.eager = true;
+                return;
+            }
             let Some(index) = self.waiting.pop_front() else {
                 return;
             };
@@ -56,16 +64,23 @@ impl Engine<'_> {
     }
 
     fn delayed(&mut self, index: usize, limit: Limit) {
+        self.set_due(index, Some(Instant::now() + LOOKS[1]));
         // Told once for each start.
-        if self.slots[index].due.is_none() {
-            add(&self.slots[index].counters.delayed);
+        let slot = &mut self.slots[index];
+        if !std::mem::replace(&mut slot.delayed, true) {
+            add(&slot.counters.delayed);
             self.tell(index, What::Delayed(limit));
-            self.set_due(index, Some(Instant::now() + LOOKS[1]));
         }
     }
 
     /// Stops the one that has been unused the longest, if one is.
     fn evict(&mut self) {
+        // Places that are about to be free count for those who wait first.
+        let ending = self.slots.iter();
+        let ending = ending.filter(|slot| slot.phase == Phase::Ending).count();
+        if ending >= self.waiting.len() {
+            return;
+        }
         let mut idle: Vec<usize> = (0..self.slots.len())
             .filter(|index| {
                 let slot = &self.slots[*index];
@@ -84,6 +99,10 @@ impl Engine<'_> {
         self.set_due(index, None);
         let slot = &mut self.slots[index];
         let service = Arc::clone(&slot.service);
+        if service.always {
+            // Nobody has waited for it.
+            slot.noticed = Instant::now();
+        }
         let Some(listener) = slot.listener.clone() else {
             return;
         };
@@ -107,6 +126,7 @@ impl Engine<'_> {
         let took = now - slot.noticed;
         slot.counters.started(took);
         slot.phase = Phase::Up;
+        slot.delayed = false;
         slot.used = now;
         slot.stalled = None;
         let pid = instance.container.pid();

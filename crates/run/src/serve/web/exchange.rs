@@ -12,11 +12,14 @@ use ounce_http::stream::Incoming;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
+use super::forward;
 use super::head::{self, Ends};
-use super::{Route, forward};
+use super::routes::Route;
 
 /// Bytes that are kept of one direction.
 const KEPT: usize = 64 << 10;
+/// Rounds a body may go before other connections have their turn.
+const ROUNDS_A_TURN: usize = 16;
 /// How long a client may take with its head.
 const HEAD_LIMIT: Duration = Duration::from_secs(15);
 /// How long a connection may be unused between two requests.
@@ -229,7 +232,9 @@ impl Exchange {
         find: &mut dyn FnMut(&head::Request<'_>) -> Found,
         dial: &mut dyn FnMut(&Route) -> Option<OwnedFd>,
     ) -> Next {
+        let mut rounds = 0;
         loop {
+            rounds += 1;
             let mut any = self.read(buffer);
             any |= match self.stage {
                 Stage::Head => self.head(find),
@@ -251,7 +256,9 @@ impl Exchange {
             {
                 return Next::Over;
             }
-            if !any {
+            // Others want their turn: what is left is told of once more.
+            let streams = matches!(self.stage, Stage::Answering | Stage::Tunnel);
+            if !any || streams && rounds >= ROUNDS_A_TURN {
                 return Next::Wait;
             }
         }
@@ -367,6 +374,10 @@ impl Exchange {
     fn finish(&mut self) {
         self.leave();
         self.service = None;
+        if self.client.input.is_empty() {
+            // A connection that rests keeps no memory.
+            self.client.input = Vec::new();
+        }
         self.stage = match self.keep_alive && !self.last {
             true => Stage::Head,
             false => Stage::Closing,

@@ -8,93 +8,25 @@
 //! container starts. Each request has a connection of its own to its service:
 //! one that is kept would count as use, and two that share one could be mixed up.
 
+mod control;
 mod exchange;
 mod forward;
 mod head;
+mod routes;
 mod server;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::metrics::{Board, Counters};
-use super::route::Place;
+use super::metrics::Board;
+use control::{Command, Control};
+pub(super) use routes::{Route, Routes};
 use server::Server;
-
-/// One service of those that share an address.
-#[derive(Debug)]
-pub(super) struct Route {
-    /// Which requests are its own.
-    pub(super) place: Place,
-    /// Where it is reached.
-    pub(super) address: SocketAddr,
-    /// Most requests at once.
-    pub(super) most: Option<u32>,
-    /// Requests that it has now.
-    pub(super) busy: AtomicU32,
-    /// What is counted of it.
-    pub(super) counters: Arc<Counters>,
-}
-
-impl Route {
-    /// Whether there is a place among its requests.
-    fn is_free(&self) -> bool {
-        let busy = self.busy.load(Ordering::Relaxed);
-        self.most.is_none_or(|most| busy < most)
-    }
-
-    /// Takes a place, if there is one.
-    fn enter(&self) -> bool {
-        // Only the one thread enters.
-        let free = self.is_free();
-        if free {
-            self.busy.fetch_add(1, Ordering::Relaxed);
-        }
-        free
-    }
-
-    fn leave(&self) {
-        self.busy.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Which services share which addresses.
-pub(super) type Routes = HashMap<SocketAddr, Vec<Arc<Route>>>;
-
-/// What the thread is told.
-enum Command {
-    /// Take connections from this socket, too.
-    Front(SocketAddr, OwnedFd),
-    /// From this one no longer.
-    Close(SocketAddr),
-    /// These are the routes from now on.
-    Routes(Routes),
-    /// Answer who asks for metrics here.
-    Metrics(OwnedFd),
-    /// Take no more requests, finish those that are there, and end.
-    End,
-}
-
-/// How the thread is told.
-struct Control {
-    commands: Mutex<Vec<Command>>,
-    bell: OwnedFd,
-}
-
-impl Control {
-    fn take(&self) -> Vec<Command> {
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&self.bell, &mut count);
-        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut commands)
-    }
-}
 
 /// The thread.
 pub(super) struct Web {
@@ -160,3 +92,6 @@ impl Drop for Web {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,9 +14,10 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, acceptfrom_with, connect, socket_with, sockopt,
 };
 
+use super::control::{Command, Control};
 use super::exchange::{Exchange, Found, Next};
 use super::head::{Request, is_same};
-use super::{Command, Control, Route, Routes};
+use super::routes::{Route, Routes};
 use crate::serve::metrics::Board;
 
 /// Connections at a time; more wait in the listeners' queues.
