@@ -316,7 +316,8 @@ pub(crate) struct RunArguments {
     /// Mount a file or folder of this machine
     #[arg(long, short, value_name = "HOST:PATH[:ro]")]
     pub(crate) volume: Vec<String>,
-    /// Mount something, by names: type=bind,source=HOST,target=PATH[,readonly] or type=tmpfs,target=PATH[,size=SIZE]
+    /// Mount something, by names: type=bind,source=HOST,target=PATH, perhaps with readonly,
+    /// or type=tmpfs,target=PATH, perhaps with size=SIZE
     #[arg(long, value_name = "KEY=VALUE,...")]
     pub(crate) mount: Vec<String>,
     /// A writable folder in memory, 64 MiB unless told

@@ -28,11 +28,16 @@ impl Workbench {
         path
     }
 
-    /// An executable file.
+    /// An executable file. Another process writes it: one that a test beside this
+    /// one forks just then would hold ours open for writing until it executes, and
+    /// what is so cannot be executed (ETXTBSY).
     pub(crate) fn program(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
-        let path = self.file(name, bytes);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let written = self.file(&format!("{name}.written"), bytes);
+        let path = self.path(name);
+        let mut install = Command::new("install");
+        install.args(["-m", "755"]).args([&written, &path]);
+        assert!(install.status().unwrap().success());
+        std::fs::remove_file(written).unwrap();
         path
     }
 

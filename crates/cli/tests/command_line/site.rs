@@ -262,7 +262,8 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         let id = self.child.id().to_string();
-        let _ = Command::new("kill").args(["-INT", &id]).status();
+        // Not SIGINT: who runs the tests in the background may have it ignored.
+        let _ = Command::new("kill").args(["-TERM", &id]).status();
         let _ = self.child.wait();
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn ounce() -> &'static Path {
         let (program, place) = (env!("CARGO_BIN_EXE_ounce"), shared().join("ounce"));
         // A link, since a copy of it is large.
         if fs::hard_link(program, &place).is_err() {
-            fs::copy(program, &place).unwrap();
+            copy(Path::new(program), &place);
         }
         place
     })
@@ -61,6 +61,15 @@ pub(crate) fn busybox() -> &'static Path {
     let places = ["/bin/busybox", "/usr/bin/busybox", "/usr/local/bin/busybox"];
     let found = places.into_iter().map(Path::new).find(|path| path.exists());
     found.expect("a static busybox is needed for the test's shell: apt-get install busybox-static")
+}
+
+/// Copies a program by another process: one that a test beside this one forks just
+/// then would hold ours open for writing until it executes, and what is so cannot
+/// be executed (ETXTBSY).
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let mut install = Command::new("install");
+    install.args(["-m", "755"]).args([from, to]);
+    assert!(install.status().unwrap().success());
 }
 
 /// Programs that busybox is linked to.
@@ -90,7 +99,7 @@ impl Bench {
         for name in ["bin", "proc", "dev", "sys", "tmp", "etc", "www"] {
             fs::create_dir_all(root.join(name)).unwrap();
         }
-        fs::copy(busybox(), root.join("bin/busybox")).unwrap();
+        copy(busybox(), &root.join("bin/busybox"));
         for name in NAMES {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
         }

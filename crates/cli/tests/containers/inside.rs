@@ -204,7 +204,7 @@ fn debug_brings_a_shell_to_a_container_without_one_and_changes_nothing_of_it() {
     // One static program and nothing else: busybox by a name that is no shell.
     let bare = bench.path("bare");
     fs::create_dir(&bare).unwrap();
-    fs::copy(crate::bench::busybox(), bare.join("sleep")).unwrap();
+    crate::bench::copy(crate::bench::busybox(), &bare.join("sleep"));
     let words = [
         "run",
         "-d",
@@ -253,7 +253,7 @@ fn debug_brings_a_shell_to_a_container_without_one_and_changes_nothing_of_it() {
 fn debug_takes_its_tools_from_an_image() {
     let bench = Bench::new();
     for name in ["busybox", "sleep"] {
-        fs::copy(crate::bench::busybox(), bench.path(name)).unwrap();
+        crate::bench::copy(crate::bench::busybox(), &bench.path(name));
         bench.succeed(&["build", name]);
     }
     bench.succeed(&["run", "-d", "--name", "web", "sleep", "--", "1000"]);

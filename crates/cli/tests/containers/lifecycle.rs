@@ -339,7 +339,7 @@ fn a_named_container_in_the_foreground_is_seen_and_stopped_by_others() {
 #[test]
 fn rm_tells_containers_from_images_and_refuses_what_is_both() {
     let bench = Bench::new();
-    fs::copy(crate::bench::busybox(), bench.path("app")).unwrap();
+    crate::bench::copy(crate::bench::busybox(), &bench.path("app"));
     bench.succeed(&["build", "app"]);
     bench.detach("app", &[], "exec sleep 1000");
     let said = bench.fail(2, &["rm", "app"]);
