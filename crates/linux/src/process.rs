@@ -203,9 +203,11 @@ impl Begun {
         // From here on the child uses `launch` and `orders`: on every way out, a
         // panic of `meanwhile` included, the guard has it dead, or it has executed.
         if let Err(error) = meanwhile(self.pid()) {
+            // What is done to a child that has failed fails as well: that is the cause.
+            let failure = StepFailure::from_word(shared.failure.load(Ordering::Acquire));
             // Not by a later drop: `orders` is gone then.
             drop(self);
-            return Err(StartFailure::Caller(error));
+            return Err(failure.map_or(StartFailure::Caller(error), StartFailure::Step));
         }
         shared.go.set();
         if begun {
@@ -280,7 +282,15 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
     let life = unsafe { shared.life() };
     // The numbers up to `MOST_PASSED` + 3 are for `Step::Descriptors` to fill.
     match duplicate(life, MOST_PASSED + 3) {
-        Ok(number) => shared.life[0].store(number, Ordering::Relaxed),
+        Ok(number) => {
+            shared.life[0].store(number, Ordering::Relaxed);
+            if !shared.steps.is_empty() {
+                // All that it is to have is sent to it. It may wait for long, and a
+                // program that was just being written when it was made could not be
+                // executed by anybody (ETXTBSY) while it holds a copy of that file.
+                close_others(number);
+            }
+        }
         // A limit below these numbers is told so (man 2 F_DUPFD_CLOEXEC).
         Err(Errno::INVAL) => fail(0, Errno::MFILE),
         Err(errno) => fail(0, errno),
@@ -304,6 +314,16 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
     // SAFETY: `Begun::start` keeps to what `orders` asks for.
     let orders = unsafe { shared.orders() };
     match (orders.follow)(shared, orders.launch, orders.taken) {}
+}
+
+/// Closes all but the standard streams and this descriptor.
+fn close_others(kept: i32) {
+    let kept = kept as usize;
+    for (first, last) in [(3, kept - 1), (kept + 1, u32::MAX as usize)] {
+        // SAFETY: the table of descriptors is this process's own copy, and nothing
+        // in it uses any of them: it has taken no step yet.
+        let _ = unsafe { call(raw::__NR_close_range, [first, last, 0, 0, 0, 0]) };
+    }
 }
 
 extern "C" fn follow<P: AsRef<CStr>>(
