@@ -315,7 +315,7 @@ fn rfc9112_7_1_chunks_are_exact() {
         "1\r0\nx\r\n0\r\n\r\n",
         "5\r\r;ABCD\r\n34\r\nE\r\n0\r\n\r\n",
         "2\r\r;a\r\n02\r\n41\r\n0\r\n\r\n",
-        "41;a=b\r\rXXXX\r\n0\r\n\r\n",
+        "41;a=b\r\rdata\r\n0\r\n\r\n",
         // Extensions with controls or line ends in them.
         "1;a\nb\r\n1\r\n0\r\n\r\n",
         "1;\n1\r\n0\r\n\r\n",
