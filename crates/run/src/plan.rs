@@ -140,13 +140,18 @@ const MASKED: [&std::ffi::CStr; 7] = [
 /// # Errors
 /// See [`PlanError`].
 pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
+    plan_from(spec, host, Ground::of(spec))
+}
+
+/// As [`plan`], of a container that was begun on more than it needs, perhaps.
+pub(crate) fn plan_from(spec: &Spec, host: &Host, ground: Ground) -> Result<Plan, PlanError> {
     let root = host.uid == 0;
     let mut trees = Trees { root, list: vec![] };
     let private = spec.network != Network::Host;
     if root && spec.user.uid.max(spec.user.gid) >= HOST_IDS {
         return Err(PlanError::User(spec.user.uid.max(spec.user.gid)));
     }
-    let mut steps = first(spec.network).to_vec();
+    let mut steps = ground.first().to_vec();
     let taken = steps.len();
     let groups = groups(&spec.limits, host)?;
     let separate = groups.iter().filter(|group| !group.unified).count();
@@ -173,14 +178,20 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
     devices(spec, &mut aside);
     aside.extend(MASKED.map(|path| Step::Mask(path.to_owned())));
     let sys = [Step::Sys, Step::Mask(c"sys/firmware".to_owned())];
-    let sys = sys.into_iter().filter(|_| private);
+    let sys = sys.into_iter().filter(|_| private && spec.sys);
     // A volume in `/sys` has to lie over it, and has the second thread wait.
-    let sys_first = mounts_in(spec, Path::new("/sys"));
+    let sys_first = spec.sys && mounts_in(spec, Path::new("/sys"));
     if sys_first {
         aside.extend(sys.clone());
     }
     mounts(spec, &mut trees, &mut aside)?;
     aside.push(Step::EnterRoot);
+    // The last that needs the host's tree; the second thread waits for it
+    // before it lets go of that.
+    if private && spec.sys {
+        steps.push(Step::NewSys);
+    }
+    steps.push(Step::LeaveTree);
     steps.push(Step::Aside(aside.len()));
     steps.extend(aside);
     steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
@@ -268,36 +279,68 @@ pub(crate) const NAMESPACES: Namespaces = Namespaces::USER
     .with(Namespaces::MOUNT)
     .with(Namespaces::PID);
 
-/// The first steps, which need to know nothing but the network that is wanted.
+/// What has to be known of a container before its first steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ground {
+    pub(crate) network: Network,
+    /// Whether everybody may bind ports below 1024: that takes the kernel the
+    /// longer, the more network namespaces there are.
+    pub(crate) low_ports: bool,
+}
+
+impl Ground {
+    /// The least that will do.
+    pub(crate) fn of(spec: &Spec) -> Self {
+        Self {
+            network: spec.network,
+            low_ports: spec.low_ports,
+        }
+    }
+
+    /// Whether a container of this spec can be started on it.
+    pub(crate) fn serves(self, spec: &Spec) -> bool {
+        let wanted = Self::of(spec);
+        self.network == wanted.network && (self.low_ports || !wanted.low_ports)
+    }
+
+    /// The first steps of every plan on it.
+    pub(crate) fn first<P: 'static>(self) -> &'static [Step<P>] {
+        match (self.network, self.low_ports) {
+            (Network::Private | Network::Bridge, true) => First::PRIVATE,
+            (Network::Private | Network::Bridge, false) => First::PRIVATE_HIGH,
+            (Network::None, true) => First::NONE,
+            (Network::None, false) => First::NONE_HIGH,
+            (Network::Host, _) => First::HOST,
+        }
+    }
+}
+
+/// The first steps, which need to know nothing but the ground.
 struct First<P>(PhantomData<P>);
 
 impl<P: 'static> First<P> {
     const OWN: Namespaces = Namespaces::IPC.with(Namespaces::HOSTNAME);
-    // What needs the host's tree stands first: the second thread waits for it
-    // before it lets go of that.
     const PRIVATE: &'static [Step<P>] = &[
         Step::DieWithParent,
         Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
         Step::OpenPorts,
-        Step::NewSys,
         Step::Loopback,
     ];
     const NONE: &'static [Step<P>] = &[
         Step::DieWithParent,
         Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
         Step::OpenPorts,
-        Step::NewSys,
+    ];
+    const PRIVATE_HIGH: &'static [Step<P>] = &[
+        Step::DieWithParent,
+        Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
+        Step::Loopback,
+    ];
+    const NONE_HIGH: &'static [Step<P>] = &[
+        Step::DieWithParent,
+        Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
     ];
     const HOST: &'static [Step<P>] = &[Step::DieWithParent, Step::Unshare(Self::OWN)];
-}
-
-/// The first steps of every plan with this network.
-pub(crate) fn first<P: 'static>(network: Network) -> &'static [Step<P>] {
-    match network {
-        Network::Private | Network::Bridge => First::PRIVATE,
-        Network::None => First::NONE,
-        Network::Host => First::HOST,
-    }
 }
 
 /// Trees of the host: as root they are copied by the parent, which may walk
@@ -335,8 +378,11 @@ fn assemble(
             made.push(path);
         }
     };
-    for name in [c"proc", c"dev", c"sys"] {
+    for name in [c"proc", c"dev"] {
         folder(name.to_owned(), steps);
+    }
+    if spec.sys {
+        folder(c"sys".to_owned(), steps);
     }
     for part in parts {
         let name = text(part.name())?;
