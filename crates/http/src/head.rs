@@ -187,20 +187,23 @@ impl<'a> Head<'a> {
 
 impl<'a> Head<'a> {
     /// Nothing is read yet.
-    pub const EMPTY: Self = Self {
-        method: Method::Get,
-        is_http11: false,
-        keep_alive: false,
-        closes: false,
-        expects_continue: false,
-        framing: Framing::Length(0),
-        path: b"",
-        query: None,
-        length: 0,
-        fields: b"",
-        known: [[0; 2]; CONNECTION + 1],
-        authority: b"",
-    };
+    #[allow(clippy::new_without_default, reason = "nobody wants it generic")]
+    pub const fn new() -> Self {
+        Self {
+            method: Method::Get,
+            is_http11: false,
+            keep_alive: false,
+            closes: false,
+            expects_continue: false,
+            framing: Framing::Length(0),
+            path: b"",
+            query: None,
+            length: 0,
+            fields: b"",
+            known: [[0; 2]; CONNECTION + 1],
+            authority: b"",
+        }
+    }
 
     /// Reads an empty head from the start of `bytes`; what is in it after an error
     /// means nothing.
@@ -231,7 +234,7 @@ impl<'a> Head<'a> {
 /// # Errors
 /// Where the head is not whole, or is to be refused.
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
-    let mut head = Head::EMPTY;
+    let mut head = Head::new();
     head.read(bytes, limits)?;
     Ok(head)
 }

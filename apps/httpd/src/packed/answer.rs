@@ -204,7 +204,7 @@ impl Handler for Answers {
         batch.consumed = bytes.len();
         batch.closes = true;
         batch.is_refused = true;
-        let mut head = Head::EMPTY;
+        let mut head = Head::new();
         let short = match head.read(bytes, &Limits::DEFAULT) {
             Ok(()) => {
                 batch.is_http11 = head.is_http11;

@@ -170,7 +170,7 @@ impl Handler for Site {
         batch.consumed = bytes.len();
         batch.closes = true;
         batch.is_refused = true;
-        let mut head = Head::EMPTY;
+        let mut head = Head::new();
         let mut too_large = Status::RequestHeaderFieldsTooLarge;
         let whole = head.read(bytes, &LIMITS).and_then(|()| {
             too_large = Status::ContentTooLarge;
