@@ -5,6 +5,7 @@
 use crate::engine::Engine;
 use crate::entry::{Once, Stack};
 use crate::site::Site;
+use core::mem::MaybeUninit;
 
 /// A page.
 const PAGE: usize = 4_096;
@@ -25,7 +26,7 @@ pub struct Memory {
     /// Lowest, so that running over it ends the program.
     pub stack: Stack<STACK>,
     /// The state of the loop.
-    pub engine: Engine<Site>,
+    pub engine: MaybeUninit<Engine<Site>>,
     /// A bit for each connection.
     pub busy: [u8; TINY_BUSY],
     /// What is received and sent.
@@ -37,7 +38,7 @@ impl Memory {
     const fn new() -> Self {
         Self {
             stack: Stack::EMPTY,
-            engine: Engine::new(Site::new()),
+            engine: MaybeUninit::zeroed(),
             busy: [0; TINY_BUSY],
             buffer: [0; TINY_BUFFER],
         }

@@ -8,7 +8,6 @@ use crate::options::{Options, number_of};
 use crate::page::{Page, Room};
 use crate::program::Program;
 use crate::site::{Manner, Site};
-use core::hint::black_box;
 use core::mem;
 use ounce_http::writer::HeadWriter;
 use ounce_linux::bare::{self, Address, Fd, File, FileKind, OPEN_ROOT, Setting, errno};
@@ -145,46 +144,19 @@ fn run(program: &Program, options: &Options) -> u8 {
     {
         (busy, buffer) = (&mut room.busy, &mut room.buffer);
     }
-    // Arguments and environment will be gone: what answers need of them is kept
-    // at the buffer's start.
-    let mut writer = HeadWriter::new(buffer);
-    for line in options.texts(at::HEADER) {
-        writer.put(line);
-        writer.put(b"\r\n");
-    }
-    let length = writer.written();
-    let own = take(&mut buffer, length);
-    let cache = keep(&mut buffer, options.text(at::CACHE));
-    let immutable = keep(&mut buffer, options.text(at::IMMUTABLE));
+    let site = site(options, root, &mut buffer);
     if buffer.len() < LEAST_BYTES {
         return refused(b"keep so many headers", 0, b"", -(errno::ENOMEM as i32));
     }
-    // That it is in a static is not to be known: then each of its fields is
-    // reached by an address of its own.
-    let engine = black_box(&mut memory.engine);
-    engine.lend(busy, buffer);
-    engine.listeners = listeners;
     let most = bare::descriptor_limit().saturating_sub(RESERVE) as u32;
-    engine.limits = Limits {
+    let limits = Limits {
         header_seconds: numbers[at::HEADER_SECONDS],
         idle_seconds: numbers[at::IDLE_SECONDS],
         grace_seconds: numbers[at::GRACE_SECONDS],
         connections: numbers[at::MAX_CONNECTIONS].min(most),
     };
-    engine.handler.root = root;
-    engine.handler.manner = Manner {
-        security: Some(if is_on(at::NO_SECURITY_HEADERS) {
-            SECURITY.split_at(33).0
-        } else {
-            SECURITY
-        }),
-        own: Some(own),
-        cache: Some(cache),
-        immutable: Some(immutable),
-        lists: is_on(at::LISTING),
-        is_spa: is_on(at::SPA),
-        logs: is_on(at::LOG),
-    };
+    let engine = Engine::new(site, limits, listeners, busy, buffer);
+    let engine = memory.engine.write(engine);
 
     if bare::user_id() == 0 {
         let [user, group] = options.user;
@@ -199,6 +171,33 @@ fn run(program: &Program, options: &Options) -> u8 {
         bare::allow_only(bare::SERVING);
     }
     entry::settle(program.strings(), &mut memory.stack, engine, serve)
+}
+
+/// A site in this folder. Arguments and environment will be gone: what answers
+/// need of them is kept at the buffer's start.
+#[inline(never)]
+fn site(options: &Options, root: Fd, buffer: &mut &'static mut [u8]) -> Site {
+    let is_on = |number: usize| options.numbers[number] != 0;
+    let mut writer = HeadWriter::new(buffer);
+    for line in options.texts(at::HEADER) {
+        writer.put(line);
+        writer.put(b"\r\n");
+    }
+    let length = writer.written();
+    let manner = Manner {
+        own: take(buffer, length),
+        cache: keep(buffer, options.text(at::CACHE)),
+        immutable: keep(buffer, options.text(at::IMMUTABLE)),
+        security: if is_on(at::NO_SECURITY_HEADERS) {
+            SECURITY.split_at(33).0
+        } else {
+            SECURITY
+        },
+        lists: is_on(at::LISTING),
+        is_spa: is_on(at::SPA),
+        logs: is_on(at::LOG),
+    };
+    Site::new(root, manner)
 }
 
 /// Packed files have a server of their own.
