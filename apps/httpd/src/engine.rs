@@ -224,7 +224,7 @@ impl<H: Handler> Engine<H> {
 
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
     pub fn run(&mut self) -> u8 {
-        let mut events = [Event::default(); EVENTS];
+        let mut events = [Event::NONE; EVENTS];
         let mut told = 0;
         loop {
             if !self.is_watching {

@@ -7,7 +7,7 @@ use crate::listen::all;
 use crate::program::Program;
 use ounce_http::packed::Site;
 use ounce_http::{parse_decimal, take_until};
-use ounce_linux::bare::{self, Fd, Kept, OPEN_ROOT, Setting};
+use ounce_linux::bare::{self, Fd, Kept, OPEN_FILE, Setting};
 
 /// The most connections; more get 503.
 const CONNECTIONS: u32 = 10_000;
@@ -84,7 +84,7 @@ pub fn start(program: &Program) -> u8 {
     if asks {
         return u8::from(!is_well(number));
     }
-    let file = bare::open(path, OPEN_ROOT);
+    let file = bare::open(path, OPEN_FILE);
     let Some(site) = Site::new(bare::map(file, bare::length(file))) else {
         return failed(b"read as a packed site: ", path.to_bytes(), 4);
     };
@@ -104,13 +104,7 @@ pub fn start(program: &Program) -> u8 {
         connections: most.min(CONNECTIONS),
     };
     let answers = Answers::new(file, site);
-    let mut engine = Engine::new(
-        answers,
-        limits,
-        listeners,
-        &mut room.busy,
-        &mut room.buffer,
-    );
+    let mut engine = Engine::new(answers, limits, listeners, &mut room.busy, &mut room.buffer);
     bare::no_new_privileges();
     bare::allow_only(bare::SERVING_PACKED);
     engine.run()

@@ -11,8 +11,8 @@ pub const OPEN_FILE: u32 =
     raw::O_RDONLY | raw::O_NONBLOCK | raw::O_NOCTTY | raw::O_CLOEXEC | raw::O_LARGEFILE;
 /// To look beneath it only.
 pub const OPEN_FOLDER: u32 = raw::O_PATH | raw::O_DIRECTORY | raw::O_CLOEXEC;
-/// A site's root, a folder or a file.
-pub const OPEN_ROOT: u32 = OPEN_FILE;
+/// A site's folder.
+pub const OPEN_SITE: u32 = OPEN_FILE | raw::O_DIRECTORY;
 
 /// What fstat(2) says of a file, in short.
 #[derive(Debug, Clone, Copy)]
