@@ -155,7 +155,7 @@ impl Handler for Site {
         let bytes = &*bytes;
         let start = batch.writer.written();
         // Of what is refused, too, where that is known.
-        batch.is_head = bytes.starts_with(b"HEAD ");
+        batch.is_head = bytes.first_chunk() == Some(b"HEAD") && bytes.get(4) == Some(&b' ');
         batch.is_http11 = true;
         batch.consumed = bytes.len();
         batch.closes = true;

@@ -51,11 +51,13 @@ pub enum FileKind {
     Folder,
 }
 
-/// close(2).
+/// close(2) of what is open.
 #[inline(never)]
 pub fn close(fd: Fd) {
-    // SAFETY: no pointer is given, and no descriptor here is owned by a type.
-    unsafe { call1(raw::__NR_close, number(fd)) };
+    if fd >= 0 {
+        // SAFETY: no pointer is given, and no descriptor here is owned by a type.
+        unsafe { call1(raw::__NR_close, number(fd)) };
+    }
 }
 
 /// open(2), to read.
@@ -107,46 +109,47 @@ pub fn open_beneath(folder: Fd, path: &mut [u8], flags: u32) -> Fd {
 fn walk(root: Fd, mut path: &mut [u8], flags: u32) -> Fd {
     let mut folder = root;
     loop {
-        // A name may begin so as well, and is not worth the difference.
-        if path.starts_with(b"..") {
-            close_unless(folder, root);
-            return -(errno::EXDEV as Fd);
-        }
         let slash = path.iter().position(|&byte| byte == b'/');
-        let flags = match slash {
-            Some(_) => OPEN_FOLDER,
-            None => flags,
-        };
-        if let Some(place) = slash.and_then(|slash| path.get_mut(slash)) {
-            *place = 0;
+        let mut flags = flags;
+        if let Some(slash) = slash {
+            put(path, slash, 0);
+            flags = OPEN_FOLDER;
         }
-        let next = open_at(folder, path.as_ptr() as usize, flags | raw::O_NOFOLLOW);
-        close_unless(folder, root);
+        // A name may begin so as well, and is not worth the difference.
+        let mut next = -(errno::EXDEV as Fd);
+        if !path.starts_with(b"..") {
+            next = open_at(folder, path.as_ptr() as usize, flags | raw::O_NOFOLLOW);
+        }
+        if folder != root {
+            close(folder);
+        }
         let Some(slash) = slash else {
             return next;
         };
+        put(path, slash, b'/');
         if next < 0 {
             return next;
         }
         folder = next;
-        path = path.get_mut(slash..).unwrap_or_default();
-        if let [first, ..] = path {
-            *first = b'/';
-        }
-        path = path.get_mut(1..).unwrap_or_default();
+        path = path.get_mut(slash + 1..).unwrap_or_default();
     }
 }
 
-fn close_unless(fd: Fd, kept: Fd) {
-    if fd != kept {
-        close(fd);
+fn put(path: &mut [u8], at: usize, byte: u8) {
+    if let Some(place) = path.get_mut(at) {
+        *place = byte;
     }
 }
 
-/// fstat(2).
+/// fstat(2) of what is open; what is not is [`FileKind::Other`], and no more is
+/// said of it.
 #[inline(never)]
 #[allow(clippy::unnecessary_cast, reason = "some are signed on AArch64")]
 pub fn look(fd: Fd, file: &mut File) {
+    file.kind = FileKind::Other;
+    if fd < 0 {
+        return;
+    }
     let mut stat = core::mem::MaybeUninit::<raw::stat>::zeroed();
     // SAFETY: the kernel writes one struct stat at most, and `stat` is one.
     unsafe { call2(raw::__NR_fstat, number(fd), stat.as_mut_ptr() as usize) };

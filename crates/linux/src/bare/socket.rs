@@ -18,7 +18,7 @@ impl Address {
     /// No address.
     pub const NONE: Self = Self {
         bytes: [0; 28],
-        length: 28,
+        length: 0,
     };
 }
 
