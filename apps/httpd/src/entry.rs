@@ -148,8 +148,8 @@ impl<T> State<T> {
 /// runs. As a static of zeros it stands in .bss and takes no page before its use.
 #[repr(C)]
 pub struct Once<T> {
-    value: UnsafeCell<T>,
     is_taken: AtomicBool,
+    value: UnsafeCell<T>,
 }
 
 // SAFETY: a program with this entry has one thread, and `take` hands the value

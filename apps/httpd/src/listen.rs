@@ -51,7 +51,6 @@ pub(crate) fn all(family: u16, port: u16) -> Address {
     let [low, high] = family.to_ne_bytes();
     let [first, second] = port.to_be_bytes();
     address.bytes[..4].copy_from_slice(&[low, high, first, second]);
-    address.length = if family == 2 { 16 } else { 28 };
     address
 }
 

@@ -71,10 +71,7 @@ impl Options {
             numbers: [0; MAX_OPTIONS],
             texts: [(0, b""); MAX_TEXTS],
             count: 0,
-            address: Address {
-                bytes: [0; 28],
-                length: 0,
-            },
+            address: Address::NONE,
             user: [0; 2],
             root: None,
         }
