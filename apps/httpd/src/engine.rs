@@ -223,6 +223,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
+    #[inline(never)]
     pub fn run(&mut self) -> u8 {
         let mut events = [Event::NONE; EVENTS];
         let mut told = 0;

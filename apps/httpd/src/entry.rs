@@ -182,6 +182,7 @@ impl<T> Once<T> {
 }
 
 /// Ends the program.
+#[inline(always)]
 pub(crate) fn exit(status: u8) -> ! {
     ounce_exit(status.into())
 }
@@ -197,6 +198,7 @@ impl<const BYTES: usize> Stack<BYTES> {
 
 /// Goes on with another stack, for good, and gives the one that the kernel made
 /// back to it. Arguments and environment, which stand on it, are gone then.
+#[inline(always)]
 pub(crate) fn settle<T, const BYTES: usize>(
     environment: Strings,
     stack: &'static mut Stack<BYTES>,
@@ -235,6 +237,7 @@ pub(crate) fn settle<T, const BYTES: usize>(
 impl Strings {
     /// Where the stack ends that the kernel made: behind the file's name, which
     /// the auxiliary vector has (getauxval(3)).
+    #[inline(always)]
     fn stack_end(mut self) -> usize {
         /// AT_EXECFN.
         const FILE_NAME: usize = 31;

@@ -58,7 +58,6 @@ pub fn start(program: &Program) -> u8 {
 }
 
 /// Does what the options say.
-#[inline(never)]
 fn run(program: &Program, options: &mut Options) -> u8 {
     let told: &[u8] = if options.is_on(at::SHOW_HELP) {
         HELP
@@ -128,7 +127,6 @@ fn run(program: &Program, options: &mut Options) -> u8 {
 
 /// Has sockets listen, handed in or bound to the address; the exit status where it
 /// cannot, or 0.
-#[inline(never)]
 fn listen(options: &mut Options, listeners: &mut [Fd; MAX_LISTENERS]) -> u8 {
     let (numbers, address) = (&options.numbers, &mut options.address);
     let port = numbers[at::PORT];

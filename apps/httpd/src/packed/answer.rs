@@ -32,6 +32,7 @@ pub struct Answers {
 
 impl Answers {
     /// Answers from this site, which is mapped from this file.
+    #[inline(never)]
     pub fn new(file: Fd, site: Site<'static>) -> Self {
         Self {
             file,

@@ -18,9 +18,7 @@ const BYTES: usize = 28;
 
 impl Address {
     /// No address.
-    pub const NONE: Self = Self {
-        bytes: [0; BYTES],
-    };
+    pub const NONE: Self = Self { bytes: [0; BYTES] };
 }
 
 /// An integer that a socket can be set to (socket(7), tcp(7), ipv6(7)); its
