@@ -321,8 +321,7 @@ impl<H: Handler> Engine<H> {
         }
         for fd in 0..self.end {
             if self.is_busy(fd) {
-                self.set_busy(fd, false);
-                self.set_deadline(fd, self.limits.idle_seconds);
+                self.set_deadline(fd, self.now + self.limits.idle_seconds);
                 continue;
             }
             let deadline = deadline(fd);
@@ -412,8 +411,11 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn set_deadline(&mut self, fd: Fd, seconds: u32) {
-        bare::keep(fd, Kept::First, self.now.wrapping_add(seconds).into());
+    /// From now on it has until then, or for ever where that is 0.
+    #[inline(never)]
+    fn set_deadline(&mut self, fd: Fd, deadline: u32) {
+        bare::keep(fd, Kept::First, deadline.into());
+        self.set_busy(fd, false);
     }
 
     #[inline(never)]
@@ -522,8 +524,7 @@ impl<H: Handler> Engine<H> {
                 && let Some(stream) = stream
             {
                 // The handler watches over those who are slow.
-                bare::keep(fd, Kept::First, 0);
-                self.set_busy(fd, false);
+                self.set_deadline(fd, 0);
                 return self.rearm(fd, STREAM, stream.into());
             }
             if file >= 0 {
@@ -552,16 +553,14 @@ impl<H: Handler> Engine<H> {
             self.close(fd);
         } else if is_partial && (self.is_busy(fd) || deadline(fd) & READING == 0) {
             // Its first bytes: from now on it has so many seconds.
-            self.set_busy(fd, false);
-            self.set_deadline(fd, READING + self.limits.header_seconds);
+            self.set_deadline(fd, READING + self.now + self.limits.header_seconds);
         }
     }
 
     /// Says that nothing follows, and reads on until the client has seen it.
     fn close_softly(&mut self, fd: Fd) {
         bare::shutdown(fd);
-        self.set_busy(fd, false);
-        self.set_deadline(fd, LINGER_SECONDS);
+        self.set_deadline(fd, self.now + LINGER_SECONDS);
         self.rearm(fd, LINGERS, 0);
     }
 
@@ -609,8 +608,7 @@ impl<H: Handler> Engine<H> {
         if left > 0 {
             bare::keep(fd, Kept::Second, left);
             // The kernel watches over those who do not read.
-            bare::keep(fd, Kept::First, 0);
-            self.set_busy(fd, false);
+            self.set_deadline(fd, 0);
             return self.rearm(fd, token & (BODY | CLOSES), extra);
         }
         if token & CLOSES != 0 {
