@@ -175,7 +175,9 @@ impl Site {
         while found.file.kind != FileKind::Regular {
             let refusal = match -found.fd as u32 {
                 errno::EACCES | errno::EPERM => Status::Forbidden,
-                errno::EMFILE | errno::ENFILE | errno::ENOMEM => Status::ServiceUnavailable,
+                errno::EMFILE | errno::ENFILE | errno::ENOMEM | errno::EAGAIN => {
+                    Status::ServiceUnavailable
+                }
                 _ if left == 0 => Status::NotFound,
                 _ => Status::Ok,
             };

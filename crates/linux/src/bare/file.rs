@@ -67,6 +67,7 @@ pub fn open(path: &CStr, flags: u32) -> Fd {
 
 /// # Safety-relevant
 /// `path` is the address of bytes that end with NUL.
+#[inline(never)]
 fn open_at(folder: Fd, path: usize, flags: u32) -> Fd {
     // SAFETY: the kernel reads the path up to its NUL, which all callers here
     // have seen to.
@@ -77,6 +78,7 @@ fn open_at(folder: Fd, path: usize, flags: u32) -> Fd {
 /// even if somebody changes the tree meanwhile (openat2(2), RESOLVE_BENEATH).
 /// The path must end with its only NUL, else it is EINVAL. Where the kernel does
 /// not have the call, as in emulators, no symbolic link is followed at all.
+#[inline(always)]
 pub fn open_beneath(folder: Fd, path: &mut [u8], flags: u32) -> Fd {
     let [.., 0] = path else {
         return -(errno::EINVAL as Fd);
@@ -87,21 +89,31 @@ pub fn open_beneath(folder: Fd, path: &mut [u8], flags: u32) -> Fd {
         0,
         u64::from(raw::RESOLVE_BENEATH | raw::RESOLVE_NO_MAGICLINKS),
     ];
-    // SAFETY: the path ends with NUL; `how` is a live open_how of 24 bytes.
-    let fd = unsafe {
-        call4(
-            raw::__NR_openat2,
-            number(folder),
-            path.as_ptr() as usize,
-            &raw const how as usize,
-            24,
-        ) as Fd
-    };
+    // While anything on this machine is renamed, the kernel may not know of a
+    // link's `..` whether it stays beneath, and says so by EAGAIN.
+    let mut tries = TRIES;
+    let mut fd = -(errno::EAGAIN as Fd);
+    while fd == -(errno::EAGAIN as Fd) && tries > 0 {
+        tries -= 1;
+        // SAFETY: the path ends with NUL; `how` is a live open_how of 24 bytes.
+        fd = unsafe {
+            call4(
+                raw::__NR_openat2,
+                number(folder),
+                path.as_ptr() as usize,
+                &raw const how as usize,
+                24,
+            ) as Fd
+        };
+    }
     if fd == -(errno::ENOSYS as Fd) {
         return walk(folder, path, flags);
     }
     fd
 }
+
+/// How often opening is tried while others rename.
+const TRIES: u32 = 100;
 
 /// Segment by segment, each neither a symbolic link nor `..`. The path still ends
 /// with NUL.

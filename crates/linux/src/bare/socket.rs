@@ -178,7 +178,6 @@ pub fn adopt(fd: Fd) -> i32 {
 }
 
 /// The socket's own address (getsockname(2)).
-#[inline(never)]
 pub fn local(fd: Fd, address: &mut Address) -> i32 {
     // SAFETY: `named` is given what getsockname(2) takes.
     unsafe { named(raw::__NR_getsockname, fd, address) }
@@ -208,7 +207,6 @@ unsafe fn named(call: u32, fd: Fd, address: &mut Address) -> i32 {
 }
 
 /// accept4(2), not to block, closed on exec.
-#[inline(never)]
 pub fn accept(fd: Fd) -> Fd {
     let flags = raw::O_NONBLOCK | raw::O_CLOEXEC;
     // SAFETY: no address is asked for.
