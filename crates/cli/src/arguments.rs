@@ -2,6 +2,7 @@
 //! the man pages and the shell completions all come.
 
 pub(crate) mod containers;
+pub(crate) mod supply;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -123,8 +124,16 @@ pub(crate) enum Command {
     Copy(CopyArguments),
     /// Free what no name in the store reaches
     Gc,
-    /// Read and hash everything in the store
-    Verify,
+    /// Read and hash everything in the store, or check who has signed an image
+    Verify(supply::VerifyArguments),
+    /// Sign an image with a key, as cosign does
+    Sign(supply::SignArguments),
+    /// Hang a bill of materials or another document on an image
+    Attach(supply::AttachArguments),
+    /// List what hangs on an image: signatures, bills of materials, provenance
+    Referrers(supply::ReferrersArguments),
+    /// Make a pair of keys to sign with
+    Key(supply::KeyArguments),
     /// Print the man page, or write all of them
     Man(ManArguments),
     /// Print the completions for a shell
@@ -736,7 +745,7 @@ fn path_to_ask_for(text: &str) -> Result<String, String> {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as NAME=VALUE".to_owned()),

@@ -1,5 +1,6 @@
 //! One file a verb. Each takes the [`Context`] and its own arguments.
 
+pub(crate) mod attach;
 pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod copy;
@@ -9,15 +10,18 @@ pub(crate) mod gc;
 pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod keep;
+pub(crate) mod key;
 pub(crate) mod kill;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod proxy;
 pub(crate) mod ps;
+pub(crate) mod referrers;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod serve;
+pub(crate) mod sign;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod tag;
