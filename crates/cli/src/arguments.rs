@@ -242,6 +242,9 @@ pub(crate) struct ContentOptions {
     /// A /tmp folder
     #[arg(long)]
     pub(crate) tmp: bool,
+    /// What looks like a secret there is none (`*` within a name, `**` across)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) allow_secret: Vec<String>,
 }
 
 /// How layers are compressed.
@@ -280,6 +283,12 @@ pub(crate) struct BuildArguments {
     /// Show the recipe and make nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Build it a second time, from the sources and elsewhere; exit code 1 with the
+    /// first difference if it became another image
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) supply: supply::SupplyOptions,
     #[command(flatten)]
     pub(crate) options: BuildOptions,
 }

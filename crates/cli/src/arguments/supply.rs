@@ -154,3 +154,29 @@ pub(crate) enum Requirement {
     /// A statement of where it comes from
     Provenance,
 }
+
+/// What `ounce build` hangs on an image.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What hangs on the image")]
+pub(crate) struct SupplyOptions {
+    /// A bill of materials [default form: spdx]
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "spdx")]
+    pub(crate) sbom: Option<BillChoice>,
+    /// A statement of where it comes from (SLSA 1.0); plain has no time in it
+    #[arg(long, value_name = "KIND", num_args = 0..=1, require_equals = true, default_missing_value = "plain")]
+    pub(crate) provenance: Option<ProvenanceChoice>,
+    /// Who builds, as the provenance says
+    #[arg(long, value_name = "URI", requires = "provenance")]
+    pub(crate) builder_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) signing: SigningKey,
+}
+
+/// What a statement of provenance tells.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ProvenanceChoice {
+    /// The same for the same input
+    Plain,
+    /// When the build began and ended, too
+    Timed,
+}
