@@ -36,7 +36,8 @@ Start here:
   ounce weigh hello              where its bytes go
 
 A place is written as skopeo writes it: oci:DIR[:TAG], oci-archive:FILE[:TAG],
-docker-archive:FILE[:NAME:TAG]; a bare name is in ounce's own store.
+docker-archive:FILE[:NAME:TAG], docker-daemon:NAME, podman:NAME; a bare name is in
+ounce's own store.
 
 Exit codes: 0 yes; 1 the answer is no (over budget, images differ, trial failed);
 2 usage; 3 bad input; 4 the host refuses; 5 network; 70 a bug of ounce;
@@ -277,7 +278,8 @@ pub(crate) struct BuildArguments {
     /// Platforms: linux/amd64,linux/arm64; several make an image index [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
-    /// Write it to this place too: oci:DIR, oci-archive:FILE, docker-archive:FILE
+    /// Write it to this place too: oci:DIR, oci-archive:FILE, docker-archive:FILE,
+    /// docker-daemon:NAME, podman:NAME
     #[arg(long, short, value_name = "PLACE")]
     pub(crate) output: Option<Place>,
     /// Show the recipe and make nothing

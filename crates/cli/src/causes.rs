@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 
 use ounce_build::{BuildError, PlanError};
 use ounce_oci::blobs::BlobError;
+use ounce_oci::engine::EngineError;
 use ounce_oci::layer::LayerError;
 use ounce_oci::store::StoreError;
 use ounce_rootfs::unpack::UnpackError;
@@ -93,10 +94,14 @@ impl From<StoreError> for Failure {
             ) => {
                 vec!["`ounce verify` lists every fault; build or copy the image again".to_owned()]
             }
+            StoreError::Engine(error) => error.hint().into_iter().collect(),
             _ => Vec::new(),
         };
         let kind = match &error {
             StoreError::Locked { .. } | StoreError::Blob(BlobError::Write { .. }) => Kind::Host,
+            StoreError::Engine(EngineError::Absent { .. } | EngineError::Broken { .. }) => {
+                Kind::Host
+            }
             _ => Kind::Input,
         };
         let failure = by_cause(kind, error);

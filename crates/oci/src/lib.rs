@@ -13,6 +13,7 @@ pub mod collect;
 mod compression;
 pub mod digest;
 mod docker;
+pub mod engine;
 pub mod image;
 pub mod layer;
 pub mod layout;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::archive::{self, Archive, ArchiveError, ArchiveWriter};
 use crate::blobs::{BlobError, Blobs};
 use crate::compression::Compression;
+use crate::engine::{Engine, EngineKind};
 use crate::image::{read_children, unnamed};
 use crate::layout;
 use crate::lock::{Lock, Mode};
@@ -35,6 +36,8 @@ pub enum Place {
     OciArchive(PathBuf, Option<String>),
     /// `docker-archive:FILE[:NAME:TAG]`, as `docker save` writes and `docker load` reads.
     DockerArchive(PathBuf, Option<Reference>),
+    /// `docker-daemon:NAME:TAG` and `podman:NAME:TAG`: in a running engine.
+    Engine(Engine, Reference),
 }
 
 /// Why a text is no place.
@@ -72,12 +75,21 @@ impl FromStr for Place {
                 let (path, name) = path_and_name("docker-archive", rest)?;
                 Ok(Self::DockerArchive(path, name.map(str::parse).transpose()?))
             }
-            "containers-storage" | "docker-daemon" | "dir" | "ostree" | "sif" | "tarball" => {
+            "docker-daemon" => Self::engine(EngineKind::Docker, rest),
+            "podman" => Self::engine(EngineKind::Podman, rest),
+            "containers-storage" | "dir" | "ostree" | "sif" | "tarball" => {
                 Err(PlaceError::Transport(transport.to_owned()))
             }
             "docker" if rest.starts_with("//") => Err(PlaceError::Transport("docker".to_owned())),
             _ => Ok(Self::Store(text.parse()?)),
         }
+    }
+}
+
+impl Place {
+    fn engine(kind: EngineKind, name: &str) -> Result<Self, PlaceError> {
+        let engine = Engine { kind, socket: None };
+        Ok(Self::Engine(engine, name.parse()?))
     }
 }
 
@@ -213,6 +225,17 @@ impl Place {
                 };
                 docker::write(file, &image, to.as_ref().unwrap_or(name))
             }
+            Self::Engine(engine, to) => {
+                let (spool, _sink) = spool(store)?;
+                let file = spool.path().join("image.tar");
+                // podman keeps the digests of OCI's archive, which docker does not read.
+                let archive = match engine.kind {
+                    EngineKind::Docker => Self::DockerArchive(file.clone(), Some(to.clone())),
+                    EngineKind::Podman => Self::OciArchive(file.clone(), Some(to.to_string())),
+                };
+                archive.export(store, name)?;
+                Ok(engine.load(&file)?)
+            }
         }
     }
 
@@ -254,6 +277,17 @@ impl Place {
                     root,
                 })
             }
+            Self::Engine(engine, name) => {
+                let (spool, mut sink) = spool(store)?;
+                let mut archive = sink.scratch()?;
+                engine.save(name, archive.file())?;
+                let archive = Archive::open(archive.path(), spool.path())?;
+                let root = docker::read(&archive, None, compression, &mut sink)?;
+                Ok(Source {
+                    blobs: Blobs::spooled(Arc::new(spool)),
+                    root,
+                })
+            }
         }
     }
 }
@@ -262,6 +296,7 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (transport, path, name) = match self {
             Self::Store(name) => return name.fmt(f),
+            Self::Engine(engine, name) => return write!(f, "{engine}:{name}"),
             Self::OciDir(path, tag) => ("oci", path, tag.clone()),
             Self::OciArchive(path, tag) => ("oci-archive", path, tag.clone()),
             Self::DockerArchive(path, name) => (

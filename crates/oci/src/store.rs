@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use crate::archive::ArchiveError;
 use crate::blobs::{BlobError, Blobs};
+use crate::engine::EngineError;
 use crate::image::{ImageError, read_children, unnamed};
 use crate::layer::{self, Compression, CopyEntry, Entry, LayerError, LayerOptions, WrittenLayer};
 use crate::layout::{self, LayoutError};
@@ -112,6 +113,9 @@ pub enum StoreError {
     /// An archive.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A running engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The operating system refused.
     #[error("{action} {path}")]
     Io {

@@ -26,6 +26,7 @@ use crate::render::table::{Align, Table};
 
 /// Builds it, or shows the recipe; exit code 1 if it is over its budget.
 pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCode, Failure> {
+    let output = arguments.output.map(super::reached).transpose()?;
     let request = request(&arguments.options, &arguments.platform)?;
     let recipe = plan(context.output, &request)?;
     if arguments.dry_run {
@@ -35,9 +36,9 @@ pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCo
         })?;
         return Ok(ExitCode::SUCCESS);
     }
-    if matches!(&arguments.output, Some(Place::Store(_))) {
+    if matches!(&output, Some(Place::Store(_))) {
         return Err(Failure::new(Kind::Usage, "--output wants a place outside the store")
-            .hint("oci:DIR, oci-archive:FILE or docker-archive:FILE; --tag gives the name in the store"));
+            .hint("oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME or podman:NAME; --tag gives the name in the store"));
     }
     let supply = Supply::new(context, &arguments.supply, &recipe)?;
     let store = context.store()?;
@@ -52,7 +53,7 @@ pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCo
     let mut attached = Vec::new();
     if is_as_asked {
         attached = supply.attach(&store, &request, &recipe, &built)?;
-        if let Some(place) = &arguments.output {
+        if let Some(place) = &output {
             place.export(&store, &built.reference)?;
         }
     }

@@ -11,7 +11,11 @@ use crate::failure::{Failure, Kind};
 /// Copies it; one side has to be the store.
 pub(crate) fn run(context: &Context, arguments: CopyArguments) -> Result<ExitCode, Failure> {
     let store = context.store()?;
-    match (&arguments.from, &arguments.to) {
+    let (from, to) = (
+        super::reached(arguments.from)?,
+        super::reached(arguments.to)?,
+    );
+    match (&from, &to) {
         (Place::Store(from), Place::Store(to)) => store.tag(from, to)?,
         (from, Place::Store(name)) => from.import(&store, name)?,
         (Place::Store(name), to) => to.export(&store, name)?,

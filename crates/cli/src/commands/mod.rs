@@ -35,6 +35,7 @@ use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use ounce_oci::engine::EngineKind;
 use ounce_oci::store::StoreError;
 use ounce_oci::{Place, Store};
 use ounce_run::containers::Containers;
@@ -128,10 +129,39 @@ fn home(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
 pub(crate) fn place(text: &str) -> Result<Place, Failure> {
     let told = |error| {
         Failure::new(Kind::Usage, error).hint(
-            "an image is a name in the store, oci:DIR, oci-archive:FILE or docker-archive:FILE",
+            "an image is a name in the store, oci:DIR, oci-archive:FILE, docker-archive:FILE, \
+             docker-daemon:NAME or podman:NAME",
         )
     };
-    text.parse().map_err(told)
+    reached(text.parse().map_err(told)?)
+}
+
+/// A place with the engine's socket where the environment says that it is.
+///
+/// # Errors
+/// The environment names another way to it than a socket.
+pub(crate) fn reached(mut place: Place) -> Result<Place, Failure> {
+    let Place::Engine(engine, _) = &mut place else {
+        return Ok(place);
+    };
+    let variable = match engine.kind {
+        EngineKind::Docker => "DOCKER_HOST",
+        EngineKind::Podman => "CONTAINER_HOST",
+    };
+    let told = env::var(variable).ok().filter(|text| !text.is_empty());
+    if let Some(text) = told {
+        let socket = text.strip_prefix("unix://").ok_or_else(|| {
+            Failure::new(Kind::Usage, format!("{variable} is {text:?}, not a socket"))
+                .hint("unix:///path/of/the.sock is; or copy to an archive, and load that there")
+        })?;
+        engine.socket = Some(PathBuf::from(socket));
+    } else if engine.kind == EngineKind::Podman {
+        // Where podman's service of a user is.
+        let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let own = own.map(|folder| folder.join("podman/podman.sock"));
+        engine.socket = own.filter(|socket| socket.exists());
+    }
+    Ok(place)
 }
 
 /// Writes a file whole or not at all; see [`ounce_oci::Output`].
