@@ -710,6 +710,10 @@ pub(crate) struct CopyArguments {
     pub(crate) from: Place,
     /// Where it shall be
     pub(crate) to: Place,
+    /// With what hangs on it (signatures, bills of materials), which few platforms
+    /// expect in a layout or an archive
+    #[arg(long)]
+    pub(crate) referrers: bool,
 }
 
 /// `ounce man`.

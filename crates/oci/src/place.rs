@@ -18,6 +18,7 @@ use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageIndex, Role, canonical_json, digest_of, from_json, role,
 };
 use crate::reference::{ReferenceError, some_names};
+use crate::referrers::{self, MOST_REFERRERS, Referrers};
 use crate::sink::Sink;
 use crate::spool::Spool;
 use crate::store::{Store, StoreError};
@@ -129,6 +130,8 @@ fn layout_name(name: &str) -> Result<String, PlaceError> {
 struct Source {
     blobs: Blobs,
     root: Descriptor,
+    /// What hangs on the image, and is carried along where that is asked for.
+    hanging: Vec<Descriptor>,
 }
 
 impl Place {
@@ -141,7 +144,7 @@ impl Place {
         if let Self::Store(name) = self {
             return store.image(name, platform);
         }
-        let Source { blobs, root } = self.source(store, Compression::None)?;
+        let Source { blobs, root, .. } = self.source(store, Compression::None)?;
         Ok(Image::select(blobs, &root, platform, &self.to_string())?)
     }
 
@@ -182,11 +185,12 @@ impl Place {
         if let Self::Store(name) = self {
             return store.images_of(name);
         }
-        let Source { blobs, root } = self.source(store, Compression::None)?;
+        let Source { blobs, root, .. } = self.source(store, Compression::None)?;
         Ok(Image::all(&blobs, &root)?)
     }
 
-    /// Copies what is here (an index whole) into the store under `name`.
+    /// Copies what is here (an index whole) into the store under `name`, with
+    /// what hangs on it.
     ///
     /// # Errors
     /// As [`Place::image`]; the store is unchanged then.
@@ -197,20 +201,52 @@ impl Place {
         let source = self.source(store, Compression::Gzip)?;
         let mut writer = store.write()?;
         copy_tree(&source, writer.sink())?;
+        for artifact in &source.hanging {
+            writer.refers(artifact);
+        }
         // What comes in from outside is an image of which every part is there.
         Image::all(&store.blobs(), &source.root)?;
         writer.commit(name, &source.root)
     }
 
-    /// Copies `name` from the store to here, atomically.
+    /// Whether what hangs on an image has a place here beside it.
+    pub fn takes_artifacts(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(_) | Self::OciDir(..) | Self::OciArchive(..)
+        )
+    }
+
+    /// Copies `name` from the store to here, atomically; the image alone, since
+    /// platforms that read an archive want nothing else in it.
     ///
     /// # Errors
     /// No such name, or the place cannot be written.
     pub fn export(&self, store: &Store, name: &Reference) -> Result<(), StoreError> {
+        self.export_with(store, name, false)
+    }
+
+    /// As [`Place::export`], if so asked and the place takes them with the
+    /// artifacts that hang on the image.
+    ///
+    /// # Errors
+    /// As [`Place::export`].
+    pub fn export_with(
+        &self,
+        store: &Store,
+        name: &Reference,
+        artifacts: bool,
+    ) -> Result<(), StoreError> {
         let source = || -> Result<Source, StoreError> {
+            let root = store.find(name)?;
+            let hanging = match artifacts {
+                true => store.referrers_below(&root)?,
+                false => Vec::new(),
+            };
             Ok(Source {
                 blobs: store.blobs(),
-                root: store.find(name)?,
+                root,
+                hanging: hanging.into_iter().map(|one| one.descriptor).collect(),
             })
         };
         match self {
@@ -244,6 +280,7 @@ impl Place {
             Self::Store(name) => Ok(Source {
                 blobs: store.blobs(),
                 root: store.find(name)?,
+                hanging: Vec::new(),
             }),
             Self::OciDir(folder, tag) => {
                 if !layout::is_layout(folder)? {
@@ -254,18 +291,22 @@ impl Place {
                     .into());
                 }
                 let index = layout::read_index(folder)?;
+                let blobs = Blobs::new(folder);
+                let root = pick(&index, tag.as_deref(), folder)?;
                 Ok(Source {
-                    blobs: Blobs::new(folder),
-                    root: pick(&index, tag.as_deref(), folder)?,
+                    hanging: hanging(&blobs, &index, &root)?,
+                    blobs,
+                    root,
                 })
             }
             Self::OciArchive(file, tag) => {
                 let (spool, mut sink) = spool(store)?;
                 let archive = Archive::open(file, spool.path())?;
-                let root = unpack(&archive, tag.as_deref(), &mut sink)?;
+                let (root, hanging) = unpack(&archive, tag.as_deref(), &mut sink)?;
                 Ok(Source {
                     blobs: Blobs::spooled(Arc::new(spool)),
                     root,
+                    hanging,
                 })
             }
             Self::DockerArchive(file, name) => {
@@ -275,6 +316,7 @@ impl Place {
                 Ok(Source {
                     blobs: Blobs::spooled(Arc::new(spool)),
                     root,
+                    hanging: Vec::new(),
                 })
             }
             Self::Engine(engine, name) => {
@@ -286,6 +328,7 @@ impl Place {
                 Ok(Source {
                     blobs: Blobs::spooled(Arc::new(spool)),
                     root,
+                    hanging: Vec::new(),
                 })
             }
         }
@@ -366,10 +409,15 @@ fn pick(index: &ImageIndex, tag: Option<&str>, path: &Path) -> Result<Descriptor
                 })
                 .ok_or_else(|| content(format!("it has no image {tag}, only: {}", names())))?
         }
-        None => match &entries[..] {
+        // What hangs on an image is none.
+        None => match &entries
+            .iter()
+            .filter(|it| it.artifact_type().is_none())
+            .collect::<Vec<_>>()[..]
+        {
             [only] => only,
             [] => return Err(content("it has no image".to_owned())),
-            _ => {
+            entries => {
                 let why = format!("it has {} images, say which: {}", entries.len(), names());
                 return Err(content(why));
             }
@@ -378,13 +426,41 @@ fn pick(index: &ImageIndex, tag: Option<&str>, path: &Path) -> Result<Descriptor
     Ok(unnamed(found))
 }
 
-/// Copies what `source.root` reaches, leaves first.
+/// Copies what `source` reaches, leaves first.
 fn copy_tree(source: &Source, sink: &mut Sink) -> Result<(), StoreError> {
-    for descriptor in tree(&source.blobs, &source.root)? {
+    for descriptor in trees(source)? {
         let mut blob = source.blobs.open(&descriptor)?;
         sink.copy(&descriptor, &mut blob)?;
     }
     Ok(())
+}
+
+/// What hangs on the image `root` in a layout.
+fn hanging(
+    blobs: &Blobs,
+    index: &ImageIndex,
+    root: &Descriptor,
+) -> Result<Vec<Descriptor>, StoreError> {
+    let of_image = tree(blobs, root)?;
+    let digests = of_image
+        .iter()
+        .map(digest_of)
+        .collect::<Result<Vec<_>, _>>();
+    let digests = digests.map_err(BlobError::from)?;
+    let digest = digest_of(root).map_err(BlobError::from)?;
+    let found = Referrers::read(blobs, index).all_of(digests);
+    let found = referrers::bounded(&digest, found)?;
+    Ok(found.into_iter().map(|one| one.descriptor).collect())
+}
+
+/// All that the image and what hangs on it reach, each blob once, leaves first.
+fn trees(source: &Source) -> Result<Vec<Descriptor>, StoreError> {
+    let mut order = Vec::new();
+    let mut seen = HashSet::new();
+    for root in [&source.root].into_iter().chain(&source.hanging) {
+        visit(&source.blobs, root, 0, &mut seen, &mut order)?;
+    }
+    Ok(order)
 }
 
 /// All that `root` reaches, each blob once, leaves first.
@@ -414,9 +490,13 @@ fn visit(
     Ok(())
 }
 
-/// Copies an image out of an OCI archive: documents first, since they say
-/// which blobs belong to it.
-fn unpack(archive: &Archive, tag: Option<&str>, sink: &mut Sink) -> Result<Descriptor, StoreError> {
+/// Copies an image out of an OCI archive, with what hangs on it: documents
+/// first, since they say which blobs belong to it.
+fn unpack(
+    archive: &Archive,
+    tag: Option<&str>,
+    sink: &mut Sink,
+) -> Result<(Descriptor, Vec<Descriptor>), StoreError> {
     // Only a layout says so; without it, index.json could be anybody's.
     archive.member("oci-layout")?;
     let bytes = archive.read("index.json", DOCUMENT_LIMIT)?;
@@ -427,28 +507,58 @@ fn unpack(archive: &Archive, tag: Option<&str>, sink: &mut Sink) -> Result<Descr
     })?;
     let root = pick(&index, tag, archive.path())?;
     let mut seen = HashSet::new();
+    copy_out(archive, &root, &mut seen, sink)?;
+    let unnamed = index.manifests().iter().filter(|entry| {
+        layout::ref_name(entry).is_none() && role(entry.media_type()) == Role::Manifest
+    });
+    // What each hangs on stands in its manifest.
+    for entry in unnamed.take(MOST_REFERRERS) {
+        let digest = digest_of(entry).map_err(BlobError::from)?;
+        // An entry of which nothing is there is nobody's signature.
+        if archive.has(&format!("blobs/sha256/{}", digest.hex())) {
+            copy_one(archive, entry, sink)?;
+        }
+    }
+    let hanging = hanging(sink.blobs(), &index, &root)?;
+    for artifact in &hanging {
+        copy_out(archive, artifact, &mut seen, sink)?;
+    }
+    Ok((root, hanging))
+}
+
+/// Copies what `root` reaches out of an archive.
+fn copy_out(
+    archive: &Archive,
+    root: &Descriptor,
+    seen: &mut HashSet<Digest>,
+    sink: &mut Sink,
+) -> Result<(), StoreError> {
     let mut left = vec![(root.clone(), 0)];
     while let Some((descriptor, depth)) = left.pop() {
-        let digest = digest_of(&descriptor).map_err(BlobError::from)?;
-        if !seen.insert(digest) {
+        if !seen.insert(digest_of(&descriptor).map_err(BlobError::from)?) {
             continue;
         }
-        let is_document = matches!(role(descriptor.media_type()), Role::Index | Role::Manifest);
-        if is_document && descriptor.size() > DOCUMENT_LIMIT {
-            return Err(BlobError::TooLarge {
-                digest,
-                size_bytes: descriptor.size(),
-                limit_bytes: DOCUMENT_LIMIT,
-            }
-            .into());
-        }
-        let (mut blob, _) = archive.member(&format!("blobs/sha256/{}", digest.hex()))?;
-        sink.copy(&descriptor, &mut blob)?;
+        copy_one(archive, &descriptor, sink)?;
         let mut children = Vec::new();
         read_children(sink.blobs(), &descriptor, depth, &mut children)?;
         left.extend(children.into_iter().map(|child| (child, depth + 1)));
     }
-    Ok(root)
+    Ok(())
+}
+
+fn copy_one(archive: &Archive, descriptor: &Descriptor, sink: &mut Sink) -> Result<(), StoreError> {
+    let digest = digest_of(descriptor).map_err(BlobError::from)?;
+    let is_document = matches!(role(descriptor.media_type()), Role::Index | Role::Manifest);
+    if is_document && descriptor.size() > DOCUMENT_LIMIT {
+        return Err(BlobError::TooLarge {
+            digest,
+            size_bytes: descriptor.size(),
+            limit_bytes: DOCUMENT_LIMIT,
+        }
+        .into());
+    }
+    let (mut blob, _) = archive.member(&format!("blobs/sha256/{}", digest.hex()))?;
+    Ok(sink.copy(descriptor, &mut blob)?)
 }
 
 /// How long another process that writes the same folder is waited for.
@@ -482,6 +592,7 @@ fn to_folder(source: &Source, folder: &Path, label: &str) -> Result<(), StoreErr
     sink.sync()?;
     let mut index = layout::read_index(folder)?;
     layout::set_name(&mut index, label, &source.root);
+    referrers::add(&mut index, &source.hanging);
     layout::write_index(folder, folder, &index)?;
     Ok(())
 }
@@ -490,6 +601,7 @@ fn to_archive(source: &Source, file: &Path, label: &str) -> Result<(), StoreErro
     let mut writer = ArchiveWriter::new(file)?;
     let mut index = ImageIndex::default();
     layout::set_name(&mut index, label, &source.root);
+    referrers::add(&mut index, &source.hanging);
     let json = canonical_json(&index).map_err(|source| ArchiveError::Json {
         path: file.to_owned(),
         member: "index.json".to_owned(),
@@ -499,7 +611,7 @@ fn to_archive(source: &Source, file: &Path, label: &str) -> Result<(), StoreErro
     writer.bytes("index.json", &json)?;
     writer.folder("blobs/")?;
     writer.folder("blobs/sha256/")?;
-    for descriptor in tree(&source.blobs, &source.root)? {
+    for descriptor in trees(source)? {
         let digest = digest_of(&descriptor).map_err(BlobError::from)?;
         let mut blob = source.blobs.open(&descriptor)?;
         let member = format!("blobs/sha256/{}", digest.hex());

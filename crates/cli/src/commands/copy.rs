@@ -18,7 +18,14 @@ pub(crate) fn run(context: &Context, arguments: CopyArguments) -> Result<ExitCod
     match (&from, &to) {
         (Place::Store(from), Place::Store(to)) => store.tag(from, to)?,
         (from, Place::Store(name)) => from.import(&store, name)?,
-        (Place::Store(name), to) => to.export(&store, name)?,
+        (Place::Store(_), to) if arguments.referrers && !to.takes_artifacts() => {
+            return Err(Failure::new(
+                Kind::Usage,
+                format!("nothing but the image can be copied to {to}"),
+            )
+            .hint("oci:DIR and oci-archive:FILE hold artifacts, too"));
+        }
+        (Place::Store(name), to) => to.export_with(&store, name, arguments.referrers)?,
         _ => {
             return Err(Failure::new(Kind::Usage, "neither of the two places is ounce's store")
                 .hint("copy to a name first: ounce copy oci:DIR NAME, then ounce copy NAME oci-archive:FILE"));
