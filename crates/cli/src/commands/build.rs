@@ -45,7 +45,15 @@ pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCo
     let built = make(context.output, &recipe, &store)?;
     over_budget(&built, &store)?;
     let checked = match arguments.check {
-        true => Some(check(context, &request, &recipe, &built, &store)?),
+        true => {
+            let mut quiet = context.output;
+            quiet.quiet = true;
+            let again = |request: &Request, store: &Store| {
+                let recipe = plan(quiet, request)?;
+                make(quiet, &recipe, store)
+            };
+            Some(check(context, &request, &recipe, &built, &store, &again)?)
+        }
         false => None,
     };
     // What is not as it should be is neither signed nor sent.

@@ -11,8 +11,6 @@ use salsa20::XSalsa20;
 use salsa20::cipher::{KeyIvInit as _, StreamCipher as _};
 use serde::{Deserialize, Serialize};
 
-use super::key::KeyError;
-
 /// The label of the PEM block, and the one that cosign wrote before version 2.
 pub(super) const LABEL: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
 pub(super) const OLD_LABEL: &str = "ENCRYPTED COSIGN PRIVATE KEY";
@@ -48,6 +46,9 @@ pub enum SealError {
         /// Over it.
         passes: u64,
     },
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
     /// It does not open.
     #[error("the password does not open the key")]
     Password,
@@ -108,11 +109,11 @@ pub(super) fn open(document: &[u8], password: &[u8]) -> Result<Vec<u8>, SealErro
 }
 
 /// Seals a document.
-pub(super) fn seal(document: &[u8], password: &[u8]) -> Result<Vec<u8>, KeyError> {
+pub(super) fn seal(document: &[u8], password: &[u8]) -> Result<Vec<u8>, SealError> {
     let random = SystemRandom::new();
     let (mut salt, mut nonce) = ([0; SALT], [0; NONCE]);
-    random.fill(&mut salt).map_err(|_| KeyError::Random)?;
-    random.fill(&mut nonce).map_err(|_| KeyError::Random)?;
+    random.fill(&mut salt).map_err(|_| SealError::Random)?;
+    random.fill(&mut nonce).map_err(|_| SealError::Random)?;
     let key = derive(password, &salt, COST)?;
     let (mut stream, authenticator) = secretbox(&key, &nonce);
     let mut text = document.to_vec();
@@ -130,7 +131,7 @@ pub(super) fn seal(document: &[u8], password: &[u8]) -> Result<Vec<u8>, KeyError
         },
         ciphertext: STANDARD.encode([tag.as_slice(), &text].concat()),
     };
-    serde_json::to_vec(&sealed).map_err(|error| SealError::Json(error).into())
+    serde_json::to_vec(&sealed).map_err(SealError::Json)
 }
 
 fn derive(password: &[u8], salt: &[u8], params: Params) -> Result<[u8; 32], SealError> {

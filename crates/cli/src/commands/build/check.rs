@@ -9,7 +9,6 @@ use ounce_build::{Built, Recipe, Request};
 use ounce_oci::Store;
 use serde::Serialize;
 
-use super::{make, plan};
 use crate::causes::by_cause;
 use crate::commands::{Context, home};
 use crate::failure::{Failure, Kind, shown};
@@ -59,6 +58,7 @@ pub(super) fn check(
     recipe: &Recipe,
     built: &Built,
     store: &Store,
+    make: &Make<'_>,
 ) -> Result<Checked, Failure> {
     context
         .output
@@ -69,13 +69,13 @@ pub(super) fn check(
         let what = format!("copying the sources to {}: {error}", bench.0.display());
         by_cause(Kind::Input, std::io::Error::other(what))
     })?;
-    let (again, other) = match build(context, &again, built, &second) {
+    let (again, other) = match build(make, &again, built, &second) {
         Ok(other) => (again, other),
         // What lies outside the project is not beside its copy.
         Err(failure) if again.how == How::Elsewhere => {
             let why = format!("a copy of them does not build: {}", failure.source);
             let again = again::in_place(request, &bench.0, why);
-            let other = build(context, &again, built, &second)?;
+            let other = build(make, &again, built, &second)?;
             (again, other)
         }
         Err(failure) => return Err(failure),
@@ -90,13 +90,13 @@ pub(super) fn check(
     })
 }
 
-fn build(context: &Context, again: &Again, built: &Built, store: &Store) -> Result<Built, Failure> {
+/// Plans and builds a request, without a word.
+pub(super) type Make<'a> = dyn Fn(&Request, &Store) -> Result<Built, Failure> + 'a;
+
+fn build(make: &Make<'_>, again: &Again, built: &Built, store: &Store) -> Result<Built, Failure> {
     let mut request = again.request.clone();
     request.reference = Some(built.reference.clone());
-    let mut quiet = context.output;
-    quiet.quiet = true;
-    let recipe = plan(quiet, &request)?;
-    make(quiet, &recipe, store)
+    make(&request, store)
 }
 
 fn compare(
