@@ -48,6 +48,7 @@ pub(crate) use exchange::{Answer, Request};
 pub use fault::FetchError;
 pub use proxies::Proxies;
 pub(crate) use retry::Tries;
+pub use url::UrlError;
 
 /// How downloads are made. The default suits the public network.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use ureq::{Agent, AsSendBody, BodyReader, SendBody};
 
 use super::pace::Paced;
 use super::retry::retry_after;
-use super::url::Url;
+use super::url::{Url, UrlError};
 use super::{Client, FetchError};
 
 /// What is asked.
@@ -144,7 +144,7 @@ impl Client {
         }
         // The bytes as they are stored: digests are of them.
         request = request.header(ACCEPT_ENCODING, "identity");
-        let wrong = |_| FetchError::Url {
+        let wrong = |_| UrlError {
             url: url.to_string(),
             why: "it makes no request",
         };

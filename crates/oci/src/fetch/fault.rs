@@ -9,7 +9,7 @@ use std::time::Duration;
 use ureq::Timeout;
 
 use super::Options;
-use super::url::Url;
+use super::url::{Url, UrlError};
 use crate::Digest;
 
 /// Something could not be fetched.
@@ -17,13 +17,8 @@ use crate::Digest;
 #[non_exhaustive]
 pub enum FetchError {
     /// An address that cannot be used.
-    #[error("{url:?} cannot be fetched: {why}")]
-    Url {
-        /// The address.
-        url: String,
-        /// The rule it breaks.
-        why: &'static str,
-    },
+    #[error(transparent)]
+    Url(#[from] UrlError),
     /// A proxy's address that cannot be used.
     #[error("{proxy:?} is not the address of a proxy")]
     Proxy {
@@ -234,7 +229,7 @@ impl FetchError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Url { .. } | Self::Proxy { .. } | Self::Certificates { .. }
+            Self::Url(_) | Self::Proxy { .. } | Self::Certificates { .. }
         )
     }
 

@@ -7,7 +7,15 @@ use std::net::IpAddr;
 use ureq::http::Uri;
 use ureq::http::uri::PathAndQuery;
 
-use super::FetchError;
+/// An address that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{url:?} cannot be fetched: {why}")]
+pub struct UrlError {
+    /// The address, without what may be secret in it.
+    pub url: String,
+    /// The rule it breaks.
+    pub why: &'static str,
+}
 
 /// An absolute address.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,8 +23,8 @@ pub(crate) struct Url(Uri);
 
 impl Url {
     /// Reads an absolute address.
-    pub(crate) fn parse(text: &str) -> Result<Self, FetchError> {
-        let wrong = |why| FetchError::Url {
+    pub(crate) fn parse(text: &str) -> Result<Self, UrlError> {
+        let wrong = |why| UrlError {
             url: without_secrets(text),
             why,
         };
@@ -40,8 +48,8 @@ impl Url {
 
     /// What a `Location` header means, seen from here (RFC 3986, section 5.2,
     /// as far as registries and mirrors need it).
-    pub(crate) fn join(&self, location: &str) -> Result<Self, FetchError> {
-        let wrong = |why| FetchError::Url {
+    pub(crate) fn join(&self, location: &str) -> Result<Self, UrlError> {
+        let wrong = |why| UrlError {
             url: without_secrets(location),
             why,
         };
@@ -78,7 +86,7 @@ impl Url {
 
     /// With a further parameter.
     #[allow(dead_code)] // The registry's, which comes next.
-    pub(crate) fn with_parameter(&self, name: &str, value: &str) -> Result<Self, FetchError> {
+    pub(crate) fn with_parameter(&self, name: &str, value: &str) -> Result<Self, UrlError> {
         let separator = if self.0.query().is_some() { '&' } else { '?' };
         let text = format!("{}{separator}{name}={}", self.0, encoded(value));
         Self::parse(&text)
