@@ -2,6 +2,7 @@
 //! the man pages and the shell completions all come.
 
 pub(crate) mod containers;
+pub(crate) mod registry;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -35,7 +36,8 @@ Start here:
   ounce weigh hello              where its bytes go
 
 A place is written as skopeo writes it: oci:DIR[:TAG], oci-archive:FILE[:TAG],
-docker-archive:FILE[:NAME:TAG]; a bare name is in ounce's own store.
+docker-archive:FILE[:NAME:TAG], docker://HOST/NAME[:TAG] in a registry; a bare
+name is in ounce's own store.
 
 Exit codes: 0 yes; 1 the answer is no (over budget, images differ, trial failed);
 2 usage; 3 bad input; 4 the host refuses; 5 network; 70 a bug of ounce;
@@ -121,6 +123,16 @@ pub(crate) enum Command {
     Rm(RmArguments),
     /// Copy an image from one place to another
     Copy(CopyArguments),
+    /// Fetch an image from a registry into the store
+    Pull(registry::PullArguments),
+    /// Send an image to a registry
+    Push(registry::PushArguments),
+    /// List the tags of a repository in a registry
+    Tags(registry::TagsArguments),
+    /// Tell a registry who you are, for docker and podman too
+    Login(registry::LoginArguments),
+    /// Forget who you are to a registry
+    Logout(registry::LogoutArguments),
     /// Free what no name in the store reaches
     Gc,
     /// Read and hash everything in the store
@@ -246,6 +258,16 @@ pub(crate) enum Compression {
     None,
 }
 
+impl From<Compression> for ounce_oci::layer::Compression {
+    fn from(kind: Compression) -> Self {
+        match kind {
+            Compression::Gzip => Self::Gzip,
+            Compression::Zstd => Self::Zstd,
+            Compression::None => Self::None,
+        }
+    }
+}
+
 /// How much is measured about the size flags that ounce adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MeasureChoice {
@@ -265,7 +287,7 @@ pub(crate) struct BuildArguments {
     /// Platforms: linux/amd64,linux/arm64; several make an image index [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
-    /// Write it to this place too: oci:DIR, oci-archive:FILE, docker-archive:FILE
+    /// Write it to this place too: oci:DIR, oci-archive:FILE, docker-archive:FILE, docker://HOST/NAME:TAG
     #[arg(long, short, value_name = "PLACE")]
     pub(crate) output: Option<Place>,
     /// Show the recipe and make nothing
@@ -690,6 +712,8 @@ pub(crate) struct CopyArguments {
     pub(crate) from: Place,
     /// Where it shall be
     pub(crate) to: Place,
+    #[command(flatten)]
+    pub(crate) network: registry::NetworkOptions,
 }
 
 /// `ounce man`.

@@ -22,6 +22,7 @@ mod passing;
 pub mod place;
 pub mod platform;
 pub mod reference;
+pub mod registry;
 mod sink;
 mod spool;
 pub mod store;

@@ -10,17 +10,17 @@ use std::time::Duration;
 use crate::archive::{self, Archive, ArchiveError, ArchiveWriter};
 use crate::blobs::{BlobError, Blobs};
 use crate::compression::Compression;
-use crate::image::{read_children, unnamed};
+use crate::image::{read_children, tree, unnamed};
 use crate::layout;
-use crate::lock::{Lock, Mode};
+use crate::lock::Lock;
 use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageIndex, Role, canonical_json, digest_of, from_json, role,
 };
 use crate::reference::{ReferenceError, some_names};
+use crate::registry::Remote;
 use crate::sink::Sink;
-use crate::spool::Spool;
 use crate::store::{Store, StoreError};
-use crate::{Digest, Image, Platform, Reference, docker};
+use crate::{Image, Platform, Reference, docker};
 
 /// A place an image can be read from or written to.
 ///
@@ -35,6 +35,10 @@ pub enum Place {
     OciArchive(PathBuf, Option<String>),
     /// `docker-archive:FILE[:NAME:TAG]`, as `docker save` writes and `docker load` reads.
     DockerArchive(PathBuf, Option<Reference>),
+    /// `docker://HOST/NAME[:TAG][@DIGEST]`: reached by a
+    /// [`Registry`](crate::registry::Registry), which is not handed to this module;
+    /// whoever reads or writes one asks for it there.
+    Registry(Remote),
 }
 
 /// Why a text is no place.
@@ -75,7 +79,7 @@ impl FromStr for Place {
             "containers-storage" | "docker-daemon" | "dir" | "ostree" | "sif" | "tarball" => {
                 Err(PlaceError::Transport(transport.to_owned()))
             }
-            "docker" if rest.starts_with("//") => Err(PlaceError::Transport("docker".to_owned())),
+            "docker" if rest.starts_with("//") => Ok(Self::Registry(rest[2..].parse()?)),
             _ => Ok(Self::Store(text.parse()?)),
         }
     }
@@ -114,9 +118,12 @@ fn layout_name(name: &str) -> Result<String, PlaceError> {
 }
 
 /// A layout to read from, and the entry that is meant.
-struct Source {
-    blobs: Blobs,
-    root: Descriptor,
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The layout; a temporary one lives as long as this value.
+    pub blobs: Blobs,
+    /// A manifest or an index in it.
+    pub root: Descriptor,
 }
 
 impl Place {
@@ -182,12 +189,8 @@ impl Place {
         if let Self::Store(from) = self {
             return store.tag(from, name);
         }
-        let source = self.source(store, Compression::Gzip)?;
-        let mut writer = store.write()?;
-        copy_tree(&source, writer.sink())?;
-        // What comes in from outside is an image of which every part is there.
-        Image::all(&store.blobs(), &source.root)?;
-        writer.commit(name, &source.root)
+        let source = self.open(store)?;
+        Self::Store(name.clone()).write(store, &source, name)
     }
 
     /// Copies `name` from the store to here, atomically.
@@ -195,24 +198,59 @@ impl Place {
     /// # Errors
     /// No such name, or the place cannot be written.
     pub fn export(&self, store: &Store, name: &Reference) -> Result<(), StoreError> {
-        let source = || -> Result<Source, StoreError> {
-            Ok(Source {
-                blobs: store.blobs(),
-                root: store.find(name)?,
-            })
+        if let Self::Store(to) = self {
+            return store.tag(name, to);
+        }
+        let source = Source {
+            blobs: store.blobs(),
+            root: store.find(name)?,
         };
+        self.write(store, &source, name)
+    }
+
+    /// What is here, to be copied elsewhere; an archive is spooled.
+    ///
+    /// # Errors
+    /// As [`Place::image`].
+    pub fn open(&self, store: &Store) -> Result<Source, StoreError> {
+        self.source(store, Compression::Gzip)
+    }
+
+    /// Copies an image, or an index whole, from elsewhere to here, atomically. `name`
+    /// is what it is called where the place does not say it.
+    ///
+    /// # Errors
+    /// The place cannot be written, or what is copied is not whole.
+    pub fn write(
+        &self,
+        store: &Store,
+        source: &Source,
+        name: &Reference,
+    ) -> Result<(), StoreError> {
         match self {
-            Self::Store(to) => store.tag(name, to),
-            Self::OciDir(folder, tag) => to_folder(&source()?, folder, &label(tag, name)),
-            Self::OciArchive(file, tag) => to_archive(&source()?, file, &label(tag, name)),
+            Self::Store(to) => {
+                let mut writer = store.write()?;
+                copy_tree(source, writer.sink())?;
+                // What comes in from outside is an image of which every part is there.
+                Image::all(&store.blobs(), &source.root)?;
+                writer.commit(to, &source.root)
+            }
+            Self::OciDir(folder, tag) => to_folder(source, folder, &label(tag, name)),
+            Self::OciArchive(file, tag) => to_archive(source, file, &label(tag, name)),
             Self::DockerArchive(file, to) => {
-                let images = store.images_of(name)?;
+                let images = Image::all(&source.blobs, &source.root)?;
                 let image = match &images[..] {
                     [image] => image.clone(),
-                    _ => store.image(name, &Platform::host())?,
+                    _ => Image::select(
+                        source.blobs.clone(),
+                        &source.root,
+                        &Platform::host(),
+                        &name.to_string(),
+                    )?,
                 };
                 docker::write(file, &image, to.as_ref().unwrap_or(name))
             }
+            Self::Registry(remote) => Err(StoreError::InRegistry(remote.to_string())),
         }
     }
 
@@ -237,7 +275,7 @@ impl Place {
                 })
             }
             Self::OciArchive(file, tag) => {
-                let (spool, mut sink) = spool(store)?;
+                let (spool, mut sink) = store.spool()?;
                 let archive = Archive::open(file, spool.path())?;
                 let root = unpack(&archive, tag.as_deref(), &mut sink)?;
                 Ok(Source {
@@ -246,7 +284,7 @@ impl Place {
                 })
             }
             Self::DockerArchive(file, name) => {
-                let (spool, mut sink) = spool(store)?;
+                let (spool, mut sink) = store.spool()?;
                 let archive = Archive::open(file, spool.path())?;
                 let root = docker::read(&archive, name.as_ref(), compression, &mut sink)?;
                 Ok(Source {
@@ -254,6 +292,7 @@ impl Place {
                     root,
                 })
             }
+            Self::Registry(remote) => Err(StoreError::InRegistry(remote.to_string())),
         }
     }
 }
@@ -262,6 +301,7 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (transport, path, name) = match self {
             Self::Store(name) => return name.fmt(f),
+            Self::Registry(remote) => return remote.fmt(f),
             Self::OciDir(path, tag) => ("oci", path, tag.clone()),
             Self::OciArchive(path, tag) => ("oci-archive", path, tag.clone()),
             Self::DockerArchive(path, name) => (
@@ -286,20 +326,6 @@ fn label(tag: &Option<String>, name: &Reference) -> String {
         };
         plain.to_string()
     })
-}
-
-/// A temporary layout in the store, and a writer into it.
-pub(crate) fn spool(store: &Store) -> Result<(Spool, Sink), StoreError> {
-    // Only until the spool has its own lock, by which gc knows that it lives.
-    let _held_off = store.lock(Mode::Shared)?;
-    let scratch = store.scratch();
-    let spool = Spool::new(&scratch).map_err(|source| StoreError::Io {
-        action: "making",
-        path: scratch,
-        source,
-    })?;
-    let sink = Sink::new(spool.path(), spool.path().to_owned());
-    Ok((spool, sink))
 }
 
 /// The entry of an index that `tag` means, or the only one.
@@ -349,33 +375,6 @@ fn copy_tree(source: &Source, sink: &mut Sink) -> Result<(), StoreError> {
         let mut blob = source.blobs.open(&descriptor)?;
         sink.copy(&descriptor, &mut blob)?;
     }
-    Ok(())
-}
-
-/// All that `root` reaches, each blob once, leaves first.
-fn tree(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
-    let mut order = Vec::new();
-    let mut seen = HashSet::new();
-    visit(blobs, root, 0, &mut seen, &mut order)?;
-    Ok(order)
-}
-
-fn visit(
-    blobs: &Blobs,
-    at: &Descriptor,
-    depth: u32,
-    seen: &mut HashSet<Digest>,
-    order: &mut Vec<Descriptor>,
-) -> Result<(), StoreError> {
-    if !seen.insert(digest_of(at).map_err(BlobError::from)?) {
-        return Ok(());
-    }
-    let mut children = Vec::new();
-    read_children(blobs, at, depth, &mut children)?;
-    for child in &children {
-        visit(blobs, child, depth + 1, seen, order)?;
-    }
-    order.push(at.clone());
     Ok(())
 }
 

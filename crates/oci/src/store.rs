@@ -31,7 +31,7 @@ use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageIndex, MediaType, canonical_json, descriptor, digest_of,
 };
 use crate::sink::{Sink, sync_folder};
-use crate::spool::SPOOL_LOCK;
+use crate::spool::{SPOOL_LOCK, Spool};
 use crate::{Digest, Image, Platform, Reference};
 
 /// How long another process's lock is waited for unless told otherwise.
@@ -94,6 +94,9 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// It is in a registry, where no store looks.
+    #[error("{0} is in a registry")]
+    InRegistry(String),
     /// A document to be written has no form in JSON.
     #[error("writing a document as JSON")]
     Json(#[source] serde_json::Error),
@@ -279,6 +282,16 @@ impl Store {
 
     pub(crate) fn scratch(&self) -> PathBuf {
         self.root.join(".ounce/scratch")
+    }
+
+    /// A temporary layout in the store, and a writer into it.
+    pub(crate) fn spool(&self) -> Result<(Spool, Sink), StoreError> {
+        // Only until the spool has its own lock, by which gc knows that it lives.
+        let _held_off = self.lock(Mode::Shared)?;
+        let scratch = self.scratch();
+        let spool = Spool::new(&scratch).map_err(io_error("making", &scratch))?;
+        let sink = Sink::new(spool.path(), spool.path().to_owned());
+        Ok((spool, sink))
     }
 
     /// Holds off gc (shared) or everybody who writes (exclusive).

@@ -8,12 +8,11 @@ use ounce_build::{
     BuildError, Built, BuiltImage, By, CompileError, Event, PlanError, Recipe, Request,
     TargetError, Toolchain,
 };
-use ounce_oci::layer::Compression;
 use ounce_oci::{ByteSize, Place, Platform, Store};
 use serde::Serialize;
 
 use super::{Context, weigh};
-use crate::arguments::{self, BuildArguments, BuildOptions, MeasureChoice};
+use crate::arguments::{BuildArguments, BuildOptions, MeasureChoice};
 use crate::failure::{Failure, Kind, shown};
 use crate::output::Output;
 use crate::render::table::{Align, Table};
@@ -31,13 +30,19 @@ pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCo
     }
     if matches!(&arguments.output, Some(Place::Store(_))) {
         return Err(Failure::new(Kind::Usage, "--output wants a place outside the store")
-            .hint("oci:DIR, oci-archive:FILE or docker-archive:FILE; --tag gives the name in the store"));
+            .hint("oci:DIR, oci-archive:FILE, docker-archive:FILE or docker://HOST/NAME:TAG; --tag gives the name in the store"));
     }
     let store = context.store()?;
     let built = make(context.output, &recipe, &store)?;
     over_budget(&built, &store)?;
-    if let Some(place) = &arguments.output {
-        place.export(&store, &built.reference)?;
+    match &arguments.output {
+        Some(Place::Registry(remote)) => {
+            let registry = context.registry(&Default::default());
+            let source = Place::Store(built.reference.clone()).open(&store)?;
+            super::push::send(context, &registry, &source, remote)?;
+        }
+        Some(place) => place.export(&store, &built.reference)?,
+        None => {}
     }
     if context.output.json {
         context.output.document(&document(&built))?;
@@ -79,11 +84,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
     Settings {
         platforms: platforms.to_vec(),
         budget_bytes: options.budget.map(|budget| budget.0),
-        compression: options.compression.map(|kind| match kind {
-            arguments::Compression::Gzip => Compression::Gzip,
-            arguments::Compression::Zstd => Compression::Zstd,
-            arguments::Compression::None => Compression::None,
-        }),
+        compression: options.compression.map(Into::into),
         measure: options.rust.measure.map(|choice| match choice {
             MeasureChoice::Auto => Measure::Auto,
             MeasureChoice::Total => Measure::Total,
