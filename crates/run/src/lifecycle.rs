@@ -24,10 +24,11 @@ use rustix::process::{
 };
 
 use crate::failure::StartError;
+use crate::ground::Ground;
 use crate::groups::{self, GroupFault, Groups};
 use crate::host::{self, Host};
 use crate::network::{self, Connection};
-use crate::plan::{self, Ground, Group, HostTree, Plan, UserMap, plan_from};
+use crate::plan::{self, Group, HostTree, Plan, UserMap, plan_from};
 use crate::room;
 use crate::spec::{Limits, Network, Spec, SystemCalls};
 use crate::syscalls;

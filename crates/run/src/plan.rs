@@ -2,7 +2,6 @@
 //! a plan can be shown, and compared with one that was written down.
 
 use std::ffi::{CString, OsStr};
-use std::marker::PhantomData;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use ounce_linux::namespace::Namespaces;
 use ounce_linux::step::{Step, Tree};
 use rustix::process::Resource;
 
+use crate::ground::Ground;
 use crate::host::{Groups, Host};
 use crate::spec::{Limits, Network, Part, Root, Spec, SystemCalls, Volume};
 
@@ -278,70 +278,6 @@ fn mounts(spec: &Spec, trees: &mut Trees, steps: &mut Vec<Step<CString>>) -> Res
 pub(crate) const NAMESPACES: Namespaces = Namespaces::USER
     .with(Namespaces::MOUNT)
     .with(Namespaces::PID);
-
-/// What has to be known of a container before its first steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ground {
-    pub(crate) network: Network,
-    /// Whether everybody may bind ports below 1024: that takes the kernel the
-    /// longer, the more network namespaces there are.
-    pub(crate) low_ports: bool,
-}
-
-impl Ground {
-    /// The least that will do.
-    pub(crate) fn of(spec: &Spec) -> Self {
-        Self {
-            network: spec.network,
-            low_ports: spec.low_ports,
-        }
-    }
-
-    /// Whether a container of this spec can be started on it.
-    pub(crate) fn serves(self, spec: &Spec) -> bool {
-        let wanted = Self::of(spec);
-        self.network == wanted.network && (self.low_ports || !wanted.low_ports)
-    }
-
-    /// The first steps of every plan on it.
-    pub(crate) fn first<P: 'static>(self) -> &'static [Step<P>] {
-        match (self.network, self.low_ports) {
-            (Network::Private | Network::Bridge, true) => First::PRIVATE,
-            (Network::Private | Network::Bridge, false) => First::PRIVATE_HIGH,
-            (Network::None, true) => First::NONE,
-            (Network::None, false) => First::NONE_HIGH,
-            (Network::Host, _) => First::HOST,
-        }
-    }
-}
-
-/// The first steps, which need to know nothing but the ground.
-struct First<P>(PhantomData<P>);
-
-impl<P: 'static> First<P> {
-    const OWN: Namespaces = Namespaces::IPC.with(Namespaces::HOSTNAME);
-    const PRIVATE: &'static [Step<P>] = &[
-        Step::DieWithParent,
-        Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
-        Step::OpenPorts,
-        Step::Loopback,
-    ];
-    const NONE: &'static [Step<P>] = &[
-        Step::DieWithParent,
-        Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
-        Step::OpenPorts,
-    ];
-    const PRIVATE_HIGH: &'static [Step<P>] = &[
-        Step::DieWithParent,
-        Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
-        Step::Loopback,
-    ];
-    const NONE_HIGH: &'static [Step<P>] = &[
-        Step::DieWithParent,
-        Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
-    ];
-    const HOST: &'static [Step<P>] = &[Step::DieWithParent, Step::Unshare(Self::OWN)];
-}
 
 /// Trees of the host: as root they are copied by the parent, which may walk
 /// any path; else by the child, since only a namespace of one's own can copy.
