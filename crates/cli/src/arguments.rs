@@ -2,6 +2,7 @@
 //! the man pages and the shell completions all come.
 
 pub(crate) mod containers;
+pub(crate) mod registry;
 pub(crate) mod supply;
 
 use std::ffi::OsString;
@@ -36,8 +37,8 @@ Start here:
   ounce weigh hello              where its bytes go
 
 A place is written as skopeo writes it: oci:DIR[:TAG], oci-archive:FILE[:TAG],
-docker-archive:FILE[:NAME:TAG], docker-daemon:NAME, podman:NAME; a bare name is in
-ounce's own store.
+docker-archive:FILE[:NAME:TAG], docker-daemon:NAME, podman:NAME, docker://HOST/NAME[:TAG]
+in a registry; a bare name is in ounce's own store.
 
 Exit codes: 0 yes; 1 the answer is no (over budget, images differ, trial failed);
 2 usage; 3 bad input; 4 the host refuses; 5 network; 70 a bug of ounce;
@@ -123,6 +124,16 @@ pub(crate) enum Command {
     Rm(RmArguments),
     /// Copy an image from one place to another
     Copy(CopyArguments),
+    /// Fetch an image from a registry into the store
+    Pull(registry::PullArguments),
+    /// Send an image to a registry
+    Push(registry::PushArguments),
+    /// List the tags of a repository in a registry
+    Tags(registry::TagsArguments),
+    /// Tell a registry who you are, for docker and podman too
+    Login(registry::LoginArguments),
+    /// Forget who you are to a registry
+    Logout(registry::LogoutArguments),
     /// Free what no name in the store reaches
     Gc,
     /// Read and hash everything in the store, or check who has signed an image
@@ -259,6 +270,16 @@ pub(crate) enum Compression {
     None,
 }
 
+impl From<Compression> for ounce_oci::layer::Compression {
+    fn from(kind: Compression) -> Self {
+        match kind {
+            Compression::Gzip => Self::Gzip,
+            Compression::Zstd => Self::Zstd,
+            Compression::None => Self::None,
+        }
+    }
+}
+
 /// How much is measured about the size flags that ounce adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum MeasureChoice {
@@ -279,7 +300,7 @@ pub(crate) struct BuildArguments {
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
     /// Write it to this place too: oci:DIR, oci-archive:FILE, docker-archive:FILE,
-    /// docker-daemon:NAME, podman:NAME
+    /// docker-daemon:NAME, podman:NAME, docker://HOST/NAME:TAG
     #[arg(long, short, value_name = "PLACE")]
     pub(crate) output: Option<Place>,
     /// Show the recipe and make nothing
@@ -711,9 +732,11 @@ pub(crate) struct CopyArguments {
     /// Where it shall be
     pub(crate) to: Place,
     /// With what hangs on it (signatures, bills of materials), which few platforms
-    /// expect in a layout or an archive
+    /// expect in a layout or an archive; a registry gets it anyhow
     #[arg(long)]
     pub(crate) referrers: bool,
+    #[command(flatten)]
+    pub(crate) network: registry::NetworkOptions,
 }
 
 /// `ounce man`.

@@ -11,16 +11,16 @@ use crate::archive::{self, Archive, ArchiveError, ArchiveWriter};
 use crate::blobs::{BlobError, Blobs};
 use crate::compression::Compression;
 use crate::engine::{Engine, EngineKind};
-use crate::image::{read_children, unnamed};
+use crate::image::{read_children, tree, unnamed};
 use crate::layout;
-use crate::lock::{Lock, Mode};
+use crate::lock::Lock;
 use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageIndex, Role, canonical_json, digest_of, from_json, role,
 };
 use crate::reference::{ReferenceError, some_names};
 use crate::referrers::{self, MOST_REFERRERS, Referrers};
+use crate::registry::Remote;
 use crate::sink::Sink;
-use crate::spool::Spool;
 use crate::store::{Store, StoreError};
 use crate::{Digest, Image, Platform, Reference, docker};
 
@@ -39,6 +39,10 @@ pub enum Place {
     DockerArchive(PathBuf, Option<Reference>),
     /// `docker-daemon:NAME:TAG` and `podman:NAME:TAG`: in a running engine.
     Engine(Engine, Reference),
+    /// `docker://HOST/NAME[:TAG][@DIGEST]`: reached by a
+    /// [`Registry`](crate::registry::Registry), which is not handed to this module;
+    /// whoever reads or writes one asks for it there.
+    Registry(Remote),
 }
 
 /// Why a text is no place.
@@ -81,7 +85,7 @@ impl FromStr for Place {
             "containers-storage" | "dir" | "ostree" | "sif" | "tarball" => {
                 Err(PlaceError::Transport(transport.to_owned()))
             }
-            "docker" if rest.starts_with("//") => Err(PlaceError::Transport("docker".to_owned())),
+            "docker" if rest.starts_with("//") => Ok(Self::Registry(rest[2..].parse()?)),
             _ => Ok(Self::Store(text.parse()?)),
         }
     }
@@ -127,11 +131,14 @@ fn layout_name(name: &str) -> Result<String, PlaceError> {
 }
 
 /// A layout to read from, and the entry that is meant.
-struct Source {
-    blobs: Blobs,
-    root: Descriptor,
-    /// What hangs on the image, and is carried along where that is asked for.
-    hanging: Vec<Descriptor>,
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The layout; a temporary one lives as long as this value.
+    pub blobs: Blobs,
+    /// A manifest or an index in it.
+    pub root: Descriptor,
+    /// What hangs on the image, and is copied with it.
+    pub hanging: Vec<Descriptor>,
 }
 
 impl Place {
@@ -198,22 +205,15 @@ impl Place {
         if let Self::Store(from) = self {
             return store.tag(from, name);
         }
-        let source = self.source(store, Compression::Gzip)?;
-        let mut writer = store.write()?;
-        copy_tree(&source, writer.sink())?;
-        for artifact in &source.hanging {
-            writer.refers(artifact);
-        }
-        // What comes in from outside is an image of which every part is there.
-        Image::all(&store.blobs(), &source.root)?;
-        writer.commit(name, &source.root)
+        let source = self.open(store)?;
+        Self::Store(name.clone()).write(store, &source, name)
     }
 
     /// Whether what hangs on an image has a place here beside it.
     pub fn takes_artifacts(&self) -> bool {
         matches!(
             self,
-            Self::Store(_) | Self::OciDir(..) | Self::OciArchive(..)
+            Self::Store(_) | Self::OciDir(..) | Self::OciArchive(..) | Self::Registry(_)
         )
     }
 
@@ -237,41 +237,79 @@ impl Place {
         name: &Reference,
         artifacts: bool,
     ) -> Result<(), StoreError> {
-        let source = || -> Result<Source, StoreError> {
-            let root = store.find(name)?;
-            let hanging = match artifacts {
-                true => store.referrers_below(&root)?,
-                false => Vec::new(),
-            };
-            Ok(Source {
-                blobs: store.blobs(),
-                root,
-                hanging: hanging.into_iter().map(|one| one.descriptor).collect(),
-            })
-        };
+        if let Self::Store(to) = self {
+            return store.tag(name, to);
+        }
+        let mut source = Self::Store(name.clone()).source(store, Compression::Gzip)?;
+        if artifacts {
+            source.hanging = hanging_in(store, &source.root)?;
+        }
+        self.write(store, &source, name)
+    }
+
+    /// What is here and what hangs on it, to be copied elsewhere; an archive is spooled.
+    ///
+    /// # Errors
+    /// As [`Place::image`].
+    pub fn open(&self, store: &Store) -> Result<Source, StoreError> {
+        let mut source = self.source(store, Compression::Gzip)?;
+        if let Self::Store(_) = self {
+            source.hanging = hanging_in(store, &source.root)?;
+        }
+        Ok(source)
+    }
+
+    /// Copies an image, or an index whole, from elsewhere to here, atomically. `name`
+    /// is what it is called where the place does not say it.
+    ///
+    /// # Errors
+    /// The place cannot be written, or what is copied is not whole.
+    pub fn write(
+        &self,
+        store: &Store,
+        source: &Source,
+        name: &Reference,
+    ) -> Result<(), StoreError> {
         match self {
-            Self::Store(to) => store.tag(name, to),
-            Self::OciDir(folder, tag) => to_folder(&source()?, folder, &label(tag, name)),
-            Self::OciArchive(file, tag) => to_archive(&source()?, file, &label(tag, name)),
+            Self::Store(to) => {
+                let mut writer = store.write()?;
+                copy_tree(source, writer.sink())?;
+                for artifact in &source.hanging {
+                    writer.refers(artifact);
+                }
+                // What comes in from outside is an image of which every part is there.
+                Image::all(&store.blobs(), &source.root)?;
+                writer.commit(to, &source.root)
+            }
+            Self::OciDir(folder, tag) => to_folder(source, folder, &label(tag, name)),
+            Self::OciArchive(file, tag) => to_archive(source, file, &label(tag, name)),
             Self::DockerArchive(file, to) => {
-                let images = store.images_of(name)?;
+                let images = Image::all(&source.blobs, &source.root)?;
                 let image = match &images[..] {
                     [image] => image.clone(),
-                    _ => store.image(name, &Platform::host())?,
+                    _ => Image::select(
+                        source.blobs.clone(),
+                        &source.root,
+                        &Platform::host(),
+                        &name.to_string(),
+                    )?,
                 };
                 docker::write(file, &image, to.as_ref().unwrap_or(name))
             }
             Self::Engine(engine, to) => {
-                let (spool, _sink) = spool(store)?;
+                let (spool, _sink) = store.spool()?;
                 let file = spool.path().join("image.tar");
                 // podman keeps the digests of OCI's archive, which docker does not read.
                 let archive = match engine.kind {
                     EngineKind::Docker => Self::DockerArchive(file.clone(), Some(to.clone())),
                     EngineKind::Podman => Self::OciArchive(file.clone(), Some(to.to_string())),
                 };
-                archive.export(store, name)?;
+                let mut alone = source.clone();
+                alone.hanging.clear();
+                archive.write(store, &alone, name)?;
                 Ok(engine.load(&file)?)
             }
+            Self::Registry(remote) => Err(StoreError::InRegistry(remote.to_string())),
         }
     }
 
@@ -300,7 +338,7 @@ impl Place {
                 })
             }
             Self::OciArchive(file, tag) => {
-                let (spool, mut sink) = spool(store)?;
+                let (spool, mut sink) = store.spool()?;
                 let archive = Archive::open(file, spool.path())?;
                 let (root, hanging) = unpack(&archive, tag.as_deref(), &mut sink)?;
                 Ok(Source {
@@ -310,7 +348,7 @@ impl Place {
                 })
             }
             Self::DockerArchive(file, name) => {
-                let (spool, mut sink) = spool(store)?;
+                let (spool, mut sink) = store.spool()?;
                 let archive = Archive::open(file, spool.path())?;
                 let root = docker::read(&archive, name.as_ref(), compression, &mut sink)?;
                 Ok(Source {
@@ -320,7 +358,7 @@ impl Place {
                 })
             }
             Self::Engine(engine, name) => {
-                let (spool, mut sink) = spool(store)?;
+                let (spool, mut sink) = store.spool()?;
                 let mut archive = sink.scratch()?;
                 engine.save(name, archive.file())?;
                 let archive = Archive::open(archive.path(), spool.path())?;
@@ -331,6 +369,7 @@ impl Place {
                     hanging: Vec::new(),
                 })
             }
+            Self::Registry(remote) => Err(StoreError::InRegistry(remote.to_string())),
         }
     }
 }
@@ -340,6 +379,7 @@ impl std::fmt::Display for Place {
         let (transport, path, name) = match self {
             Self::Store(name) => return name.fmt(f),
             Self::Engine(engine, name) => return write!(f, "{engine}:{name}"),
+            Self::Registry(remote) => return remote.fmt(f),
             Self::OciDir(path, tag) => ("oci", path, tag.clone()),
             Self::OciArchive(path, tag) => ("oci-archive", path, tag.clone()),
             Self::DockerArchive(path, name) => (
@@ -364,20 +404,6 @@ fn label(tag: &Option<String>, name: &Reference) -> String {
         };
         plain.to_string()
     })
-}
-
-/// A temporary layout in the store, and a writer into it.
-pub(crate) fn spool(store: &Store) -> Result<(Spool, Sink), StoreError> {
-    // Only until the spool has its own lock, by which gc knows that it lives.
-    let _held_off = store.lock(Mode::Shared)?;
-    let scratch = store.scratch();
-    let spool = Spool::new(&scratch).map_err(|source| StoreError::Io {
-        action: "making",
-        path: scratch,
-        source,
-    })?;
-    let sink = Sink::new(spool.path(), spool.path().to_owned());
-    Ok((spool, sink))
 }
 
 /// The entry of an index that `tag` means, or the only one.
@@ -453,41 +479,24 @@ fn hanging(
     Ok(found.into_iter().map(|one| one.descriptor).collect())
 }
 
+/// What hangs on an image in the store.
+fn hanging_in(store: &Store, root: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
+    let found = store.referrers_below(root)?;
+    Ok(found.into_iter().map(|one| one.descriptor).collect())
+}
+
 /// All that the image and what hangs on it reach, each blob once, leaves first.
 fn trees(source: &Source) -> Result<Vec<Descriptor>, StoreError> {
     let mut order = Vec::new();
     let mut seen = HashSet::new();
     for root in [&source.root].into_iter().chain(&source.hanging) {
-        visit(&source.blobs, root, 0, &mut seen, &mut order)?;
+        for one in tree(&source.blobs, root)? {
+            if seen.insert(digest_of(&one).map_err(BlobError::from)?) {
+                order.push(one);
+            }
+        }
     }
     Ok(order)
-}
-
-/// All that `root` reaches, each blob once, leaves first.
-fn tree(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
-    let mut order = Vec::new();
-    let mut seen = HashSet::new();
-    visit(blobs, root, 0, &mut seen, &mut order)?;
-    Ok(order)
-}
-
-fn visit(
-    blobs: &Blobs,
-    at: &Descriptor,
-    depth: u32,
-    seen: &mut HashSet<Digest>,
-    order: &mut Vec<Descriptor>,
-) -> Result<(), StoreError> {
-    if !seen.insert(digest_of(at).map_err(BlobError::from)?) {
-        return Ok(());
-    }
-    let mut children = Vec::new();
-    read_children(blobs, at, depth, &mut children)?;
-    for child in &children {
-        visit(blobs, child, depth + 1, seen, order)?;
-    }
-    order.push(at.clone());
-    Ok(())
 }
 
 /// Copies an image out of an OCI archive, with what hangs on it: documents

@@ -33,6 +33,7 @@ use crate::model::{
 };
 use crate::referrers;
 use crate::sink::{Sink, sync_folder};
+use crate::spool::Spool;
 use crate::{Digest, Image, Platform, Reference};
 
 /// How long another process's lock is waited for unless told otherwise.
@@ -95,6 +96,9 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// It is in a registry, where no store looks.
+    #[error("{0} is in a registry")]
+    InRegistry(String),
     /// A document to be written has no form in JSON.
     #[error("writing a document as JSON")]
     Json(#[source] serde_json::Error),
@@ -274,6 +278,16 @@ impl Store {
 
     pub(crate) fn scratch(&self) -> PathBuf {
         self.root.join(".ounce/scratch")
+    }
+
+    /// A temporary layout in the store, and a writer into it.
+    pub(crate) fn spool(&self) -> Result<(Spool, Sink), StoreError> {
+        // Only until the spool has its own lock, by which gc knows that it lives.
+        let _held_off = self.lock(Mode::Shared)?;
+        let scratch = self.scratch();
+        let spool = Spool::new(&scratch).map_err(io_error("making", &scratch))?;
+        let sink = Sink::new(spool.path(), spool.path().to_owned());
+        Ok((spool, sink))
     }
 
     /// Holds off gc (shared) or everybody who writes (exclusive).

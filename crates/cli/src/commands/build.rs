@@ -11,7 +11,6 @@ use ounce_build::{
     BuildError, Built, BuiltImage, By, CompileError, Event, PlanError, Recipe, Request,
     TargetError, Toolchain,
 };
-use ounce_oci::layer::Compression;
 use ounce_oci::{ByteSize, Place, Platform, Store};
 use serde::Serialize;
 
@@ -19,7 +18,7 @@ use self::check::{Checked, check};
 use self::supply::Supply;
 use super::attach::{self, Attached};
 use super::{Context, weigh};
-use crate::arguments::{self, BuildArguments, BuildOptions, MeasureChoice};
+use crate::arguments::{BuildArguments, BuildOptions, MeasureChoice};
 use crate::failure::{Failure, Kind, shown};
 use crate::output::Output;
 use crate::render::table::{Align, Table};
@@ -38,7 +37,7 @@ pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCo
     }
     if matches!(&output, Some(Place::Store(_))) {
         return Err(Failure::new(Kind::Usage, "--output wants a place outside the store")
-            .hint("oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME or podman:NAME; --tag gives the name in the store"));
+            .hint("oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME, podman:NAME or docker://HOST/NAME:TAG; --tag gives the name in the store"));
     }
     let supply = Supply::new(context, &arguments.supply, &recipe)?;
     let store = context.store()?;
@@ -61,8 +60,14 @@ pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCo
     let mut attached = Vec::new();
     if is_as_asked {
         attached = supply.attach(&store, &request, &recipe, &built)?;
-        if let Some(place) = &output {
-            place.export(&store, &built.reference)?;
+        match &output {
+            Some(Place::Registry(remote)) => {
+                let registry = context.registry(&Default::default());
+                let source = Place::Store(built.reference.clone()).open(&store)?;
+                super::push::send(context, &registry, &source, remote)?;
+            }
+            Some(place) => place.export(&store, &built.reference)?,
+            None => {}
         }
     }
     if context.output.json {
@@ -115,11 +120,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
     Settings {
         platforms: platforms.to_vec(),
         budget_bytes: options.budget.map(|budget| budget.0),
-        compression: options.compression.map(|kind| match kind {
-            arguments::Compression::Gzip => Compression::Gzip,
-            arguments::Compression::Zstd => Compression::Zstd,
-            arguments::Compression::None => Compression::None,
-        }),
+        compression: options.compression.map(Into::into),
         measure: options.rust.measure.map(|choice| match choice {
             MeasureChoice::Auto => Measure::Auto,
             MeasureChoice::Total => Measure::Total,

@@ -12,10 +12,13 @@ pub(crate) mod inspect;
 pub(crate) mod keep;
 pub(crate) mod key;
 pub(crate) mod kill;
+pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod proxy;
 pub(crate) mod ps;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod referrers;
 pub(crate) mod rm;
 pub(crate) mod run;
@@ -25,6 +28,7 @@ pub(crate) mod sign;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod tag;
+pub(crate) mod tags;
 pub(crate) mod trim;
 pub(crate) mod up;
 pub(crate) mod verify;
@@ -36,12 +40,16 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use ounce_oci::engine::EngineKind;
+use ounce_oci::fetch::Client;
+use ounce_oci::registry::Registry;
 use ounce_oci::store::StoreError;
-use ounce_oci::{Place, Store};
+use ounce_oci::{Image, Place, Platform, Store};
 use ounce_run::containers::Containers;
 
 use crate::arguments::Global;
+use crate::arguments::registry::NetworkOptions;
 use crate::failure::{Failure, Kind};
+use crate::network;
 use crate::output::Output;
 
 /// What every command needs: where the store is and how to print.
@@ -77,6 +85,29 @@ impl Context {
         match named.filter(|root| !root.as_os_str().is_empty()) {
             Some(root) => Ok(root.clone()),
             None => home("XDG_DATA_HOME", ".local/share"),
+        }
+    }
+
+    /// A client of registries.
+    pub(crate) fn registry(&self, network: &NetworkOptions) -> Registry {
+        Registry::new(network::registry_options(network))
+    }
+
+    /// A client for downloads, as the environment says.
+    #[expect(dead_code, reason = "what is built from packages downloads them")]
+    pub(crate) fn client(&self) -> Client {
+        Client::new(network::fetch_options(&NetworkOptions::default()))
+    }
+
+    /// The image at a place for a platform, to be run: one in a registry is pulled
+    /// into the store first, as by `ounce pull`.
+    ///
+    /// # Errors
+    /// As [`Place::image`] and of the registry.
+    pub(crate) fn image(&self, place: &Place, platform: &Platform) -> Result<Image, Failure> {
+        match place {
+            Place::Registry(remote) => Ok(pull::for_use(self, remote, platform)?.1),
+            place => Ok(place.image(&self.store()?, platform)?),
         }
     }
 
@@ -130,7 +161,7 @@ pub(crate) fn place(text: &str) -> Result<Place, Failure> {
     let told = |error| {
         Failure::new(Kind::Usage, error).hint(
             "an image is a name in the store, oci:DIR, oci-archive:FILE, docker-archive:FILE, \
-             docker-daemon:NAME or podman:NAME",
+             docker-daemon:NAME, podman:NAME or docker://HOST/NAME:TAG",
         )
     };
     reached(text.parse().map_err(told)?)

@@ -50,7 +50,7 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
     let began = Instant::now();
     let store = context.store()?;
     let stop = Stop::begin()?;
-    let work = Work::begin(context, &arguments, &arguments.test, &store, &stop)?;
+    let work = Work::begin(context, &arguments, &arguments.test, &stop)?;
     let kept = keep(context, &arguments, &work);
     let scratch = Scratch::new(&scratch_folder(context)?)?;
     let subject = Subject {
@@ -159,12 +159,11 @@ impl Work {
         context: &Context,
         arguments: &TrimArguments,
         test: &TrimTest,
-        store: &Store,
         stop: &Stop,
     ) -> Result<Self, Failure> {
         let host = Platform::host();
         let platform = arguments.platform.clone().unwrap_or(host.clone());
-        let image = arguments.image.image(store, &platform)?;
+        let image = context.image(&arguments.image, &platform)?;
         if !host.accepts(&image.platform) {
             return Err(start::foreign(&image.platform, &host));
         }

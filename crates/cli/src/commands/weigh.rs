@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use ounce_oci::registry::Remote;
 use ounce_oci::store::StoreError;
 use ounce_oci::{Image, Place, Platform, Store};
 use ounce_weigh::budget::{Contributor, Part, Verdict};
@@ -17,6 +18,7 @@ use serde_json::Value;
 use super::Context;
 use crate::arguments::{BillChoice, WeighArguments};
 use crate::failure::{self, Failure};
+use crate::render::progress::Progress;
 use crate::render::{html, screen, weigh};
 
 /// Weighs them; exit code 1 if one is over the budget or has what is denied.
@@ -28,7 +30,7 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
     let images = arguments
         .images
         .iter()
-        .map(|what| find(&store, what, &platform))
+        .map(|what| find(context, &store, what, &platform))
         .collect::<Result<Vec<_>, Failure>>()?;
     let mut measured = Vec::with_capacity(images.len());
     for (name, image, omitted) in &images {
@@ -84,6 +86,7 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
 
 /// An image by its place, or what lies at a path; and what was left out of it.
 fn find(
+    context: &Context,
     store: &Store,
     what: &str,
     platform: &Platform,
@@ -91,6 +94,13 @@ fn find(
     let path = Path::new(what);
     if !what.starts_with(['/', '.']) {
         let place = super::place(what)?;
+        if let Place::Registry(remote) = &place {
+            return Ok((
+                place.to_string(),
+                weighed(context, remote, platform)?,
+                Vec::new(),
+            ));
+        }
         match place.image(store, platform) {
             // `ounce weigh target/release/app` is meant as it looks.
             Err(StoreError::NotFound { .. }) if path.exists() => {}
@@ -103,6 +113,16 @@ fn find(
     }
     let (image, omitted) = plain::image(store, path, platform)?;
     Ok((name, image, omitted))
+}
+
+/// An image of a registry, which is not kept.
+fn weighed(context: &Context, remote: &Remote, platform: &Platform) -> Result<Image, Failure> {
+    let registry = context.registry(&Default::default());
+    let mut progress = Progress::new(context.output, "fetching");
+    let image = registry.image(remote, &context.store()?, platform, &mut |event| {
+        progress.registry(event);
+    });
+    Ok(image?)
 }
 
 /// Refuses what cannot be answered before anything is measured.

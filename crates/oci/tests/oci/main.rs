@@ -6,6 +6,8 @@
 
 mod artifacts;
 mod crash;
+mod fetch;
 mod hostile;
 mod place;
+mod server;
 mod store;
