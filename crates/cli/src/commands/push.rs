@@ -99,6 +99,14 @@ pub(super) fn send(
     drop(progress);
     let pushed = pushed?;
     context.output.note(&told(&pushed));
+    if !source.hanging.is_empty() {
+        let (blobs, hanging) = (&source.blobs, &source.hanging);
+        let store = context.store()?;
+        let count = registry.push_hanging(&store, blobs, hanging, to, &options, &mut |_| ())?;
+        context.output.note(&format!(
+            "with {count} that hang on it: signatures, bills of materials, statements"
+        ));
+    }
     Ok(pushed)
 }
 

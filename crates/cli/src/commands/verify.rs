@@ -215,11 +215,16 @@ impl Case<'_> {
         };
         let blobs = self.store.blobs();
         let all = signature::signatures(&blobs, &self.hanging, &self.root, key, &self.wanted);
+        let mut identities = Vec::new();
         for (artifact, result) in all {
             match result {
                 Ok(payload) => {
                     check.passed = true;
-                    check.found = format!("good, signed as {:?}", payload.identity());
+                    let identity = format!("{:?}", payload.identity());
+                    if !identities.contains(&identity) {
+                        identities.push(identity);
+                    }
+                    check.found = format!("good, signed as {}", identities.join(" and "));
                     check.annotations.extend(payload.annotations());
                     check.artifacts.push(artifact.to_string());
                 }
