@@ -4,7 +4,10 @@
 // Helpers of tests unwrap as tests do; the exception in clippy.toml knows only the latter.
 #![allow(clippy::unwrap_used)]
 
+mod artifacts;
 mod crash;
+mod fetch;
 mod hostile;
 mod place;
+mod server;
 mod store;
