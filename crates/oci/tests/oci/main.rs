@@ -8,5 +8,6 @@ mod crash;
 mod fetch;
 mod hostile;
 mod place;
+mod registry;
 mod server;
 mod store;
