@@ -6,8 +6,10 @@
 
 mod crash;
 mod fetch;
+mod held;
 mod hostile;
 mod place;
 mod registry;
+mod rogue;
 mod server;
 mod store;
