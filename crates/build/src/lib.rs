@@ -12,6 +12,7 @@ mod cargo;
 mod compile;
 pub mod config;
 mod detect;
+pub mod distribution;
 mod event;
 mod plan;
 mod profile;
