@@ -6,6 +6,7 @@
 //! each distribution reads its own indexes and packages into it.
 
 pub mod cache;
+pub mod debian;
 pub mod files;
 pub mod lock;
 mod name;
