@@ -11,8 +11,10 @@ use ounce_config::{
 };
 use ounce_oci::layer::Compression;
 
+use crate::distribution::Base;
 use crate::settings::{
-    Certificates, ExtraFile, ImageSettings, Measure, RustSettings, Settings, Zones, parse_mode,
+    Certificates, DebianSettings, ExtraFile, ImageSettings, Measure, RustSettings, Settings, Zones,
+    parse_mode,
 };
 use crate::site::rules::SiteRules;
 
@@ -40,6 +42,8 @@ const ROOT: &[&str] = &[
     "rust",
     "image",
     "file",
+    "base",
+    "lock",
 ];
 
 fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
@@ -94,6 +98,20 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         files: table
             .get("file", |name, value| files(name, value, folder))?
             .unwrap_or_default(),
+        // `base = "debian-slim"`, or a table with the bases' own settings.
+        base: table
+            .get("base", |name, value| match value.get_ref() {
+                DeValue::String(_) => parsed(name, value, str::parse).map(Some),
+                _ => base(name, value, folder).map(|(base, _)| base),
+            })?
+            .flatten(),
+        debian: table
+            .get("base", |name, value| match value.get_ref() {
+                DeValue::String(_) => Ok(DebianSettings::default()),
+                _ => base(name, value, folder).map(|(_, debian)| debian),
+            })?
+            .unwrap_or_default(),
+        lock: table.string("lock")?.map(|path| folder.join(path)),
     };
     // What flags and file have in common is checked once more after the
     // merge; here the fault can still be told with the file's name.
@@ -101,6 +119,35 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         .check()
         .map_err(|error| invalid("ounce.toml", 0..0, error))?;
     Ok(settings)
+}
+
+fn base(name: &str, value: &Value<'_>, folder: &Path) -> Read<(Option<Base>, DebianSettings)> {
+    let DeValue::Table(table) = value.get_ref() else {
+        return wrong_type(name, value, "the name of a base, or a table");
+    };
+    let table = Table::new(table, "base.", &["name", "debian"])?;
+    let base = table.get("name", |name, value| parsed(name, value, str::parse))?;
+    let debian = table.get("debian", |name, value| {
+        let known = &[
+            "mirror",
+            "suite",
+            "components",
+            "keyrings",
+            "packages",
+            "valid-until",
+        ];
+        let table = Table::new(table_of(name, value)?, "base.debian.", known)?;
+        let keyrings = table.strings("keyrings")?.unwrap_or_default();
+        Ok(DebianSettings {
+            mirror: table.string("mirror")?,
+            suite: table.string("suite")?,
+            components: table.strings("components")?,
+            keyrings: keyrings.iter().map(|path| folder.join(path)).collect(),
+            packages: table.strings("packages")?,
+            valid_until: table.boolean("valid-until")?,
+        })
+    })?;
+    Ok((base, debian.unwrap_or_default()))
 }
 
 fn budget(name: &str, value: &Value<'_>) -> Read<u64> {
@@ -286,6 +333,7 @@ mod tests {
                 budget = 20480
                 compression = "zstd"
                 measure = "each-flag"
+                lock = "bases.lock"
                 [site]
                 pack = true
                 spa = true
@@ -318,6 +366,15 @@ mod tests {
                 timezones = ["Europe/Berlin"]
                 passwd = true
                 tmp = true
+                [base]
+                name = "debian-slim"
+                [base.debian]
+                mirror = "http://mirror.example"
+                suite = "bookworm"
+                components = ["main"]
+                keyrings = ["keys.gpg"]
+                packages = ["curl"]
+                valid-until = false
                 [[file]]
                 from = "hosts"
                 to = "/etc/hosts"

@@ -8,10 +8,14 @@
 pub mod cache;
 pub mod debian;
 pub mod files;
+pub mod image;
 pub mod lock;
 mod name;
+mod stand;
 
 pub use name::{Base, BaseNameError, Distroless};
+pub use stand::StandError;
+pub(crate) use stand::check as check_stands;
 
 use ounce_oci::Digest;
 

@@ -42,6 +42,19 @@ pub(crate) fn shadow(files: &mut Files, days: u64) -> Result<(), FilesError> {
         })
         .collect();
     let owner = group(files, "shadow");
+    // Where the password is looked for: in the other file.
+    for path in ["etc/passwd", "etc/group"] {
+        let pointed: String = text(files, path)
+            .lines()
+            .map(|line| match line.splitn(3, ':').collect::<Vec<_>>()[..] {
+                [name, "*", rest] => format!("{name}:x:{rest}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        if !pointed.is_empty() {
+            files.put(path, Node::file(0o644, pointed))?;
+        }
+    }
     for (path, content) in [("etc/shadow", users), ("etc/gshadow", groups)] {
         if files.get(path).is_none() && !content.is_empty() {
             files.put(path, Node::file(0o640, content).owned(0, owner))?;
@@ -215,7 +228,7 @@ mod tests {
         let mut files = with(&[
             (
                 "etc/passwd",
-                "root:x:0:0:root:/root:/bin/sh\nmail:x:8:8::/:/bin/false\n",
+                "root:*:0:0:root:/root:/bin/sh\nmail:x:8:8::/:/bin/false\n",
             ),
             ("etc/group", "root:x:0:\nshadow:x:42:\nusers:x:100:a,b\n"),
         ]);
@@ -228,6 +241,7 @@ mod tests {
             text(&files, "etc/gshadow"),
             "root:*::\nshadow:*::\nusers:*::a,b\n"
         );
+        assert!(text(&files, "etc/passwd").starts_with("root:x:0:0:"));
         let node = files.get("etc/shadow").unwrap();
         assert_eq!((node.mode, node.gid), (0o640, 42));
     }

@@ -431,10 +431,13 @@ fn choose(
     };
     let mut chosen = Vec::new();
     for one in Variant::packages(which) {
+        let is_meant = |beside| universe.newest(beside).is_some();
+        if !one.beside.is_none_or(is_meant) {
+            continue;
+        }
         let found = one.names.split('|').find_map(|name| universe.newest(name));
         match found {
             Some(at) => chosen.push(at),
-            None if one.optional => {}
             None => return Err(absent(&one.names.replace('|', " or "))),
         }
     }
@@ -516,6 +519,13 @@ pub fn assemble(
 /// The release that a lock is of.
 pub fn codename_of(from: &str) -> &str {
     from.split(' ').nth(1).unwrap_or("")
+}
+
+/// The packages that a lock has besides the base's own.
+pub fn packages_of(from: &str) -> Vec<String> {
+    let more = from.split_once(" with ").map_or("", |(_, more)| more);
+    let names = more.split(", ").filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 /// Unpacks the packages on all cores, in order.

@@ -15,8 +15,8 @@ pub enum Variant {
     Distroless(Distroless),
 }
 
-/// Releases name some packages differently: the first that there is is taken;
-/// one that is in no release any more is left out where that is said by a `?`.
+/// Releases name some packages differently: the first that there is is taken.
+/// One with a `?` belongs to it only where the release has the package named after that.
 const STATIC: &[&str] = &[
     "base-files",
     "ca-certificates",
@@ -24,7 +24,12 @@ const STATIC: &[&str] = &[
     "netbase",
     "tzdata",
 ];
-const BASE: &[&str] = &["libc6", "libssl3t64|libssl3", "zlib1g?13", "libzstd1?13"];
+const BASE: &[&str] = &[
+    "libc6",
+    "libssl3t64|libssl3",
+    "zlib1g?libssl3t64",
+    "libzstd1?libssl3t64",
+];
 const CC: &[&str] = &[
     "gcc-14-base|gcc-13-base|gcc-12-base",
     "libgcc-s1",
@@ -55,7 +60,7 @@ const PYTHON3: &[&str] = &[
     "libtinfo6",
     "libtirpc3t64|libtirpc3",
     "libuuid1",
-    "python3-distutils?12",
+    "python3-distutils?python3-distutils",
     "python3.13-minimal|python3.11-minimal",
     "zlib1g",
 ];
@@ -64,8 +69,8 @@ const PYTHON3: &[&str] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) names: &'static str,
-    /// Only where the release has it.
-    pub(crate) optional: bool,
+    /// Only where the release has this one.
+    pub(crate) beside: Option<&'static str>,
 }
 
 impl Variant {
@@ -116,13 +121,13 @@ impl Variant {
         }
         let mut named: Vec<Named> = Vec::new();
         for names in all {
-            let (names, optional) = match names.split_once('?') {
-                Some((names, _)) => (names, true),
-                None => (names, false),
+            let (names, beside) = match names.split_once('?') {
+                Some((names, beside)) => (names, Some(beside)),
+                None => (names, None),
             };
             match named.iter_mut().find(|known| known.names == names) {
-                Some(known) => known.optional &= optional,
-                None => named.push(Named { names, optional }),
+                Some(known) => known.beside = known.beside.and(beside),
+                None => named.push(Named { names, beside }),
             }
         }
         named
@@ -292,7 +297,7 @@ mod tests {
         let python = Variant::packages(Distroless::Python3);
         let zlib: Vec<_> = python.iter().filter(|one| one.names == "zlib1g").collect();
         assert_eq!(zlib.len(), 1);
-        assert!(!zlib[0].optional);
+        assert_eq!(zlib[0].beside, None);
     }
 
     #[test]
