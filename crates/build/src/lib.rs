@@ -29,7 +29,7 @@ pub use cargo::{ProjectError, Toolchain};
 pub use compile::{CompileError, Saved};
 pub use detect::PlanError;
 pub use event::Event;
-pub use plan::{Request, plan};
+pub use plan::{Request, plan, stages};
 pub use profile::{By, Flag, ProfileError};
 pub use program::ProgramError;
 pub use recipe::{CargoRecipe, Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};

@@ -39,6 +39,8 @@ pub struct Settings {
     pub base: Option<Base>,
     /// Where Debian's packages come from.
     pub debian: DebianSettings,
+    /// Other settings for each stage of the way to production.
+    pub stages: BTreeMap<String, Settings>,
     /// What a base is put together from: `ounce.lock` beside `ounce.toml` unless told.
     pub lock: Option<PathBuf>,
 }
@@ -199,6 +201,7 @@ impl Settings {
             base: self.base.or(lower.base),
             debian: self.debian.or(lower.debian),
             lock: self.lock.or(lower.lock),
+            stages: lower.stages,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::blobs::Blobs;
-use crate::layer::{self, Entry, LayerOptions};
+use crate::layer::{self, Effort, Entry, LayerOptions};
 use crate::model::{MediaType, canonical_json, descriptor};
 use crate::place::spool;
 use crate::store::StoreError;
@@ -26,7 +26,8 @@ impl Image {
         program: Option<&str>,
     ) -> Result<Self, StoreError> {
         let (spool, mut sink) = spool(store)?;
-        let layer = layer::write::write(&mut sink, entries, LayerOptions::default())?;
+        let layer =
+            layer::write::write(&mut sink, entries, LayerOptions::default(), Effort::Quick)?;
         let mut config = json!({
             "architecture": platform.architecture,
             "os": platform.os,

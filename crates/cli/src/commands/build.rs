@@ -1,5 +1,7 @@
 //! `ounce build`: source, a ready program or a folder of web files to an image.
 
+mod stages;
+
 use std::process::{Command, ExitCode, Stdio};
 
 use ounce_build::settings::{Certificates, ImageSettings, Measure, RustSettings, Settings, Zones};
@@ -20,6 +22,9 @@ use crate::render::table::{Align, Table};
 /// Builds it, or shows the recipe; exit code 1 if it is over its budget.
 pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCode, Failure> {
     let request = request(&arguments.options, &arguments.platform)?;
+    if request.stage.as_deref() == Some("all") {
+        return stages::run(context, &arguments, &request);
+    }
     let recipe = plan(context.output, &request)?;
     if arguments.dry_run {
         context.output.document(&Planned {
@@ -63,6 +68,7 @@ pub(crate) fn request(options: &BuildOptions, platforms: &[Platform]) -> Result<
     request.config = options.config.clone();
     request.reference = options.tag.clone();
     request.offline = options.rust.offline;
+    request.stage = options.base.stage.clone();
     request.source_date_epoch = source_date_epoch()?;
     Ok(request)
 }
