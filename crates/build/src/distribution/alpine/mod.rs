@@ -28,7 +28,7 @@ use self::signed::{Keys, KeysError, SignedError};
 use self::solve::{SolveError, Universe};
 use super::cache::{Cache, CacheError};
 use super::files::{Files, FilesError, Node};
-use super::lock::LockedPackage;
+use super::lock::{LockedBase, LockedPackage};
 use super::{Event, Wanted};
 
 pub use install::InstallError;
@@ -64,6 +64,41 @@ pub enum Kind {
     Core,
 }
 
+impl Kind {
+    /// As `--base` and the lock call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "alpine",
+            Self::Core => "alpine-core",
+        }
+    }
+
+    /// The environment of what is started in it.
+    pub fn environment(self) -> Vec<(String, String)> {
+        let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        vec![("PATH".to_owned(), path.to_owned())]
+    }
+
+    /// What is started where there is no program on the base.
+    pub fn command(self) -> Vec<String> {
+        vec!["/bin/sh".to_owned()]
+    }
+
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Whole => &[
+                "alpine-baselayout",
+                "alpine-keys",
+                "alpine-release",
+                "apk-tools",
+                "busybox",
+                "libc-utils",
+            ],
+            Self::Core => &["busybox", "busybox-binsh", "musl"],
+        }
+    }
+}
+
 /// Where packages come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -74,7 +109,9 @@ pub struct Source {
     /// `main`, `community`, in order of preference.
     pub repositories: Vec<String>,
     /// apk's name of it: `x86_64`.
-    pub architecture: &'static str,
+    pub architecture: String,
+    /// Packages besides the base's own: `nginx`, `python3~3.12`.
+    pub packages: Vec<String>,
 }
 
 /// A base that is put together.
@@ -215,44 +252,52 @@ pub fn architecture(platform: &Platform) -> Result<&'static str, AlpineError> {
     }
 }
 
-/// What a base is asked to hold: its own packages and some more, as
-/// `nginx`, `python3~3.12`.
-///
-/// # Errors
-/// One of them is no package's name.
-pub fn world(kind: Kind, more: &[String]) -> Result<Vec<Dependency>, AlpineError> {
-    let own: &[&str] = match kind {
-        Kind::Whole => &[
-            "alpine-baselayout",
-            "alpine-keys",
-            "alpine-release",
-            "apk-tools",
-            "busybox",
-            "libc-utils",
-        ],
-        Kind::Core => &["busybox", "busybox-binsh", "musl"],
-    };
-    let own = own.iter().map(|name| name.parse());
-    let more = more.iter().map(|name| name.parse());
-    own.chain(more)
-        .collect::<Result<_, _>>()
-        .map_err(AlpineError::World)
+/// What a lock of this base says it is of; it does not hold for another.
+pub fn origin(release: &str, repositories: &[String], packages: &[String]) -> String {
+    let mut packages = packages.to_vec();
+    packages.sort();
+    packages.dedup();
+    let from = format!("alpine {release} {}", repositories.join("+"));
+    match packages.is_empty() {
+        true => from,
+        false => format!("{from} with {}", packages.join(", ")),
+    }
+}
+
+/// The release that a lock is of.
+pub fn release_of(from: &str) -> &str {
+    from.split(' ').nth(1).unwrap_or("")
+}
+
+/// The repositories that a lock is of.
+pub fn repositories_of(from: &str) -> Vec<String> {
+    let all = from.split(' ').nth(2).unwrap_or("");
+    all.split('+').map(str::to_owned).collect()
+}
+
+/// The packages that a lock has besides the base's own.
+pub fn packages_of(from: &str) -> Vec<String> {
+    let more = from.split_once(" with ").map_or("", |(_, more)| more);
+    let names = more.split(", ").filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 impl Source {
     fn address(&self, repository: &str, file: &str) -> String {
         let mut parts = vec![self.mirror.trim_end_matches('/')];
         parts.extend([self.release.as_str(), repository].map(|part| part.trim_matches('/')));
-        parts.extend([self.architecture, file]);
+        parts.extend([self.architecture.as_str(), file]);
         parts.retain(|part| !part.is_empty());
         parts.join("/")
     }
 
-    /// In words, for a lock: what decides which packages there are.
-    pub fn words(&self, world: &[Dependency]) -> String {
-        let repositories = self.repositories.join("+");
-        let world = database::world(world).trim_end().replace('\n', " ");
-        format!("alpine {} {repositories}: {world}", self.release)
+    /// What the base is asked to hold.
+    fn world(&self, kind: Kind) -> Result<Vec<Dependency>, AlpineError> {
+        let own = kind.packages().iter().map(|name| name.parse());
+        let more = self.packages.iter().map(|name| name.parse());
+        own.chain(more)
+            .collect::<Result<_, _>>()
+            .map_err(AlpineError::World)
     }
 
     fn wanted(&self, locked: &LockedPackage) -> Wanted {
@@ -264,19 +309,20 @@ impl Source {
     }
 }
 
-/// Decides which packages make `world`, and downloads them, since an index does
+/// Decides which packages make a base, and downloads them, since an index does
 /// not tell their digests.
 ///
 /// # Errors
 /// An index or a package is not to be had or not what it should be, or no
 /// packages fit together.
 pub fn resolve(
+    kind: Kind,
     source: &Source,
-    world: &[Dependency],
     keys: &Keys,
     cache: &Cache<'_>,
     on: &mut dyn FnMut(Event),
-) -> Result<Vec<LockedPackage>, AlpineError> {
+) -> Result<LockedBase, AlpineError> {
+    let world = source.world(kind)?;
     let mut offers = Vec::new();
     for repository in &source.repositories {
         let url = source.address(repository, "APKINDEX.tar.gz");
@@ -295,8 +341,8 @@ pub fn resolve(
         let packages = index::parse(&text);
         offers.push(packages.map_err(|source| AlpineError::IndexText { url, source })?);
     }
-    let universe = Universe::new(offers, source.architecture);
-    let world = optional(world, &universe);
+    let universe = Universe::new(offers, &source.architecture);
+    let world = optional(&world, &universe);
     let solved = universe
         .solve(&world)
         .map_err(|source| AlpineError::Solve {
@@ -332,7 +378,12 @@ pub fn resolve(
         locked.push(lock_of(source, offer, digest));
     }
     locked.sort();
-    Ok(locked)
+    Ok(LockedBase {
+        name: kind.name().to_owned(),
+        architecture: source.architecture.clone(),
+        from: origin(&source.release, &source.repositories, &source.packages),
+        packages: locked,
+    })
 }
 
 /// Without those of Alpine's own that older releases do not have.
@@ -356,7 +407,7 @@ fn lock_of(source: &Source, offer: &solve::Offer, digest: Digest) -> LockedPacka
     LockedPackage {
         name: package.name.clone(),
         version: package.version.clone(),
-        architecture: architecture.unwrap_or(source.architecture).to_owned(),
+        architecture: architecture.unwrap_or(&source.architecture).to_owned(),
         digest,
         size_bytes: package.size_bytes,
         archive: source.repositories[offer.repository].clone(),
@@ -370,12 +421,14 @@ fn lock_of(source: &Source, offer: &solve::Offer, digest: Digest) -> LockedPacka
 /// A package is not to be had, is not what the lock says, does not fit the
 /// others, or has files that cannot stand in a base.
 pub fn assemble(
+    kind: Kind,
     source: &Source,
-    world: &[Dependency],
-    locked: &[LockedPackage],
+    locked: &LockedBase,
     cache: &Cache<'_>,
     on: &mut dyn FnMut(Event),
 ) -> Result<Assembled, AlpineError> {
+    let world = source.world(kind)?;
+    let locked = &locked.packages;
     let wanted: Vec<Wanted> = locked.iter().map(|one| source.wanted(one)).collect();
     cache.fill(&wanted, on)?;
     on(Event::Unpacking {
@@ -400,8 +453,8 @@ pub fn assemble(
         contents.push(unpacked);
     }
     let offers = contents.iter().map(|one| one.package.clone()).collect();
-    let universe = Universe::new(vec![offers], source.architecture);
-    let world = optional(world, &universe);
+    let universe = Universe::new(vec![offers], &source.architecture);
+    let world = optional(&world, &universe);
     let solved = universe
         .solve(&world)
         .map_err(|source| AlpineError::Solve {

@@ -93,35 +93,59 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads every `*.pub` of a folder.
+    /// Reads keys: each path is a key's file, or a folder with `*.pub`.
     ///
     /// # Errors
     /// None there, or one that is no key.
-    pub fn read(folder: &Path) -> Result<Self, KeysError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| KeysError::Read { path, source }
+    pub fn read(paths: &[PathBuf]) -> Result<Self, KeysError> {
+        let mut keys = Self::default();
+        for path in paths {
+            match path.is_dir() {
+                true => keys.add_folder(path)?,
+                false => keys.add(path)?,
+            }
+        }
+        Ok(keys)
+    }
+
+    fn add_folder(&mut self, folder: &Path) -> Result<(), KeysError> {
+        let failed = |source| KeysError::Read {
+            path: folder.to_owned(),
+            source,
         };
-        let mut keys = BTreeMap::new();
-        for entry in fs::read_dir(folder).map_err(failed(folder))? {
-            let path = entry.map_err(failed(folder))?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-                continue;
-            };
-            if !name.ends_with(".pub") {
-                continue;
+        let before = self.keys.len();
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|ending| ending == "pub") {
+                self.add(&path)?;
+            }
+        }
+        match self.keys.len() == before {
+            true => Err(KeysError::None(folder.to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    fn add(&mut self, path: &Path) -> Result<(), KeysError> {
+        let read = || -> io::Result<String> {
+            // Asked first: a pipe would be waited for.
+            if !fs::metadata(path)?.is_file() {
+                return Err(io::Error::other("not a regular file"));
             }
             let mut text = String::new();
-            fs::File::open(&path)
-                .and_then(|file| file.take(KEY_LIMIT).read_to_string(&mut text))
-                .map_err(failed(&path))?;
-            let key = public_key(&text).ok_or_else(|| KeysError::Key(path.clone()))?;
-            keys.insert(name.to_owned(), key);
-        }
-        match keys.is_empty() {
-            true => Err(KeysError::None(folder.to_owned())),
-            false => Ok(Self { keys }),
-        }
+            let file = fs::File::open(path)?;
+            file.take(KEY_LIMIT).read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let text = read().map_err(|source| KeysError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let name = path.file_name().and_then(|name| name.to_str());
+        let key = name.zip(public_key(&text));
+        let (name, key) = key.ok_or_else(|| KeysError::Key(path.to_owned()))?;
+        self.keys.insert(name.to_owned(), key);
+        Ok(())
     }
 
     /// Their names, sorted.
@@ -335,7 +359,11 @@ mod tests {
     fn only_rsa_keys_in_pem_form_are_keys() {
         let folder = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        let error = || Keys::read(folder.path()).unwrap_err().to_string();
+        let error = || {
+            Keys::read(&[folder.path().to_owned()])
+                .unwrap_err()
+                .to_string()
+        };
         put("README", "nothing");
         assert!(error().starts_with("no key (*.rsa.pub) in "));
         for text in [

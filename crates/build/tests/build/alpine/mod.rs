@@ -12,18 +12,19 @@ use ounce_build::distribution::alpine::signed::Keys;
 use ounce_build::distribution::alpine::{self, AlpineError, Assembled, Kind, Source};
 use ounce_build::distribution::cache::{Cache, NoNetwork};
 use ounce_build::distribution::files::Files;
-use ounce_build::distribution::lock::LockedPackage;
+use ounce_build::distribution::lock::LockedBase;
 use ounce_oci::Store;
 use ounce_oci::layer::{Compression, EntryKind, LayerOptions};
 
 use repository::Repository;
 
-pub(crate) fn source(repository: &Repository) -> Source {
+pub(crate) fn source(repository: &Repository, more: &[&str]) -> Source {
     Source {
         mirror: repository.mirror(),
         release: String::new(),
         repositories: vec![String::new()],
-        architecture: "x86_64",
+        architecture: "x86_64".to_owned(),
+        packages: more.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -32,15 +33,13 @@ pub(crate) fn base(
     repository: &Repository,
     kind: Kind,
     more: &[&str],
-) -> Result<(Vec<LockedPackage>, Assembled), AlpineError> {
+) -> Result<(LockedBase, Assembled), AlpineError> {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::new(folder.path(), &NoNetwork, false);
-    let keys = Keys::read(&repository.keys()).unwrap();
-    let more: Vec<String> = more.iter().map(ToString::to_string).collect();
-    let world = alpine::world(kind, &more)?;
-    let source = source(repository);
-    let locked = alpine::resolve(&source, &world, &keys, &cache, &mut |_| {})?;
-    let assembled = alpine::assemble(&source, &world, &locked, &cache, &mut |_| {})?;
+    let keys = Keys::read(&[repository.keys()]).unwrap();
+    let source = source(repository, more);
+    let locked = alpine::resolve(kind, &source, &keys, &cache, &mut |_| {})?;
+    let assembled = alpine::assemble(kind, &source, &locked, &cache, &mut |_| {})?;
     Ok((locked, assembled))
 }
 
@@ -161,12 +160,12 @@ fn the_same_lock_gives_the_same_layer_whatever_the_mirror_has_by_then() {
     let mut repository = system::repository(folder.path(), b"busybox");
     let cache = tempfile::tempdir().unwrap();
     let cache = Cache::new(cache.path(), &NoNetwork, false);
-    let keys = Keys::read(&repository.keys()).unwrap();
-    let world = alpine::world(Kind::Whole, &[]).unwrap();
-    let source = source(&repository);
-    let locked = alpine::resolve(&source, &world, &keys, &cache, &mut |_| {}).unwrap();
+    let keys = Keys::read(&[repository.keys()]).unwrap();
+    let source = source(&repository, &[]);
+    let resolve = || alpine::resolve(Kind::Whole, &source, &keys, &cache, &mut |_| {}).unwrap();
+    let locked = resolve();
     let digest = || {
-        let base = alpine::assemble(&source, &world, &locked, &cache, &mut |_| {}).unwrap();
+        let base = alpine::assemble(Kind::Whole, &source, &locked, &cache, &mut |_| {}).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let options = LayerOptions {
@@ -186,13 +185,13 @@ fn the_same_lock_gives_the_same_layer_whatever_the_mirror_has_by_then() {
     repository
         .add(&repository::Package::new("musl", "1.2.6-r0").provides("so:libc.musl-x86_64.so.1=1"));
     repository.publish();
-    for locked in &locked {
+    for locked in &locked.packages {
         fs::remove_file(folder.path().join("x86_64").join(&locked.path)).unwrap();
     }
     assert_eq!(digest(), before);
-    let moved = alpine::resolve(&source, &world, &keys, &cache, &mut |_| {}).unwrap();
-    let musl = |locked: &[LockedPackage]| {
-        let found = locked.iter().find(|one| one.name == "musl");
+    let moved = resolve();
+    let musl = |locked: &LockedBase| {
+        let found = locked.packages.iter().find(|one| one.name == "musl");
         found.unwrap().version.clone()
     };
     assert_eq!(
