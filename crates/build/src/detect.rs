@@ -10,6 +10,7 @@ use ounce_oci::reference::ReferenceError;
 use crate::base::{self, BaseError, Server};
 use crate::cargo::ProjectError;
 use crate::config::ConfigError;
+use crate::distribution::Base;
 use crate::profile::ProfileError;
 use crate::program::{self, ProgramError};
 use crate::recipe::{Found, ProgramRecipe, ProgramSource};
@@ -194,7 +195,8 @@ pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected
         }
     };
     let bytes = program::read(path)?;
-    let (_, platform) = program::check(path, &bytes, wanted)?;
+    let on_base = !matches!(&settings.base, None | Some(Base::Scratch));
+    let (_, platform) = program::check_on(path, &bytes, wanted, on_base)?;
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());

@@ -24,7 +24,7 @@ pub mod settings;
 pub mod site;
 mod target;
 
-pub use assemble::{Budget, BuildError, Built, BuiltImage, SOCKET_ACTIVATION, execute};
+pub use assemble::{Budget, BuildError, Built, BuiltImage, SOCKET_ACTIVATION, execute, execute_on};
 pub use cargo::{ProjectError, Toolchain};
 pub use compile::{CompileError, Saved};
 pub use detect::PlanError;

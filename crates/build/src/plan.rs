@@ -11,8 +11,11 @@ use crate::base;
 use crate::cargo::Toolchain;
 use crate::config;
 use crate::detect::{self, Detected, Pages, PlanError};
+use crate::distribution::lock::LOCK_NAME;
+use crate::distribution::{Base, Distroless};
+use crate::program;
 use crate::project;
-use crate::recipe::{Found, ImageRecipe, Recipe};
+use crate::recipe::{Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
 
 /// What to build, from what, with what.
@@ -150,6 +153,13 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         Some(_) => settings.rules.arguments(),
         None => Vec::new(),
     };
+    let base = on_what(settings.base, &found.programs)?;
+    let lock = match settings.lock {
+        Some(path) => Some(path),
+        // A lone program's folder may be anything.
+        None if request.path.is_dir() => Some(request.path.join(LOCK_NAME)),
+        None => None,
+    };
     let image = settings.image;
     let (uid, gid) = parse_user(image.user.as_deref().unwrap_or("65532:65532"))?;
     let mut labels = image.labels;
@@ -194,9 +204,31 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         mtime: request.source_date_epoch.unwrap_or(0),
         budget_bytes: settings.budget_bytes,
         advice: found.advice,
+        base,
+        debian: settings.debian,
+        lock,
+        offline: request.offline,
         toolchain: Some(request.toolchain.clone()),
     };
     Ok(recipe)
+}
+
+/// The base, with as much of a distroless one as the programs need.
+fn on_what(base: Option<Base>, programs: &[ProgramRecipe]) -> Result<Base, PlanError> {
+    let base = base.unwrap_or(Base::Scratch);
+    if base != Base::Distroless(None) {
+        return Ok(base);
+    }
+    let mut most = Distroless::Static;
+    for one in programs {
+        // What is compiled here is linked statically.
+        if let ProgramSource::File(path) = &one.from {
+            let bytes = program::read(path)?;
+            let facts = program::check_on(path, &bytes, Some(&one.platform), true)?.0;
+            most = most.max(Distroless::least(&facts.needed));
+        }
+    }
+    Ok(Base::Distroless(Some(most)))
 }
 
 /// Looks at each extra file, so that a missing one is told before compiling.

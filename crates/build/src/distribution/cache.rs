@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use ounce_oci::Digest;
 use ounce_oci::digest::Hashing;
+use ounce_oci::fetch::{Client, Download, What};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{Event, Wanted};
@@ -34,6 +35,41 @@ pub trait Network {
     ) -> Result<(), NetworkError>;
 }
 
+/// Files that come at once: mirrors ask for few connections.
+const CONNECTIONS: usize = 4;
+
+impl Network for Client {
+    fn document(&self, url: &str, limit_bytes: u64) -> Result<Vec<u8>, NetworkError> {
+        Ok(self.to_memory(&Download::new(url).limit(limit_bytes), &mut |_| {})?)
+    }
+
+    fn files(
+        &self,
+        wanted: &[(Wanted, PathBuf)],
+        on: &mut dyn FnMut(Event),
+    ) -> Result<(), NetworkError> {
+        let download = |(wanted, path): &(Wanted, PathBuf)| {
+            let download = Download::new(&wanted.url)
+                .digest(wanted.digest)
+                .size(wanted.size_bytes);
+            (download, path.clone())
+        };
+        let list: Vec<_> = wanted.iter().map(download).collect();
+        let mut bytes = vec![0; list.len()];
+        self.to_files(&list, CONNECTIONS, &mut |event| match event.what {
+            What::Advanced { bytes: now } | What::Done { bytes: now } => {
+                bytes[event.item] = now;
+                on(Event::Downloaded {
+                    bytes: bytes.iter().sum(),
+                });
+            }
+            What::Waiting { why, .. } => on(Event::Again { why }),
+            _ => {}
+        })?;
+        Ok(())
+    }
+}
+
 /// What the network said, with its causes.
 pub type NetworkError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -47,6 +83,12 @@ pub struct Cache<'n> {
     network: &'n dyn Network,
     /// Documents are taken as they came the last time.
     offline: bool,
+}
+
+/// Reads from a cache.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'c> {
+    root: &'c Path,
 }
 
 /// A download that is not to be had.
@@ -271,29 +313,21 @@ impl<'n> Cache<'n> {
         self.root.join("names").join(name)
     }
 
-    /// Reads what [`Cache::fill`] brought, verified once more.
+    /// Reads what [`Cache::fill`] brought: see [`Reader::read`].
     ///
     /// # Errors
-    /// It is not there, or no longer what it was; then it is removed, to be
-    /// fetched again the next time.
+    /// As there.
     pub fn read(&self, wanted: &Wanted) -> Result<Vec<u8>, CacheError> {
-        let path = self.path(&wanted.digest);
-        let bytes = read_some(&path, &wanted.url, wanted.size_bytes)?;
-        let found = Digest::of(&bytes);
-        if found != wanted.digest {
-            // Nothing is lost by it: it was not what its name says.
-            let _ = fs::remove_file(&path);
-            return Err(CacheError::Digest {
-                url: path.display().to_string(),
-                found,
-                wanted: wanted.digest,
-            });
-        }
-        Ok(bytes)
+        self.reader().read(wanted)
+    }
+
+    /// What can only read, and so on several threads.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { root: &self.root }
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.root.join("sha256").join(digest.hex())
+        placed(&self.root, digest)
     }
 
     fn lock(&self, on: &mut dyn FnMut(Event)) -> Result<File, CacheError> {
@@ -358,6 +392,33 @@ impl<'n> Cache<'n> {
         }
         written.map_err(|source| failed("writing", to, source))
     }
+}
+
+impl Reader<'_> {
+    /// Reads what [`Cache::fill`] brought, verified once more.
+    ///
+    /// # Errors
+    /// It is not there, or no longer what it was; then it is removed, to be
+    /// fetched again the next time.
+    pub fn read(&self, wanted: &Wanted) -> Result<Vec<u8>, CacheError> {
+        let path = placed(self.root, &wanted.digest);
+        let bytes = read_some(&path, &wanted.url, wanted.size_bytes)?;
+        let found = Digest::of(&bytes);
+        if found != wanted.digest {
+            // Nothing is lost by it: it was not what its name says.
+            let _ = fs::remove_file(&path);
+            return Err(CacheError::Digest {
+                url: path.display().to_string(),
+                found,
+                wanted: wanted.digest,
+            });
+        }
+        Ok(bytes)
+    }
+}
+
+fn placed(root: &Path, digest: &Digest) -> PathBuf {
+    root.join("sha256").join(digest.hex())
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> CacheError {

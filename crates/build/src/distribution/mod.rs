@@ -7,11 +7,16 @@
 
 pub mod alpine;
 pub mod cache;
+pub mod debian;
 pub mod files;
+pub mod image;
 pub mod lock;
 mod name;
+mod stand;
 
 pub use name::{Base, BaseNameError, Distroless};
+pub use stand::StandError;
+pub(crate) use stand::check as check_stands;
 
 use ounce_oci::Digest;
 

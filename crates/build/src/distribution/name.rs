@@ -37,6 +37,34 @@ pub enum Distroless {
     Python3,
 }
 
+impl Distroless {
+    /// The smallest that has these libraries; where none has them all, the
+    /// largest without Python, so that what is missing is told.
+    pub fn least(needed: &[String]) -> Self {
+        const GLIBC: [&str; 9] = [
+            "ld-linux",
+            "libc.so",
+            "libm.so",
+            "libdl.so",
+            "libpthread.so",
+            "librt.so",
+            "libresolv.so",
+            "libutil.so",
+            "libmvec.so",
+        ];
+        const OPENSSL: [&str; 2] = ["libssl.so", "libcrypto.so"];
+        let is_of = |name: &String, list: &[&str]| list.iter().any(|one| name.starts_with(one));
+        match needed
+            .iter()
+            .all(|name| is_of(name, &GLIBC) || is_of(name, &OPENSSL))
+        {
+            true if needed.is_empty() => Self::Static,
+            true => Self::Base,
+            false => Self::Cc,
+        }
+    }
+}
+
 /// The names that are not places.
 const NAMES: [(&str, Base); 10] = [
     ("scratch", Base::Scratch),
@@ -114,6 +142,19 @@ impl fmt::Display for Base {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn distroless_is_as_large_as_the_program_needs() {
+        let least = |names: &[&str]| {
+            Distroless::least(&names.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(least(&[]), Distroless::Static);
+        assert_eq!(
+            least(&["libc.so.6", "ld-linux-x86-64.so.2"]),
+            Distroless::Base
+        );
+        assert_eq!(least(&["libgcc_s.so.1", "libc.so.6"]), Distroless::Cc);
+    }
 
     #[test]
     fn each_name_is_read_as_it_is_written() {
