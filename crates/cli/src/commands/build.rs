@@ -135,6 +135,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
         files: options.content.file.clone(),
         base: options.base.base.clone(),
         debian: super::base::debian_settings(&options.base.packages),
+        alpine: super::base::alpine::settings(&options.base.packages),
         lock: options.base.packages.lock.clone(),
         site: given(options.site),
         rules: SiteRules {
