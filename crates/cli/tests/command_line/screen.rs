@@ -101,7 +101,7 @@ fn a_signal_during_the_screen_leaves_the_terminal_as_it_was() {
     bench.succeed(&["build", "hi"]);
     for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
         let mut shown = show(&bench);
-        shown.until("q quit");
+        shown.until("quit");
         assert_ne!(settings(&shown.terminal), shown.before, "it is raw");
         kill_process(shown.ounce(), signal).unwrap();
         // Back from the other screen, the cursor seen again.
@@ -112,7 +112,7 @@ fn a_signal_during_the_screen_leaves_the_terminal_as_it_was() {
     }
     // As by a key.
     let mut shown = show(&bench);
-    shown.until("q quit");
+    shown.until("quit");
     std::io::Write::write_all(&mut shown.user, b"q").unwrap();
     assert_eq!(shown.child.wait().unwrap().code(), Some(0));
     assert_eq!(settings(&shown.terminal), shown.before);

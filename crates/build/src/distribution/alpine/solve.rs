@@ -110,6 +110,16 @@ impl Universe {
         self.providers.contains_key(name)
     }
 
+    /// The package's name most like `name`, if it is like enough to be meant.
+    fn nearest(&self, name: &str) -> Option<&str> {
+        let names = self.packages.iter().map(|one| one.package.name.as_str());
+        names
+            .map(|known| (strsim::jaro_winkler(name, known), known))
+            .filter(|(likeness, _)| *likeness > 0.85)
+            .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
+            .map(|(_, known)| known)
+    }
+
     /// The packages that make `world` work, each after those it needs.
     ///
     /// # Errors
@@ -488,7 +498,12 @@ impl<'u> Search<'u> {
             by: want.by.map(|at| packages[at].package.full_name()),
             dependency: want.dependency.to_string(),
             why: match why.is_empty() {
-                true => "which no package of these repositories provides".to_owned(),
+                true => {
+                    let near = self.universe.nearest(&want.dependency.name);
+                    let near = near.map(|near| format!(": did you mean {near}?"));
+                    let near = near.unwrap_or_default();
+                    format!("which no package of these repositories provides{near}")
+                }
                 false => format!("but {}", why.join("; ")),
             },
         }
@@ -621,6 +636,11 @@ mod tests {
         assert_eq!(
             solve(&["a=1||so:x=1", "b=1|so:x=2"], "b").unwrap_err(),
             "b-1 needs so:x=2, but a-1 provides it as 1"
+        );
+        assert!(
+            solve(&["nginx=1"], "ngnix")
+                .unwrap_err()
+                .ends_with("provides: did you mean nginx?")
         );
         assert!(
             solve(&["a=1"], "gone")
