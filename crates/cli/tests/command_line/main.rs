@@ -2,10 +2,23 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod harness;
+#[path = "../../../oci/tests/oci/held.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of oci, which use more of it"
+)]
+mod held;
 mod images;
 mod programs;
+mod registry;
 mod run;
 mod serve;
+#[path = "../../../oci/tests/oci/server.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of oci, which use more of it"
+)]
+mod server;
 mod site;
 mod torture;
 mod trim;
