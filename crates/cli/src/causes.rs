@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+use ounce_build::distribution::debian::DebianError;
 use ounce_build::{BuildError, PlanError};
 use ounce_oci::blobs::BlobError;
+use ounce_oci::engine::EngineError;
 use ounce_oci::fetch::FetchError;
 use ounce_oci::layer::LayerError;
 use ounce_oci::registry::{CredentialError, RegistryError};
@@ -95,10 +97,14 @@ impl From<StoreError> for Failure {
             ) => {
                 vec!["`ounce verify` lists every fault; build or copy the image again".to_owned()]
             }
+            StoreError::Engine(error) => error.hint().into_iter().collect(),
             _ => Vec::new(),
         };
         let kind = match &error {
             StoreError::Locked { .. } | StoreError::Blob(BlobError::Write { .. }) => Kind::Host,
+            StoreError::Engine(EngineError::Absent { .. } | EngineError::Broken { .. }) => {
+                Kind::Host
+            }
             _ => Kind::Input,
         };
         let failure = by_cause(kind, error);
@@ -192,6 +198,18 @@ impl From<PlanError> for Failure {
             _ => Kind::Input,
         };
         hints.into_iter().fold(by_cause(kind, error), Failure::hint)
+    }
+}
+
+impl From<DebianError> for Failure {
+    fn from(error: DebianError) -> Self {
+        let hints = error.hints();
+        let mut failure = match error.is_network() {
+            true => Failure::new(Kind::Network, error),
+            false => by_cause(Kind::Input, error),
+        };
+        failure.hints.extend(hints);
+        failure
     }
 }
 

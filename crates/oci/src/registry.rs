@@ -16,6 +16,7 @@ mod challenge;
 mod credentials;
 mod documents;
 mod fault;
+mod hanging;
 mod login;
 mod pull;
 mod push;

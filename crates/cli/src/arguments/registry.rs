@@ -52,6 +52,10 @@ pub(crate) struct PullArguments {
     /// Take the images for all platforms, and the index
     #[arg(long)]
     pub(crate) all_platforms: bool,
+    /// Take what hangs on it, too: signatures, bills of materials; of an index, what
+    /// was signed is the index: --all-platforms
+    #[arg(long)]
+    pub(crate) referrers: bool,
     #[command(flatten)]
     pub(crate) network: NetworkOptions,
 }

@@ -8,14 +8,25 @@ use ounce_oci::{Place, Reference};
 use super::Context;
 use super::push::{open, send};
 use crate::arguments::CopyArguments;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::render::progress::Progress;
 
 /// Copies it; an index with all its images.
 pub(crate) fn run(context: &Context, arguments: CopyArguments) -> Result<ExitCode, Failure> {
     let store = context.store()?;
+    let (from, to) = (
+        super::reached(arguments.from)?,
+        super::reached(arguments.to)?,
+    );
+    if arguments.referrers && !to.takes_artifacts() {
+        return Err(Failure::new(
+            Kind::Usage,
+            format!("nothing but the image can be copied to {to}"),
+        )
+        .hint("oci:DIR, oci-archive:FILE and registries hold artifacts, too"));
+    }
     let registry = context.registry(&arguments.network);
-    match (&arguments.from, &arguments.to) {
+    match (&from, &to) {
         (Place::Store(from), Place::Store(to)) => store.tag(from, to)?,
         (Place::Registry(remote), Place::Store(name)) => {
             let mut progress = Progress::new(context.output, "copying");
@@ -28,7 +39,10 @@ pub(crate) fn run(context: &Context, arguments: CopyArguments) -> Result<ExitCod
             send(context, &registry, &source, remote)?;
         }
         (from, to) => {
-            let source = open(context, &registry, from)?;
+            let mut source = open(context, &registry, from)?;
+            if !arguments.referrers && !matches!(to, Place::Store(_)) {
+                source.hanging.clear();
+            }
             to.write(&store, &source, &name_of(from)?)?;
         }
     }
@@ -38,7 +52,9 @@ pub(crate) fn run(context: &Context, arguments: CopyArguments) -> Result<ExitCod
 /// What an image is called where it goes to a place that names it by nothing else.
 fn name_of(from: &Place) -> Result<Reference, Failure> {
     Ok(match from {
-        Place::Store(name) | Place::DockerArchive(_, Some(name)) => name.clone(),
+        Place::Store(name) | Place::DockerArchive(_, Some(name)) | Place::Engine(_, name) => {
+            name.clone()
+        }
         Place::Registry(remote) => remote.stored_name(),
         Place::OciDir(path, tag) | Place::OciArchive(path, tag) => {
             let named = tag.as_ref().and_then(|tag| tag.parse::<Reference>().ok());

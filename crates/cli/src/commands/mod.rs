@@ -1,5 +1,7 @@
 //! One file a verb. Each takes the [`Context`] and its own arguments.
 
+pub(crate) mod attach;
+pub(crate) mod base;
 pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod copy;
@@ -9,6 +11,7 @@ pub(crate) mod gc;
 pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod keep;
+pub(crate) mod key;
 pub(crate) mod kill;
 pub(crate) mod login;
 pub(crate) mod logs;
@@ -17,10 +20,12 @@ pub(crate) mod proxy;
 pub(crate) mod ps;
 pub(crate) mod pull;
 pub(crate) mod push;
+pub(crate) mod referrers;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod serve;
+pub(crate) mod sign;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod tag;
@@ -35,6 +40,7 @@ use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use ounce_oci::engine::EngineKind;
 use ounce_oci::fetch::Client;
 use ounce_oci::registry::Registry;
 use ounce_oci::store::StoreError;
@@ -131,6 +137,14 @@ impl Context {
     }
 }
 
+/// The folder of downloaded packages, by their digests.
+///
+/// # Errors
+/// There is no home folder to put it in.
+pub(crate) fn packages() -> Result<PathBuf, Failure> {
+    Ok(home("XDG_CACHE_HOME", ".cache")?.join("packages"))
+}
+
 /// `$variable/ounce`, else `$HOME/fallback/ounce` (XDG base directory
 /// specification: a relative path in the variable is to be ignored).
 fn home(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
@@ -155,10 +169,39 @@ fn home(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
 pub(crate) fn place(text: &str) -> Result<Place, Failure> {
     let told = |error| {
         Failure::new(Kind::Usage, error).hint(
-            "an image is a name in the store, oci:DIR, oci-archive:FILE, docker-archive:FILE or docker://HOST/NAME:TAG",
+            "an image is a name in the store, oci:DIR, oci-archive:FILE, docker-archive:FILE, \
+             docker-daemon:NAME, podman:NAME or docker://HOST/NAME:TAG",
         )
     };
-    text.parse().map_err(told)
+    reached(text.parse().map_err(told)?)
+}
+
+/// A place with the engine's socket where the environment says that it is.
+///
+/// # Errors
+/// The environment names another way to it than a socket.
+pub(crate) fn reached(mut place: Place) -> Result<Place, Failure> {
+    let Place::Engine(engine, _) = &mut place else {
+        return Ok(place);
+    };
+    let variable = match engine.kind {
+        EngineKind::Docker => "DOCKER_HOST",
+        EngineKind::Podman => "CONTAINER_HOST",
+    };
+    let told = env::var(variable).ok().filter(|text| !text.is_empty());
+    if let Some(text) = told {
+        let socket = text.strip_prefix("unix://").ok_or_else(|| {
+            Failure::new(Kind::Usage, format!("{variable} is {text:?}, not a socket"))
+                .hint("unix:///path/of/the.sock is; or copy to an archive, and load that there")
+        })?;
+        engine.socket = Some(PathBuf::from(socket));
+    } else if engine.kind == EngineKind::Podman {
+        // Where podman's service of a user is.
+        let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let own = own.map(|folder| folder.join("podman/podman.sock"));
+        engine.socket = own.filter(|socket| socket.exists());
+    }
+    Ok(place)
 }
 
 /// Writes a file whole or not at all; see [`ounce_oci::Output`].

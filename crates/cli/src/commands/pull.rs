@@ -25,6 +25,9 @@ struct Document {
     fetched_bytes: u64,
     present_blobs: usize,
     present_bytes: u64,
+    /// What hangs on it, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referrers: Option<usize>,
 }
 
 /// Pulls it.
@@ -44,6 +47,10 @@ pub(crate) fn run(context: &Context, arguments: PullArguments) -> Result<ExitCod
     });
     drop(progress);
     let pulled = pulled?;
+    let referrers = match arguments.referrers {
+        true => Some(registry.pull_hanging(&arguments.from, &store, &pulled.root)?),
+        false => None,
+    };
     if context.output.json {
         context.output.document(&Document {
             schema: "ounce.pull/1",
@@ -55,12 +62,16 @@ pub(crate) fn run(context: &Context, arguments: PullArguments) -> Result<ExitCod
             fetched_bytes: pulled.fetched_bytes,
             present_blobs: pulled.present,
             present_bytes: pulled.present_bytes,
+            referrers,
         })?;
     } else {
         context
             .output
             .text(&format!("{name}  {}\n", pulled.root.digest()))?;
         context.output.note(&told(&pulled));
+        if let Some(count) = referrers {
+            context.output.note(&format!("{count} hang on it"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

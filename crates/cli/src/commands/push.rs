@@ -44,7 +44,18 @@ pub(crate) fn run(context: &Context, arguments: PushArguments) -> Result<ExitCod
     if let Some(compression) = arguments.compression {
         let anew = Registry::recompress(&store, &source.blobs, &source.root, compression.into())?;
         if let Some((blobs, root)) = anew {
-            source = Source { blobs, root };
+            // What hangs on it names it by the digest that it had.
+            if !source.hanging.is_empty() {
+                context.output.note(
+                    "note: compressed anew it is another image: signatures and bills of \
+                     materials of the old one stay behind",
+                );
+            }
+            source = Source {
+                blobs,
+                root,
+                hanging: Vec::new(),
+            };
         }
     }
     let pushed = send(context, &registry, &source, &to)?;
@@ -87,6 +98,14 @@ pub(super) fn send(
     drop(progress);
     let pushed = pushed?;
     context.output.note(&told(&pushed));
+    if !source.hanging.is_empty() {
+        let (blobs, hanging) = (&source.blobs, &source.hanging);
+        let store = context.store()?;
+        let count = registry.push_hanging(&store, blobs, hanging, to, &options, &mut |_| ())?;
+        context.output.note(&format!(
+            "with {count} that hang on it: signatures, bills of materials, statements"
+        ));
+    }
     Ok(pushed)
 }
 
@@ -130,5 +149,6 @@ pub(super) fn open(
     Ok(Source {
         blobs,
         root: pulled.root,
+        hanging: Vec::new(),
     })
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use ounce_oci::layer::Patch;
 use ounce_oci::{ByteSize, Digest, Image, Platform, Store};
+use ounce_rootfs::pattern::Pattern;
 use ounce_rootfs::tree::{ContentId, NodeKind, TreeError};
 use ounce_rootfs::unpack::{self, Held};
 use ounce_run::image::{CALLS_ANNOTATION, system_calls};
@@ -22,7 +23,6 @@ use ounce_trim::classes::Class;
 use ounce_trim::cut::{self, cut};
 use ounce_trim::files::{Files, Folder};
 use ounce_trim::journal::Journal;
-use ounce_trim::pattern::Pattern;
 use ounce_trim::reach::{self, reach};
 use ounce_trim::report::{self, Amount, Stayed, Went};
 use ounce_trim::scratch::Scratch;

@@ -13,6 +13,8 @@ use ounce_weigh::report::{Document, Named};
 use ounce_weigh::sbom::{self, Form};
 use ounce_weigh::{Inventory, Weight, measure_all, plain, surface};
 
+use serde_json::Value;
+
 use super::Context;
 use crate::arguments::{BillChoice, WeighArguments};
 use crate::failure::{self, Failure};
@@ -212,16 +214,29 @@ fn bill(
     image: &Image,
     weight: &Weight,
 ) -> Result<ExitCode, Failure> {
+    context
+        .output
+        .document(&written(form, name, image, weight))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The bill of materials of an image.
+///
+/// # Errors
+/// A layer cannot be read.
+pub(crate) fn bill_of(form: BillChoice, name: &str, image: &Image) -> Result<Value, Failure> {
+    let (weight, _) = measure_all(image)?;
+    Ok(written(form, name, image, &weight))
+}
+
+fn written(form: BillChoice, name: &str, image: &Image, weight: &Weight) -> Value {
     let form = match form {
         BillChoice::Spdx => Form::Spdx,
         BillChoice::Cyclonedx => Form::CycloneDx,
     };
     let created = image.config.created().as_deref().and_then(sbom::time);
     let created = created.unwrap_or("1970-01-01T00:00:00Z".to_owned());
-    context
-        .output
-        .document(&sbom::document(form, name, &created, weight))?;
-    Ok(ExitCode::SUCCESS)
+    sbom::document(form, name, &created, weight)
 }
 
 /// The answer "no" to a budget, with what is heavy.

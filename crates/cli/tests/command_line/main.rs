@@ -20,6 +20,7 @@ mod serve;
 )]
 mod server;
 mod site;
+mod supply;
 mod torture;
 mod trim;
 mod up;
