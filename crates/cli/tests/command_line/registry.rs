@@ -460,7 +460,7 @@ fn proxies_and_authorities_of_the_environment_are_heeded() {
     status: 5
     -- stdout
     -- stderr
-    error: the proxy does not lead to https://registry.example/v2/: proxy server responded 403/403
+    error: the proxy does not lead to https://registry.example/v2/: proxy server responded 403
     hint: look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY
     "#);
     let nowhere = bench.file("empty.pem", "");
