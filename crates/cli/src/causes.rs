@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+use ounce_build::distribution::debian::DebianError;
 use ounce_build::{BuildError, PlanError};
 use ounce_oci::blobs::BlobError;
 use ounce_oci::engine::EngineError;
@@ -197,6 +198,18 @@ impl From<PlanError> for Failure {
             _ => Kind::Input,
         };
         hints.into_iter().fold(by_cause(kind, error), Failure::hint)
+    }
+}
+
+impl From<DebianError> for Failure {
+    fn from(error: DebianError) -> Self {
+        let hints = error.hints();
+        let mut failure = match error.is_network() {
+            true => Failure::new(Kind::Network, error),
+            false => by_cause(Kind::Input, error),
+        };
+        failure.hints.extend(hints);
+        failure
     }
 }
 
