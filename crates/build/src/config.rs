@@ -47,6 +47,7 @@ const ROOT: &[&str] = &[
     "base",
     "lock",
     "stage",
+    "allow-secrets",
 ];
 
 fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
@@ -111,6 +112,7 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         stages: table
             .get("stage", |name, value| stages(name, value, folder))?
             .unwrap_or_default(),
+        allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
     };
     // What flags and file have in common is checked once more after the
     // merge; here the fault can still be told with the file's name.
@@ -366,6 +368,7 @@ mod tests {
         let settings = parse(
             Path::new("project/ounce.toml"),
             r#"
+                allow-secrets = ["keys/*.pem"]
                 name = "hello"
                 platforms = ["linux/amd64", "linux/arm64"]
                 budget = 20480

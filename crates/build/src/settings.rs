@@ -35,6 +35,8 @@ pub struct Settings {
     pub image: ImageSettings,
     /// Files to add.
     pub files: Vec<ExtraFile>,
+    /// Patterns of paths at which what looks like a secret is none.
+    pub allow_secrets: Vec<String>,
     /// What the program stands on; nothing unless told.
     pub base: Option<Base>,
     /// Where Debian's packages come from.
@@ -198,6 +200,7 @@ impl Settings {
                 }
                 files
             },
+            allow_secrets: [self.allow_secrets, lower.allow_secrets].concat(),
             base: self.base.or(lower.base),
             debian: self.debian.or(lower.debian),
             lock: self.lock.or(lower.lock),

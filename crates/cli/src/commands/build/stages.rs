@@ -13,18 +13,18 @@ use crate::render::table::{Align, Table};
 use crate::render::weigh::TARGET_BYTES;
 
 #[derive(Serialize)]
-struct Stages {
+struct Stages<'a> {
     schema: &'static str,
-    stages: Vec<Stage>,
+    stages: Vec<Stage<'a>>,
 }
 
 #[derive(Serialize)]
-struct Stage {
+struct Stage<'a> {
     stage: String,
     base: String,
     below_target: bool,
     #[serde(flatten)]
-    built: Document,
+    built: Document<'a>,
 }
 
 /// Builds each stage; they share what is compiled, as long as they ask for the
