@@ -18,6 +18,7 @@ use crate::distribution::{self, Base, StandError};
 use crate::profile::Flag;
 use crate::program::{self, ProgramError};
 use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
+use crate::secrets::{Search, SecretError};
 use crate::settings::parse_user;
 use crate::site::pack::{PackError, Summary, pack};
 
@@ -108,6 +109,9 @@ pub enum BuildError {
         /// For which platform.
         platform: String,
     },
+    /// Something that is not to be shown.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// Two files for one place.
     #[error("two files are meant for /{0}")]
     Twice(String),
@@ -131,6 +135,7 @@ impl BuildError {
             Self::Stand(StandError::Taken(_)) => {
                 vec!["give the program another name: `name` in ounce.toml".to_owned()]
             }
+            Self::Secret(error) => error.hints(),
             _ => Vec::new(),
         }
     }
@@ -250,6 +255,7 @@ pub fn execute_on(
         standing.push(base_of(recipe, bases, platform, program)?);
     }
     let mut shared = shared_entries(&recipe.image)?;
+    no_secrets(recipe, &programs, &shared)?;
     let mut site = None;
     if let Some(packing) = &recipe.image.packed {
         on(Event::PackingSite {
@@ -330,6 +336,26 @@ fn base_of<'b>(
         distribution::check_stands(base, &recipe.image.entrypoint, &program.facts)?;
     }
     Ok(Some(base))
+}
+
+/// Refuses secrets among what the builder brings, before anything is written.
+fn no_secrets(
+    recipe: &Recipe,
+    programs: &[(&Platform, Ready)],
+    shared: &[Entry],
+) -> Result<(), SecretError> {
+    let mut search = Search::new(&recipe.allow_secrets);
+    for (_, program) in programs {
+        search.bytes(&recipe.image.entrypoint, &program.bytes);
+    }
+    search.entries(shared)?;
+    // A packed site is one file; what it is made of is looked at in its place.
+    let pages = recipe.image.packed.iter();
+    for page in pages.flat_map(|packing| &packing.site.files) {
+        let path = format!("{}{}", base::SITE_ROOT, String::from_utf8_lossy(&page.path));
+        search.host(&path, &page.from)?;
+    }
+    search.finish()
 }
 
 fn ready(

@@ -2,6 +2,7 @@
 //! How faults are told with their place, `ounce-config` knows.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use ounce_config::{ConfigError, ConfigFault};
@@ -9,6 +10,7 @@ use ounce_config::{
     DeTable, DeValue, Read, Table, Value, invalid, missing, parsed, strings, table_of, tables,
     wrong_type,
 };
+use ounce_oci::Reference;
 use ounce_oci::layer::Compression;
 
 use crate::distribution::Base;
@@ -44,6 +46,8 @@ const ROOT: &[&str] = &[
     "file",
     "base",
     "lock",
+    "stage",
+    "allow-secrets",
 ];
 
 fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
@@ -62,14 +66,7 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
             })?
             .unwrap_or_default(),
         budget_bytes: table.get("budget", budget)?,
-        compression: table.get("compression", |name, value| {
-            parsed(name, value, |text| match text {
-                "gzip" => Ok(Compression::Gzip),
-                "zstd" => Ok(Compression::Zstd),
-                "none" => Ok(Compression::None),
-                _ => Err(format!("{text:?} is none of gzip, zstd, none")),
-            })
-        })?,
+        compression: table.get("compression", compression)?,
         measure: table.get("measure", |name, value| {
             parsed(name, value, |text| match text {
                 "auto" => Ok(Measure::Auto),
@@ -118,6 +115,10 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
             })?
             .unwrap_or_default(),
         lock: table.string("lock")?.map(|path| folder.join(path)),
+        stages: table
+            .get("stage", |name, value| stages(name, value, folder))?
+            .unwrap_or_default(),
+        allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
     };
     // What flags and file have in common is checked once more after the
     // merge; here the fault can still be told with the file's name.
@@ -125,6 +126,50 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         .check()
         .map_err(|error| invalid("ounce.toml", 0..0, error))?;
     Ok(settings)
+}
+
+fn stages(name: &str, value: &Value<'_>, folder: &Path) -> Read<BTreeMap<String, Settings>> {
+    let mut stages = BTreeMap::new();
+    for (key, value) in table_of(name, value)? {
+        let stage = key.get_ref().as_ref();
+        let as_tag: Result<Reference, _> = format!("a:{stage}").parse();
+        if stage == "all" || as_tag.is_err() {
+            let why = "a stage is named as a tag is, and not `all`";
+            return Err(invalid(&format!("{name}.{stage}"), key.span(), why));
+        }
+        let name = format!("{name}.{stage}");
+        let known = &["base", "budget", "compression", "image", "packages"];
+        let table = Table::new(table_of(&name, value)?, format!("{name}."), known)?;
+        let packages = table.strings("packages")?;
+        let settings = Settings {
+            base: table.get("base", |name, value| parsed(name, value, str::parse))?,
+            budget_bytes: table.get("budget", budget)?,
+            compression: table.get("compression", compression)?,
+            image: table
+                .get("image", |name, value| image(name, value, folder))?
+                .unwrap_or_default(),
+            debian: DebianSettings {
+                packages: packages.clone(),
+                ..DebianSettings::default()
+            },
+            alpine: AlpineSettings {
+                packages,
+                ..AlpineSettings::default()
+            },
+            ..Settings::default()
+        };
+        stages.insert(stage.to_owned(), settings);
+    }
+    Ok(stages)
+}
+
+fn compression(name: &str, value: &Value<'_>) -> Read<Compression> {
+    parsed(name, value, |text| match text {
+        "gzip" => Ok(Compression::Gzip),
+        "zstd" => Ok(Compression::Zstd),
+        "none" => Ok(Compression::None),
+        _ => Err(format!("{text:?} is none of gzip, zstd, none")),
+    })
 }
 
 type BaseTable = (Option<Base>, DebianSettings, AlpineSettings);
@@ -348,6 +393,7 @@ mod tests {
         let settings = parse(
             Path::new("project/ounce.toml"),
             r#"
+                allow-secrets = ["keys/*.pem"]
                 name = "hello"
                 platforms = ["linux/amd64", "linux/arm64"]
                 budget = 20480
@@ -386,6 +432,14 @@ mod tests {
                 timezones = ["Europe/Berlin"]
                 passwd = true
                 tmp = true
+                [stage.dev]
+                base = "debian-slim"
+                packages = ["strace"]
+                [stage.prod]
+                base = "scratch"
+                budget = "1 MB"
+                compression = "gzip"
+                image = { env = { A = "1" } }
                 [base]
                 name = "debian-slim"
                 [base.debian]
@@ -464,6 +518,12 @@ mod tests {
             "[[file]]\nfrom = 'a'\nto = 'relative'",
             "[[file]]\nfrom = 'a'\nto = '/a'\nmode = '9'",
             "[[file]]\nto = '/a'",
+            "base = 3",
+            "[base]\nname = 'No Base'",
+            "[stage.all]\nbase = 'scratch'",
+            "[stage.'a b']\nbase = 'scratch'",
+            "[stage.dev]\nname = 'x'",
+            "[stage]\ndev = 1",
             "site = 3",
             "[site]\nheaders = { X-A = \"a\\r\\nX-B: c\" }",
             "[site]\nheaders = { ETag = 'a' }",

@@ -35,12 +35,16 @@ pub struct Settings {
     pub image: ImageSettings,
     /// Files to add.
     pub files: Vec<ExtraFile>,
+    /// Patterns of paths at which what looks like a secret is none.
+    pub allow_secrets: Vec<String>,
     /// What the program stands on; nothing unless told.
     pub base: Option<Base>,
     /// Where Debian's packages come from.
     pub debian: DebianSettings,
     /// Where Alpine's packages come from.
     pub alpine: AlpineSettings,
+    /// Other settings for each stage of the way to production.
+    pub stages: BTreeMap<String, Settings>,
     /// What a base is put together from: `ounce.lock` beside `ounce.toml` unless told.
     pub lock: Option<PathBuf>,
 }
@@ -214,10 +218,12 @@ impl Settings {
                 }
                 files
             },
+            allow_secrets: [self.allow_secrets, lower.allow_secrets].concat(),
             base: self.base.or(lower.base),
             debian: self.debian.or(lower.debian),
             alpine: self.alpine.or(lower.alpine),
             lock: self.lock.or(lower.lock),
+            stages: lower.stages,
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod alpine;
+mod debian;
 mod input;
 mod project;
 mod site;

@@ -9,6 +9,7 @@ mod run;
 mod screen;
 mod serve;
 mod site;
+mod supply;
 mod torture;
 mod trim;
 mod up;
