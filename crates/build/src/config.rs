@@ -44,10 +44,10 @@ const ROOT: &[&str] = &[
     "rust",
     "image",
     "file",
+    "allow-secrets",
     "base",
     "lock",
     "stage",
-    "allow-secrets",
 ];
 
 fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
@@ -95,6 +95,7 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         files: table
             .get("file", |name, value| files(name, value, folder))?
             .unwrap_or_default(),
+        allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
         // `base = "debian-slim"`, or a table with the bases' own settings.
         base: table
             .get("base", |name, value| match value.get_ref() {
@@ -118,7 +119,6 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         stages: table
             .get("stage", |name, value| stages(name, value, folder))?
             .unwrap_or_default(),
-        allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
     };
     // What flags and file have in common is checked once more after the
     // merge; here the fault can still be told with the file's name.
