@@ -41,10 +41,10 @@ pub struct Settings {
     pub base: Option<Base>,
     /// Where Debian's packages come from.
     pub debian: DebianSettings,
-    /// Where Alpine's packages come from.
-    pub alpine: AlpineSettings,
     /// Other settings for each stage of the way to production.
     pub stages: BTreeMap<String, Settings>,
+    /// Where Alpine's packages come from.
+    pub alpine: AlpineSettings,
     /// What a base is put together from: `ounce.lock` beside `ounce.toml` unless told.
     pub lock: Option<PathBuf>,
 }
