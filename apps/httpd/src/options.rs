@@ -36,8 +36,11 @@ pub struct Options {
     /// How many texts there are.
     count: usize,
     /// Of options that take a text or a line, with their numbers.
-    texts: [(u32, &'static [u8]); MAX_TEXTS],
+    texts: [(u32, Option<&'static [u8]>); MAX_TEXTS],
 }
+
+/// As constants, they are zeros by themselves, not by the way of a copy.
+const NO_TEXTS: [(u32, Option<&'static [u8]>); MAX_TEXTS] = [(0, None); MAX_TEXTS];
 
 /// The number of the option of this name in a help text; where it names none
 /// such, that of one which is never given.
@@ -69,7 +72,7 @@ impl Options {
     pub fn new() -> Self {
         Self {
             numbers: [0; MAX_OPTIONS],
-            texts: [(0, b""); MAX_TEXTS],
+            texts: NO_TEXTS,
             count: 0,
             address: Address::NONE,
             user: [0; 2],
@@ -84,9 +87,9 @@ impl Options {
 
     /// The texts of the option of this number, in the order that they were given.
     pub fn texts(&self, number: usize) -> impl Iterator<Item = &'static [u8]> {
-        let of_it =
-            move |(own, text): &(u32, &'static [u8])| (*own as usize == number).then_some(*text);
-        self.texts.iter().filter_map(of_it)
+        self.texts
+            .iter()
+            .filter_map(move |(own, text)| text.filter(|_| *own as usize == number))
     }
 
     /// The last of them, or nothing.
@@ -184,7 +187,7 @@ impl Options {
                 let Some(next) = self.texts.get_mut(self.count) else {
                     return false;
                 };
-                *next = (place, text);
+                *next = (place, Some(text));
                 self.count += 1;
                 return kind == b'T' || is_field(text);
             }
