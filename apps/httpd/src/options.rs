@@ -39,9 +39,6 @@ pub struct Options {
     texts: [(u32, Option<&'static [u8]>); MAX_TEXTS],
 }
 
-/// As constants, they are zeros by themselves, not by the way of a copy.
-const NO_TEXTS: [(u32, Option<&'static [u8]>); MAX_TEXTS] = [(0, None); MAX_TEXTS];
-
 /// The number of the option of this name in a help text; where it names none
 /// such, that of one which is never given.
 #[allow(clippy::indexing_slicing, reason = "runs when compiled")]
@@ -69,16 +66,14 @@ const NONE: u32 = u32::MAX;
 
 impl Options {
     /// Nothing is chosen yet.
-    pub fn new() -> Self {
-        Self {
-            numbers: [0; MAX_OPTIONS],
-            texts: NO_TEXTS,
-            count: 0,
-            address: Address::NONE,
-            user: [0; 2],
-            root: None,
-        }
-    }
+    pub const NONE: Self = Self {
+        numbers: [0; MAX_OPTIONS],
+        texts: [(0, None); MAX_TEXTS],
+        count: 0,
+        address: Address::NONE,
+        user: [0; 2],
+        root: None,
+    };
 
     /// Whether a switch is on.
     pub fn is_on(&self, number: usize) -> bool {
@@ -225,12 +220,6 @@ impl Options {
             b'N' => value <= 0xff_ffff,
             _ => value <= 0xffff_ffff,
         }
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

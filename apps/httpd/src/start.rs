@@ -50,7 +50,7 @@ mod at {
 
 /// Runs the program; comes back only where it is not to serve.
 pub fn start(program: &Program) -> u8 {
-    let mut options = Options::new();
+    let mut options = Options::NONE;
     match options.read(program) {
         Ok(()) => run(program, &mut options),
         Err(text) => misused(text),
