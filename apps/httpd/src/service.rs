@@ -66,6 +66,7 @@ const BUSY: &str = "Too many are served at once.";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl<'s, S: Service> Running<'s, S> {
+    #[inline(never)]
     pub(crate) fn new(app: App<'s, S>, streams: &'static mut Streams) -> Self {
         Self {
             app,
@@ -269,6 +270,7 @@ impl<'s, S: Service> Running<'s, S> {
     }
 }
 
+#[inline(never)]
 fn busy(response: &mut Response<'_>) {
     response.field("Retry-After", b"1");
     response.problem(Status::ServiceUnavailable, BUSY);
