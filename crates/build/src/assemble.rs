@@ -7,15 +7,18 @@ use std::path::Path;
 use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions, Piece};
 use ounce_oci::model::{Descriptor, MediaType};
 use ounce_oci::store::{StoreError, StoreWriter};
-use ounce_oci::{Platform, Reference, Store};
+use ounce_oci::{Image, Platform, Reference, Store};
+use ounce_rootfs::elf::ElfFacts;
 use serde::Serialize;
 
 use crate::Event;
 use crate::base::{self, BaseError};
 use crate::compile::{self, CompileError, Saved};
+use crate::distribution::{self, Base, StandError};
 use crate::profile::Flag;
 use crate::program::{self, ProgramError};
 use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
+use crate::secrets::{Search, SecretError};
 use crate::settings::parse_user;
 use crate::site::pack::{PackError, Summary, pack};
 
@@ -95,6 +98,20 @@ pub enum BuildError {
     /// Packing a site.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// Something that is not to be shown.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The program cannot stand on its base.
+    #[error(transparent)]
+    Stand(#[from] StandError),
+    /// The recipe wants a base that was not given.
+    #[error("the base {base} is not there for {platform}")]
+    NoBase {
+        /// The base.
+        base: String,
+        /// For which platform.
+        platform: String,
+    },
     /// Two files for one place.
     #[error("two files are meant for /{0}")]
     Twice(String),
@@ -111,6 +128,14 @@ impl BuildError {
             Self::Program(error) => error.hints(),
             Self::Base(error) => error.hints(),
             Self::Pack(error) => error.hints(),
+            Self::Secret(error) => error.hints(),
+            Self::Stand(StandError::Missing { .. }) => vec![
+                "--base distroless-cc, or debian-slim with --package for the missing libraries"
+                    .to_owned(),
+            ],
+            Self::Stand(StandError::Taken(_)) => {
+                vec!["give the program another name: `name` in ounce.toml".to_owned()]
+            }
             _ => Vec::new(),
         }
     }
@@ -152,7 +177,7 @@ struct Empty {}
 struct RootFs {
     #[serde(rename = "type")]
     kind: &'static str,
-    diff_ids: [String; 1],
+    diff_ids: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -161,7 +186,7 @@ struct Manifest<'a> {
     schema_version: u8,
     media_type: &'static str,
     config: &'a Descriptor,
-    layers: [&'a Descriptor; 1],
+    layers: Vec<&'a Descriptor>,
 }
 
 #[derive(Serialize)]
@@ -193,7 +218,7 @@ const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// A program as it will stand in the image.
 struct Ready {
     bytes: Vec<u8>,
-    takes_listen_fds: bool,
+    facts: ElfFacts,
     flags: Vec<Flag>,
     saved: Vec<Saved>,
 }
@@ -207,11 +232,30 @@ pub fn execute(
     store: &Store,
     on: &mut dyn FnMut(Event),
 ) -> Result<Built, BuildError> {
+    execute_on(recipe, &[], store, on)
+}
+
+/// As [`execute`], on bases: images that the store has, one for each platform.
+///
+/// # Errors
+/// As there; or the base of a platform is missing, or the program does not find
+/// in it what it needs.
+pub fn execute_on(
+    recipe: &Recipe,
+    bases: &[Image],
+    store: &Store,
+    on: &mut dyn FnMut(Event),
+) -> Result<Built, BuildError> {
     let mut programs = Vec::new();
     for program in &recipe.programs {
         programs.push((&program.platform, ready(program, recipe, on)?));
     }
+    let mut standing = Vec::new();
+    for (platform, program) in &programs {
+        standing.push(base_of(recipe, bases, platform, program)?);
+    }
     let mut shared = shared_entries(&recipe.image)?;
+    no_secrets(recipe, &programs, &shared)?;
     let mut site = None;
     if let Some(packing) = &recipe.image.packed {
         on(Event::PackingSite {
@@ -229,11 +273,18 @@ pub fn execute(
     }
     let mut writer = store.write()?;
     let mut images = Vec::new();
-    for (platform, program) in programs {
+    for ((platform, program), base) in programs.into_iter().zip(standing) {
         on(Event::Packing {
             platform: platform.clone(),
         });
-        images.push(image(recipe, platform, program, &shared, &mut writer)?);
+        images.push(image(
+            recipe,
+            platform,
+            program,
+            base,
+            &shared,
+            &mut writer,
+        )?);
     }
     let descriptor = match &images[..] {
         [image] => image.manifest.clone(),
@@ -266,12 +317,54 @@ pub fn execute(
     })
 }
 
+/// Refuses secrets among what the builder brings, before anything is written.
+fn no_secrets(
+    recipe: &Recipe,
+    programs: &[(&Platform, Ready)],
+    shared: &[Entry],
+) -> Result<(), SecretError> {
+    let mut search = Search::new(&recipe.allow_secrets);
+    for (_, program) in programs {
+        search.bytes(&recipe.image.entrypoint, &program.bytes);
+    }
+    search.entries(shared)?;
+    // A packed site is one file; what it is made of is looked at in its place.
+    let pages = recipe.image.packed.iter();
+    for page in pages.flat_map(|packing| &packing.site.files) {
+        let path = format!("{}{}", base::SITE_ROOT, String::from_utf8_lossy(&page.path));
+        search.host(&path, &page.from)?;
+    }
+    search.finish()
+}
+
+/// The base for a platform, on which the program finds what it needs.
+fn base_of<'b>(
+    recipe: &Recipe,
+    bases: &'b [Image],
+    platform: &Platform,
+    program: &Ready,
+) -> Result<Option<&'b Image>, BuildError> {
+    if recipe.base == Base::Scratch {
+        return Ok(None);
+    }
+    let base = bases.iter().find(|base| base.platform.accepts(platform));
+    let base = base.ok_or_else(|| BuildError::NoBase {
+        base: recipe.base.to_string(),
+        platform: platform.to_string(),
+    })?;
+    if !program.facts.kind.runs_alone() {
+        distribution::check_stands(base, &recipe.image.entrypoint, &program.facts)?;
+    }
+    Ok(Some(base))
+}
+
 fn ready(
     program: &ProgramRecipe,
     recipe: &Recipe,
     on: &mut dyn FnMut(Event),
 ) -> Result<Ready, BuildError> {
     let wanted = Some(&program.platform);
+    let on_base = recipe.base != Base::Scratch;
     let (path, bytes, flags, saved) = match &program.from {
         ProgramSource::File(path) => (path.clone(), program::read(path)?, Vec::new(), Vec::new()),
         ProgramSource::Httpd(server) => {
@@ -292,10 +385,10 @@ fn ready(
             (path, bytes, cargo.flags.clone(), saved)
         }
     };
-    let (facts, _) = program::check(&path, &bytes, wanted)?;
+    let (facts, _) = program::check_on(&path, &bytes, wanted, on_base)?;
     Ok(Ready {
         bytes,
-        takes_listen_fds: facts.takes_listen_fds,
+        facts,
         flags,
         saved,
     })
@@ -378,6 +471,7 @@ fn image(
     recipe: &Recipe,
     platform: &Platform,
     program: Ready,
+    base: Option<&Image>,
     shared: &[Entry],
     writer: &mut StoreWriter<'_>,
 ) -> Result<BuiltImage, BuildError> {
@@ -394,10 +488,12 @@ fn image(
         mtime: recipe.mtime,
     };
     let layer = writer.layer(&entries, options)?;
+    let lower = base.map_or(&[][..], |base| &base.layers);
     let config = config(
         &recipe.image,
         platform,
-        program.takes_listen_fds,
+        program.facts.takes_listen_fds,
+        base,
         layer.diff_id.to_string(),
     );
     let config = writer.json(MediaType::ImageConfig, &config)?;
@@ -405,12 +501,17 @@ fn image(
         schema_version: 2,
         media_type: MANIFEST_TYPE,
         config: &config,
-        layers: [&layer.descriptor],
+        layers: lower
+            .iter()
+            .map(|layer| &layer.descriptor)
+            .chain([&layer.descriptor])
+            .collect(),
     };
+    let lower_bytes: u64 = lower.iter().map(|layer| layer.descriptor.size()).sum();
     let manifest = writer.json(MediaType::ImageManifest, &manifest)?;
     Ok(BuiltImage {
         platform: platform.clone(),
-        pulled_bytes: manifest.size() + config.size() + layer.descriptor.size(),
+        pulled_bytes: manifest.size() + config.size() + lower_bytes + layer.descriptor.size(),
         manifest,
         layer_bytes: layer.descriptor.size(),
         config_bytes: config.size(),
@@ -447,6 +548,7 @@ fn config<'a>(
     image: &'a ImageRecipe,
     platform: &'a Platform,
     takes_listen_fds: bool,
+    base: Option<&Image>,
     diff_id: String,
 ) -> ConfigDocument<'a> {
     let mut labels: BTreeMap<&str, &str> = image
@@ -465,11 +567,7 @@ fn config<'a>(
             entrypoint: [&image.entrypoint],
             cmd: &image.args,
             user: &image.user,
-            env: image
-                .env
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect(),
+            env: environment(image, base),
             exposed_ports: image
                 .ports
                 .iter()
@@ -480,9 +578,28 @@ fn config<'a>(
         },
         rootfs: RootFs {
             kind: "layers",
-            diff_ids: [diff_id],
+            diff_ids: base
+                .iter()
+                .flat_map(|base| &base.layers)
+                .map(|layer| layer.diff_id.to_string())
+                .chain([diff_id])
+                .collect(),
         },
     }
+}
+
+/// The base's variables, then the image's own, which win.
+fn environment(image: &ImageRecipe, base: Option<&Image>) -> Vec<String> {
+    let of_base = base.and_then(|base| base.config.config().as_ref()?.env().as_ref());
+    let kept = of_base.into_iter().flatten().filter(|line| {
+        let name = line.split('=').next().unwrap_or("");
+        !image.env.contains_key(name)
+    });
+    let own = image
+        .env
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"));
+    kept.cloned().chain(own).collect()
 }
 
 fn index_entry(image: &BuiltImage) -> IndexEntry {

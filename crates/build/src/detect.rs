@@ -10,6 +10,7 @@ use ounce_oci::reference::ReferenceError;
 use crate::base::{self, BaseError, Server};
 use crate::cargo::ProjectError;
 use crate::config::ConfigError;
+use crate::distribution::Base;
 use crate::profile::ProfileError;
 use crate::program::{self, ProgramError};
 use crate::recipe::{Found, ProgramRecipe, ProgramSource};
@@ -52,6 +53,14 @@ pub enum PlanError {
     /// A platform twice.
     #[error("{0} was asked for twice")]
     Twice(Platform),
+    /// A stage that is not written down.
+    #[error("there is no stage {name:?}")]
+    NoStage {
+        /// As asked.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
     /// `ounce.toml`.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -86,6 +95,15 @@ impl PlanError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Unknown { remedy, .. } => vec![(*remedy).to_owned()],
+            Self::NoStage { known, .. } if known.is_empty() => {
+                vec!["ounce.toml has none: add [stage.prod] with base = \"scratch\"".to_owned()]
+            }
+            Self::NoStage { known, .. } => {
+                vec![format!(
+                    "ounce.toml has {}; --stage all builds each",
+                    known.join(", ")
+                )]
+            }
             Self::Config(error) => error.hints(),
             Self::Program(error) => error.hints(),
             Self::Project(error) => error.hints(),
@@ -194,7 +212,8 @@ pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected
         }
     };
     let bytes = program::read(path)?;
-    let (_, platform) = program::check(path, &bytes, wanted)?;
+    let on_base = !matches!(&settings.base, None | Some(Base::Scratch));
+    let (_, platform) = program::check_on(path, &bytes, wanted, on_base)?;
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());

@@ -10,9 +10,10 @@ use serde::{Serialize, Serializer};
 
 use crate::base::Server;
 use crate::cargo::Toolchain;
+use crate::distribution::Base;
 use crate::profile::Flag;
 use crate::rustflags::AddedFlags;
-use crate::settings::{Certificates, ExtraFile, Measure, Zones};
+use crate::settings::{AlpineSettings, Certificates, DebianSettings, ExtraFile, Measure, Zones};
 use crate::site::pack::Packing;
 use crate::site::walk::Site;
 use crate::target::Linking;
@@ -37,8 +38,26 @@ pub struct Recipe {
     /// Most bytes to be pulled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_bytes: Option<u64>,
+    /// Patterns of paths at which what looks like a secret is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_secrets: Vec<String>,
     /// What could be better, one sentence each.
     pub advice: Vec<String>,
+    /// What the program stands on.
+    #[serde(serialize_with = "as_text")]
+    pub base: Base,
+    /// Where the base's packages come from.
+    #[serde(skip)]
+    pub debian: DebianSettings,
+    /// The same of Alpine's.
+    #[serde(skip)]
+    pub alpine: AlpineSettings,
+    /// The lock of its packages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<PathBuf>,
+    /// Whether the network may not be used.
+    #[serde(skip)]
+    pub offline: bool,
     /// Not shown: an environment may hold secrets.
     #[serde(skip)]
     pub(crate) toolchain: Option<Toolchain>,

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::blobs::Blobs;
-use crate::layer::{self, Entry, LayerOptions};
+use crate::layer::{self, Effort, Entry, LayerOptions};
 use crate::model::{MediaType, canonical_json, descriptor};
-use crate::place::spool;
 use crate::store::StoreError;
 use crate::{Image, Platform, Store};
 
@@ -25,8 +24,9 @@ impl Image {
         platform: &Platform,
         program: Option<&str>,
     ) -> Result<Self, StoreError> {
-        let (spool, mut sink) = spool(store)?;
-        let layer = layer::write::write(&mut sink, entries, LayerOptions::default())?;
+        let (spool, mut sink) = store.spool()?;
+        let options = LayerOptions::default();
+        let layer = layer::write::write(&mut sink, entries, options, Effort::Quick)?;
         let mut config = json!({
             "architecture": platform.architecture,
             "os": platform.os,

@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use ounce_linux::resolve;
 use ounce_oci::Image;
 use ounce_oci::model::ImageConfiguration;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::spec::{DEFAULT_PATH, Root, Spec, SystemCalls, User};
 use crate::syscalls::Calls;
@@ -123,7 +124,11 @@ impl Spec {
         for variable in overrides.environment {
             set(&mut environment, variable);
         }
+        // What an image has no place for, its programs do not look for. A link
+        // would lead elsewhere.
+        let sys = std::fs::symlink_metadata(rootfs.join("sys")).is_ok_and(|data| data.is_dir());
         let mut spec = Self::new(Root::Folder(rootfs), arguments);
+        spec.sys = sys;
         spec.environment = environment;
         spec.user = user;
         if let Some(workdir) = overrides.workdir.or(workdir) {
@@ -258,11 +263,10 @@ fn read_inside(rootfs: &Path, path: &str) -> String {
     let open = || {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let folder = rustix::fs::open(rootfs, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        openat2(
+        resolve::open(
             folder,
             path,
             flags,
-            Mode::empty(),
             ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
         )
     };

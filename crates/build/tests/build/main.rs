@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod alpine;
+mod debian;
 mod input;
 mod project;
 mod site;

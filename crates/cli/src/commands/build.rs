@@ -1,5 +1,9 @@
 //! `ounce build`: source, a ready program or a folder of web files to an image.
 
+mod check;
+mod stages;
+mod supply;
+
 use std::process::{Command, ExitCode, Stdio};
 
 use ounce_build::settings::{Certificates, ImageSettings, Measure, RustSettings, Settings, Zones};
@@ -8,12 +12,14 @@ use ounce_build::{
     BuildError, Built, BuiltImage, By, CompileError, Event, PlanError, Recipe, Request,
     TargetError, Toolchain,
 };
-use ounce_oci::layer::Compression;
 use ounce_oci::{ByteSize, Place, Platform, Store};
 use serde::Serialize;
 
+use self::check::{Checked, check};
+use self::supply::Supply;
+use super::attach::{self, Attached};
 use super::{Context, weigh};
-use crate::arguments::{self, BuildArguments, BuildOptions, MeasureChoice};
+use crate::arguments::{BuildArguments, BuildOptions, MeasureChoice};
 use crate::failure::{Failure, Kind, shown};
 use crate::output::Output;
 use crate::render::table::{Align, Table};
@@ -21,6 +27,10 @@ use crate::render::table::{Align, Table};
 /// Builds it, or shows the recipe; exit code 1 if it is over its budget.
 pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCode, Failure> {
     let request = request(&arguments.options, &arguments.platform)?;
+    if request.stage.as_deref() == Some("all") {
+        return stages::run(context, &arguments, &request);
+    }
+    let output = arguments.output.map(super::reached).transpose()?;
     let recipe = plan(context.output, &request)?;
     if arguments.dry_run {
         context.output.document(&Planned {
@@ -29,21 +39,56 @@ pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCo
         })?;
         return Ok(ExitCode::SUCCESS);
     }
-    if matches!(&arguments.output, Some(Place::Store(_))) {
+    if matches!(&output, Some(Place::Store(_))) {
         return Err(Failure::new(Kind::Usage, "--output wants a place outside the store")
-            .hint("oci:DIR, oci-archive:FILE or docker-archive:FILE; --tag gives the name in the store"));
+            .hint("oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME, podman:NAME or docker://HOST/NAME:TAG; --tag gives the name in the store"));
     }
+    let supply = Supply::new(context, &arguments.supply, &recipe)?;
     let store = context.store()?;
     let built = make(context.output, &recipe, &store)?;
     over_budget(&built, &store)?;
-    if let Some(place) = &arguments.output {
-        place.export(&store, &built.reference)?;
+    let checked = match arguments.check {
+        true => {
+            let mut quiet = context.output;
+            quiet.quiet = true;
+            let again = |request: &Request, store: &Store| {
+                let recipe = plan(quiet, request)?;
+                make(quiet, &recipe, store)
+            };
+            Some(check(context, &request, &recipe, &built, &store, &again)?)
+        }
+        false => None,
+    };
+    // What is not as it should be is neither signed nor sent.
+    let is_as_asked = checked.as_ref().is_none_or(|it| it.answer(&built).is_ok());
+    let mut attached = Vec::new();
+    if is_as_asked {
+        attached = supply.attach(&store, &request, &recipe, &built)?;
+        match &output {
+            Some(Place::Registry(remote)) => {
+                let registry = context.registry(&Default::default());
+                let source = Place::Store(built.reference.clone()).open(&store)?;
+                super::push::send(context, &registry, &source, remote)?;
+            }
+            Some(place) => place.export(&store, &built.reference)?,
+            None => {}
+        }
     }
     if context.output.json {
-        context.output.document(&document(&built))?;
+        context.output.document(&Document {
+            check: checked.as_ref(),
+            attached: &attached,
+            ..document(&built)
+        })?;
     } else {
-        context.output.text(&text(&built, context.output.color))?;
+        let mut text = text(&built, context.output.color);
+        if let Some(checked) = checked.as_ref().filter(|_| is_as_asked) {
+            text.push_str(&checked.text());
+        }
+        text.push_str(&attach::text(&attached));
+        context.output.text(&text)?;
     }
+    checked.map_or(Ok(()), |it| it.answer(&built))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -64,14 +109,27 @@ pub(crate) fn request(options: &BuildOptions, platforms: &[Platform]) -> Result<
     request.config = options.config.clone();
     request.reference = options.tag.clone();
     request.offline = options.rust.offline;
-    request.source_date_epoch = match std::env::var_os("SOURCE_DATE_EPOCH") {
-        None => None,
-        Some(text) => Some(text.to_str().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
-            Failure::new(Kind::Usage, format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds"))
-                .hint("unset it, or set it to the time of the last commit: git log -1 --format=%ct")
-        })?),
-    };
+    request.stage = options.base.stage.clone();
+    request.source_date_epoch = source_date_epoch()?;
     Ok(request)
+}
+
+/// The time of every file in a layer, as the environment says.
+///
+/// # Errors
+/// `SOURCE_DATE_EPOCH` is not a number.
+pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
+    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else {
+        return Ok(None);
+    };
+    let seconds = text.to_str().and_then(|text| text.trim().parse().ok());
+    seconds.map(Some).ok_or_else(|| {
+        Failure::new(
+            Kind::Usage,
+            format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds"),
+        )
+        .hint("unset it, or set it to the time of the last commit: git log -1 --format=%ct")
+    })
 }
 
 fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
@@ -79,11 +137,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
     Settings {
         platforms: platforms.to_vec(),
         budget_bytes: options.budget.map(|budget| budget.0),
-        compression: options.compression.map(|kind| match kind {
-            arguments::Compression::Gzip => Compression::Gzip,
-            arguments::Compression::Zstd => Compression::Zstd,
-            arguments::Compression::None => Compression::None,
-        }),
+        compression: options.compression.map(Into::into),
         measure: options.rust.measure.map(|choice| match choice {
             MeasureChoice::Auto => Measure::Auto,
             MeasureChoice::Total => Measure::Total,
@@ -126,6 +180,11 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
             ..ImageSettings::default()
         },
         files: options.content.file.clone(),
+        allow_secrets: options.content.allow_secret.clone(),
+        base: options.base.base.clone(),
+        debian: super::base::debian_settings(&options.base.packages),
+        alpine: super::base::alpine::settings(&options.base.packages),
+        lock: options.base.packages.lock.clone(),
         site: given(options.site),
         rules: SiteRules {
             pack: options.plain.then_some(false),
@@ -192,7 +251,8 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
             omitted.path, omitted.why
         )));
     }
-    let built = ounce_build::execute(recipe, store, &mut |event| match event {
+    let bases = super::base::prepare(output, recipe, store)?;
+    let built = ounce_build::execute_on(recipe, &bases, store, &mut |event| match event {
         Event::Compiling { bin, target } => output.note(&format!("compiling {bin} for {target}")),
         Event::Measuring { flag } => output.note(&format!("measuring what {flag} saves")),
         // A person watches the compiler work; a log keeps only its complaint,
@@ -245,13 +305,17 @@ pub(crate) fn over_budget(built: &Built, store: &Store) -> Result<(), Failure> {
 }
 
 #[derive(Serialize)]
-struct Document {
+struct Document<'a> {
     schema: &'static str,
     name: String,
     digest: String,
     images: Vec<Row>,
     #[serde(skip_serializing_if = "Option::is_none")]
     site: Option<Summary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<&'a Checked>,
+    #[serde(skip_serializing_if = "<[Attached]>::is_empty")]
+    attached: &'a [Attached],
 }
 
 #[derive(Serialize)]
@@ -280,7 +344,7 @@ struct SavedRow {
     after_bytes: u64,
 }
 
-fn document(built: &Built) -> Document {
+fn document(built: &Built) -> Document<'static> {
     let row = |image: &BuiltImage| Row {
         platform: image.platform.to_string(),
         digest: image.manifest.digest().to_string(),
@@ -313,6 +377,8 @@ fn document(built: &Built) -> Document {
         digest: built.descriptor.digest().to_string(),
         images: built.images.iter().map(row).collect(),
         site: built.site.clone(),
+        check: None,
+        attached: &[],
     }
 }
 
