@@ -114,7 +114,7 @@ pub trait Handler {
     /// that no more of it will come.
     fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool;
 
-    /// Answers with an error, after which the connection ends.
+    /// Answers with an error, after which the connection ends, as the batch says.
     fn refuse(&self, status: Status, batch: &mut Batch<'_>);
 
     /// The time has become this, in seconds since 1970.
@@ -437,6 +437,7 @@ impl<H: Handler> Engine<H> {
     fn refuse(&mut self, fd: Fd, status: Status) {
         let buffer = &mut *self.buffer;
         let mut batch = batch(buffer, false);
+        batch.closes = true;
         self.handler.refuse(status, &mut batch);
         bare::send(fd, batch.writer.bytes(), false);
         bare::shutdown(fd);

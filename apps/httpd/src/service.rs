@@ -4,7 +4,7 @@
 use crate::engine::{Batch, Handler, Overdue, Step};
 use crate::streams::{OUTPUT_BYTES, Streams};
 use ounce_http::connection;
-use ounce_http::date::{DATE_BYTES, imf_fixdate};
+use ounce_http::date::{DATE_BYTES, date_field};
 use ounce_http::head::{Framing, Head, Limits, Stop};
 use ounce_http::method::{Method, Methods};
 use ounce_http::path;
@@ -34,9 +34,6 @@ pub(crate) const BUFFER_BYTES: usize = 24_576 + 4_096 + OUTPUT_BYTES + SCRATCH_B
 const PIECE_BYTES: usize = 8_192;
 /// Pieces of one stream before others get their turn.
 const TURNS: u32 = 16;
-
-/// A clock that stands before 2001 was never set.
-const SET_SECONDS: u64 = 1_000_000_000;
 
 /// What the loop asks.
 pub(crate) struct Running<'s, S> {
@@ -369,10 +366,7 @@ impl<S: Service> Handler for Running<'_, S> {
     }
 
     fn tick(&mut self, second: u64) {
-        imf_fixdate(second, &mut self.date);
-        if second < SET_SECONDS {
-            self.date[0] = 0;
-        }
+        date_field(second, &mut self.date);
         self.streams.tick();
     }
 
