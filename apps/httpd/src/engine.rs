@@ -298,8 +298,10 @@ impl<H: Handler> Engine<H> {
     fn stop(&mut self) {
         self.stop_at = self.now + self.limits.grace_seconds;
         for fd in mem::replace(&mut self.listeners, [-1; MAX_LISTENERS]) {
-            self.accept(fd);
-            bare::close(fd);
+            if fd >= 0 {
+                self.accept(fd);
+                bare::close(fd);
+            }
         }
         for fd in 0..self.end {
             // One that sends a file has no deadline and is not busy.
@@ -342,7 +344,9 @@ impl<H: Handler> Engine<H> {
     fn watch_listeners(&mut self, change: Change) {
         self.is_watching = matches!(change, Change::Add);
         for fd in self.listeners {
-            bare::watch(self.epoll, change, fd, WATCH_INPUT, fd as u32 | LISTENER, 0);
+            if fd >= 0 {
+                bare::watch(self.epoll, change, fd, WATCH_INPUT, fd as u32 | LISTENER, 0);
+            }
         }
     }
 
