@@ -11,11 +11,13 @@ use ounce_oci::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::Event;
+use crate::auditable::{self, AuditableError};
 use crate::cargo::Toolchain;
-use crate::profile::{By, Flag};
+use crate::profile::{By, Flag, FlagOf};
 use crate::program::{self, ProgramError};
 use crate::recipe::CargoRecipe;
 use crate::settings::Measure;
+use crate::smallest::LAYOUT;
 
 /// Lines of cargo's output that an error repeats.
 const LAST_LINES: usize = 20;
@@ -53,6 +55,18 @@ pub enum CompileError {
         /// The program.
         bin: String,
     },
+    /// The list of its crates.
+    #[error(transparent)]
+    Auditable(#[from] AuditableError),
+    /// What the linker is to be given cannot be written.
+    #[error("writing {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// What it made cannot be used.
     #[error(transparent)]
     Program(#[from] ProgramError),
@@ -73,6 +87,11 @@ impl CompileError {
 
 fn failure_hints(text: &str, target: &str) -> Vec<String> {
     let mut hints = Vec::new();
+    if text.contains("rust-src") && text.contains("--offline") {
+        hints.push(
+            "the standard library has crates of its own: build once with the network".to_owned(),
+        );
+    }
     if text.contains("failed to find tool") || text.contains("ToolNotFound") {
         let name = target.replace('-', "_");
         hints.push(format!(
@@ -225,18 +244,38 @@ fn cargo(
 ) -> Result<PathBuf, CompileError> {
     let mut command = toolchain.command(&toolchain.cargo, &recipe.folder);
     command.args(&recipe.arguments);
+    let is_aborting = flags.iter().any(|flag| flag.of == FlagOf::Panic);
+    if let Some(smallest) = &recipe.smallest
+        && flags.iter().any(|flag| flag.of == FlagOf::Library)
+    {
+        command.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features="]);
+        if is_aborting {
+            command.arg("-Zpanic-immediate-abort");
+        }
+        if smallest.bootstrap {
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
+    }
     command.arg("--message-format=json-render-diagnostics");
     command.arg("--target-dir").arg(target_dir);
     for flag in flags {
-        command.arg("--config").arg(format!(
-            "profile.{}.{}={}",
-            recipe.profile, flag.key, flag.value
-        ));
+        let is_told = match flag.of {
+            FlagOf::Profile => flag.key != "panic" || !is_aborting,
+            FlagOf::Panic => true,
+            FlagOf::Library | FlagOf::Program => false,
+        };
+        if is_told {
+            command.arg("--config").arg(format!(
+                "profile.{}.{}={}",
+                recipe.profile, flag.key, flag.value
+            ));
+        }
     }
     command.args(recipe.rustflags.arguments(&recipe.target));
     if let Some((name, flags)) = recipe.rustflags.variable(toolchain) {
         command.env(name, flags);
     }
+    command.args(arguments_of_program(recipe, toolchain, flags)?);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(|source| CompileError::Start {
         program: toolchain.cargo.clone(),
@@ -298,6 +337,55 @@ fn cargo(
         .ok_or_else(|| CompileError::NoProgram {
             bin: recipe.bin.clone(),
         })
+}
+
+/// What rustc is told for the program alone, behind `--`; the files it names are
+/// written before.
+fn arguments_of_program(
+    recipe: &CargoRecipe,
+    toolchain: &Toolchain,
+    flags: &[&Flag],
+) -> Result<Vec<String>, CompileError> {
+    let mut arguments = Vec::new();
+    if let Some(smallest) = &recipe.smallest
+        && flags.iter().any(|flag| flag.of == FlagOf::Program)
+    {
+        if let Some(layout) = &smallest.layout {
+            write_once(layout, LAYOUT.as_bytes())?;
+        }
+        arguments.extend(smallest.arguments.iter().cloned());
+    }
+    if recipe.auditable {
+        let object = auditable::object(recipe, toolchain)?;
+        // Cargo does not look into it: another list is another name.
+        let digest = Digest::of(&object).to_string();
+        let short: String = digest.chars().skip("sha256:".len()).take(16).collect();
+        let path = recipe.target_dir.join(format!("crates-{short}.o"));
+        write_once(&path, &object)?;
+        let shown = path.strip_prefix(&recipe.workspace_root).unwrap_or(&path);
+        arguments.push(format!("-Clink-arg={}", shown.display()));
+    }
+    if !arguments.is_empty() {
+        arguments.insert(0, "--".to_owned());
+    }
+    Ok(arguments)
+}
+
+/// Writes a file that others may read at the same time, whole or not at all.
+fn write_once(path: &Path, bytes: &[u8]) -> Result<(), CompileError> {
+    let failed = |source| CompileError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    if fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    fs::write(&new, bytes).map_err(failed)?;
+    fs::rename(&new, path).map_err(failed)
 }
 
 #[cfg(test)]

@@ -418,6 +418,8 @@ fn rust(name: &str, value: &Value<'_>) -> Read<RustSettings> {
         "no-default-features",
         "profile",
         "target",
+        "smallest",
+        "auditable",
     ];
     let table = Table::new(table_of(name, value)?, "rust.", known)?;
     Ok(RustSettings {
@@ -428,6 +430,8 @@ fn rust(name: &str, value: &Value<'_>) -> Read<RustSettings> {
         no_default_features: table.boolean("no-default-features")?,
         profile: table.string("profile")?,
         target: table.string("target")?,
+        smallest: table.boolean("smallest")?,
+        auditable: table.boolean("auditable")?,
     })
 }
 
@@ -555,6 +559,8 @@ mod tests {
                 no-default-features = true
                 profile = "release"
                 target = "x86_64-unknown-linux-musl"
+                smallest = true
+                auditable = false
                 [image]
                 args = ["--port", "80"]
                 env = { KEY = "value" }

@@ -17,6 +17,7 @@ use crate::settings::{Port, SettingError, Settings};
 use crate::site::follow::follow;
 use crate::site::pack::Packing;
 use crate::site::walk::{Site, SiteError, walk};
+use crate::smallest::SmallestError;
 use crate::target::TargetError;
 
 /// No recipe can be made.
@@ -70,6 +71,9 @@ pub enum PlanError {
     /// The target.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// What `--smallest` needs.
+    #[error(transparent)]
+    Smallest(#[from] SmallestError),
     /// The web files.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -90,6 +94,7 @@ impl PlanError {
             Self::Program(error) => error.hints(),
             Self::Project(error) => error.hints(),
             Self::Target(error) => error.hints(),
+            Self::Smallest(error) => error.hints(),
             Self::Base(error) => error.hints(),
             Self::Site(error) => error.hints(),
             _ => Vec::new(),
@@ -225,6 +230,8 @@ fn refuse_rust_settings(settings: &Settings, found: &'static str) -> Result<(), 
         ),
         ("--profile", rust.profile.is_some()),
         ("--target", rust.target.is_some()),
+        ("--smallest", rust.smallest == Some(true)),
+        ("--auditable", rust.auditable == Some(true)),
     ];
     match asked.into_iter().find(|(_, asked)| *asked) {
         Some((what, _)) => Err(PlanError::Meaningless { what, found }),

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod auditable;
 pub mod base;
 mod cargo;
 mod compile;
@@ -21,17 +22,20 @@ mod recipe;
 mod rustflags;
 pub mod settings;
 pub mod site;
+mod smallest;
 mod target;
 
 pub use assemble::{Budget, BuildError, Built, BuiltImage, SOCKET_ACTIVATION, execute};
+pub use auditable::AuditableError;
 pub use cargo::{ProjectError, Toolchain};
 pub use compile::{CompileError, Saved};
 pub use detect::PlanError;
 pub use event::Event;
 pub use plan::{Request, plan};
-pub use profile::{By, Flag, ProfileError};
+pub use profile::{By, Flag, FlagOf, ProfileError};
 pub use program::ProgramError;
 pub use recipe::{CargoRecipe, Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 pub use rustflags::{AddedFlags, FlagSource};
 pub use settings::{Measure, Settings};
+pub use smallest::{Smallest, SmallestError};
 pub use target::{Linking, TargetError};

@@ -18,6 +18,30 @@ pub struct Flag {
     pub value: String,
     /// Who chose it.
     pub by: By,
+    /// Whom it is told.
+    #[serde(skip_serializing_if = "FlagOf::is_profile")]
+    pub of: FlagOf,
+}
+
+/// Whom a flag is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlagOf {
+    /// The profile.
+    Profile,
+    /// Cargo: the standard library is compiled, too.
+    Library,
+    /// Cargo: what becomes of a panic, in the program and in that library.
+    Panic,
+    /// rustc, for the program alone.
+    Program,
+}
+
+impl FlagOf {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+    fn is_profile(&self) -> bool {
+        *self == Self::Profile
+    }
 }
 
 /// Who chose a flag.
@@ -202,18 +226,21 @@ impl ProjectFiles {
                     key: key.to_owned(),
                     value,
                     by: By::Project,
+                    of: FlagOf::Profile,
                 }),
                 // Who asks for debug information wants to keep it.
                 None if key == "strip" && debug_kept => flags.push(Flag {
                     key: key.to_owned(),
                     value: "false".to_owned(),
                     by: By::Project,
+                    of: FlagOf::Profile,
                 }),
                 None if chain.iter().any(|name| name == "dev" || name == "test") => {}
                 None => flags.push(Flag {
                     key: key.to_owned(),
                     value: value.to_owned(),
                     by: By::Ounce,
+                    of: FlagOf::Profile,
                 }),
             }
         }

@@ -15,6 +15,7 @@ use crate::rustflags::AddedFlags;
 use crate::settings::{Certificates, ExtraFile, Measure, Zones};
 use crate::site::pack::Packing;
 use crate::site::walk::Site;
+use crate::smallest::Smallest;
 use crate::target::Linking;
 
 /// Everything that will be done.
@@ -116,6 +117,15 @@ pub struct CargoRecipe {
     pub arguments: Vec<String>,
     /// Flags for rustc beside the project's own.
     pub rustflags: AddedFlags,
+    /// Where cargo starts rustc, and that the linker.
+    #[serde(skip)]
+    pub workspace_root: PathBuf,
+    /// What the smallest program takes besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smallest: Option<Smallest>,
+    /// Whether the program carries the list of its crates.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub auditable: bool,
 }
 
 /// What stands in the image beside the program, and its configuration.

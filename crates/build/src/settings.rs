@@ -53,6 +53,10 @@ pub struct RustSettings {
     pub profile: Option<String>,
     /// The target triple, instead of the best one that is installed.
     pub target: Option<String>,
+    /// Compile the standard library anew, for size, and let a panic end at once.
+    pub smallest: Option<bool>,
+    /// Put the list of crates into the program, as cargo-auditable does.
+    pub auditable: Option<bool>,
 }
 
 /// What stands in the image's configuration and beside the program.
@@ -185,6 +189,8 @@ impl RustSettings {
             no_default_features: self.no_default_features.or(lower.no_default_features),
             profile: self.profile.or(lower.profile),
             target: self.target.or(lower.target),
+            smallest: self.smallest.or(lower.smallest),
+            auditable: self.auditable.or(lower.auditable),
         }
     }
 }

@@ -191,6 +191,13 @@ pub(crate) struct RustOptions {
     /// Target triple, in place of the best one that is installed
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
+    /// Compile the standard library anew, for size, and let a panic end the program at once
+    /// (needs the component rust-src; see docs/rust.md)
+    #[arg(long)]
+    pub(crate) smallest: bool,
+    /// Put the list of crates into the program, for scanners (as cargo-auditable does)
+    #[arg(long)]
+    pub(crate) auditable: bool,
     /// How much is measured about the size flags [default: auto]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) measure: Option<MeasureChoice>,

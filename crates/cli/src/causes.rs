@@ -151,6 +151,7 @@ impl From<PlanError> for Failure {
             | PlanError::Reference(_)
             | PlanError::Meaningless { .. }
             | PlanError::Twice(_) => Kind::Usage,
+            PlanError::Smallest(_) => Kind::Host,
             _ => Kind::Input,
         };
         hints.into_iter().fold(by_cause(kind, error), Failure::hint)

@@ -97,6 +97,8 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
             no_default_features: given(options.rust.no_default_features),
             profile: options.rust.profile.clone(),
             target: options.rust.target.clone(),
+            smallest: given(options.rust.smallest),
+            auditable: given(options.rust.auditable),
             ..RustSettings::default()
         },
         image: ImageSettings {

@@ -1,0 +1,5 @@
+//! The first program of all, with the whole standard library behind it.
+
+fn main() {
+    println!("Hello, world!");
+}
