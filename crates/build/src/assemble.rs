@@ -13,7 +13,8 @@ use serde::Serialize;
 use crate::Event;
 use crate::base::{self, BaseError};
 use crate::compile::{self, CompileError, Saved};
-use crate::profile::Flag;
+use crate::flag::Flag;
+use crate::language::rust;
 use crate::program::{self, ProgramError};
 use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 use crate::settings::parse_user;
@@ -272,6 +273,7 @@ fn ready(
     on: &mut dyn FnMut(Event),
 ) -> Result<Ready, BuildError> {
     let wanted = Some(&program.platform);
+    let toolchain = &recipe.toolchain;
     let (path, bytes, flags, saved) = match &program.from {
         ProgramSource::File(path) => (path.clone(), program::read(path)?, Vec::new(), Vec::new()),
         ProgramSource::Httpd(server) => {
@@ -283,13 +285,21 @@ fn ready(
                 bin: cargo.bin.clone(),
                 target: cargo.target.clone(),
             });
-            let empty = crate::cargo::Toolchain::new([]);
-            let toolchain = recipe.toolchain.as_ref().unwrap_or(&empty);
-            let (path, bytes) = compile::compile(cargo, toolchain, on)?;
+            let (path, bytes) = rust::compile::compile(cargo, toolchain, on)?;
             // Refused before anything is measured: that would be time for nothing.
             program::check(&path, &bytes, wanted)?;
-            let saved = compile::measure(cargo, toolchain, &bytes, on)?;
+            let saved = rust::compile::measure(cargo, toolchain, &bytes, on)?;
             (path, bytes, cargo.flags.clone(), saved)
+        }
+        ProgramSource::Tools(tools) => {
+            on(Event::Compiling {
+                bin: tools.bin.clone(),
+                target: tools.target.clone(),
+            });
+            let (path, bytes) = compile::compile(tools, toolchain, on)?;
+            program::check(&path, &bytes, wanted)?;
+            let saved = compile::measure(tools, toolchain, &bytes, on)?;
+            (path, bytes, tools.flags.clone(), saved)
         }
     };
     let (facts, _) = program::check(&path, &bytes, wanted)?;

@@ -8,17 +8,17 @@ use std::path::PathBuf;
 use ounce_oci::Reference;
 
 use crate::base;
-use crate::cargo::Toolchain;
 use crate::config;
 use crate::detect::{self, Detected, Pages, PlanError};
-use crate::project;
+use crate::language::{self, Source};
 use crate::recipe::{Found, ImageRecipe, Recipe};
 use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
+use crate::toolchain::Toolchain;
 
 /// What to build, from what, with what.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A program, a Rust project or a folder of web files.
+    /// A program, a project, a source file or a folder of web files.
     pub path: PathBuf,
     /// What the flags say; they win over `ounce.toml`.
     pub settings: Settings,
@@ -26,11 +26,11 @@ pub struct Request {
     pub config: Option<PathBuf>,
     /// What to call the image; its own name unless told.
     pub reference: Option<Reference>,
-    /// The compiler.
+    /// The compilers.
     pub toolchain: Toolchain,
     /// `SOURCE_DATE_EPOCH`: the time of every file in the layer, else 0.
     pub source_date_epoch: Option<u64>,
-    /// Whether cargo may not use the network.
+    /// Whether compilers may not use the network.
     pub offline: bool,
 }
 
@@ -68,8 +68,14 @@ pub fn plan(request: &Request) -> Result<Recipe, PlanError> {
     }
     let detected = match detect::detect(path, &metadata, &settings)? {
         Found::Program => detect::ready_program(path, &settings)?,
-        Found::RustProject => {
-            project::rust_project(path, &request.toolchain, request.offline, &settings)?
+        Found::Project(language) => {
+            let (toolchain, offline) = (&request.toolchain, request.offline);
+            let source = Source::at(path, &settings, toolchain, offline);
+            let source = source.map_err(|source| PlanError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            language::project(language, &source)?
         }
         Found::Site => detect::web_site(path, &settings)?,
     };
@@ -194,7 +200,7 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         mtime: request.source_date_epoch.unwrap_or(0),
         budget_bytes: settings.budget_bytes,
         advice: found.advice,
-        toolchain: Some(request.toolchain.clone()),
+        toolchain: request.toolchain.clone(),
     };
     Ok(recipe)
 }

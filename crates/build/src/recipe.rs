@@ -9,14 +9,16 @@ use ounce_oci::{Platform, Reference};
 use serde::{Serialize, Serializer};
 
 use crate::base::Server;
-use crate::cargo::Toolchain;
-use crate::profile::Flag;
-use crate::rustflags::AddedFlags;
+use crate::flag::Flag;
+use crate::language::Language;
+use crate::language::rust::rustflags::AddedFlags;
+use crate::language::rust::smallest::Smallest;
+use crate::language::rust::target::Linking;
 use crate::settings::{Certificates, ExtraFile, Measure, Zones};
 use crate::site::pack::Packing;
 use crate::site::walk::Site;
-use crate::smallest::Smallest;
-use crate::target::Linking;
+use crate::tool::ToolRecipe;
+use crate::toolchain::Toolchain;
 
 /// Everything that will be done.
 #[derive(Debug, Clone, Serialize)]
@@ -42,7 +44,7 @@ pub struct Recipe {
     pub advice: Vec<String>,
     /// Not shown: an environment may hold secrets.
     #[serde(skip)]
-    pub(crate) toolchain: Option<Toolchain>,
+    pub(crate) toolchain: Toolchain,
 }
 
 fn as_text<T: std::fmt::Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
@@ -59,15 +61,24 @@ fn compression_name<S: Serializer>(value: &Compression, to: S) -> Result<S::Ok, 
 }
 
 /// What was found at the path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// A ready program.
     Program,
-    /// A Rust project.
-    RustProject,
+    /// A project in this language, or one source file.
+    Project(Language),
     /// A folder of web files.
     Site,
+}
+
+impl Serialize for Found {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Program => to.serialize_str("program"),
+            Self::Project(language) => to.collect_str(&format_args!("{}-project", language.key())),
+            Self::Site => to.serialize_str("site"),
+        }
+    }
 }
 
 /// The program for one platform.
@@ -88,6 +99,8 @@ pub enum ProgramSource {
     File(PathBuf),
     /// Cargo makes it.
     Cargo(Box<CargoRecipe>),
+    /// The tools of another language make it.
+    Tools(Box<ToolRecipe>),
     /// A web server that ounce carries.
     Httpd(Server),
 }

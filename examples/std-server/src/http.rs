@@ -31,12 +31,20 @@ impl Response {
     /// A text.
     pub fn text(status: u16, body: &str) -> Self {
         let body = body.to_owned();
-        Self { status, kind: "text/plain; charset=utf-8", body }
+        Self {
+            status,
+            kind: "text/plain; charset=utf-8",
+            body,
+        }
     }
 
     /// A document.
     pub fn json(body: String) -> Self {
-        Self { status: 200, kind: "application/json", body }
+        Self {
+            status: 200,
+            kind: "application/json",
+            body,
+        }
     }
 }
 
@@ -81,7 +89,9 @@ pub fn serve(
 fn line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut text = String::new();
     reader.read_line(&mut text)?;
-    Ok(text.strip_suffix('\n').map(|text| text.trim_end_matches('\r').to_owned()))
+    Ok(text
+        .strip_suffix('\n')
+        .map(|text| text.trim_end_matches('\r').to_owned()))
 }
 
 fn read(reader: &mut BufReader<&TcpStream>, mut stream: &TcpStream) -> io::Result<Asked> {
@@ -144,7 +154,12 @@ fn read(reader: &mut BufReader<&TcpStream>, mut stream: &TcpStream) -> io::Resul
     }))
 }
 
-fn write(mut stream: &TcpStream, response: &Response, has_body: bool, is_last: bool) -> io::Result<()> {
+fn write(
+    mut stream: &TcpStream,
+    response: &Response,
+    has_body: bool,
+    is_last: bool,
+) -> io::Result<()> {
     let Response { status, kind, body } = response;
     let reason = match status {
         200 => "OK",

@@ -80,7 +80,9 @@ fn take(listener: &TcpListener, service: &Service) {
         match listener.accept() {
             // One that breaks off is its client's affair.
             Ok((stream, _)) => {
-                let _ = http::serve(&stream, &service.is_ending, |request| answer(service, request));
+                let _ = http::serve(&stream, &service.is_ending, |request| {
+                    answer(service, request)
+                });
             }
             // Out of file descriptors, for one: others end soon.
             Err(_) => thread::sleep(std::time::Duration::from_millis(50)),

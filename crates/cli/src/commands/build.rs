@@ -208,10 +208,10 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
     });
     built.map_err(|error| {
         let said = match &error {
-            BuildError::Compile(CompileError::Failed { last_lines, .. })
+            BuildError::Compile(CompileError::Failed(refusal))
                 if output.quiet || !output.stderr_is_terminal =>
             {
-                last_lines.clone()
+                refusal.last_lines.clone()
             }
             _ => Vec::new(),
         };
@@ -271,8 +271,11 @@ struct Row {
 #[derive(Serialize)]
 struct FlagRow {
     key: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     value: String,
     by: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    why: &'static str,
 }
 
 #[derive(Serialize)]
@@ -297,6 +300,7 @@ fn document(built: &Built) -> Document {
                 key: flag.key.clone(),
                 value: flag.value.clone(),
                 by: chooser(flag.by),
+                why: flag.why,
             })
             .collect(),
         saved: image
@@ -374,7 +378,7 @@ pub(crate) fn flags(image: &BuiltImage, color: bool) -> String {
     ]);
     let mut told = Vec::new();
     for flag in &image.flags {
-        let name = format!("{}={}", flag.key, flag.value);
+        let name = flag.text();
         let saved = image.saved.iter().find(|saved| saved.flag == name);
         told.extend(saved.map(|saved| saved.flag.as_str()));
         let bytes =

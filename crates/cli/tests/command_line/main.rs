@@ -5,6 +5,7 @@ mod harness;
 mod images;
 mod programs;
 mod run;
+mod rust;
 mod serve;
 mod site;
 mod torture;

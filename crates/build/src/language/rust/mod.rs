@@ -1,38 +1,48 @@
 //! How a Rust project is compiled: program, profile, target and flags.
 
+pub(crate) mod auditable;
+pub(crate) mod cargo;
+pub(crate) mod compile;
+pub(crate) mod profile;
+pub(crate) mod rustflags;
+pub(crate) mod smallest;
+pub(crate) mod target;
+
 use std::fs;
-use std::path::Path;
 
 use ounce_oci::Platform;
 
-use crate::cargo::{self, Toolchain};
+use self::profile::ProjectFiles;
+use self::target::Linking;
+use super::known::Language;
+use super::source::Source;
 use crate::detect::{Detected, PlanError, host_or};
-use crate::profile::{By, ProjectFiles};
+use crate::flag::By;
 use crate::recipe::{CargoRecipe, Found, ProgramRecipe, ProgramSource};
-use crate::rustflags;
 use crate::settings::{Measure, Settings};
-use crate::smallest;
-use crate::target::{self, Linking};
 
 /// Most packages in `Cargo.lock` for which each flag is measured unasked: a
 /// project of this size compiles in seconds, and the ladder six times that.
 const SMALL_PROJECT_PACKAGES: usize = 8;
 
-pub(crate) fn rust_project(
-    path: &Path,
-    toolchain: &Toolchain,
-    offline: bool,
-    settings: &Settings,
-) -> Result<Detected, PlanError> {
-    let failed = |path: &Path, source| PlanError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let folder = path.canonicalize().map_err(|error| failed(path, error))?;
+/// How the project is compiled.
+///
+/// # Errors
+/// Cargo does not take it, or a target is missing.
+pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
+    let Source {
+        toolchain,
+        settings,
+        offline,
+        ..
+    } = *source;
+    let folder = source.folder.clone();
     let program = cargo::choose(toolchain, &folder, &settings.rust)?;
-    let source =
-        fs::read_to_string(&program.source).map_err(|error| failed(&program.source, error))?;
-    let freestanding = cargo::is_freestanding(&source);
+    let text = fs::read_to_string(&program.source).map_err(|error| PlanError::Read {
+        path: program.source.clone(),
+        source: error,
+    })?;
+    let freestanding = cargo::is_freestanding(&text);
     let files = ProjectFiles::read(
         &folder,
         &program.workspace_root,
@@ -147,7 +157,7 @@ pub(crate) fn rust_project(
         );
     }
     Ok(Detected {
-        found: Found::RustProject,
+        found: Found::Project(Language::Rust),
         name: program.bin.clone(),
         image_name: None,
         port: None,

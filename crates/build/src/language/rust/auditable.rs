@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cargo::Toolchain;
 use crate::recipe::CargoRecipe;
+use crate::toolchain::Toolchain;
 
 /// Most crates of one program.
 const MOST_CRATES: usize = 100_000;

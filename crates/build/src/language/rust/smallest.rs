@@ -9,12 +9,19 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::cargo::Toolchain;
-use crate::profile::{By, Flag, FlagOf};
-use crate::target::Linking;
+use super::target::Linking;
+use crate::flag::{By, Flag};
+use crate::toolchain::Toolchain;
 
 /// The first release whose cargo knows `panic = "immediate-abort"` as it is used here.
 const OLDEST: (u32, u32) = (1, 95);
+
+/// The flag by which the library is compiled.
+const LIBRARY: &str = "build-std";
+/// What becomes of a panic.
+const IMMEDIATELY: &str = "\"immediate-abort\"";
+/// The flag of the program alone.
+const PROGRAM: &str = "relocation-model";
 
 /// Tables for unwinding, which nothing reads once a panic aborts. The program's
 /// own could be left out by rustc, those of the C library only here.
@@ -171,22 +178,32 @@ pub(crate) fn choose(
 ///
 /// Here `opt-level` is "z": it saves where the standard library is compiled by it, too.
 pub(crate) fn flags(own: &[Flag]) -> (Vec<Flag>, Vec<String>) {
-    let flag = |key: &str, value: &str, of| Flag {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        by: By::Ounce,
-        of,
-    };
-    let flags = vec![
-        flag("strip", "true", FlagOf::Profile),
-        flag("panic", "\"abort\"", FlagOf::Profile),
-        flag("lto", "\"fat\"", FlagOf::Profile),
-        flag("codegen-units", "1", FlagOf::Profile),
-        flag("opt-level", "\"z\"", FlagOf::Profile),
-        flag("build-std", "std", FlagOf::Library),
-        flag("panic", "\"immediate-abort\"", FlagOf::Panic),
-        flag("relocation-model", "static", FlagOf::Program),
+    let flags = [
+        ("strip", "true", "no symbols"),
+        ("panic", "\"abort\"", "no unwinding"),
+        ("lto", "\"fat\"", "all crates as one"),
+        ("codegen-units", "1", "each crate in one piece"),
+        ("opt-level", "\"z\"", "size before speed, loops not widened"),
+        (
+            LIBRARY,
+            "std",
+            "the standard library by these flags, without backtraces",
+        ),
+        (
+            "panic",
+            IMMEDIATELY,
+            "no message, and none of what makes one",
+        ),
+        (
+            PROGRAM,
+            "static",
+            "fixed addresses, no tables for unwinding",
+        ),
     ];
+    let flags: Vec<Flag> = flags
+        .into_iter()
+        .map(|(key, value, why)| Flag::of_ounce(key, value, why))
+        .collect();
     let is_same = |chosen: &Flag| {
         let same = |flag: &Flag| flag.key == chosen.key && flag.value == chosen.value;
         flags.iter().any(same)
@@ -194,9 +211,33 @@ pub(crate) fn flags(own: &[Flag]) -> (Vec<Flag>, Vec<String>) {
     let overruled = own
         .iter()
         .filter(|chosen| chosen.by == By::Project && !is_same(chosen))
-        .map(|chosen| format!("{}={}", chosen.key, chosen.value))
+        .map(Flag::text)
         .collect();
     (flags, overruled)
+}
+
+/// Whether the standard library is compiled by these flags.
+pub(crate) fn is_with_library(flags: &[&Flag]) -> bool {
+    flags.iter().any(|flag| flag.key == LIBRARY)
+}
+
+/// Whether a panic ends at once.
+pub(crate) fn is_aborting(flags: &[&Flag]) -> bool {
+    flags.iter().any(|flag| flag.value == IMMEDIATELY)
+}
+
+/// Whether the program itself is told more.
+pub(crate) fn is_of_program(flags: &[&Flag]) -> bool {
+    flags.iter().any(|flag| flag.key == PROGRAM)
+}
+
+/// Whether a flag is one of the profile's, with these others.
+pub(crate) fn is_of_profile(flag: &Flag, flags: &[&Flag]) -> bool {
+    match flag.key.as_str() {
+        LIBRARY | PROGRAM => false,
+        "panic" => flag.value == IMMEDIATELY || !is_aborting(flags),
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -216,16 +257,10 @@ mod tests {
 
     #[test]
     fn what_the_project_chose_otherwise_is_named() {
-        let chosen = |key: &str, value: &str, by| Flag {
-            key: key.to_owned(),
-            value: value.to_owned(),
-            by,
-            of: FlagOf::Profile,
-        };
         let (flags, overruled) = flags(&[
-            chosen("panic", "\"unwind\"", By::Project),
-            chosen("lto", "\"fat\"", By::Project),
-            chosen("opt-level", "\"s\"", By::Ounce),
+            Flag::of_project("panic", "\"unwind\""),
+            Flag::of_project("lto", "\"fat\""),
+            Flag::of_ounce("opt-level", "\"s\"", ""),
         ]);
         assert_eq!(overruled, ["panic=\"unwind\""]);
         assert!(flags.iter().all(|flag| flag.by == By::Ounce));

@@ -1,0 +1,94 @@
+//! The languages that are known, and the files that tell them.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::program;
+
+/// A language that ounce compiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Language {
+    /// Rust, by cargo.
+    Rust,
+    /// Go, by go.
+    Go,
+}
+
+impl Language {
+    /// All, in the order in which they are looked for.
+    pub const ALL: [Self; 2] = [Self::Rust, Self::Go];
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust",
+            Self::Go => "Go",
+        }
+    }
+
+    /// What it is called in `ounce.toml`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Go => "go",
+        }
+    }
+
+    /// Files that only a project in this language has at its top.
+    fn marks(self) -> &'static [&'static str] {
+        match self {
+            Self::Rust => &["Cargo.toml"],
+            Self::Go => &["go.mod"],
+        }
+    }
+
+    /// How its source files end, where one alone can be compiled.
+    fn endings(self) -> &'static [&'static str] {
+        match self {
+            Self::Rust => &[],
+            Self::Go => &["go"],
+        }
+    }
+
+    /// The language of a folder, by its surest files.
+    pub(crate) fn of_folder(folder: &Path) -> Option<Self> {
+        let has = |language: &Self| {
+            let mut marks = language.marks().iter();
+            marks.any(|mark| folder.join(mark).is_file())
+        };
+        Self::ALL.into_iter().find(has)
+    }
+
+    /// The language of a folder that has none of the surest files.
+    pub(crate) fn guessed(_folder: &Path) -> Option<Self> {
+        None
+    }
+
+    /// The language of a source file; a program may have any name.
+    pub(crate) fn of_file(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?;
+        let language = Self::ALL
+            .into_iter()
+            .find(|language| language.endings().contains(&ending))?;
+        (!program::begins_as_elf(path)).then_some(language)
+    }
+
+    /// The files that are looked for, in words.
+    pub(crate) fn all_marks() -> String {
+        let marks: Vec<&str> = Self::ALL
+            .iter()
+            .flat_map(|one| one.marks())
+            .copied()
+            .collect();
+        format!("{}, index.html", marks.join(", "))
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
