@@ -7,13 +7,17 @@ use std::path::Path;
 use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions, Piece};
 use ounce_oci::model::{Descriptor, MediaType};
 use ounce_oci::store::{StoreError, StoreWriter};
-use ounce_oci::{Platform, Reference, Store};
+use ounce_oci::{Image, Platform, Reference, Store};
+use ounce_rootfs::elf::ElfFacts;
 use serde::Serialize;
 
 use crate::Event;
 use crate::base::{self, BaseError};
 use crate::compile::{self, CompileError, Saved};
+use crate::distribution::{self, Base, StandError};
 use crate::flag::Flag;
+use crate::language::python::install::{self, Application, PythonError};
+use crate::language::python::interpreter::Interpreter;
 use crate::language::rust;
 use crate::program::{self, ProgramError};
 use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
@@ -96,6 +100,20 @@ pub enum BuildError {
     /// Packing a site.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// A Python application.
+    #[error(transparent)]
+    Python(#[from] PythonError),
+    /// The program cannot stand on its base.
+    #[error(transparent)]
+    Stand(#[from] StandError),
+    /// The recipe wants a base that was not given.
+    #[error("the base {base} is not there for {platform}")]
+    NoBase {
+        /// The base.
+        base: String,
+        /// For which platform.
+        platform: String,
+    },
     /// Two files for one place.
     #[error("two files are meant for /{0}")]
     Twice(String),
@@ -112,6 +130,14 @@ impl BuildError {
             Self::Program(error) => error.hints(),
             Self::Base(error) => error.hints(),
             Self::Pack(error) => error.hints(),
+            Self::Python(error) => error.hints(),
+            Self::Stand(StandError::Missing { .. }) => vec![
+                "--base distroless-cc, or debian-slim with --package for the missing libraries"
+                    .to_owned(),
+            ],
+            Self::Stand(StandError::Taken(_)) => {
+                vec!["give the program another name: `name` in ounce.toml".to_owned()]
+            }
             _ => Vec::new(),
         }
     }
@@ -132,7 +158,7 @@ struct ConfigDocument<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct RunConfig<'a> {
-    entrypoint: [&'a str; 1],
+    entrypoint: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     cmd: &'a [String],
     user: &'a str,
@@ -153,7 +179,7 @@ struct Empty {}
 struct RootFs {
     #[serde(rename = "type")]
     kind: &'static str,
-    diff_ids: [String; 1],
+    diff_ids: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -162,7 +188,7 @@ struct Manifest<'a> {
     schema_version: u8,
     media_type: &'static str,
     config: &'a Descriptor,
-    layers: [&'a Descriptor; 1],
+    layers: Vec<&'a Descriptor>,
 }
 
 #[derive(Serialize)]
@@ -194,7 +220,10 @@ const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// A program as it will stand in the image.
 struct Ready {
     bytes: Vec<u8>,
-    takes_listen_fds: bool,
+    /// None of an application.
+    facts: Option<ElfFacts>,
+    /// What a base's interpreter starts, in place of a program.
+    application: Option<Application>,
     flags: Vec<Flag>,
     saved: Vec<Saved>,
 }
@@ -208,9 +237,24 @@ pub fn execute(
     store: &Store,
     on: &mut dyn FnMut(Event),
 ) -> Result<Built, BuildError> {
+    execute_on(recipe, &[], store, on)
+}
+
+/// As [`execute`], on bases: images that the store has, one for each platform.
+///
+/// # Errors
+/// As there; or the base of a platform is missing, or the program does not find
+/// in it what it needs.
+pub fn execute_on(
+    recipe: &Recipe,
+    bases: &[Image],
+    store: &Store,
+    on: &mut dyn FnMut(Event),
+) -> Result<Built, BuildError> {
     let mut programs = Vec::new();
     for program in &recipe.programs {
-        programs.push((&program.platform, ready(program, recipe, on)?));
+        let base = base_of(recipe, bases, &program.platform)?;
+        programs.push((&program.platform, ready(program, recipe, base, on)?, base));
     }
     let mut shared = shared_entries(&recipe.image)?;
     let mut site = None;
@@ -230,11 +274,18 @@ pub fn execute(
     }
     let mut writer = store.write()?;
     let mut images = Vec::new();
-    for (platform, program) in programs {
+    for (platform, program, base) in programs {
         on(Event::Packing {
             platform: platform.clone(),
         });
-        images.push(image(recipe, platform, program, &shared, &mut writer)?);
+        images.push(image(
+            recipe,
+            platform,
+            program,
+            base,
+            &shared,
+            &mut writer,
+        )?);
     }
     let descriptor = match &images[..] {
         [image] => image.manifest.clone(),
@@ -267,9 +318,27 @@ pub fn execute(
     })
 }
 
+/// The base for a platform.
+fn base_of<'b>(
+    recipe: &Recipe,
+    bases: &'b [Image],
+    platform: &Platform,
+) -> Result<Option<&'b Image>, BuildError> {
+    if recipe.base == Base::Scratch {
+        return Ok(None);
+    }
+    let base = bases.iter().find(|base| base.platform.accepts(platform));
+    let base = base.ok_or_else(|| BuildError::NoBase {
+        base: recipe.base.to_string(),
+        platform: platform.to_string(),
+    })?;
+    Ok(Some(base))
+}
+
 fn ready(
     program: &ProgramRecipe,
     recipe: &Recipe,
+    base: Option<&Image>,
     on: &mut dyn FnMut(Event),
 ) -> Result<Ready, BuildError> {
     let wanted = Some(&program.platform);
@@ -291,6 +360,25 @@ fn ready(
             let saved = rust::compile::measure(cargo, toolchain, &bytes, on)?;
             (path, bytes, cargo.flags.clone(), saved)
         }
+        ProgramSource::Python(python) => {
+            let base = base.ok_or_else(|| BuildError::NoBase {
+                base: recipe.base.to_string(),
+                platform: program.platform.to_string(),
+            })?;
+            let interpreter = Interpreter::of_image(base).map_err(PythonError::from)?;
+            let platform = &program.platform;
+            let application = install::application(python, &interpreter, platform, toolchain, on)?;
+            for note in &application.notes {
+                on(Event::Note(note.clone()));
+            }
+            return Ok(Ready {
+                bytes: Vec::new(),
+                facts: None,
+                application: Some(application),
+                flags: Vec::new(),
+                saved: Vec::new(),
+            });
+        }
         ProgramSource::Tools(tools) => {
             on(Event::Compiling {
                 bin: tools.bin.clone(),
@@ -302,10 +390,15 @@ fn ready(
             (path, bytes, tools.flags.clone(), saved)
         }
     };
-    let (facts, _) = program::check(&path, &bytes, wanted)?;
+    let (facts, _) = program::check_on(&path, &bytes, wanted, base.is_some())?;
+    // On a base it finds its loader and its libraries.
+    if let Some(base) = base.filter(|_| !facts.kind.runs_alone()) {
+        distribution::check_stands(base, &recipe.image.entrypoint, &facts)?;
+    }
     Ok(Ready {
         bytes,
-        takes_listen_fds: facts.takes_listen_fds,
+        facts: Some(facts),
+        application: None,
         flags,
         saved,
     })
@@ -388,12 +481,25 @@ fn image(
     recipe: &Recipe,
     platform: &Platform,
     program: Ready,
+    base: Option<&Image>,
     shared: &[Entry],
     writer: &mut StoreWriter<'_>,
 ) -> Result<BuiltImage, BuildError> {
     let name = recipe.image.entrypoint.trim_start_matches('/');
-    let program_bytes = program.bytes.len() as u64;
-    let mut entries = vec![base::file(name, 0o755, program.bytes)];
+    let mut own = recipe.image.clone();
+    let (mut entries, command) = match program.application {
+        Some(application) => {
+            let mut environment = application.environment;
+            environment.append(&mut own.env);
+            own.env = environment;
+            (application.entries, application.command)
+        }
+        None => (
+            vec![base::file(name, 0o755, program.bytes)],
+            vec![own.entrypoint.clone()],
+        ),
+    };
+    let program_bytes = entries.iter().map(size).sum();
     entries.extend_from_slice(shared);
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     if let Some(pair) = entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
@@ -404,10 +510,13 @@ fn image(
         mtime: recipe.mtime,
     };
     let layer = writer.layer(&entries, options)?;
+    let lower = base.map_or(&[][..], |base| &base.layers);
     let config = config(
-        &recipe.image,
+        &own,
+        &command,
         platform,
-        program.takes_listen_fds,
+        program.facts.is_some_and(|facts| facts.takes_listen_fds),
+        base,
         layer.diff_id.to_string(),
     );
     let config = writer.json(MediaType::ImageConfig, &config)?;
@@ -415,12 +524,17 @@ fn image(
         schema_version: 2,
         media_type: MANIFEST_TYPE,
         config: &config,
-        layers: [&layer.descriptor],
+        layers: lower
+            .iter()
+            .map(|layer| &layer.descriptor)
+            .chain([&layer.descriptor])
+            .collect(),
     };
+    let lower_bytes: u64 = lower.iter().map(|layer| layer.descriptor.size()).sum();
     let manifest = writer.json(MediaType::ImageManifest, &manifest)?;
     Ok(BuiltImage {
         platform: platform.clone(),
-        pulled_bytes: manifest.size() + config.size() + layer.descriptor.size(),
+        pulled_bytes: manifest.size() + config.size() + lower_bytes + layer.descriptor.size(),
         manifest,
         layer_bytes: layer.descriptor.size(),
         config_bytes: config.size(),
@@ -434,29 +548,32 @@ fn image(
 fn heaviest(entries: &[Entry]) -> Vec<(String, u64)> {
     let mut files: Vec<(String, u64)> = entries
         .iter()
-        .filter_map(|entry| match &entry.kind {
-            EntryKind::File(Content::Bytes(bytes)) => {
-                Some((entry.path.clone(), bytes.len() as u64))
-            }
-            EntryKind::File(Content::Host(path)) => {
-                let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-                Some((entry.path.clone(), bytes))
-            }
-            EntryKind::File(Content::Pieces(pieces)) => {
-                Some((entry.path.clone(), pieces.iter().map(Piece::bytes).sum()))
-            }
-            _ => None,
-        })
+        .filter(|entry| matches!(entry.kind, EntryKind::File(_)))
+        .map(|entry| (entry.path.clone(), size(entry)))
         .collect();
     files.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     files.truncate(10);
     files
 }
 
+/// Bytes of a file; of anything else none.
+fn size(entry: &Entry) -> u64 {
+    match &entry.kind {
+        EntryKind::File(Content::Bytes(bytes)) => bytes.len() as u64,
+        EntryKind::File(Content::Host(path)) => {
+            std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+        }
+        EntryKind::File(Content::Pieces(pieces)) => pieces.iter().map(Piece::bytes).sum(),
+        _ => 0,
+    }
+}
+
 fn config<'a>(
     image: &'a ImageRecipe,
+    command: &'a [String],
     platform: &'a Platform,
     takes_listen_fds: bool,
+    base: Option<&Image>,
     diff_id: String,
 ) -> ConfigDocument<'a> {
     let mut labels: BTreeMap<&str, &str> = image
@@ -472,14 +589,10 @@ fn config<'a>(
         os: &platform.os,
         variant: platform.variant.as_deref(),
         config: RunConfig {
-            entrypoint: [&image.entrypoint],
+            entrypoint: command,
             cmd: &image.args,
             user: &image.user,
-            env: image
-                .env
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect(),
+            env: environment(image, base),
             exposed_ports: image
                 .ports
                 .iter()
@@ -490,9 +603,28 @@ fn config<'a>(
         },
         rootfs: RootFs {
             kind: "layers",
-            diff_ids: [diff_id],
+            diff_ids: base
+                .iter()
+                .flat_map(|base| &base.layers)
+                .map(|layer| layer.diff_id.to_string())
+                .chain([diff_id])
+                .collect(),
         },
     }
+}
+
+/// The base's variables, then the image's own, which win.
+fn environment(image: &ImageRecipe, base: Option<&Image>) -> Vec<String> {
+    let of_base = base.and_then(|base| base.config.config().as_ref()?.env().as_ref());
+    let kept = of_base.into_iter().flatten().filter(|line| {
+        let name = line.split('=').next().unwrap_or("");
+        !image.env.contains_key(name)
+    });
+    let own = image
+        .env
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"));
+    kept.cloned().chain(own).collect()
 }
 
 fn index_entry(image: &BuiltImage) -> IndexEntry {

@@ -9,6 +9,8 @@ use ounce_oci::reference::ReferenceError;
 
 use crate::base::{self, BaseError, Server};
 use crate::config::ConfigError;
+use crate::distribution::Base;
+use crate::language::python::PythonPlanError;
 use crate::language::rust::cargo::ProjectError;
 use crate::language::rust::profile::ProfileError;
 use crate::language::rust::smallest::SmallestError;
@@ -75,6 +77,9 @@ pub enum PlanError {
     /// The target.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// A Python project.
+    #[error(transparent)]
+    Python(#[from] PythonPlanError),
     /// What `--smallest` needs.
     #[error(transparent)]
     Smallest(#[from] SmallestError),
@@ -100,6 +105,7 @@ impl PlanError {
             Self::Tool(error) => error.hints(),
             Self::Target(error) => error.hints(),
             Self::Smallest(error) => error.hints(),
+            Self::Python(error) => error.hints(),
             Self::Base(error) => error.hints(),
             Self::Site(error) => error.hints(),
             _ => Vec::new(),
@@ -162,14 +168,10 @@ pub(crate) fn detect(
     if let Some(language) = Language::guessed(path) {
         return Ok(Found::Project(language));
     }
-    const OTHERS: [(&str, &str); 3] = [
+    const OTHERS: [(&str, &str); 2] = [
         (
             "package.json",
             "build the pages, then give ounce the folder they are in (dist, build, public)",
-        ),
-        (
-            "pyproject.toml",
-            "Python needs an interpreter: build it with another tool, then `ounce trim`",
         ),
         (
             "Dockerfile",
@@ -202,7 +204,8 @@ pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected
         }
     };
     let bytes = program::read(path)?;
-    let (_, platform) = program::check(path, &bytes, wanted)?;
+    let on_base = !matches!(&settings.base, None | Some(Base::Scratch));
+    let (_, platform) = program::check_on(path, &bytes, wanted, on_base)?;
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());

@@ -10,8 +10,11 @@ use ounce_oci::Reference;
 use crate::base;
 use crate::config;
 use crate::detect::{self, Detected, Pages, PlanError};
-use crate::language::{self, Source};
-use crate::recipe::{Found, ImageRecipe, Recipe};
+use crate::distribution::lock::LOCK_NAME;
+use crate::distribution::{Base, Distroless};
+use crate::language::{self, Language, Source, python};
+use crate::program;
+use crate::recipe::{Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
 use crate::toolchain::Toolchain;
 
@@ -156,6 +159,13 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         Some(_) => settings.rules.arguments(),
         None => Vec::new(),
     };
+    let base = on_what(settings.base, &found.programs)?;
+    let lock = match settings.lock {
+        Some(path) => Some(path),
+        // A lone program's folder may be anything.
+        None if request.path.is_dir() => Some(request.path.join(LOCK_NAME)),
+        None => None,
+    };
     let image = settings.image;
     let (uid, gid) = parse_user(image.user.as_deref().unwrap_or("65532:65532"))?;
     let mut labels = image.labels;
@@ -176,17 +186,24 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         .unwrap_or_else(|| found.port.into_iter().collect());
     ports.sort();
     ports.dedup();
+    let application = found.found == Found::Project(Language::Python);
     let recipe = Recipe {
         reference,
         found: found.found,
         programs: found.programs,
         image: ImageRecipe {
-            entrypoint: format!("/{name}"),
+            // An application is started by its base's interpreter.
+            entrypoint: match application {
+                true => String::new(),
+                false => format!("/{name}"),
+            },
             args: [rules_as_arguments, image.args.unwrap_or_default()].concat(),
             user: format!("{uid}:{gid}"),
             env: image.env,
             ports: ports.iter().map(ToString::to_string).collect(),
-            workdir: image.workdir,
+            workdir: image
+                .workdir
+                .or(application.then(|| format!("/{}", python::APP))),
             labels,
             ca_certificates: image.ca_certificates.unwrap_or(Certificates::None),
             timezones: image.timezones.unwrap_or(Zones::None),
@@ -200,9 +217,42 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         mtime: request.source_date_epoch.unwrap_or(0),
         budget_bytes: settings.budget_bytes,
         advice: found.advice,
+        base,
+        debian: settings.debian,
+        lock,
+        offline: request.offline,
         toolchain: request.toolchain.clone(),
     };
     Ok(recipe)
+}
+
+/// The base, with as much of a distroless one as the programs need.
+fn on_what(base: Option<Base>, programs: &[ProgramRecipe]) -> Result<Base, PlanError> {
+    let is_python = |one: &ProgramRecipe| matches!(one.from, ProgramSource::Python(_));
+    if programs.iter().any(is_python) {
+        return match base {
+            None | Some(Base::Distroless(_)) => Ok(Base::Distroless(Some(Distroless::Python3))),
+            Some(Base::Scratch) => Err(PlanError::Meaningless {
+                what: "--base scratch",
+                found: "a Python project: the interpreter is the base's",
+            }),
+            Some(base) => Ok(base),
+        };
+    }
+    let base = base.unwrap_or(Base::Scratch);
+    if base != Base::Distroless(None) {
+        return Ok(base);
+    }
+    let mut most = Distroless::Static;
+    for one in programs {
+        // What is compiled here is linked statically.
+        if let ProgramSource::File(path) = &one.from {
+            let bytes = program::read(path)?;
+            let facts = program::check_on(path, &bytes, Some(&one.platform), true)?.0;
+            most = most.max(Distroless::least(&facts.needed));
+        }
+    }
+    Ok(Base::Distroless(Some(most)))
 }
 
 /// Looks at each extra file, so that a missing one is told before compiling.

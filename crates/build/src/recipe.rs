@@ -9,12 +9,14 @@ use ounce_oci::{Platform, Reference};
 use serde::{Serialize, Serializer};
 
 use crate::base::Server;
+use crate::distribution::Base;
 use crate::flag::Flag;
 use crate::language::Language;
+use crate::language::python::PythonRecipe;
 use crate::language::rust::rustflags::AddedFlags;
 use crate::language::rust::smallest::Smallest;
 use crate::language::rust::target::Linking;
-use crate::settings::{Certificates, ExtraFile, Measure, Zones};
+use crate::settings::{Certificates, DebianSettings, ExtraFile, Measure, Zones};
 use crate::site::pack::Packing;
 use crate::site::walk::Site;
 use crate::tool::ToolRecipe;
@@ -42,6 +44,18 @@ pub struct Recipe {
     pub budget_bytes: Option<u64>,
     /// What could be better, one sentence each.
     pub advice: Vec<String>,
+    /// What the program stands on.
+    #[serde(serialize_with = "as_text")]
+    pub base: Base,
+    /// Where the base's packages come from.
+    #[serde(skip)]
+    pub debian: DebianSettings,
+    /// The lock of its packages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<PathBuf>,
+    /// Whether the network may not be used.
+    #[serde(skip)]
+    pub offline: bool,
     /// Not shown: an environment may hold secrets.
     #[serde(skip)]
     pub(crate) toolchain: Toolchain,
@@ -101,6 +115,8 @@ pub enum ProgramSource {
     Cargo(Box<CargoRecipe>),
     /// The tools of another language make it.
     Tools(Box<ToolRecipe>),
+    /// A Python application, which the base's interpreter starts.
+    Python(Box<PythonRecipe>),
     /// A web server that ounce carries.
     Httpd(Server),
 }
@@ -144,7 +160,9 @@ pub struct CargoRecipe {
 /// What stands in the image beside the program, and its configuration.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImageRecipe {
-    /// The program's absolute path.
+    /// The program's absolute path; empty of an application, whose interpreter
+    /// is the base's.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub entrypoint: String,
     /// Its arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -9,6 +9,7 @@ use ounce_oci::Platform;
 use ounce_oci::layer::Compression;
 use serde::Serialize;
 
+use crate::distribution::Base;
 use crate::site::rules::{RuleError, SiteRules};
 
 /// Everything that can be chosen; what is `None` or empty is left to detection.
@@ -30,10 +31,36 @@ pub struct Settings {
     pub rules: SiteRules,
     /// What to compile of a Rust project.
     pub rust: RustSettings,
+    /// How a Python project becomes an application.
+    pub python: PythonSettings,
     /// What stands in the image beside the program.
     pub image: ImageSettings,
     /// Files to add.
     pub files: Vec<ExtraFile>,
+    /// What the program stands on; nothing unless told.
+    pub base: Option<Base>,
+    /// Where Debian's packages come from.
+    pub debian: DebianSettings,
+    /// What a base is put together from: `ounce.lock` beside `ounce.toml` unless told.
+    pub lock: Option<PathBuf>,
+}
+
+/// Where Debian's packages come from, and which.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DebianSettings {
+    /// The folder that holds `debian` and `debian-security`; as the host's apt
+    /// has it, or Debian's own, unless told.
+    pub mirror: Option<String>,
+    /// The release: `bookworm`; the host's, or the stable one, unless told.
+    pub suite: Option<String>,
+    /// `main` unless told.
+    pub components: Option<Vec<String>>,
+    /// Whose signatures are believed; the host's `debian-archive-keyring` unless told.
+    pub keyrings: Vec<PathBuf>,
+    /// Packages besides the base's own.
+    pub packages: Option<Vec<String>>,
+    /// Whether an index that is past its date is refused, as it is unless told.
+    pub valid_until: Option<bool>,
 }
 
 /// What to compile of a Rust project: cargo's flags of the same names.
@@ -57,6 +84,25 @@ pub struct RustSettings {
     pub smallest: Option<bool>,
     /// Put the list of crates into the program, as cargo-auditable does.
     pub auditable: Option<bool>,
+}
+
+/// How a Python project becomes an application.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PythonSettings {
+    /// What is started: a file, a module, `module:function` or a command of a package.
+    pub start: Option<String>,
+    /// Files that say what it depends on, in place of those that are found.
+    pub requirements: Vec<PathBuf>,
+    /// Its own optional dependencies.
+    pub extras: Vec<String>,
+    /// A folder of wheels beside the index.
+    pub wheels: Option<PathBuf>,
+    /// Whether the project itself becomes a wheel, by its own build system.
+    pub package: Option<bool>,
+    /// Whether sources are compiled to bytecode.
+    pub bytecode: Option<bool>,
+    /// Whether packages keep their tests, type stubs and sources of compiled modules.
+    pub tests: Option<bool>,
 }
 
 /// What stands in the image's configuration and beside the program.
@@ -165,6 +211,7 @@ impl Settings {
             site: self.site.or(lower.site),
             rules: self.rules.or(lower.rules),
             rust: self.rust.or(lower.rust),
+            python: self.python.or(lower.python),
             image: self.image.or(lower.image),
             files: {
                 let mut files = self.files;
@@ -175,6 +222,22 @@ impl Settings {
                 }
                 files
             },
+            base: self.base.or(lower.base),
+            debian: self.debian.or(lower.debian),
+            lock: self.lock.or(lower.lock),
+        }
+    }
+}
+
+impl DebianSettings {
+    fn or(self, lower: Self) -> Self {
+        Self {
+            mirror: self.mirror.or(lower.mirror),
+            suite: self.suite.or(lower.suite),
+            components: self.components.or(lower.components),
+            keyrings: first_filled(self.keyrings, lower.keyrings),
+            packages: self.packages.or(lower.packages),
+            valid_until: self.valid_until.or(lower.valid_until),
         }
     }
 }
@@ -191,6 +254,20 @@ impl RustSettings {
             target: self.target.or(lower.target),
             smallest: self.smallest.or(lower.smallest),
             auditable: self.auditable.or(lower.auditable),
+        }
+    }
+}
+
+impl PythonSettings {
+    fn or(self, lower: Self) -> Self {
+        Self {
+            start: self.start.or(lower.start),
+            requirements: first_filled(self.requirements, lower.requirements),
+            extras: first_filled(self.extras, lower.extras),
+            wheels: self.wheels.or(lower.wheels),
+            package: self.package.or(lower.package),
+            bytecode: self.bytecode.or(lower.bytecode),
+            tests: self.tests.or(lower.tests),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line as data: the one clap definition, from which `--help`,
 //! the man pages and the shell completions all come.
 
+pub(crate) mod bases;
 pub(crate) mod containers;
 
 use std::ffi::OsString;
@@ -87,6 +88,10 @@ pub(crate) enum Command {
     Up(UpArguments),
     /// Make an image from a Rust project, a ready static program or a folder of web files
     Build(BuildArguments),
+    /// Put a base together from its distribution's packages, or show what one is made of
+    Base(bases::BaseArguments),
+    /// Move ounce.lock to the packages that the distributions have now
+    Update(bases::UpdateArguments),
     /// Start an image, a folder or a program, isolated
     Run(RunArguments),
     /// List the containers that have a name
@@ -163,6 +168,8 @@ pub(crate) struct BuildOptions {
     /// How the layer is compressed
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) compression: Option<Compression>,
+    #[command(flatten)]
+    pub(crate) base: bases::BaseOptions,
     #[command(flatten)]
     pub(crate) rust: RustOptions,
     #[command(flatten)]
@@ -251,6 +258,16 @@ pub(crate) enum Compression {
     Zstd,
     /// Not at all
     None,
+}
+
+impl From<Compression> for ounce_oci::layer::Compression {
+    fn from(kind: Compression) -> Self {
+        match kind {
+            Compression::Gzip => Self::Gzip,
+            Compression::Zstd => Self::Zstd,
+            Compression::None => Self::None,
+        }
+    }
 }
 
 /// How much is measured about the size flags that ounce adds.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+use ounce_build::distribution::debian::DebianError;
 use ounce_build::{BuildError, CompileError, PlanError, ProjectError, ToolError};
 use ounce_oci::blobs::BlobError;
 use ounce_oci::layer::LayerError;
@@ -162,6 +163,18 @@ impl From<PlanError> for Failure {
     }
 }
 
+impl From<DebianError> for Failure {
+    fn from(error: DebianError) -> Self {
+        let hints = error.hints();
+        let mut failure = match error.is_network() {
+            true => Failure::new(Kind::Network, error),
+            false => by_cause(Kind::Input, error),
+        };
+        failure.hints.extend(hints);
+        failure
+    }
+}
+
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         let hints = error.hints();
@@ -175,6 +188,7 @@ impl From<BuildError> for Failure {
             BuildError::Compile(CompileError::Several { .. } | CompileError::NoBin { .. }) => {
                 Failure::new(Kind::Usage, error)
             }
+            BuildError::Python(error) if error.is_network() => Failure::new(Kind::Network, error),
             error => by_cause(Kind::Input, error),
         };
         hints.into_iter().fold(failure, Failure::hint)

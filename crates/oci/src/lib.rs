@@ -2,7 +2,7 @@
 //!
 //! The one noun is [`Image`], which can live in many places:
 //! ounce's own store, an OCI layout folder, an OCI or a docker archive. This
-//! is the only crate that hashes. It leaves the meaning of files to `rootfs`.
+//! is the only crate that hashes, and that speaks with the network ([`fetch`]). It leaves the meaning of files to `rootfs`.
 #![forbid(unsafe_code)]
 
 pub mod archive;
@@ -11,6 +11,7 @@ pub mod bytes;
 mod compression;
 pub mod digest;
 mod docker;
+pub mod fetch;
 pub mod image;
 pub mod layer;
 pub mod layout;

@@ -15,17 +15,20 @@ pub enum Language {
     Rust,
     /// Go, by go.
     Go,
+    /// Python, by pip; the interpreter is the base's.
+    Python,
 }
 
 impl Language {
     /// All, in the order in which they are looked for.
-    pub const ALL: [Self; 2] = [Self::Rust, Self::Go];
+    pub const ALL: [Self; 3] = [Self::Rust, Self::Go, Self::Python];
 
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "Rust",
             Self::Go => "Go",
+            Self::Python => "Python",
         }
     }
 
@@ -34,6 +37,7 @@ impl Language {
         match self {
             Self::Rust => "rust",
             Self::Go => "go",
+            Self::Python => "python",
         }
     }
 
@@ -42,6 +46,12 @@ impl Language {
         match self {
             Self::Rust => &["Cargo.toml"],
             Self::Go => &["go.mod"],
+            Self::Python => &[
+                "pyproject.toml",
+                "requirements.txt",
+                "uv.lock",
+                "pylock.toml",
+            ],
         }
     }
 
@@ -50,6 +60,7 @@ impl Language {
         match self {
             Self::Rust => &[],
             Self::Go => &["go"],
+            Self::Python => &[],
         }
     }
 

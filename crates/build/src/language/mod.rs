@@ -7,6 +7,7 @@
 
 pub(crate) mod go;
 pub(crate) mod known;
+pub(crate) mod python;
 pub(crate) mod rust;
 pub(crate) mod source;
 
@@ -24,5 +25,6 @@ pub(crate) fn project(language: Language, source: &Source<'_>) -> Result<Detecte
     match language {
         Language::Rust => rust::project(source),
         Language::Go => go::project(source),
+        Language::Python => python::project(source),
     }
 }

@@ -8,12 +8,11 @@ use ounce_build::{
     BuildError, Built, BuiltImage, By, CompileError, Event, PlanError, Recipe, Request,
     TargetError, Toolchain,
 };
-use ounce_oci::layer::Compression;
 use ounce_oci::{ByteSize, Place, Platform, Store};
 use serde::Serialize;
 
 use super::{Context, weigh};
-use crate::arguments::{self, BuildArguments, BuildOptions, MeasureChoice};
+use crate::arguments::{BuildArguments, BuildOptions, MeasureChoice};
 use crate::failure::{Failure, Kind, shown};
 use crate::output::Output;
 use crate::render::table::{Align, Table};
@@ -64,14 +63,26 @@ pub(crate) fn request(options: &BuildOptions, platforms: &[Platform]) -> Result<
     request.config = options.config.clone();
     request.reference = options.tag.clone();
     request.offline = options.rust.offline;
-    request.source_date_epoch = match std::env::var_os("SOURCE_DATE_EPOCH") {
-        None => None,
-        Some(text) => Some(text.to_str().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
-            Failure::new(Kind::Usage, format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds"))
-                .hint("unset it, or set it to the time of the last commit: git log -1 --format=%ct")
-        })?),
-    };
+    request.source_date_epoch = source_date_epoch()?;
     Ok(request)
+}
+
+/// The time of every file in a layer, as the environment says.
+///
+/// # Errors
+/// `SOURCE_DATE_EPOCH` is not a number.
+pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
+    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else {
+        return Ok(None);
+    };
+    let seconds = text.to_str().and_then(|text| text.trim().parse().ok());
+    seconds.map(Some).ok_or_else(|| {
+        Failure::new(
+            Kind::Usage,
+            format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds"),
+        )
+        .hint("unset it, or set it to the time of the last commit: git log -1 --format=%ct")
+    })
 }
 
 fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
@@ -79,11 +90,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
     Settings {
         platforms: platforms.to_vec(),
         budget_bytes: options.budget.map(|budget| budget.0),
-        compression: options.compression.map(|kind| match kind {
-            arguments::Compression::Gzip => Compression::Gzip,
-            arguments::Compression::Zstd => Compression::Zstd,
-            arguments::Compression::None => Compression::None,
-        }),
+        compression: options.compression.map(Into::into),
         measure: options.rust.measure.map(|choice| match choice {
             MeasureChoice::Auto => Measure::Auto,
             MeasureChoice::Total => Measure::Total,
@@ -128,6 +135,9 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
             ..ImageSettings::default()
         },
         files: options.content.file.clone(),
+        base: options.base.base.clone(),
+        debian: super::base::debian_settings(&options.base.packages),
+        lock: options.base.packages.lock.clone(),
         site: given(options.site),
         rules: SiteRules {
             pack: options.plain.then_some(false),
@@ -194,7 +204,8 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
             omitted.path, omitted.why
         )));
     }
-    let built = ounce_build::execute(recipe, store, &mut |event| match event {
+    let bases = super::base::prepare(output, recipe, store)?;
+    let built = ounce_build::execute_on(recipe, &bases, store, &mut |event| match event {
         Event::Compiling { bin, target } => output.note(&format!("compiling {bin} for {target}")),
         Event::Measuring { flag } => output.note(&format!("measuring what {flag} saves")),
         // A person watches the compiler work; a log keeps only its complaint,
@@ -204,7 +215,16 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
             "packing {files} file{}",
             if files == 1 { "" } else { "s" }
         )),
-        Event::CompilerLine(_) | Event::Packing { .. } | Event::PackingSite { .. } => {}
+        Event::Fetching { what } => output.note(&format!("fetching {what}")),
+        Event::Installing { wheel } if output.stderr_is_terminal => {
+            output.note(&shown(&format!("installing {wheel}")));
+        }
+        Event::Bytecode { files } => output.note(&format!("compiling {files} Python sources")),
+        Event::Note(note) => output.note(&format!("note: {note}")),
+        Event::Installing { .. }
+        | Event::CompilerLine(_)
+        | Event::Packing { .. }
+        | Event::PackingSite { .. } => {}
     });
     built.map_err(|error| {
         let said = match &error {
@@ -212,6 +232,9 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
                 if output.quiet || !output.stderr_is_terminal =>
             {
                 refusal.last_lines.clone()
+            }
+            BuildError::Python(error) if output.quiet || !output.stderr_is_terminal => {
+                error.said().to_vec()
             }
             _ => Vec::new(),
         };

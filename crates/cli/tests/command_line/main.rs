@@ -4,6 +4,7 @@
 mod harness;
 mod images;
 mod programs;
+mod python;
 mod run;
 mod rust;
 mod serve;

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod fetch;
 mod hostile;
 mod place;
+mod server;
 mod store;
