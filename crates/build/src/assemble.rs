@@ -21,6 +21,7 @@ use crate::language::python::interpreter::Interpreter;
 use crate::language::rust;
 use crate::program::{self, ProgramError};
 use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
+use crate::secrets::{Search, SecretError};
 use crate::settings::parse_user;
 use crate::site::pack::{PackError, Summary, pack};
 
@@ -114,6 +115,9 @@ pub enum BuildError {
         /// For which platform.
         platform: String,
     },
+    /// Something that is not to be shown.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// Two files for one place.
     #[error("two files are meant for /{0}")]
     Twice(String),
@@ -138,6 +142,7 @@ impl BuildError {
             Self::Stand(StandError::Taken(_)) => {
                 vec!["give the program another name: `name` in ounce.toml".to_owned()]
             }
+            Self::Secret(error) => error.hints(),
             _ => Vec::new(),
         }
     }
@@ -257,6 +262,7 @@ pub fn execute_on(
         programs.push((&program.platform, ready(program, recipe, base, on)?, base));
     }
     let mut shared = shared_entries(&recipe.image)?;
+    no_secrets(recipe, &programs, &shared)?;
     let mut site = None;
     if let Some(packing) = &recipe.image.packed {
         on(Event::PackingSite {
@@ -333,6 +339,29 @@ fn base_of<'b>(
         platform: platform.to_string(),
     })?;
     Ok(Some(base))
+}
+
+/// Refuses secrets among what the builder brings, before anything is written.
+fn no_secrets(
+    recipe: &Recipe,
+    programs: &[(&Platform, Ready, Option<&Image>)],
+    shared: &[Entry],
+) -> Result<(), SecretError> {
+    let mut search = Search::new(&recipe.allow_secrets);
+    for (_, program, _) in programs {
+        match &program.application {
+            Some(application) => search.entries(&application.entries)?,
+            None => search.bytes(&recipe.image.entrypoint, &program.bytes),
+        }
+    }
+    search.entries(shared)?;
+    // A packed site is one file; what it is made of is looked at in its place.
+    let pages = recipe.image.packed.iter();
+    for page in pages.flat_map(|packing| &packing.site.files) {
+        let path = format!("{}{}", base::SITE_ROOT, String::from_utf8_lossy(&page.path));
+        search.host(&path, &page.from)?;
+    }
+    search.finish()
 }
 
 fn ready(

@@ -45,6 +45,7 @@ const ROOT: &[&str] = &[
     "file",
     "base",
     "lock",
+    "allow-secrets",
 ];
 
 fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
@@ -116,6 +117,7 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
             })?
             .unwrap_or_default(),
         lock: table.string("lock")?.map(|path| folder.join(path)),
+        allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
     };
     // What flags and file have in common is checked once more after the
     // merge; here the fault can still be told with the file's name.
@@ -364,6 +366,7 @@ mod tests {
         let settings = parse(
             Path::new("project/ounce.toml"),
             r#"
+                allow-secrets = ["keys/*.pem"]
                 name = "hello"
                 platforms = ["linux/amd64", "linux/arm64"]
                 budget = 20480

@@ -43,6 +43,8 @@ pub struct Settings {
     pub debian: DebianSettings,
     /// What a base is put together from: `ounce.lock` beside `ounce.toml` unless told.
     pub lock: Option<PathBuf>,
+    /// Patterns of paths at which what looks like a secret is none.
+    pub allow_secrets: Vec<String>,
 }
 
 /// Where Debian's packages come from, and which.
@@ -225,6 +227,7 @@ impl Settings {
             base: self.base.or(lower.base),
             debian: self.debian.or(lower.debian),
             lock: self.lock.or(lower.lock),
+            allow_secrets: [self.allow_secrets, lower.allow_secrets].concat(),
         }
     }
 }

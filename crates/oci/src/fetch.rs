@@ -44,8 +44,11 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 pub use certificates::Certificates;
 pub use download::Download;
-pub(crate) use exchange::{Answer, Request};
+pub(crate) use download::Watch;
+pub(crate) use exchange::{Answer, Body, Request};
 pub use fault::FetchError;
+pub(crate) use file::{Landing, Part};
+pub(crate) use many::side_by_side;
 pub use proxies::Proxies;
 pub(crate) use retry::Tries;
 pub use url::UrlError;

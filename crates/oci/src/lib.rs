@@ -6,11 +6,14 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub mod artifact;
 pub mod blobs;
 pub mod bytes;
+pub mod collect;
 mod compression;
 pub mod digest;
 mod docker;
+pub mod engine;
 pub mod fetch;
 pub mod image;
 pub mod layer;
@@ -22,11 +25,15 @@ mod passing;
 pub mod place;
 pub mod platform;
 pub mod reference;
+pub mod referrers;
+pub mod registry;
+pub mod signature;
 mod sink;
 mod spool;
 pub mod store;
 pub mod tar;
 
+pub use artifact::Artifact;
 pub use bytes::ByteSize;
 pub use digest::{DiffId, Digest};
 pub use image::Image;

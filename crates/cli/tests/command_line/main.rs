@@ -9,6 +9,7 @@ mod run;
 mod rust;
 mod serve;
 mod site;
+mod supply;
 mod torture;
 mod trim;
 mod up;

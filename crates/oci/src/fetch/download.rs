@@ -40,6 +40,11 @@ impl Download {
         }
     }
 
+    /// Of an address that is one.
+    pub(crate) fn at(url: &Url) -> Self {
+        Self::new(url.uri().to_string())
+    }
+
     /// Which has to hash to this. Then a file that is there already is left as it
     /// is, and what a broken download has left is taken up by the next.
     #[must_use]
@@ -75,14 +80,6 @@ impl Download {
         &self.url
     }
 
-    #[allow(dead_code)] // The registry's, which comes next.
-    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.push((name, value));
-        }
-        self
-    }
-
     /// Takes the place of the authorization that is there.
     pub(crate) fn set_authorization(&mut self, value: Option<&str>) {
         self.headers.retain(|(name, _)| name != AUTHORIZATION);
@@ -103,8 +100,13 @@ pub(crate) struct Watch<'a> {
     pub(crate) stop: Option<&'a AtomicBool>,
 }
 
-impl Watch<'_> {
-    fn is_stopped(&self) -> bool {
+impl<'a> Watch<'a> {
+    /// Of something that nobody stops.
+    pub(crate) fn none(tell: &'a mut dyn FnMut(What)) -> Self {
+        Self { tell, stop: None }
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
@@ -136,7 +138,7 @@ impl Client {
             tell: &mut tell,
             stop: None,
         };
-        self.land(download, Landing::memory(&mut bytes), &mut watch)?;
+        self.land(download, &mut Landing::memory(&mut bytes), &mut watch)?;
         Ok(bytes)
     }
 
@@ -186,7 +188,7 @@ impl Client {
         }
         let result = part
             .landing()
-            .and_then(|landing| self.land(download, landing, watch));
+            .and_then(|mut landing| self.land(download, &mut landing, watch));
         match result {
             Ok(()) => part.publish(),
             Err(error) => {
@@ -200,7 +202,7 @@ impl Client {
     pub(crate) fn land(
         &self,
         download: &Download,
-        mut landing: Landing<'_>,
+        landing: &mut Landing<'_>,
         watch: &mut Watch<'_>,
     ) -> Result<(), FetchError> {
         let mut tries = Tries::new(self.options());
@@ -215,7 +217,7 @@ impl Client {
             let before = landing.count();
             let result = match landing.count() == download.size.unwrap_or(u64::MAX) {
                 true => Ok(()),
-                false => self.land_once(download, &mut landing, &mut transfer, watch),
+                false => self.land_once(download, landing, &mut transfer, watch),
             };
             was_resumed |= before > 0;
             match result {
@@ -372,7 +374,7 @@ fn receive(
         // A body without a stated length, whose line broke, looks like this.
         Some(size) if landing.count() < size => Err(FetchError::Connection {
             url,
-            doing: "receiving",
+            doing: "the line broke",
             source: std::io::ErrorKind::UnexpectedEof.into(),
         }),
         _ => Ok(()),

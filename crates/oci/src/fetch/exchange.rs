@@ -23,7 +23,6 @@ pub(crate) struct Request<'a> {
 }
 
 /// What is sent along.
-#[allow(dead_code)] // Uploads are the registry's, which comes next.
 pub(crate) enum Body<'a> {
     /// Nothing.
     None,
@@ -64,7 +63,6 @@ impl<'a> Request<'a> {
 
     /// With who we are; never shown, never sent to another server by a redirect.
     #[must_use]
-    #[allow(dead_code)] // Likewise.
     pub(crate) fn authorization(mut self, value: Option<&str>) -> Self {
         let value = value.and_then(|value| HeaderValue::from_str(value).ok());
         if let Some(mut value) = value {
@@ -76,7 +74,6 @@ impl<'a> Request<'a> {
 
     /// With a body of a type.
     #[must_use]
-    #[allow(dead_code)] // Likewise.
     pub(crate) fn body(mut self, media_type: &str, body: Body<'a>) -> Self {
         self.body = body;
         self.header(CONTENT_TYPE, media_type)
@@ -160,13 +157,7 @@ impl Client {
                 agent.run(self.patient(&agent, request.body(body).map_err(wrong)?))
             }
         };
-        let answer = result.map_err(|error| {
-            let doing = match method {
-                &Method::GET | &Method::HEAD => "asking",
-                _ => "sending",
-            };
-            FetchError::of(url, doing, error, options)
-        })?;
+        let answer = result.map_err(|error| FetchError::of(url, error, options))?;
         let (parts, body) = answer.into_parts();
         Ok(Answer {
             url: url.clone(),
@@ -217,6 +208,11 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Whether the server has done as it was asked.
+    pub(crate) fn is_good(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
     /// The stated length of the body.
     pub(crate) fn length(&self) -> Option<u64> {
         self.header(&CONTENT_LENGTH)?.trim().parse().ok()
@@ -229,7 +225,7 @@ impl Answer {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     let options = &self.options;
-                    return Err(FetchError::of_io(&self.url, "receiving", error, options));
+                    return Err(FetchError::of_io(&self.url, error, options));
                 }
                 Ok(count) => return Ok(count),
             }

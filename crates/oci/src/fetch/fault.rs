@@ -59,7 +59,7 @@ pub enum FetchError {
     Connection {
         /// The address.
         url: String,
-        /// `connecting`, `receiving`, `sending`.
+        /// `it cannot be reached`, `the line broke`.
         doing: &'static str,
         /// Why not.
         #[source]
@@ -261,16 +261,11 @@ impl FetchError {
     }
 
     /// What `ureq` says, in our words.
-    pub(super) fn of(
-        url: &Url,
-        doing: &'static str,
-        error: ureq::Error,
-        options: &Options,
-    ) -> Self {
+    pub(super) fn of(url: &Url, error: ureq::Error, options: &Options) -> Self {
         let shown = url.to_string();
         match error {
             ureq::Error::HostNotFound => Self::HostNotFound { url: shown },
-            ureq::Error::Io(source) => Self::of_io(url, doing, source, options),
+            ureq::Error::Io(source) => Self::of_io(url, source, options),
             ureq::Error::Timeout(which) => {
                 let (doing, after) = match which {
                     Timeout::Resolve => ("looking up the host", options.connect_timeout),
@@ -281,7 +276,7 @@ impl FetchError {
                         ("waiting for an answer", options.answer_timeout)
                     }
                     Timeout::PerWrite => ("sending", options.idle_timeout),
-                    _ => (doing, options.idle_timeout),
+                    _ => ("receiving", options.idle_timeout),
                 };
                 Self::Timeout {
                     url: shown,
@@ -300,7 +295,7 @@ impl FetchError {
             ureq::Error::ConnectProxyFailed(why) => Self::ProxyRefused { url: shown, why },
             ureq::Error::ConnectionFailed => Self::Connection {
                 url: shown,
-                doing: "connecting",
+                doing: "it cannot be reached",
                 source: ErrorKind::NotConnected.into(),
             },
             ureq::Error::LargeResponseHeader(..) => Self::Protocol {
@@ -318,15 +313,10 @@ impl FetchError {
     }
 
     /// What a body's reader says: it wraps errors of `ureq`, of `rustls` and of ours.
-    pub(super) fn of_io(
-        url: &Url,
-        doing: &'static str,
-        source: io::Error,
-        options: &Options,
-    ) -> Self {
+    pub(super) fn of_io(url: &Url, source: io::Error, options: &Options) -> Self {
         let source = match source.downcast::<ureq::Error>() {
             Ok(ureq::Error::Io(inner)) => inner,
-            Ok(error) => return Self::of(url, doing, error, options),
+            Ok(error) => return Self::of(url, error, options),
             Err(source) => source,
         };
         let source = match source.downcast::<Trickle>() {
@@ -346,7 +336,13 @@ impl FetchError {
             },
             Err(source) => Self::Connection {
                 url: url.to_string(),
-                doing,
+                doing: match source.kind() {
+                    ErrorKind::ConnectionRefused
+                    | ErrorKind::HostUnreachable
+                    | ErrorKind::NetworkUnreachable
+                    | ErrorKind::AddrNotAvailable => "it cannot be reached",
+                    _ => "the line broke",
+                },
                 source,
             },
         }

@@ -12,7 +12,7 @@ use crate::Digest;
 use crate::blobs::BlobError;
 use crate::digest::Hashing;
 use crate::lock::{Lock, LockError, Mode};
-use crate::sink::sync_folder;
+use crate::sink::{Scratch, sync_folder};
 
 /// Bytes on their way to their place.
 pub(crate) struct Landing<'a> {
@@ -111,12 +111,12 @@ pub(crate) struct Part {
     path: PathBuf,
     target: PathBuf,
     keep: bool,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Part {
     /// Opens it, waiting for another process that downloads the same.
-    pub(super) fn open(target: &Path, keep: bool) -> Result<Self, FetchError> {
+    pub(crate) fn open(target: &Path, keep: bool) -> Result<Self, FetchError> {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(".part");
         let path = target.with_file_name(name);
@@ -147,14 +147,14 @@ impl Part {
                     path,
                     target: target.to_owned(),
                     keep,
-                    _lock: lock,
+                    lock,
                 });
             }
         }
     }
 
     /// Where its bytes go; with what is there already, if it is to be kept.
-    pub(super) fn landing(&mut self) -> Result<Landing<'_>, FetchError> {
+    pub(crate) fn landing(&mut self) -> Result<Landing<'_>, FetchError> {
         let mut landing = Landing::file(&mut self.file, &self.path);
         match self.keep {
             true => landing.take_up()?,
@@ -177,8 +177,19 @@ impl Part {
         }
     }
 
+    /// Hands it on, locked until it is moved away.
+    pub(crate) fn into_scratch(self) -> Scratch {
+        Scratch::adopt(self.path, self.file, self.lock)
+    }
+
+    /// It is of no use: somebody else has brought it.
+    pub(crate) fn discard(self) {
+        // Nothing can be done about a failure; the next download takes it up.
+        let _ = fs::remove_file(&self.path);
+    }
+
     /// After a failure: what is of no use to anybody goes.
-    pub(super) fn give_up(self) {
+    pub(crate) fn give_up(self) {
         let is_empty = self.file.metadata().is_ok_and(|data| data.size() == 0);
         if !self.keep || is_empty {
             // Nothing can be done about a failure; the next download takes it up.

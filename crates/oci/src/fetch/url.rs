@@ -85,7 +85,6 @@ impl Url {
     }
 
     /// With a further parameter.
-    #[allow(dead_code)] // The registry's, which comes next.
     pub(crate) fn with_parameter(&self, name: &str, value: &str) -> Result<Self, UrlError> {
         let separator = if self.0.query().is_some() { '&' } else { '?' };
         let text = format!("{}{separator}{name}={}", self.0, encoded(value));
@@ -167,7 +166,6 @@ pub(crate) fn without_secrets(text: &str) -> String {
 
 /// A parameter's value, percent-encoded but for what is plain in it (RFC 3986,
 /// section 2.3), and `:` and `/`, which scopes have.
-#[allow(dead_code)] // Likewise.
 pub(crate) fn encoded(value: &str) -> String {
     value
         .bytes()

@@ -4,6 +4,7 @@
 // Helpers of tests unwrap as tests do; the exception in clippy.toml knows only the latter.
 #![allow(clippy::unwrap_used)]
 
+mod artifacts;
 mod crash;
 mod fetch;
 mod hostile;
