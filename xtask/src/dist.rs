@@ -34,6 +34,13 @@ const COMPILERS: &[(&str, &[&str])] = &[
 /// Compilers for the machine they stand on only.
 const NATIVE: [&str; 3] = ["musl-gcc", "gcc", "cc"];
 
+/// At a fixed place in memory. A start then relocates nothing: 24 page faults of
+/// 236 fewer for `--version`, 10 % less of every start's processor time, and
+/// 100,352 bytes less, measured on one commit. What it gives up is the random
+/// place of the program itself (stack, heap and mappings keep theirs): what
+/// reads foreign bytes is Rust with its bounds checks, but for libdeflate and zstd.
+const FLAGS: &str = "-C relocation-model=static";
+
 const HELP: &str = "\
 cargo xtask dist [--target TRIPLE]
 
@@ -86,9 +93,10 @@ pub(crate) fn build(target: &str) -> Result<PathBuf> {
     {
         command.env(format!("CC_{variable}"), compiler);
     }
+    let upper = variable.to_uppercase();
+    command.env(format!("CARGO_TARGET_{upper}_RUSTFLAGS"), FLAGS);
     if target != HOST_TARGET {
         // The linker that comes with Rust links for any machine.
-        let upper = variable.to_uppercase();
         command.env(format!("CARGO_TARGET_{upper}_LINKER"), "rust-lld");
     }
     let status = command.status().context("starting cargo")?;

@@ -1,16 +1,15 @@
 //! `ounce.toml`: read, checked key by key, and turned into [`Settings`].
-//!
-//! The walk is by hand, not by serde, so that a fault is told with its line,
-//! its column, what is wanted there, and the nearest key that exists.
+//! How faults are told with their place, `ounce-config` knows.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+pub use ounce_config::{ConfigError, ConfigFault};
+use ounce_config::{
+    DeTable, DeValue, Read, Table, Value, invalid, missing, parsed, strings, table_of, tables,
+    wrong_type,
+};
 use ounce_oci::layer::Compression;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 use crate::settings::{
     Certificates, ExtraFile, ImageSettings, Measure, RustSettings, Settings, Zones, parse_mode,
@@ -20,253 +19,15 @@ use crate::site::rules::SiteRules;
 /// Most bytes of an `ounce.toml`: it is written by hand.
 pub const CONFIG_LIMIT_BYTES: u64 = 1 << 20;
 
-/// `ounce.toml` is not what it should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}:{line}:{column}: {fault}", path.display())]
-pub struct ConfigError {
-    /// The file.
-    pub path: PathBuf,
-    /// Counted from 1.
-    pub line: usize,
-    /// In characters, counted from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub fault: ConfigFault,
-}
-
-/// What is wrong in an `ounce.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigFault {
-    /// Not TOML.
-    #[error("not TOML: {0}")]
-    Syntax(String),
-    /// A key that does not exist.
-    #[error("unknown key `{key}`{}", .nearest.as_ref().map(|near| format!(": did you mean `{near}`?")).unwrap_or_default())]
-    UnknownKey {
-        /// As written, with its table.
-        key: String,
-        /// The key most like it, if one is.
-        nearest: Option<String>,
-        /// All that may stand there.
-        known: Vec<&'static str>,
-    },
-    /// A value of another type.
-    #[error("`{key}` wants {wanted}, not {found}")]
-    WrongType {
-        /// With its table.
-        key: String,
-        /// In words.
-        wanted: &'static str,
-        /// In words.
-        found: &'static str,
-    },
-    /// A value that its type does not take.
-    #[error("`{key}`: {why}")]
-    Value {
-        /// With its table.
-        key: String,
-        /// Why.
-        why: String,
-    },
-    /// A key that must be there.
-    #[error("`{0}` is missing")]
-    Missing(String),
-}
-
-impl ConfigError {
-    /// What to do about it.
-    pub fn hints(&self) -> Vec<String> {
-        match &self.fault {
-            ConfigFault::UnknownKey { known, .. } => {
-                vec![format!("what may stand here: {}", known.join(", "))]
-            }
-            _ => vec!["docs/ounce-toml.md lists every key".to_owned()],
-        }
-    }
-}
-
 /// Reads the text of an `ounce.toml`; `path` is for messages and relative files.
 ///
 /// # Errors
 /// Not TOML, an unknown key, a wrong type or a value out of its range.
 pub fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
-    let located = |fault: Fault| fault.at(path, text);
-    let document = DeTable::parse(text).map_err(|error| {
-        located(Fault {
-            span: error.span().unwrap_or(0..0),
-            fault: ConfigFault::Syntax(error.message().to_owned()),
-        })
-    })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    root(document.get_ref(), folder).map_err(located)
-}
-
-/// A fault and where it stands, in bytes.
-struct Fault {
-    span: Range<usize>,
-    fault: ConfigFault,
-}
-
-impl Fault {
-    fn at(self, path: &Path, text: &str) -> ConfigError {
-        let before = text.get(..self.span.start).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        ConfigError {
-            path: path.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            fault: self.fault,
-        }
-    }
-}
-
-type Value<'a> = Spanned<DeValue<'a>>;
-type Read<T> = Result<T, Fault>;
-
-/// A table being read; its keys are checked before anything is taken.
-struct Table<'t, 'a> {
-    table: &'t DeTable<'a>,
-    prefix: Cow<'static, str>,
-}
-
-impl<'t, 'a> Table<'t, 'a> {
-    fn new(
-        table: &'t DeTable<'a>,
-        prefix: impl Into<Cow<'static, str>>,
-        known: &[&'static str],
-    ) -> Read<Self> {
-        let prefix = prefix.into();
-        // The first in the file, not the first by name, is the one to show.
-        let unknown = table
-            .keys()
-            .filter(|key| !known.contains(&key.get_ref().as_ref()))
-            .min_by_key(|key| key.span().start);
-        if let Some(key) = unknown {
-            let name = key.get_ref().as_ref();
-            return Err(Fault {
-                span: key.span(),
-                fault: ConfigFault::UnknownKey {
-                    key: format!("{prefix}{name}"),
-                    nearest: nearest(name, known).map(|near| format!("{prefix}{near}")),
-                    known: known.to_vec(),
-                },
-            });
-        }
-        Ok(Self { table, prefix })
-    }
-
-    fn get<T>(
-        &self,
-        key: &'static str,
-        read: impl FnOnce(&str, &'t Value<'a>) -> Read<T>,
-    ) -> Read<Option<T>> {
-        let name = format!("{}{key}", self.prefix);
-        self.table
-            .get(key)
-            .map(|value| read(&name, value))
-            .transpose()
-    }
-
-    fn string(&self, key: &'static str) -> Read<Option<String>> {
-        self.get(key, string)
-    }
-
-    fn boolean(&self, key: &'static str) -> Read<Option<bool>> {
-        self.get(key, |name, value| match value.get_ref() {
-            DeValue::Boolean(flag) => Ok(*flag),
-            _ => wrong_type(name, value, "true or false"),
-        })
-    }
-
-    fn strings(&self, key: &'static str) -> Read<Option<Vec<String>>> {
-        self.get(key, strings)
-    }
-
-    fn map(&self, key: &'static str) -> Read<BTreeMap<String, String>> {
-        let wanted = "a table of strings";
-        let map = self.get(key, |name, value| match value.get_ref() {
-            DeValue::Table(table) => table
-                .iter()
-                .map(|(key, value)| {
-                    let inner = format!("{name}.{}", key.get_ref());
-                    Ok((key.get_ref().to_string(), string(&inner, value)?))
-                })
-                .collect::<Read<BTreeMap<_, _>>>(),
-            _ => wrong_type(name, value, wanted),
-        })?;
-        Ok(map.unwrap_or_default())
-    }
-}
-
-fn string(name: &str, value: &Value<'_>) -> Read<String> {
-    match value.get_ref() {
-        DeValue::String(text) => Ok(text.to_string()),
-        _ => wrong_type(name, value, "a string"),
-    }
-}
-
-fn strings(name: &str, value: &Value<'_>) -> Read<Vec<String>> {
-    let wanted = "a list of strings";
-    match value.get_ref() {
-        DeValue::Array(items) => items
-            .iter()
-            .map(|item| match item.get_ref() {
-                DeValue::String(text) => Ok(text.to_string()),
-                _ => wrong_type(name, item, wanted),
-            })
-            .collect(),
-        _ => wrong_type(name, value, wanted),
-    }
-}
-
-fn wrong_type<T>(name: &str, value: &Value<'_>, wanted: &'static str) -> Read<T> {
-    let found = match value.get_ref() {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a number with a point",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    };
-    Err(Fault {
-        span: value.span(),
-        fault: ConfigFault::WrongType {
-            key: name.to_owned(),
-            wanted,
-            found,
-        },
+    ounce_config::read(path, "docs/ounce-toml.md", text, |document| {
+        root(document, folder)
     })
-}
-
-/// Reads a string further; what it is not is told at its place.
-fn parsed<T, E: ToString>(
-    name: &str,
-    value: &Value<'_>,
-    read: impl FnOnce(&str) -> Result<T, E>,
-) -> Read<T> {
-    read(&string(name, value)?).map_err(|error| invalid(name, value.span(), error))
-}
-
-fn invalid(name: &str, span: Range<usize>, why: impl ToString) -> Fault {
-    Fault {
-        span,
-        fault: ConfigFault::Value {
-            key: name.to_owned(),
-            why: why.to_string(),
-        },
-    }
-}
-
-/// The known key most like `name`, if it is like enough to be meant.
-fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
-    let plain = name.to_ascii_lowercase().replace('_', "-");
-    known
-        .iter()
-        .map(|key| (strsim::jaro_winkler(&plain, key), *key))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, key)| key)
 }
 
 const ROOT: &[&str] = &[
@@ -351,13 +112,6 @@ fn budget(name: &str, value: &Value<'_>) -> Read<u64> {
                 .map(|size| size.0)
         }),
         _ => wrong_type(name, value, "a size, as \"100KB\" or 20480"),
-    }
-}
-
-fn table_of<'t, 'a>(name: &str, value: &'t Value<'a>) -> Read<&'t DeTable<'a>> {
-    match value.get_ref() {
-        DeValue::Table(table) => Ok(table),
-        _ => wrong_type(name, value, "a table"),
     }
 }
 
@@ -497,17 +251,11 @@ fn ports(name: &str, value: &Value<'_>) -> Read<Vec<crate::settings::Port>> {
 }
 
 fn files(name: &str, value: &Value<'_>, folder: &Path) -> Read<Vec<ExtraFile>> {
-    let DeValue::Array(items) = value.get_ref() else {
-        return wrong_type(name, value, "tables under [[file]]");
-    };
-    items
-        .iter()
+    tables(name, value, "tables under [[file]]")?
+        .into_iter()
         .map(|item| {
             let table = Table::new(table_of(name, item)?, "file.", &["from", "to", "mode"])?;
-            let missing = |key: &str| Fault {
-                span: item.span(),
-                fault: ConfigFault::Missing(format!("file.{key}")),
-            };
+            let missing = |key: &str| missing(format!("file.{key}"), item.span());
             let from = table.string("from")?.ok_or_else(|| missing("from"))?;
             Ok(ExtraFile {
                 from: folder.join(from),

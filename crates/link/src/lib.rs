@@ -10,6 +10,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod embed;
+
 use std::path::PathBuf;
 use std::{env, fs, io};
 

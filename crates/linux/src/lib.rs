@@ -28,6 +28,7 @@ pub mod mount;
 pub mod namespace;
 mod nest;
 pub mod process;
+pub mod resolve;
 pub mod seal;
 pub mod seccomp;
 pub mod signal;

@@ -6,13 +6,14 @@ use core::ffi::CStr;
 
 use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{CWD, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
     fsconfig_create, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
 };
 
+use crate::resolve;
 use crate::syscall::call;
 
 /// What may not be done on a mount.
@@ -116,11 +117,10 @@ pub(crate) fn change(
 /// # Errors
 /// No such path, or a link of /proc on the way.
 pub fn inside(root: BorrowedFd<'_>, path: &CStr, more: OFlags) -> Result<OwnedFd, Errno> {
-    openat2(
+    resolve::open(
         root,
         path,
         OFlags::PATH | OFlags::CLOEXEC | more,
-        Mode::empty(),
         ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
     )
 }
@@ -131,11 +131,10 @@ pub fn inside(root: BorrowedFd<'_>, path: &CStr, more: OFlags) -> Result<OwnedFd
 /// # Errors
 /// No such path (ENOENT), or a link of /proc on the way (ELOOP).
 pub fn plain(path: &CStr) -> Result<OwnedFd, Errno> {
-    openat2(
+    resolve::open(
         CWD,
         path,
         OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
         ResolveFlags::NO_MAGICLINKS,
     )
 }

@@ -9,7 +9,7 @@ pub(crate) mod write;
 pub enum Compression {
     /// Not at all.
     None,
-    /// gzip, at the best level: every engine reads it.
+    /// gzip, at the best level that is worth its time: every engine reads it.
     #[default]
     Gzip,
     /// zstd: smaller and faster, but docker 20.10, umoci and Lambda refuse it.

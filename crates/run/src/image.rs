@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use ounce_linux::resolve;
 use ounce_oci::Image;
 use ounce_oci::model::ImageConfiguration;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::spec::{DEFAULT_PATH, Root, Spec, SystemCalls, User};
 use crate::syscalls::Calls;
@@ -258,11 +259,10 @@ fn read_inside(rootfs: &Path, path: &str) -> String {
     let open = || {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let folder = rustix::fs::open(rootfs, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        openat2(
+        resolve::open(
             folder,
             path,
             flags,
-            Mode::empty(),
             ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
         )
     };

@@ -4,10 +4,10 @@
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat};
 use rustix::io::Errno;
 
-use crate::mount;
+use crate::{mount, resolve};
 
 /// What a path is to be, where it has to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +27,10 @@ const MOST_LINKS: usize = 40;
 
 /// Opens a path of `root` that is no link itself.
 pub(super) fn plain(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
-    openat2(
+    resolve::open(
         root,
         path,
         OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
         ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS,
     )
 }

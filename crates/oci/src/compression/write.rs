@@ -24,13 +24,17 @@
 //! | zstd 9 | 0.30, 14,592 | 20, 369,520 | 63, 1,704,473 | 611, 14,058,682 |
 //! | zstd 19 | 2.20, 13,853 | 236, 340,882 | 1,254, 1,549,332 | 15,774, 12,591,748 |
 //!
-//! So level 12 is for what it is done with in 50 ms; level 10 gives the
-//! same to 0.02 % in two thirds of the time; beyond 2 MiB one waits for it, and
-//! level 7 costs 3 % of the bytes for a quarter of the time (8 and 9 double
-//! the time again for 0.5 %). zstd's best is kept to the first megabyte.
+//! So level 10 is for what it is done with in a tenth of a second: levels 11
+//! and 12 save 2 bytes in 14,000 for a third more of the time. Beyond 2 MiB one
+//! waits for it, and level 6 costs 3 % of the bytes for a fifth of the time (7
+//! takes a quarter more than 6 for 0.3 %, 8 and 9 double that for 0.5 %).
+//! zstd's best is kept to the first megabyte.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libdeflater::{CompressionLvl, Compressor};
 
@@ -41,15 +45,14 @@ use super::Compression;
 const MEMBER: usize = 1 << 20;
 
 /// Most members that are compressed at once, which bounds the memory: two
-/// megabytes and a compressor (9 MB at level 10) for each.
+/// megabytes and a compressor (9 MB at level 10) for each, and a member more.
 const MOST_THREADS: usize = 16;
 
 /// gzip's level for a layer of so many bytes; an unknown number counts as large.
 fn gzip_level(size: Option<u64>) -> i32 {
     match size.unwrap_or(u64::MAX) {
-        0..=0x8_0000 => 12,
-        0x8_0001..=0x20_0000 => 10,
-        _ => 7,
+        0..=0x20_0000 => 10,
+        _ => 6,
     }
 }
 
@@ -114,11 +117,12 @@ impl<W: Write> Write for Compress<W> {
 pub(crate) struct Members<W> {
     out: W,
     level: CompressionLvl,
-    /// Input that waits; all but the last are full.
-    waiting: Vec<Vec<u8>>,
-    compressors: Vec<Compressor>,
+    /// The member that is being filled.
+    input: Vec<u8>,
+    /// For all members but an only one.
+    workers: Option<Workers>,
+    /// Most members that are compressed at once.
     most: usize,
-    any: bool,
 }
 
 impl<W: Write> Members<W> {
@@ -139,49 +143,113 @@ impl<W: Write> Members<W> {
             out,
             // Every level that is chosen above exists.
             level: CompressionLvl::new(gzip_level(size)).unwrap_or_default(),
-            waiting: vec![Vec::with_capacity(expected)],
-            compressors: Vec::new(),
+            input: Vec::with_capacity(expected),
+            workers: None,
             most,
-            any: false,
         }
     }
 
-    /// Compresses what waits and writes it in order.
-    fn members(&mut self) -> io::Result<()> {
-        let level = self.level;
-        while self.compressors.len() < self.waiting.len() {
-            self.compressors.push(Compressor::new(level));
+    /// Has the full member compressed, and writes the oldest where enough wait.
+    fn begin_next(&mut self) -> io::Result<()> {
+        let workers = self
+            .workers
+            .get_or_insert_with(|| Workers::new(self.level, self.most));
+        let mut next = Vec::new();
+        // One more than there are workers, so that none waits for its input.
+        if workers.waiting.len() > self.most
+            && let Some((output, input)) = workers.oldest()?
+        {
+            self.out.write_all(&output)?;
+            next = input;
+            next.clear();
         }
-        let mut jobs = self.compressors.iter_mut().zip(&self.waiting);
-        let own = jobs.next();
-        let outputs = std::thread::scope(|scope| {
-            let others: Vec<_> = jobs
-                .map(|(compressor, input)| scope.spawn(|| member(compressor, input)))
-                .collect();
-            let first = own.map(|(compressor, input)| member(compressor, input));
-            let others = others.into_iter().map(|other| match other.join() {
-                Ok(output) => output,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            first.into_iter().chain(others).collect::<Vec<_>>()
-        });
-        for output in outputs {
-            self.out.write_all(&output?)?;
-        }
-        self.waiting.truncate(1);
-        self.waiting.iter_mut().for_each(Vec::clear);
-        self.any = true;
-        Ok(())
+        next.reserve_exact(MEMBER);
+        workers.give(std::mem::replace(&mut self.input, next))
     }
 
     fn finish(mut self) -> io::Result<W> {
-        if self.waiting.last().is_some_and(Vec::is_empty) && (self.any || self.waiting.len() > 1) {
-            self.waiting.pop();
+        let Some(mut workers) = self.workers else {
+            let output = member(&mut Compressor::new(self.level), &self.input)?;
+            self.out.write_all(&output)?;
+            return Ok(self.out);
+        };
+        if !self.input.is_empty() {
+            workers.give(self.input)?;
         }
-        if !self.waiting.is_empty() {
-            self.members()?;
+        while let Some((output, _)) = workers.oldest()? {
+            self.out.write_all(&output)?;
         }
         Ok(self.out)
+    }
+}
+
+/// A member compressed, and its input, whose memory can be used again.
+type Compressed = io::Result<(Vec<u8>, Vec<u8>)>;
+
+/// A member to compress, and where it goes then.
+struct Job {
+    input: Vec<u8>,
+    done: SyncSender<Compressed>,
+}
+
+/// Threads that compress members; they end when this is dropped.
+struct Workers {
+    level: CompressionLvl,
+    most: usize,
+    threads: usize,
+    jobs: Sender<Job>,
+    queue: Arc<Mutex<Receiver<Job>>>,
+    /// What was given and not yet taken back, in order.
+    waiting: VecDeque<Receiver<Compressed>>,
+}
+
+impl Workers {
+    fn new(level: CompressionLvl, most: usize) -> Self {
+        let (jobs, queue) = mpsc::channel();
+        Self {
+            level,
+            most,
+            threads: 0,
+            jobs,
+            queue: Arc::new(Mutex::new(queue)),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    fn give(&mut self, input: Vec<u8>) -> io::Result<()> {
+        if self.threads < self.most {
+            let queue = Arc::clone(&self.queue);
+            let level = self.level;
+            std::thread::Builder::new().spawn(move || work(&queue, level))?;
+            self.threads += 1;
+        }
+        let (done, waiting) = mpsc::sync_channel(1);
+        self.waiting.push_back(waiting);
+        // The queue's other end is this value's own.
+        self.jobs
+            .send(Job { input, done })
+            .map_err(|_| io::Error::other("nobody compresses"))
+    }
+
+    /// The member that was given first of those that were not yet taken back.
+    fn oldest(&mut self) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let Some(waiting) = self.waiting.pop_front() else {
+            return Ok(None);
+        };
+        let ended = |_| io::Error::other("a thread that compresses has ended");
+        waiting.recv().map_err(ended)?.map(Some)
+    }
+}
+
+/// What each thread does until nobody can give it more.
+fn work(queue: &Mutex<Receiver<Job>>, level: CompressionLvl) {
+    let mut compressor = Compressor::new(level);
+    // Poisoned only if one panicked while it waited, which changes nothing.
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    while let Ok(Job { input, done }) = next() {
+        let compressed = member(&mut compressor, &input);
+        // Nobody takes it where an error has ended the writing.
+        let _ = done.send(compressed.map(|output| (output, input)));
     }
 }
 
@@ -196,18 +264,11 @@ fn member(compressor: &mut Compressor, input: &[u8]) -> io::Result<Vec<u8>> {
 
 impl<W: Write> Write for Members<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.waiting.last().is_none_or(|last| last.len() == MEMBER) {
-            if self.waiting.len() == self.most {
-                self.members()?;
-            } else {
-                self.waiting.push(Vec::with_capacity(MEMBER));
-            }
+        if self.input.len() == MEMBER && !bytes.is_empty() {
+            self.begin_next()?;
         }
-        let Some(last) = self.waiting.last_mut() else {
-            return Ok(0);
-        };
-        let count = bytes.len().min(MEMBER - last.len());
-        last.extend_from_slice(&bytes[..count]);
+        let count = bytes.len().min(MEMBER - self.input.len());
+        self.input.extend_from_slice(&bytes[..count]);
         Ok(count)
     }
 

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use ounce_linux::resolve;
 use ounce_oci::layer::{ReadEntry, ReadKind};
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid,
@@ -180,9 +181,9 @@ impl Extractor {
         let folders = std::mem::take(&mut self.folders);
         for (path, folder) in folders.iter().rev() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
             let name = if path.is_empty() { "." } else { path };
-            let fd = match rustix::fs::openat2(&*self.root, name, flags, Mode::empty(), resolve) {
+            let fd = match resolve::open(&*self.root, name, flags, within) {
                 Ok(fd) => fd,
                 // A link on the way to it was replaced since.
                 Err(Errno::NOENT | Errno::NOTDIR) => continue,
@@ -289,14 +290,9 @@ impl Extractor {
         Ok(parent)
     }
 
-    fn open(&self, path: &str, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
-        rustix::fs::openat2(
-            &*self.root,
-            path,
-            open_flags(),
-            Mode::empty(),
-            resolve | ResolveFlags::NO_MAGICLINKS,
-        )
+    fn open(&self, path: &str, within: ResolveFlags) -> Result<OwnedFd, Errno> {
+        let within = within | ResolveFlags::NO_MAGICLINKS;
+        resolve::open(&*self.root, path, open_flags(), within)
     }
 
     /// Walks to `folder` part by part. A link on the way is followed with the
@@ -354,7 +350,7 @@ impl Extractor {
         next: &str,
     ) -> Result<(String, Rc<OwnedFd>), Errno> {
         let plain = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        match rustix::fs::openat2(here, part, open_flags(), Mode::empty(), plain) {
+        match resolve::open(here, part, open_flags(), plain) {
             Ok(fd) => Ok((next.to_owned(), Rc::new(fd))),
             Err(Errno::LOOP) => {
                 let fd = self.open(path, ResolveFlags::IN_ROOT)?;

@@ -10,8 +10,9 @@ use ounce_linux::Errno;
 use ounce_linux::init::{Act, Attributes, Held, Orders, Report, copy_tree, set_attributes, spawn};
 use ounce_linux::namespace::Namespaces;
 use ounce_linux::process::Text;
+use ounce_linux::resolve;
 use ounce_linux::step::StepFailure;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, mknodat, open, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, mknodat, open};
 use rustix::process::{Pid, Rlimit};
 
 use super::cgroup::{Groups, Hierarchies, limits};
@@ -607,11 +608,10 @@ pub(super) fn users_of(rootfs: &Path) -> String {
             OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
-        let file = openat2(
+        let file = resolve::open(
             &root,
             c"etc/passwd",
             OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
-            Mode::empty(),
             ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
         )?;
         let mut text = vec![0; 1 << 20];

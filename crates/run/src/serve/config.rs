@@ -1,26 +1,25 @@
 //! `ounce-serve.toml`: read, checked key by key, and turned into [`Config`].
-//!
-//! The walk is by hand, not by serde, so that a fault is told with its line,
-//! its column, what is wanted there, and the nearest key that exists (`walk`).
+//! How faults are told with their place, `ounce-config` knows.
 
-mod fault;
-mod walk;
+mod duration;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use ounce_config::{ConfigError, ConfigFault};
+use ounce_config::{
+    DeTable, DeValue, Read, Spanned, Table, Value, invalid, missing, parsed, string, strings,
+    table_of, tables, wrong_type,
+};
 use ounce_oci::ByteSize;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 use super::route::Place;
 use crate::publish::Publish;
 use crate::spec::{Limits, Network, Volume};
-pub use fault::{ConfigError, ConfigFault, DurationError, duration};
-use walk::{Fault, Read, Table, Value, invalid, parsed, string, strings, wrong_type};
+pub use duration::{DurationError, duration};
 
 /// Most bytes of an `ounce-serve.toml`: some 100,000 services.
 pub const CONFIG_LIMIT_BYTES: u64 = 32 << 20;
@@ -150,15 +149,10 @@ impl Service {
 /// Not TOML, an unknown key, a wrong type, a value out of its range, a name
 /// that is there twice, or an address that two services cannot share.
 pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
-    let located = |fault: Fault| fault.at(path, text);
-    let document = DeTable::parse(text).map_err(|error| {
-        located(Fault {
-            span: error.span().unwrap_or(0..0),
-            fault: ConfigFault::Syntax(error.message().to_owned()),
-        })
-    })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    root(document.get_ref(), folder).map_err(located)
+    ounce_config::read(path, "docs/serve.md", text, |document| {
+        root(document, folder)
+    })
 }
 
 const ROOT: &[&str] = &[
@@ -198,38 +192,27 @@ const SERVICE: &[&str] = &[
 ];
 const OWN: usize = 4;
 
-fn table_of<'t, 'a>(name: &str, value: &'t Value<'a>) -> Read<&'t DeTable<'a>> {
-    match value.get_ref() {
-        DeValue::Table(table) => Ok(table),
-        _ => wrong_type(name, value, "a table"),
-    }
-}
-
 fn root(table: &DeTable<'_>, folder: &Path) -> Read<Config> {
-    let table = Table::new(table, None, "", ROOT)?;
+    let table = Table::new(table, "", ROOT)?;
     let defaults = table.get("defaults", |name, value| {
         let defaults = table_of(name, value)?;
         // Read once by itself, so that a fault of it is told where there is no service.
-        let checked = Table::new(defaults, None, "defaults.", &SERVICE[OWN..])?;
+        let checked = Table::new(defaults, "defaults.", &SERVICE[OWN..])?;
         options(&checked, folder)?;
         idle(&checked)?;
         Ok(defaults)
     })?;
-    let services = table.get("service", |name, value| match value.get_ref() {
-        DeValue::Array(items) => Ok(items.iter().collect()),
-        _ => wrong_type(name, value, "tables under [[service]]"),
+    let services = table.get("service", |name, value| {
+        tables(name, value, "tables under [[service]]")
     })?;
-    let services: Vec<&Value<'_>> = services.unwrap_or_default();
+    let services = services.unwrap_or_default();
     if services.is_empty() {
-        return Err(Fault {
-            span: 0..0,
-            fault: ConfigFault::Missing("[[service]]".to_owned()),
-        });
+        return Err(missing("[[service]]", 0..0));
     }
     let mut seen = Seen::default();
     let mut read = Vec::with_capacity(services.len());
     for value in services {
-        let table = Table::new(table_of("service", value)?, defaults, "service.", SERVICE)?;
+        let table = Table::new(table_of("service", value)?, "service.", SERVICE)?.before(defaults);
         let one = service(&table, value.span(), folder)?;
         seen.add(&one, &table, value.span())?;
         read.push(one);
@@ -293,18 +276,12 @@ fn idle(table: &Table<'_, '_>) -> Read<Option<Option<Duration>>> {
     })
 }
 
-fn boolean(name: &str, value: &Value<'_>) -> Read<bool> {
-    match value.get_ref() {
-        DeValue::Boolean(flag) => Ok(*flag),
-        _ => wrong_type(name, value, "true or false"),
-    }
+fn time(table: &Table<'_, '_>, key: &'static str) -> Read<Option<Duration>> {
+    table.get(key, |name, value| parsed(name, value, duration))
 }
 
 fn service(table: &Table<'_, '_>, span: Range<usize>, folder: &Path) -> Read<Service> {
-    let missing = |key: &str| Fault {
-        span: span.clone(),
-        fault: ConfigFault::Missing(format!("service.{key}")),
-    };
+    let missing = |key: &str| missing(format!("service.{key}"), span.clone());
     let name = table.get("name", |name, value| {
         parsed(name, value, |text| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -354,7 +331,7 @@ fn service(table: &Table<'_, '_>, span: Range<usize>, folder: &Path) -> Read<Ser
             prefix: path.unwrap_or_else(|| "/".to_owned()),
         }),
         idle: idle(table)?.unwrap_or(Some(Service::IDLE)),
-        always: table.get("always", boolean)?.unwrap_or_default(),
+        always: table.boolean("always")?.unwrap_or_default(),
         concurrency,
         start_rate: table.number("start-rate", 1)?,
         options: Box::new(options(table, folder)?),
@@ -371,20 +348,10 @@ fn options(table: &Table<'_, '_>, folder: &Path) -> Read<Options> {
         }),
         _ => wrong_type(name, value, "a size, as \"64MB\""),
     };
-    let environment = table.get("env", |name, value| match value.get_ref() {
-        DeValue::Table(table) => table
-            .iter()
-            .map(|(key, value)| {
-                let inner = format!("{name}.{}", key.get_ref());
-                Ok((key.get_ref().to_string(), string(&inner, value)?))
-            })
-            .collect::<Read<BTreeMap<_, _>>>(),
-        _ => wrong_type(name, value, "a table of strings"),
-    })?;
-    let environment = environment.unwrap_or_default();
     Ok(Options {
-        arguments: table.get("args", strings)?.unwrap_or_default(),
-        environment: environment
+        arguments: table.strings("args")?.unwrap_or_default(),
+        environment: table
+            .map("env")?
             .into_iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect(),
@@ -413,8 +380,8 @@ fn options(table: &Table<'_, '_>, folder: &Path) -> Read<Options> {
                 })
             })?
             .flatten(),
-        user: table.get("user", string)?,
-        workdir: table.get("workdir", string)?.map(PathBuf::from),
+        user: table.string("user")?,
+        workdir: table.string("workdir")?.map(PathBuf::from),
         volumes: table
             .get("volumes", |name, value| {
                 let read = |text: &String| {
@@ -430,7 +397,7 @@ fn options(table: &Table<'_, '_>, folder: &Path) -> Read<Options> {
             })?
             .unwrap_or_default(),
         tmpfs: table
-            .get("tmpfs", strings)?
+            .strings("tmpfs")?
             .unwrap_or_default()
             .into_iter()
             .map(PathBuf::from)
@@ -444,12 +411,8 @@ fn options(table: &Table<'_, '_>, folder: &Path) -> Read<Options> {
                 })
             })?
             .unwrap_or(default.prints),
-        stop_timeout: table
-            .duration("stop-timeout")?
-            .unwrap_or(default.stop_timeout),
-        start_timeout: table
-            .duration("start-timeout")?
-            .unwrap_or(default.start_timeout),
+        stop_timeout: time(table, "stop-timeout")?.unwrap_or(default.stop_timeout),
+        start_timeout: time(table, "start-timeout")?.unwrap_or(default.start_timeout),
     })
 }
 

@@ -1,12 +1,9 @@
-//! What can be wrong in an `ounce-serve.toml`, and lengths of time as it has them.
+//! What can be wrong in such a file, and where.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-/// A year: more than that is a slip, and some clocks cannot count it.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// `ounce-serve.toml` is not what it should be.
+/// A file is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}:{line}:{column}: {fault}", path.display())]
 pub struct ConfigError {
@@ -18,9 +15,11 @@ pub struct ConfigError {
     pub column: usize,
     /// What is wrong.
     pub fault: ConfigFault,
+    /// The document that lists every key.
+    pub page: &'static str,
 }
 
-/// What is wrong in an `ounce-serve.toml`.
+/// What is wrong at a place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigFault {
     /// Not TOML.
@@ -34,7 +33,7 @@ pub enum ConfigFault {
         /// The key most like it, if one is.
         nearest: Option<String>,
         /// All that may stand there.
-        known: Vec<&'static str>,
+        known: Box<[&'static str]>,
     },
     /// A value of another type.
     #[error("`{key}` wants {wanted}, not {found}")]
@@ -66,37 +65,30 @@ impl ConfigError {
             ConfigFault::UnknownKey { known, .. } => {
                 vec![format!("what may stand here: {}", known.join(", "))]
             }
-            _ => vec!["docs/serve.md lists every key".to_owned()],
+            _ => vec![format!("{} lists every key", self.page)],
         }
     }
 }
 
-/// Why a text is no length of time.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a length of time: write it as 500ms, 30s, 5m or 1h")]
-pub struct DurationError(String);
+/// A fault and where it stands, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Of the text.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub fault: ConfigFault,
+}
 
-/// Reads `500ms`, `30s`, `5m`, `1h`, and a number alone as seconds.
-///
-/// # Errors
-/// It is none of these, or longer than a year.
-pub fn duration(text: &str) -> Result<Duration, DurationError> {
-    let wrong = || DurationError(text.to_owned());
-    let end = text
-        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(wrong()),
-    };
-    number
-        .parse::<f64>()
-        .ok()
-        .and_then(|number| Duration::try_from_secs_f64(number * seconds).ok())
-        .filter(|duration| *duration <= LONGEST)
-        .ok_or_else(wrong)
+impl Fault {
+    pub(crate) fn at(self, path: &Path, page: &'static str, text: &str) -> ConfigError {
+        let before = text.get(..self.span.start).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        ConfigError {
+            path: path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            fault: self.fault,
+            page,
+        }
+    }
 }
