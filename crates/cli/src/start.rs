@@ -205,7 +205,7 @@ impl Prepared {
 
     /// Begins it, with all that it is to have known.
     pub(crate) fn begin(&self) -> Beginning {
-        Beginning::new(self.spec.network, &self.spec.limits)
+        Beginning::of(&self.spec)
     }
 
     /// Starts it. The proxy, if one is needed, is up before the program is.

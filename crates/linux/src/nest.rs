@@ -91,7 +91,7 @@ pub(crate) struct Shared {
     pub(crate) running: AtomicU32,
     /// Whether the first thread takes all steps.
     pub(crate) alone: AtomicBool,
-    /// Set once the first steps need the host's tree of mounts no more.
+    /// Set once the first thread needs the host's tree of mounts no more.
     pub(crate) free: Signal,
     /// Set once `orders` can be read.
     pub(crate) told: Signal,

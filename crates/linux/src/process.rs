@@ -76,6 +76,8 @@ pub struct Begun {
     guard: Guard,
     nest: Nest,
     life: OwnedFd,
+    /// The child's end: it may not have a copy of its own yet.
+    _end: OwnedFd,
     taken: usize,
 }
 
@@ -101,6 +103,7 @@ pub fn begin(birth: &Birth<'_>) -> Result<Begun, Errno> {
         guard: Guard(Some(process)),
         nest,
         life: end,
+        _end: life,
         taken: birth.steps.len(),
     })
 }
@@ -269,23 +272,30 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
     // SAFETY: `spawn` passes the address of the nest's `Shared`, which the
     // parent keeps until this process is gone or has executed.
     let shared = unsafe { &*shared.cast::<Shared>() };
-    // The copy of the write end must go, or the parent's death is never seen.
-    // SAFETY: the table of descriptors is this process's own copy (no
-    // CLONE_FILES), and nothing in it uses that number afterwards.
-    unsafe { rustix::io::close(shared.life[1].load(Ordering::Relaxed)) };
     let fail = |step: usize, errno| {
         let step = step as u32;
         shared.fail(StepFailure { step, errno });
         exit(125)
     };
+    let [end, parents] = [0, 1].map(|which: usize| shared.life[which].load(Ordering::Relaxed));
+    let is_sent_all = is_sent_all(shared.steps);
+    if is_sent_all && let Err(errno) = unshare_files(end) {
+        fail(0, errno);
+    }
+    // The copy of the parent's end must go, or its death is never seen.
+    if !is_sent_all || parents < end {
+        // SAFETY: the table of descriptors is this process's own copy (born with
+        // it, or made just now), and nothing in it uses that number afterwards.
+        unsafe { rustix::io::close(parents) };
+    }
     // SAFETY: the parent has put it there; it is closed at exec only.
     let life = unsafe { shared.life() };
     // The numbers up to `MOST_PASSED` + 3 are for `Step::Descriptors` to fill.
     match duplicate(life, MOST_PASSED + 3) {
         Ok(number) => {
             shared.life[0].store(number, Ordering::Relaxed);
-            if !shared.steps.is_empty() {
-                // All that it is to have is sent to it. It may wait for long, and a
+            if is_sent_all {
+                // It may wait for long, and a
                 // program that was just being written when it was made could not be
                 // executed by anybody (ETXTBSY) while it holds a copy of that file.
                 close_others(number);
@@ -309,11 +319,34 @@ extern "C" fn child_main(shared: *const c_void) -> ! {
             fail(index, errno);
         }
     }
-    shared.free.set();
     restore_signals();
     // SAFETY: `Begun::start` keeps to what `orders` asks for.
     let orders = unsafe { shared.orders() };
     match (orders.follow)(shared, orders.launch, orders.taken) {}
+}
+
+/// Whether a child with these first steps is sent all descriptors that it is to
+/// have, and needs none of its parent's but the standard streams.
+fn is_sent_all(steps: &[Step<&CStr>]) -> bool {
+    !steps.is_empty()
+}
+
+/// Leaves the parent's table of descriptors for a copy of what it has up to `last`.
+/// A copy of all would take the longer, the more the parent has open, and so
+/// would closing them.
+fn unshare_files(last: i32) -> Result<(), Errno> {
+    /// `CLOSE_RANGE_UNSHARE` (linux/close_range.h).
+    const UNSHARE: usize = 1 << 1;
+    let first = last as usize + 1;
+    // SAFETY: nothing is closed in a table that is shared; in the copy, nothing
+    // uses what is not copied: the child has taken no step yet.
+    unsafe {
+        call(
+            raw::__NR_close_range,
+            [first, u32::MAX as usize, UNSHARE, 0, 0, 0],
+        )
+    }
+    .map(drop)
 }
 
 /// Closes all but the standard streams and this descriptor.
@@ -371,6 +404,10 @@ fn spawn(birth: &Birth<'_>, nest: &Nest) -> Result<Process, Errno> {
         | u64::from(birth.namespaces.bits());
     if birth.cgroup.is_some() {
         flags |= raw::CLONE_INTO_CGROUP;
+    }
+    if is_sent_all(birth.steps) {
+        // It leaves the table at once, with what it needs.
+        flags |= u64::from(raw::CLONE_FILES);
     }
     let stack = nest.stack();
     let arguments = raw::clone_args {

@@ -50,9 +50,11 @@ pub enum Step<P> {
     /// Mounts a new procfs, read-only.
     Proc,
     /// Makes a new sysfs, which shows the network namespace of the thread that
-    /// makes it, for [`Step::Sys`] to mount. From here on the second thread may
-    /// enter the root: no step after this names a path of the host.
+    /// makes it, for [`Step::Sys`] to mount.
     NewSys,
+    /// Lets the second thread enter the root ([`Step::EnterRoot`] waits for this):
+    /// no step of the first thread after this names a path of the host.
+    LeaveTree,
     /// Mounts a new sysfs, read-only; left out where the host forbids it.
     Sys,
     /// Waits until the parent has mapped the users and filled the control groups.
@@ -195,6 +197,7 @@ impl<P: AsRef<CStr>> fmt::Display for Step<P> {
             Self::Aside(_) => write!(f, "starting a second thread"),
             Self::Join => write!(f, "waiting for the second thread"),
             Self::NewSys => write!(f, "making a sysfs"),
+            Self::LeaveTree => write!(f, "leaving the host's tree"),
             Self::OpenGroup(_) => write!(f, "opening a control group"),
             Self::JoinGroup(_) => write!(f, "entering a control group"),
             Self::Loopback => write!(f, "bringing up the loopback interface"),

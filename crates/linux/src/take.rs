@@ -42,6 +42,9 @@ pub(crate) fn first<P>(step: &Step<P>, shared: &Shared) -> Result<(), Errno> {
                 Err(Errno::PERM) => {}
                 Err(errno) => return Err(errno),
             }
+            Ok(())
+        }
+        Step::LeaveTree => {
             shared.free.set();
             Ok(())
         }
@@ -260,7 +263,8 @@ impl<'a, P: AsRef<CStr>> State<'a, P> {
             | Step::Unshare(_)
             | Step::Loopback
             | Step::OpenPorts
-            | Step::NewSys => first(step, self.shared),
+            | Step::NewSys
+            | Step::LeaveTree => first(step, self.shared),
             Step::OpenGroup(index) => {
                 let path = self.launch.tasks.get(*index).ok_or(Errno::BADF)?;
                 let file = openat(

@@ -124,7 +124,11 @@ impl Spec {
         for variable in overrides.environment {
             set(&mut environment, variable);
         }
+        // What an image has no place for, its programs do not look for. A link
+        // would lead elsewhere.
+        let sys = std::fs::symlink_metadata(rootfs.join("sys")).is_ok_and(|data| data.is_dir());
         let mut spec = Self::new(Root::Folder(rootfs), arguments);
+        spec.sys = sys;
         spec.environment = environment;
         spec.user = user;
         if let Some(workdir) = overrides.workdir.or(workdir) {

@@ -23,6 +23,7 @@ pub mod syscalls;
 pub mod terminal;
 pub mod trial;
 
+mod ground;
 mod groups;
 mod room;
 

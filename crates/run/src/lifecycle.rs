@@ -17,16 +17,18 @@ use ounce_linux::step::{Step, StepFailure};
 use ounce_linux::trace::Observed;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::CWD;
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{
     DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, set_dumpable_behavior,
     waitid,
 };
 
 use crate::failure::StartError;
+use crate::ground::Ground;
 use crate::groups::{self, GroupFault, Groups};
 use crate::host::{self, Host};
 use crate::network::{self, Connection};
-use crate::plan::{self, Group, HostTree, Plan, UserMap, plan};
+use crate::plan::{self, Group, HostTree, Plan, UserMap, plan_from};
 use crate::room;
 use crate::spec::{Limits, Network, Spec, SystemCalls};
 use crate::syscalls;
@@ -99,7 +101,7 @@ pub fn start(spec: &Spec) -> Result<Container, StartError> {
 /// # Errors
 /// As [`start`].
 pub fn start_with(spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, StartError> {
-    Beginning::new(spec.network, &spec.limits).start(spec, stdio)
+    Beginning::of(spec).start(spec, stdio)
 }
 
 /// A container whose namespaces are made while it is still found out what is to
@@ -107,7 +109,7 @@ pub fn start_with(spec: &Spec, stdio: [BorrowedFd<'_>; 3]) -> Result<Container, 
 #[derive(Debug)]
 pub struct Beginning {
     host: Host,
-    network: Network,
+    ground: Ground,
     limits: Limits,
     made: Result<(Begun, Made), StartError>,
 }
@@ -136,22 +138,37 @@ impl Beginning {
     ///
     /// It dies with the calling thread, so that has to outlive it.
     pub fn new(network: Network, limits: &Limits) -> Self {
+        let low_ports = true;
+        Self::on(Ground { network, low_ports }, limits)
+    }
+
+    /// Begins what this spec wants, and no more.
+    pub fn of(spec: &Spec) -> Self {
+        Self::on(Ground::of(spec), &spec.limits)
+    }
+
+    fn on(ground: Ground, limits: &Limits) -> Self {
         // A second thread where a processor is idle; else it would but wait for
         // its turn, and the first one for it.
         let threads = match host::has_idle_processors() {
             true => Threads::Two,
             false => Threads::One,
         };
-        Self::with_threads(network, limits, threads)
+        Self::with(ground, limits, threads)
     }
 
     /// As [`Beginning::new`], with so many threads at work on the start.
     pub fn with_threads(network: Network, limits: &Limits, threads: Threads) -> Self {
+        let low_ports = true;
+        Self::with(Ground { network, low_ports }, limits, threads)
+    }
+
+    fn with(ground: Ground, limits: &Limits, threads: Threads) -> Self {
         let host = Host::probe_for(limits);
-        let made = begin(&host, network, limits, threads);
+        let made = begin(&host, ground, limits, threads);
         Self {
             host,
-            network,
+            ground,
             limits: *limits,
             made,
         }
@@ -201,16 +218,16 @@ impl Beginning {
         stdio: [BorrowedFd<'_>; 3],
         observing: Option<Observing<'_>>,
     ) -> Result<Container, StartError> {
-        if self.network != spec.network || self.limits != spec.limits {
+        if !self.ground.serves(spec) || self.limits != spec.limits {
             drop(self);
-            return Self::new(spec.network, &spec.limits).start_as(spec, stdio, observing);
+            return Self::of(spec).start_as(spec, stdio, observing);
         }
         let roomy = room::with_room(spec).map_err(|fault| StartError::Host {
             path: fault.path,
             source: fault.source,
         })?;
         let spec = roomy.as_ref().unwrap_or(spec);
-        let mut plan = plan(spec, &self.host)?;
+        let mut plan = plan_from(spec, &self.host, self.ground)?;
         let mut instead = None;
         let (watch, observe) = match observing {
             None => (&[][..], None),
@@ -308,7 +325,7 @@ pub(crate) struct Observing<'a> {
 
 fn begin(
     host: &Host,
-    network: Network,
+    ground: Ground,
     limits: &Limits,
     threads: Threads,
 ) -> Result<(Begun, Made), StartError> {
@@ -323,7 +340,7 @@ fn begin(
     let begun = process::begin(&Birth {
         namespaces: plan::NAMESPACES,
         cgroup: birthplace.as_ref().map(AsFd::as_fd),
-        steps: plan::first(network),
+        steps: ground.first(),
         beside: threads == Threads::Two,
     })
     .map_err(|source| StartError::Clone { source })?;
@@ -481,6 +498,13 @@ impl Container {
     /// The same number, typed.
     pub fn id(&self) -> Pid {
         self.process.pid
+    }
+
+    /// Gives the descriptor of its process a number from `least` on, where one is free.
+    pub(crate) fn move_descriptor(&mut self, least: i32) {
+        if let Ok(copy) = fcntl_dupfd_cloexec(&self.process.pidfd, least) {
+            self.process.pidfd = copy;
+        }
     }
 
     /// Readable when it has ended.

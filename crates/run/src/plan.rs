@@ -2,7 +2,6 @@
 //! a plan can be shown, and compared with one that was written down.
 
 use std::ffi::{CString, OsStr};
-use std::marker::PhantomData;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use ounce_linux::namespace::Namespaces;
 use ounce_linux::step::{Step, Tree};
 use rustix::process::Resource;
 
+use crate::ground::Ground;
 use crate::host::{Groups, Host};
 use crate::spec::{Limits, Network, Part, Root, Spec, SystemCalls, Volume};
 
@@ -140,13 +140,18 @@ const MASKED: [&std::ffi::CStr; 7] = [
 /// # Errors
 /// See [`PlanError`].
 pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
+    plan_from(spec, host, Ground::of(spec))
+}
+
+/// As [`plan`], of a container that was begun on more than it needs, perhaps.
+pub(crate) fn plan_from(spec: &Spec, host: &Host, ground: Ground) -> Result<Plan, PlanError> {
     let root = host.uid == 0;
     let mut trees = Trees { root, list: vec![] };
     let private = spec.network != Network::Host;
     if root && spec.user.uid.max(spec.user.gid) >= HOST_IDS {
         return Err(PlanError::User(spec.user.uid.max(spec.user.gid)));
     }
-    let mut steps = first(spec.network).to_vec();
+    let mut steps = ground.first().to_vec();
     let taken = steps.len();
     let groups = groups(&spec.limits, host)?;
     let separate = groups.iter().filter(|group| !group.unified).count();
@@ -173,14 +178,20 @@ pub fn plan(spec: &Spec, host: &Host) -> Result<Plan, PlanError> {
     devices(spec, &mut aside);
     aside.extend(MASKED.map(|path| Step::Mask(path.to_owned())));
     let sys = [Step::Sys, Step::Mask(c"sys/firmware".to_owned())];
-    let sys = sys.into_iter().filter(|_| private);
+    let sys = sys.into_iter().filter(|_| private && spec.sys);
     // A volume in `/sys` has to lie over it, and has the second thread wait.
-    let sys_first = mounts_in(spec, Path::new("/sys"));
+    let sys_first = spec.sys && mounts_in(spec, Path::new("/sys"));
     if sys_first {
         aside.extend(sys.clone());
     }
     mounts(spec, &mut trees, &mut aside)?;
     aside.push(Step::EnterRoot);
+    // The last that needs the host's tree; the second thread waits for it
+    // before it lets go of that.
+    if private && spec.sys {
+        steps.push(Step::NewSys);
+    }
+    steps.push(Step::LeaveTree);
     steps.push(Step::Aside(aside.len()));
     steps.extend(aside);
     steps.push(Step::Hostname(text(spec.hostname.as_ref())?));
@@ -268,38 +279,6 @@ pub(crate) const NAMESPACES: Namespaces = Namespaces::USER
     .with(Namespaces::MOUNT)
     .with(Namespaces::PID);
 
-/// The first steps, which need to know nothing but the network that is wanted.
-struct First<P>(PhantomData<P>);
-
-impl<P: 'static> First<P> {
-    const OWN: Namespaces = Namespaces::IPC.with(Namespaces::HOSTNAME);
-    // What needs the host's tree stands first: the second thread waits for it
-    // before it lets go of that.
-    const PRIVATE: &'static [Step<P>] = &[
-        Step::DieWithParent,
-        Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
-        Step::OpenPorts,
-        Step::NewSys,
-        Step::Loopback,
-    ];
-    const NONE: &'static [Step<P>] = &[
-        Step::DieWithParent,
-        Step::Unshare(Self::OWN.with(Namespaces::NETWORK)),
-        Step::OpenPorts,
-        Step::NewSys,
-    ];
-    const HOST: &'static [Step<P>] = &[Step::DieWithParent, Step::Unshare(Self::OWN)];
-}
-
-/// The first steps of every plan with this network.
-pub(crate) fn first<P: 'static>(network: Network) -> &'static [Step<P>] {
-    match network {
-        Network::Private | Network::Bridge => First::PRIVATE,
-        Network::None => First::NONE,
-        Network::Host => First::HOST,
-    }
-}
-
 /// Trees of the host: as root they are copied by the parent, which may walk
 /// any path; else by the child, since only a namespace of one's own can copy.
 struct Trees {
@@ -335,8 +314,11 @@ fn assemble(
             made.push(path);
         }
     };
-    for name in [c"proc", c"dev", c"sys"] {
+    for name in [c"proc", c"dev"] {
         folder(name.to_owned(), steps);
+    }
+    if spec.sys {
+        folder(c"sys".to_owned(), steps);
     }
     for part in parts {
         let name = text(part.name())?;

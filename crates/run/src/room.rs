@@ -17,8 +17,13 @@ use crate::spec::{Part, Root, Spec};
 /// As many links are followed on one path as the kernel follows (MAXSYMLINKS).
 const MOST_LINKS: usize = 40;
 
-/// Made by every container itself.
-const OWN: [&str; 3] = ["proc", "dev", "sys"];
+/// Made by a container itself.
+fn own(spec: &Spec) -> &'static [&'static str] {
+    match spec.sys {
+        true => &["proc", "dev", "sys"],
+        false => &["proc", "dev"],
+    }
+}
 
 /// What could not be looked at.
 #[derive(Debug)]
@@ -30,7 +35,7 @@ pub(crate) struct Fault {
 /// The same container with a mount point for each tmpfs and volume; nothing if
 /// it has them all.
 pub(crate) fn with_room(spec: &Spec) -> Result<Option<Spec>, Fault> {
-    let mut tree = Tree::of(&spec.root);
+    let mut tree = Tree::of(&spec.root, own(spec));
     let mut changed = spec.clone();
     for index in 0..changed.tmpfs.len() {
         let target = &changed.tmpfs[index].target;
@@ -74,11 +79,12 @@ enum Kind {
 
 struct Tree {
     root: Node,
+    own: &'static [&'static str],
     changed: bool,
 }
 
 impl Tree {
-    fn of(root: &Root) -> Self {
+    fn of(root: &Root, own: &'static [&'static str]) -> Self {
         let root = match root {
             Root::Folder(folder) => Node::Host(folder.clone()),
             Root::Assembled(parts) => {
@@ -101,6 +107,7 @@ impl Tree {
         };
         Self {
             root,
+            own,
             changed: false,
         }
     }
@@ -160,7 +167,7 @@ impl Tree {
     /// What `name` is in a folder that is there, or was made room for.
     fn look(&self, folder: &[OsString], name: &OsStr) -> io::Result<Kind> {
         let first = folder.first().map_or(name, OsString::as_os_str);
-        if OWN.iter().any(|own| first == *own) {
+        if self.own.iter().any(|own| first == *own) {
             // The kernel's own files: taken as they are named.
             return Ok(Kind::Folder);
         }
@@ -200,7 +207,8 @@ impl Tree {
         let mut node = &mut self.root;
         for depth in 0..=folder.len() {
             if let Node::Host(host) = node {
-                *node = open_up(host, depth == 0)?;
+                let own = if depth == 0 { self.own } else { &[] };
+                *node = open_up(host, own)?;
                 self.changed = true;
             }
             let (Node::Made { children, .. }, Some(name)) = (node, folder.get(depth)) else {
@@ -258,13 +266,13 @@ impl Node {
     }
 }
 
-/// The folder as one that is made, with all that is in it.
-fn open_up(host: &Path, is_root: bool) -> Result<Node, Fault> {
+/// The folder as one that is made, with all that is in it but its `own`.
+fn open_up(host: &Path, own: &[&str]) -> Result<Node, Fault> {
     let open_up = || {
         let mut children = BTreeMap::new();
         for entry in fs::read_dir(host)? {
             let name = entry?.file_name();
-            if !(is_root && OWN.iter().any(|own| name == *own)) {
+            if !own.iter().any(|own| name == *own) {
                 let path = host.join(&name);
                 children.insert(name, Node::Host(path));
             }

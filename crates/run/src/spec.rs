@@ -33,6 +33,13 @@ pub struct Spec {
     /// Handed in by the `LISTEN_FDS` protocol (man 3 sd_listen_fds).
     #[serde(skip)]
     pub sockets: Vec<Socket>,
+    /// Whether it has a `/sys`, of its own network; not on the host's. What was
+    /// recorded by a version without this key has.
+    #[serde(default = "yes")]
+    pub sys: bool,
+    /// Whether every user of it may bind ports below 1024 of its own network.
+    #[serde(default = "yes")]
+    pub low_ports: bool,
     /// Which system calls it may make.
     pub system_calls: SystemCalls,
     /// Writable memory beside the read-only root.
@@ -45,6 +52,10 @@ pub struct Spec {
     /// are run in it later.
     #[serde(default)]
     pub terminals: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Texts of the system in a record: only what is UTF-8 has a form there.
@@ -92,8 +103,8 @@ mod texts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Root {
-    /// This folder, read-only. It holds the folders `proc`, `dev` and `sys`; a
-    /// start makes room for each tmpfs and volume elsewhere if it must.
+    /// This folder, read-only. It holds the folders `proc` and `dev`, and `sys` if
+    /// it is to be mounted; a start makes room for each tmpfs and volume elsewhere if it must.
     Folder(PathBuf),
     /// An otherwise empty root that these are put into, read-only.
     Assembled(Vec<Part>),
@@ -453,6 +464,8 @@ impl Spec {
             limits: Limits::default(),
             network: Network::default(),
             sockets: Vec::new(),
+            sys: true,
+            low_ports: true,
             system_calls: SystemCalls::default(),
             tmpfs: vec![Tmpfs {
                 target: "/tmp".into(),
@@ -483,11 +496,14 @@ impl Spec {
             host: program,
             name,
         }]);
-        Self::new(root, std::iter::once(path).chain(arguments).collect())
+        let arguments = std::iter::once(path).chain(arguments).collect();
+        let mut spec = Self::new(root, arguments);
+        spec.sys = false;
+        spec
     }
 
     /// A container of a folder of the host that holds a root file system,
-    /// which need not have the mount points.
+    /// which need not have the mount points. It has a `/sys` if the folder has.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -496,11 +512,16 @@ impl Spec {
         arguments: impl IntoIterator<Item = OsString>,
     ) -> std::io::Result<Self> {
         let arguments = arguments.into_iter().collect();
-        let complete = ["proc", "dev", "sys", "tmp"].iter().all(|name| {
+        let has = |name: &str| {
             std::fs::symlink_metadata(folder.join(name)).is_ok_and(|data| data.is_dir())
-        });
-        if complete {
-            return Ok(Self::new(Root::Folder(folder), arguments));
+        };
+        let sys = has("sys");
+        let of = |root| Self {
+            sys,
+            ..Self::new(root, arguments)
+        };
+        if ["proc", "dev", "tmp"].iter().all(|name| has(name)) {
+            return Ok(of(Root::Folder(folder)));
         }
         let mut parts = Vec::new();
         for entry in std::fs::read_dir(&folder)? {
@@ -519,7 +540,7 @@ impl Spec {
             }
         }
         parts.sort_by(|one, other| one.name().cmp(other.name()));
-        Ok(Self::new(Root::Assembled(parts), arguments))
+        Ok(of(Root::Assembled(parts)))
     }
 }
 
@@ -630,9 +651,13 @@ mod tests {
             },
         ];
         assert_eq!(root(path.to_owned()), Root::Assembled(expected));
-        for name in ["dev", "sys", "tmp"] {
+        for name in ["dev", "tmp"] {
             std::fs::create_dir(path.join(name)).unwrap();
         }
         assert_eq!(root(path.to_owned()), Root::Folder(path.to_owned()));
+        let sys = |path: &std::path::Path| Spec::of_folder(path.to_owned(), []).unwrap().sys;
+        assert!(!sys(path));
+        std::fs::create_dir(path.join("sys")).unwrap();
+        assert!(sys(path));
     }
 }

@@ -33,12 +33,12 @@ const FLUSH_BYTES: u64 = 32 << 20;
 const PATIENCE: Duration = Duration::from_secs(600);
 const DURABLE: &str = "durable";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-/// What the runtime mounts over or puts files into; `tmp` is everyone's.
-const MOUNT_POINTS: [(&str, u32); 5] = [
+/// What the runtime mounts over or puts files into; `tmp` is everyone's. No `sys`:
+/// only an image that has one is given it.
+const MOUNT_POINTS: [(&str, u32); 4] = [
     ("dev", 0o755),
     ("etc", 0o755),
     ("proc", 0o555),
-    ("sys", 0o555),
     ("tmp", 0o1777),
 ];
 
@@ -53,7 +53,7 @@ pub struct Swept {
 
 /// The folder with the image's files, unpacked now if it was not before.
 ///
-/// Its folders `dev`, `etc`, `proc`, `sys` and `tmp` are there and are no
+/// Its folders `dev`, `etc`, `proc` and `tmp` are there and are no
 /// links, and any user can read all of it. Owners and set-id bits are not
 /// kept. It is shared: mount it read-only.
 ///

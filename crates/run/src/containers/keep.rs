@@ -260,7 +260,7 @@ fn keep(
     }
     let carried = hand_in(&record, &mut spec, &listeners)?;
     let streams = Streams::open(&record, claim.path())?;
-    let beginning = Beginning::new(spec.network, &spec.limits);
+    let beginning = Beginning::of(&spec);
     let proxy = match carried.is_empty() {
         true => None,
         false => {

@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use ounce_linux::signal::{BlockedSignals, SignalSet};
 use rustix::event::{Timespec, epoll};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use super::backoff::Rate;
 use super::config::{Config, Service};
 use super::connections::Kernel;
 use super::event::{Event, What, Why};
-use super::instance::{Fault, Instance, Prepared, Workshop};
+use super::instance::{FIRST_FILE, Fault, Instance, Prepared, Workshop};
 use super::metrics::{Board, Counters, add};
 use super::web::Web;
 use crate::Exit;
@@ -351,7 +351,11 @@ impl Engine<'_> {
             Some(listener) => (listen.address(), listener),
             None => {
                 let bound = publish::bind(&listen).map_err(failed)?;
-                (bound.address, Arc::new(OwnedFd::from(bound)))
+                let address = bound.address;
+                let file = OwnedFd::from(bound);
+                // Out of the way, where a number is free there.
+                let file = fcntl_dupfd_cloexec(&file, FIRST_FILE).unwrap_or(file);
+                (address, Arc::new(file))
             }
         };
         let counters = Counters::new(&service.name);

@@ -18,6 +18,10 @@ use crate::proxy::{self, Lifetime, Proxy};
 use crate::spec::{Socket, Spec};
 use crate::{Beginning, Container};
 
+/// Descriptors of services are kept from here on. A child copies what lies below
+/// those that it is told by: the lowest numbers are to be free for these.
+pub(super) const FIRST_FILE: i32 = 256;
+
 /// Why something of a service failed.
 pub type Fault = Box<dyn Error + Send + Sync>;
 
@@ -78,6 +82,9 @@ impl Workshop<'_> {
         } = prepared;
         let pass = service.options.hand_over.unwrap_or(takes_socket);
         if pass {
+            // It is reached through this socket alone: nobody is to be kept from
+            // a port of a network that leads nowhere.
+            spec.low_ports = false;
             spec.sockets.push(Socket {
                 name: format!("port-{}", service.listen.container_port),
                 file: Arc::clone(listener),
@@ -95,7 +102,7 @@ impl Workshop<'_> {
         let pooled = self.pool.as_ref().filter(|_| spec.limits.is_default());
         let mut container = match pooled {
             Some(pool) => pool.start(&spec, stdio)?,
-            None => Beginning::new(spec.network, &spec.limits).start(&spec, stdio)?,
+            None => Beginning::of(&spec).start(&spec, stdio)?,
         };
         let proxy = match waiting {
             None => None,
@@ -110,6 +117,7 @@ impl Workshop<'_> {
                 }
             }
         };
+        container.move_descriptor(FIRST_FILE);
         Ok(Instance {
             container,
             proxy,

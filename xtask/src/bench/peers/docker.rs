@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{
-    Field, Ground, Packer, Socket, Starter, Task, arguments, context, find, run, task_context,
+    BATCH, Field, Ground, Packer, Socket, Starter, Task, arguments, context, find, run,
+    task_context,
 };
 use crate::bench::host;
 use crate::bench::rounds::{Absent, Row};
@@ -180,6 +181,12 @@ impl Starter for Docker {
 
     fn clean(&self, name: &str) {
         let _ = run(&mut self.command(&["rm", "-f", name]));
+    }
+
+    fn clean_all(&self, names: &[String]) {
+        for names in names.chunks(BATCH) {
+            let _ = run(self.command(&["rm", "-f"]).args(names));
+        }
     }
 }
 

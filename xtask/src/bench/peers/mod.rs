@@ -40,7 +40,17 @@ pub(crate) trait Starter {
 
     /// Stops and removes whatever the start named `name` may have left; untimed.
     fn clean(&self, _name: &str) {}
+
+    /// The same for many.
+    fn clean_all(&self, names: &[String]) {
+        for name in names {
+            self.clean(name);
+        }
+    }
 }
+
+/// Names are given to one command by so many.
+const BATCH: usize = 50;
 
 /// Packs one static program into a loadable image.
 pub(crate) trait Packer {

@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use super::{
-    Field, Ground, Packer, Socket, Starter, Task, arguments, context, find, run, task_context,
+    BATCH, Field, Ground, Packer, Socket, Starter, Task, arguments, context, find, run,
+    task_context,
 };
 use crate::bench::host;
 use crate::bench::rounds::{Absent, Row};
@@ -155,6 +156,13 @@ impl Starter for Podman {
 
     fn clean(&self, name: &str) {
         let _ = run(&mut self.engine.command(&["rm", "-f", "-i", "-t", "0", name]));
+    }
+
+    fn clean_all(&self, names: &[String]) {
+        for names in names.chunks(BATCH) {
+            let command = &mut self.engine.command(&["rm", "-f", "-i", "-t", "0"]);
+            let _ = run(command.args(names));
+        }
     }
 }
 

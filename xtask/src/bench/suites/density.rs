@@ -24,8 +24,12 @@ use crate::bench::stage::{self, Stage};
 const LAST: usize = 1_000;
 /// Longest until the next container is up.
 const LIMIT: Duration = Duration::from_secs(30);
-/// A peer gets no less than this.
-const LEAST: Duration = Duration::from_secs(20);
+/// A peer gets no less than this, and no more.
+const PEERS: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(60)];
+/// Longest until one start of a peer has returned.
+const RETURN: Duration = Duration::from_secs(30);
+/// Open files of `ounce serve`: for each service (its socket, its process) and besides.
+const FILES: [u64; 2] = [2, 500];
 /// Until what was started or ended has settled.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -95,7 +99,7 @@ pub(crate) fn run(
     let mut absent: Vec<Absent> = field.no_starters.clone();
     let store = Store::prepare(programs, stage)?;
     let ours = ours(&store, options.count, progress)?;
-    let time = ours.took.max(LEAST);
+    let time = ours.took.clamp(PEERS[0], PEERS[1]);
     let mut all = vec![ours];
     for peer in &field.starters {
         let http = crate::bench::programs::Task::Http;
@@ -122,16 +126,20 @@ pub(crate) fn run(
         absent,
         notes: vec![
             format!(
-                "ounce: one `ounce serve` of {} services with `always = true`, each with a user, a mount, a process, a \
+                "ounce: {} `ounce serve` of {} services together (a service takes two open files, and the hard limit \
+                 here is {} a process), with `always = true`, each with a user, a mount, a process, a \
                  network, an IPC, a host name and a control group namespace of its own, a read-only root, no \
                  capability and the list of system calls. The peers have the host's network, which spares them a \
                  network namespace: to their advantage.",
-                options.count
+                shares(options.count).len(),
+                options.count,
+                most_files()
             ),
             format!(
-                "Peers have the time that ounce took for all, at least {} s, with as many starts at once as there are \
+                "Peers have the time that ounce took for all, from {} to {} s, with as many starts at once as there are \
                  processors.",
-                LEAST.as_secs()
+                PEERS[0].as_secs(),
+                PEERS[1].as_secs()
             ),
         ],
         versions: field.versions.clone(),
@@ -145,20 +153,29 @@ fn ours(
 ) -> Result<Found> {
     let before = Memory::read()?;
     let start = Instant::now();
-    let held = store.serve(count, "always = true")?;
+    let mut held = Vec::new();
+    let mut first = 0;
+    for share in shares(count) {
+        held.push((store.serve_from(first, share, "always = true")?, share));
+        first += share;
+    }
     let mut moments = Vec::with_capacity(count);
     let mut pids = Vec::with_capacity(count);
-    while moments.len() < count {
-        let told = held.wait("started", LIMIT)?;
-        moments.push(told.at);
-        let pid = told.event["pid"]
-            .as_u64()
-            .context("a start has a process")?;
-        pids.push(u32::try_from(pid)?);
-        if moments.len().is_multiple_of(1000) {
-            progress("ounce serve", moments.len(), count);
+    // Their events wait for us, each with its moment.
+    for (held, share) in &held {
+        for _ in 0..*share {
+            let told = held.wait("started", LIMIT)?;
+            moments.push(told.at);
+            let pid = told.event["pid"]
+                .as_u64()
+                .context("a start has a process")?;
+            pids.push(u32::try_from(pid)?);
+            if moments.len().is_multiple_of(1000) {
+                progress("ounce serve", moments.len(), count);
+            }
         }
     }
+    moments.sort_unstable();
     let took = moments.last().copied().unwrap_or(start) - start;
     let last = moments.len().checked_sub(LAST + 1).map(|first| {
         let span = moments[moments.len() - 1] - moments[first];
@@ -170,7 +187,14 @@ fn ours(
     // One after the other, so a sample of them will do.
     let sample: Vec<u32> = pids.iter().copied().step_by((count / 500).max(1)).collect();
     let sum: f64 = sample.iter().filter_map(|pid| pss_kb(*pid).ok()).sum();
-    let stopped = held.end()?;
+    let stopping = Instant::now();
+    for (held, _) in &held {
+        held.ask_to_end()?;
+    }
+    for (held, _) in held {
+        held.end()?;
+    }
+    let stopped = stopping.elapsed();
     for pid in &sample {
         let left = std::path::Path::new(&format!("/proc/{pid}")).exists();
         ensure!(!left, "process {pid} is left");
@@ -189,6 +213,23 @@ fn ours(
         pss: Some(sum / sample.len().max(1) as f64),
         stopped: Some(stopped),
     })
+}
+
+/// How many services each `ounce serve` holds: the fewest that a process's open
+/// files allow, alike.
+fn shares(count: usize) -> Vec<usize> {
+    let [each, besides] = FILES;
+    let most = usize::try_from(most_files().saturating_sub(besides) / each).unwrap_or(usize::MAX);
+    let processes = count.div_ceil(most.max(1)).max(1);
+    (0..processes)
+        .map(|process| count / processes + usize::from(process < count % processes))
+        .collect()
+}
+
+/// The hard limit of open files (man 2 getrlimit).
+fn most_files() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.maximum.unwrap_or(u64::MAX)
 }
 
 /// How many of these answer, asked on every processor.
@@ -232,10 +273,9 @@ fn theirs(peer: &dyn Starter, time: Duration) -> Result<Found> {
             batch.push((name, port, spawn(command)?));
         }
         for (name, port, child) in batch {
-            let output = child.wait_with_output()?;
-            match output.status.success() {
-                true => up.push((name, port)),
-                false => failed = Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+            match returned(child)? {
+                None => up.push((name, port)),
+                Some(said) => failed = Some(said),
             }
         }
     }
@@ -247,9 +287,8 @@ fn theirs(peer: &dyn Starter, time: Duration) -> Result<Found> {
     let answered = answering(up.iter().map(|(_, port)| local(*port)).collect());
     std::thread::sleep(SETTLE);
     let each = Memory::each(before, up.len());
-    for (name, _) in &up {
-        peer.clean(name);
-    }
+    let names: Vec<String> = up.iter().map(|(name, _)| name.clone()).collect();
+    peer.clean_all(&names);
     Ok(Found {
         row,
         up: up.len(),
@@ -260,6 +299,25 @@ fn theirs(peer: &dyn Starter, time: Duration) -> Result<Found> {
         pss: None,
         stopped: None,
     })
+}
+
+/// Waits for the end of a start; what it said, if it failed or took too long.
+fn returned(mut child: std::process::Child) -> Result<Option<String>> {
+    let start = Instant::now();
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > RETURN {
+            child.kill()?;
+            child.wait()?;
+            return Ok(Some(format!(
+                "a start did not return in {} s",
+                RETURN.as_secs()
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok((!output.status.success()).then_some(said))
 }
 
 fn spawn(mut command: std::process::Command) -> Result<std::process::Child> {

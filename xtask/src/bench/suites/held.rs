@@ -64,17 +64,26 @@ impl Store {
 
     /// The same with further keys of the whole.
     pub(super) fn serve_with(&self, whole: &str, count: usize, keys: &str) -> Result<Held> {
+        self.start(whole, 0, count, keys)
+    }
+
+    /// The same with the services from number `first` on.
+    pub(super) fn serve_from(&self, first: usize, count: usize, keys: &str) -> Result<Held> {
+        self.start("", first, count, keys)
+    }
+
+    fn start(&self, whole: &str, first: usize, count: usize, keys: &str) -> Result<Held> {
         let mut text = format!(
             "{whole}[defaults]\nimage = \"{}\"\noutput = \"null\"\n{keys}\n",
             Task::Http.name()
         );
-        for number in 0..count {
+        for number in first..first + count {
             let address = address(number);
             text.push_str(&format!(
                 "[[service]]\nname = \"s{number}\"\nlisten = \"{address}\"\n"
             ));
         }
-        let file = self.folder.join("ounce-serve.toml");
+        let file = self.folder.join(format!("ounce-serve-{first}.toml"));
         fs::write(&file, text)?;
         Held::start(self.command(&["serve", "--log", "json"]).arg(&file))
     }
@@ -148,11 +157,17 @@ impl Held {
     /// Asks it to end, and waits until it and all its containers have.
     pub(super) fn end(mut self) -> Result<Duration> {
         let start = Instant::now();
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        self.ask_to_end()?;
         let status = self.child.wait()?;
         ensure!(status.success(), "ounce serve ended with {status}");
         Ok(start.elapsed())
+    }
+
+    /// Asks it to end.
+    pub(super) fn ask_to_end(&self) -> Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        Ok(())
     }
 }
 

@@ -62,7 +62,7 @@ fn folders_open_and_close_heaviest_first() {
         &[KeyCode::Right, KeyCode::Down, KeyCode::Enter],
     );
     insta::assert_snapshot!(drawn(&mut screen, 90, 11), @r#"
-    "first (1 of 2)  643 B pulled, 1.00 KB unpacked, 1 files, 0 B hidden by upper layers       "
+    "first (1 of 2)  647 B pulled, 1.00 KB unpacked, 1 files, 0 B hidden by upper layers       "
     " 1 files  2 map  3 layers  4 packages  5 kinds   by pulled bytes                          "
     "    PULLED  UNPACKED     FILES           PATH                                             "
     "    240 KB    480 KB         3  ███████· ▾ usr/                                           "
@@ -122,7 +122,7 @@ fn map_goes_into_folders_and_out_again() {
     let mut screen = Screen::new(&images);
     press(&mut screen, &[KeyCode::Char('2'), KeyCode::Enter]);
     insta::assert_snapshot!(drawn(&mut screen, 60, 14), @r#"
-    "first (1 of 2)  643 B pulled, 1.00 KB unpacked, 1 files, 0 B"
+    "first (1 of 2)  647 B pulled, 1.00 KB unpacked, 1 files, 0 B"
     " 1 files  2 map  3 layers  4 packages  5 kinds   by pulled b"
     "/usr  240 KB pulled, 480 KB unpacked                        "
     "┌lib/───────────────────────────────────────────────┐bin/   "
