@@ -9,6 +9,7 @@ use ounce_oci::reference::ReferenceError;
 
 use crate::base::{self, BaseError, Server};
 use crate::config::ConfigError;
+use crate::context::ContextError;
 use crate::language::rust::cargo::ProjectError;
 use crate::language::rust::profile::ProfileError;
 use crate::language::rust::target::TargetError;
@@ -68,6 +69,9 @@ pub enum PlanError {
     /// The tools of a language.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// The project's files.
+    #[error(transparent)]
+    Context(#[from] ContextError),
     /// The profile.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -94,6 +98,7 @@ impl PlanError {
             Self::Program(error) => error.hints(),
             Self::Project(error) => error.hints(),
             Self::Tool(error) => error.hints(),
+            Self::Context(error) => error.hints(),
             Self::Target(error) => error.hints(),
             Self::Base(error) => error.hints(),
             Self::Site(error) => error.hints(),

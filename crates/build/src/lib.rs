@@ -6,13 +6,16 @@
 //! What an image weighs, and of what, is `weigh`'s; showing it is `cli`'s.
 #![forbid(unsafe_code)]
 
+mod artifact;
 mod assemble;
 pub mod base;
 mod compile;
 pub mod config;
+mod context;
 mod detect;
 mod event;
 mod flag;
+mod ignore;
 mod language;
 mod plan;
 mod program;
@@ -22,8 +25,10 @@ pub mod site;
 mod tool;
 mod toolchain;
 
+pub use artifact::ArtifactError;
 pub use assemble::{Budget, BuildError, Built, BuiltImage, SOCKET_ACTIVATION, execute};
 pub use compile::{CompileError, Refusal, Saved};
+pub use context::{Context, ContextError};
 pub use detect::PlanError;
 pub use event::Event;
 pub use flag::{By, Flag};
@@ -36,5 +41,5 @@ pub use plan::{Request, plan};
 pub use program::ProgramError;
 pub use recipe::{CargoRecipe, Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 pub use settings::{Measure, Settings};
-pub use tool::{Call, Output, Rung, Steps, ToolRecipe, Written};
+pub use tool::{Call, Copied, Output, Rung, Steps, ToolRecipe, Written};
 pub use toolchain::Toolchain;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-use ounce_build::{BuildError, CompileError, PlanError, ProjectError, ToolError};
+use ounce_build::{ArtifactError, BuildError, CompileError, PlanError, ProjectError, ToolError};
 use ounce_oci::blobs::BlobError;
 use ounce_oci::layer::LayerError;
 use ounce_oci::store::StoreError;
@@ -171,9 +171,9 @@ impl From<BuildError> for Failure {
             BuildError::Compile(CompileError::Start { .. } | CompileError::Write { .. }) => {
                 by_cause(Kind::Host, error)
             }
-            BuildError::Compile(CompileError::Several { .. } | CompileError::NoBin { .. }) => {
-                Failure::new(Kind::Usage, error)
-            }
+            BuildError::Compile(CompileError::Artifact(
+                ArtifactError::Several { .. } | ArtifactError::NoBin { .. },
+            )) => Failure::new(Kind::Usage, error),
             error => by_cause(Kind::Input, error),
         };
         hints.into_iter().fold(failure, Failure::hint)

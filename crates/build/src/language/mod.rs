@@ -5,10 +5,12 @@
 //! each size flag and who chose it). Which language it is, `known` tells from
 //! the files; what is done with the answer is `plan`'s and `compile`'s.
 
-pub(crate) mod go;
+mod c;
+mod go;
 pub(crate) mod known;
 pub(crate) mod rust;
 pub(crate) mod source;
+mod zig;
 
 pub use known::Language;
 pub(crate) use source::Source;
@@ -24,5 +26,7 @@ pub(crate) fn project(language: Language, source: &Source<'_>) -> Result<Detecte
     match language {
         Language::Rust => rust::project(source),
         Language::Go => go::project(source),
+        Language::Zig => zig::project(source),
+        Language::C => c::project(source),
     }
 }
