@@ -11,6 +11,7 @@ use ounce_oci::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::Event;
+use crate::artifact::{self, ArtifactError};
 use crate::language::rust::auditable::AuditableError;
 use crate::program::{self, ProgramError};
 use crate::tool::{Call, Output, Steps, ToolRecipe};
@@ -46,29 +47,12 @@ pub enum CompileError {
     /// It failed.
     #[error(transparent)]
     Failed(Box<Refusal>),
-    /// It succeeded but made no program.
-    #[error("the compiler was content with {bin}, but made no program")]
-    NoProgram {
-        /// The program.
-        bin: String,
-    },
-    /// It made several.
-    #[error("{} programs were made, and an image holds one: {}", known.len(), known.join(", "))]
-    Several {
-        /// Their names.
-        known: Vec<String>,
-    },
-    /// It made others than the one asked for.
-    #[error("no program {name:?} was made, only {}", known.join(", "))]
-    NoBin {
-        /// As asked.
-        name: String,
-        /// Those there are.
-        known: Vec<String>,
-    },
     /// The list of a program's crates.
     #[error(transparent)]
     Auditable(#[from] AuditableError),
+    /// It made no program, or several.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     /// What it made cannot be used.
     #[error(transparent)]
     Program(#[from] ProgramError),
@@ -97,7 +81,7 @@ impl CompileError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Failed(refusal) => refusal.hints.clone(),
-            Self::Several { .. } => vec!["choose one with --bin NAME".to_owned()],
+            Self::Artifact(error) => error.hints(),
             Self::Program(error) => error.hints(),
             _ => Vec::new(),
         }
@@ -248,13 +232,26 @@ fn steps(
         })
     };
     write(&recipe.work, &|path| fs::create_dir_all(path))?;
-    if let Output::File(path) = &build.output {
-        // What an earlier build left is not this one's.
-        if path.symlink_metadata().is_ok() {
-            write(path, &|path| fs::remove_file(path))?;
+    // What an earlier build left is not this one's.
+    match &build.output {
+        Output::File(path) => {
+            if path.symlink_metadata().is_ok() {
+                write(path, &|path| fs::remove_file(path))?;
+            }
+            let parent = path.parent().unwrap_or(Path::new("/"));
+            write(parent, &|path| fs::create_dir_all(path))?;
         }
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        write(parent, &|path| fs::create_dir_all(path))?;
+        Output::Folder { folder, .. }
+        | Output::CMake { folder, .. }
+        | Output::Meson { folder, .. }
+            if folder.symlink_metadata().is_ok() =>
+        {
+            write(folder, &|path| fs::remove_dir_all(path))?;
+        }
+        _ => {}
+    }
+    if let Some(copy) = &build.copy {
+        write(&copy.to, &|path| copy.context.copy_to(path))?;
     }
     for file in &build.files {
         let parent = file.path.parent().unwrap_or(Path::new("/"));
@@ -264,7 +261,7 @@ fn steps(
     for call in &build.calls {
         run(call, recipe, toolchain, on)?;
     }
-    output(&build.output, &recipe.bin)
+    Ok(artifact::find(&build.output, &recipe.bin)?)
 }
 
 fn run(
@@ -297,46 +294,4 @@ fn run(
         hints: (recipe.explain)(&last_lines.join("\n")),
         last_lines,
     })))
-}
-
-fn output(output: &Output, bin: &str) -> Result<PathBuf, CompileError> {
-    let nothing = || CompileError::NoProgram {
-        bin: bin.to_owned(),
-    };
-    let (folder, name) = match output {
-        Output::File(path) if path.is_file() => return Ok(path.clone()),
-        Output::File(_) => return Err(nothing()),
-        Output::Folder { folder, name } => (folder, name),
-    };
-    let mut found: Vec<PathBuf> = fs::read_dir(folder)
-        .map_err(|_| nothing())?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| program::is_program(path))
-        .collect();
-    found.sort();
-    choose(found, name.as_deref()).unwrap_or_else(|| Err(nothing()))
-}
-
-/// Of several programs the one of this name; `None` if there is none at all.
-pub(crate) fn choose(
-    mut found: Vec<PathBuf>,
-    name: Option<&str>,
-) -> Option<Result<PathBuf, CompileError>> {
-    let base = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default();
-        name.to_string_lossy().into_owned()
-    };
-    let known: Vec<String> = found.iter().map(base).collect();
-    if let Some(name) = name.filter(|_| !found.is_empty()) {
-        found.retain(|path| base(path) == name);
-        if found.is_empty() {
-            let name = name.to_owned();
-            return Some(Err(CompileError::NoBin { name, known }));
-        }
-    }
-    match found.len() {
-        0 => None,
-        1 => found.pop().map(Ok),
-        _ => Some(Err(CompileError::Several { known })),
-    }
 }

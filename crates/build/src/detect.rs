@@ -9,6 +9,7 @@ use ounce_oci::reference::ReferenceError;
 
 use crate::base::{self, BaseError, Server};
 use crate::config::ConfigError;
+use crate::context::ContextError;
 use crate::distribution::Base;
 use crate::language::python::PythonPlanError;
 use crate::language::rust::cargo::ProjectError;
@@ -71,6 +72,9 @@ pub enum PlanError {
     /// The tools of a language.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// The project's files.
+    #[error(transparent)]
+    Context(#[from] ContextError),
     /// The profile.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -103,6 +107,7 @@ impl PlanError {
             Self::Program(error) => error.hints(),
             Self::Project(error) => error.hints(),
             Self::Tool(error) => error.hints(),
+            Self::Context(error) => error.hints(),
             Self::Target(error) => error.hints(),
             Self::Smallest(error) => error.hints(),
             Self::Python(error) => error.hints(),

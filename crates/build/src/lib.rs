@@ -7,15 +7,18 @@
 #![forbid(unsafe_code)]
 
 pub mod again;
+mod artifact;
 mod assemble;
 pub mod base;
 pub mod compare;
 mod compile;
 pub mod config;
+mod context;
 mod detect;
 pub mod distribution;
 mod event;
 mod flag;
+mod ignore;
 mod language;
 mod plan;
 mod program;
@@ -28,8 +31,10 @@ mod sources;
 mod tool;
 mod toolchain;
 
+pub use artifact::ArtifactError;
 pub use assemble::{Budget, BuildError, Built, BuiltImage, SOCKET_ACTIVATION, execute, execute_on};
 pub use compile::{CompileError, Refusal, Saved};
+pub use context::{Context, ContextError};
 pub use detect::PlanError;
 pub use event::Event;
 pub use flag::{By, Flag};
@@ -49,5 +54,5 @@ pub use provenance::{BUILDER, ProvenanceError, Told, provenance};
 pub use recipe::{CargoRecipe, Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 pub use secrets::SecretError;
 pub use settings::{Measure, Settings};
-pub use tool::{Call, Output, Rung, Steps, ToolRecipe, Written};
+pub use tool::{Call, Copied, Output, Rung, Steps, ToolRecipe, Written};
 pub use toolchain::Toolchain;

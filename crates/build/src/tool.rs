@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::context::Context;
 use crate::flag::Flag;
-use crate::language::Language;
+use crate::language::known::Language;
 
 /// How a program is made by the tools of its language.
 #[derive(Debug, Clone, Serialize)]
@@ -45,6 +46,9 @@ pub struct Rung {
 /// What is done to make a program.
 #[derive(Debug, Clone, Serialize)]
 pub struct Steps {
+    /// What is copied first, and where to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy: Option<Copied>,
     /// Small files that are written for the tools, as a description of the target.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<Written>,
@@ -52,6 +56,15 @@ pub struct Steps {
     pub calls: Vec<Call>,
     /// Where the program is.
     pub output: Output,
+}
+
+/// A project's files in a folder of the tools' own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// Which.
+    pub context: Context,
+    /// Where to.
+    pub to: PathBuf,
 }
 
 /// A file that is written before anything is called.
@@ -86,6 +99,31 @@ pub enum Output {
     /// The one program in a folder, or of several the one of this name.
     Folder {
         /// The folder.
+        folder: PathBuf,
+        /// As asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// Likewise, anywhere beneath it.
+    Tree {
+        /// The folder.
+        folder: PathBuf,
+        /// As asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// What CMake tells of its targets.
+    #[serde(rename = "cmake")]
+    CMake {
+        /// The folder that is built in.
+        folder: PathBuf,
+        /// As asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// What Meson tells of its targets.
+    Meson {
+        /// The folder that is built in.
         folder: PathBuf,
         /// As asked for.
         #[serde(skip_serializing_if = "Option::is_none")]

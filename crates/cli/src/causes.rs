@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 
 use ounce_build::distribution::debian::DebianError;
-use ounce_build::{BuildError, CompileError, PlanError, ProjectError, ToolError};
+use ounce_build::{ArtifactError, BuildError, CompileError, PlanError, ProjectError, ToolError};
 use ounce_oci::blobs::BlobError;
 use ounce_oci::engine::EngineError;
 use ounce_oci::fetch::FetchError;
@@ -228,9 +228,9 @@ impl From<BuildError> for Failure {
             BuildError::Compile(CompileError::Start { .. } | CompileError::Write { .. }) => {
                 by_cause(Kind::Host, error)
             }
-            BuildError::Compile(CompileError::Several { .. } | CompileError::NoBin { .. }) => {
-                Failure::new(Kind::Usage, error)
-            }
+            BuildError::Compile(CompileError::Artifact(
+                ArtifactError::Several { .. } | ArtifactError::NoBin { .. },
+            )) => Failure::new(Kind::Usage, error),
             BuildError::Python(error) if error.is_network() => Failure::new(Kind::Network, error),
             error => by_cause(Kind::Input, error),
         };

@@ -69,6 +69,7 @@ pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
             arguments.extend(["-o".to_owned(), file.display().to_string()]);
             arguments.push(package.clone());
             Steps {
+                copy: None,
                 files: Vec::new(),
                 calls: vec![Call {
                     tool: go.clone(),

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::program;
 
+/// The names under which make looks for its rules, in its order.
+pub(crate) const MAKEFILES: [&str; 3] = ["GNUmakefile", "makefile", "Makefile"];
+
 /// A language that ounce compiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -17,11 +20,15 @@ pub enum Language {
     Go,
     /// Python, by pip; the interpreter is the base's.
     Python,
+    /// Zig, by zig.
+    Zig,
+    /// C and C++, by make, CMake, Meson or the compiler alone.
+    C,
 }
 
 impl Language {
     /// All, in the order in which they are looked for.
-    pub const ALL: [Self; 3] = [Self::Rust, Self::Go, Self::Python];
+    pub const ALL: [Self; 5] = [Self::Rust, Self::Go, Self::Zig, Self::Python, Self::C];
 
     /// What people call it.
     pub fn name(self) -> &'static str {
@@ -29,6 +36,8 @@ impl Language {
             Self::Rust => "Rust",
             Self::Go => "Go",
             Self::Python => "Python",
+            Self::Zig => "Zig",
+            Self::C => "C",
         }
     }
 
@@ -38,6 +47,8 @@ impl Language {
             Self::Rust => "rust",
             Self::Go => "go",
             Self::Python => "python",
+            Self::Zig => "zig",
+            Self::C => "c",
         }
     }
 
@@ -52,15 +63,19 @@ impl Language {
                 "uv.lock",
                 "pylock.toml",
             ],
+            Self::Zig => &["build.zig"],
+            Self::C => &["CMakeLists.txt", "meson.build"],
         }
     }
 
     /// How its source files end, where one alone can be compiled.
-    fn endings(self) -> &'static [&'static str] {
+    pub(crate) fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Rust => &[],
             Self::Go => &["go"],
             Self::Python => &[],
+            Self::Zig => &["zig"],
+            Self::C => &["c", "cc", "cpp", "cxx"],
         }
     }
 
@@ -74,8 +89,18 @@ impl Language {
     }
 
     /// The language of a folder that has none of the surest files.
-    pub(crate) fn guessed(_folder: &Path) -> Option<Self> {
-        None
+    pub(crate) fn guessed(folder: &Path) -> Option<Self> {
+        let mut names = MAKEFILES.iter().chain(&["configure"]);
+        let made = names.any(|name| folder.join(name).is_file());
+        let sources = || {
+            let entries = std::fs::read_dir(folder).ok()?;
+            let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+            paths.find(|path| {
+                let ending = path.extension().and_then(|ending| ending.to_str());
+                ending.is_some_and(|ending| Self::C.endings().contains(&ending)) && path.is_file()
+            })
+        };
+        (made || sources().is_some()).then_some(Self::C)
     }
 
     /// The language of a source file; a program may have any name.
@@ -94,7 +119,7 @@ impl Language {
             .flat_map(|one| one.marks())
             .copied()
             .collect();
-        format!("{}, index.html", marks.join(", "))
+        format!("{}, Makefile, index.html", marks.join(", "))
     }
 }
 

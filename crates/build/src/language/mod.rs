@@ -5,11 +5,13 @@
 //! each size flag and who chose it). Which language it is, `known` tells from
 //! the files; what is done with the answer is `plan`'s and `compile`'s.
 
-pub(crate) mod go;
+mod c;
+mod go;
 pub(crate) mod known;
 pub(crate) mod python;
 pub(crate) mod rust;
 pub(crate) mod source;
+mod zig;
 
 pub use known::Language;
 pub(crate) use source::Source;
@@ -26,5 +28,7 @@ pub(crate) fn project(language: Language, source: &Source<'_>) -> Result<Detecte
         Language::Rust => rust::project(source),
         Language::Go => go::project(source),
         Language::Python => python::project(source),
+        Language::Zig => zig::project(source),
+        Language::C => c::project(source),
     }
 }

@@ -83,7 +83,10 @@ impl<'a> Source<'a> {
         let whole = self.file.as_ref().unwrap_or(&self.folder);
         let digest = Digest::of(whole.as_os_str().as_encoded_bytes()).to_string();
         let hex = digest.split(':').next_back().unwrap_or(&digest);
-        let name = format!("{}-{}", self.name(), hex.get(..12).unwrap_or(hex));
+        // Without blanks and the like, which some tools do not take in a path.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let name = self.name().replace(|c| !plain(c), "-");
+        let name = format!("{name}-{}", hex.get(..12).unwrap_or(hex));
         Ok(work.join(name).join(platform.to_string().replace('/', "-")))
     }
 }

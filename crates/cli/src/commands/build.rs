@@ -406,8 +406,14 @@ fn text(built: &Built, color: bool) -> String {
         .site
         .as_ref()
         .map_or(String::new(), |summary| site(summary, color));
+    let mut shown = Vec::new();
     for image in &built.images {
-        text.push_str(&flags(image, color));
+        let flags = flags(image, color);
+        // Most often all platforms have the same.
+        if !shown.contains(&flags) {
+            text.push_str(&flags);
+            shown.push(flags);
+        }
     }
     let mut table = Table::new(&[
         ("IMAGE", Align::Left),

@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::ignore::Ignore;
+
 /// Most files of a project.
 const MOST_FILES: usize = 100_000;
 /// Most folders in each other.
@@ -77,6 +79,10 @@ pub(super) fn walk(folder: &Path) -> Result<BTreeMap<String, PathBuf>, SourcesEr
         path: folder.to_owned(),
         source,
     })?;
+    let ignore = Ignore::read(&root).map_err(|source| SourcesError::Read {
+        path: root.join(".dockerignore"),
+        source,
+    })?;
     let mut found = BTreeMap::new();
     let mut next = vec![(root.clone(), String::new(), 0)];
     while let Some((here, prefix, depth)) = next.pop() {
@@ -90,6 +96,12 @@ pub(super) fn walk(folder: &Path) -> Result<BTreeMap<String, PathBuf>, SourcesEr
             let Some(name) = name.filter(|name| !name.chars().any(char::is_control)) else {
                 return Err(SourcesError::Name { path });
             };
+            let below = format!("{prefix}{name}");
+            let left_out = ignore.leaves_out(below.as_bytes());
+            // What is taken in again may lie in a folder that is left out.
+            if left_out && !(path.is_dir() && ignore.takes_in()) {
+                continue;
+            }
             let real = path.canonicalize().map_err(|source| SourcesError::Read {
                 path: path.clone(),
                 source,
@@ -100,7 +112,6 @@ pub(super) fn walk(folder: &Path) -> Result<BTreeMap<String, PathBuf>, SourcesEr
             if !real.starts_with(&root) {
                 return Err(SourcesError::Out { path });
             }
-            let below = format!("{prefix}{name}");
             if real.is_dir() {
                 if depth >= DEEPEST {
                     return Err(SourcesError::TooMany { path });
@@ -150,11 +161,14 @@ mod tests {
             "ounce.toml",
             "requirements-dev.txt",
             "templates/requirements.txt",
+            "notes/private.txt",
+            ".dockerignore",
         ] {
             let path = folder.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
+        fs::write(folder.path().join(".dockerignore"), "notes\n").unwrap();
         let found = walk(folder.path()).unwrap();
         let names: Vec<&str> = found.keys().map(String::as_str).collect();
         assert_eq!(

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::auditable;
 use super::smallest::{self, LAYOUT};
 use crate::Event;
+use crate::artifact::ArtifactError;
 use crate::compile::{CompileError, Memory, Refusal, Running, Saved, ladder, lines};
 use crate::flag::{By, Flag};
 use crate::program::{self, ProgramError};
@@ -133,6 +134,9 @@ fn cargo(
     target_dir: &Path,
     on: &mut dyn FnMut(Event),
 ) -> Result<PathBuf, CompileError> {
+    let no_program = || ArtifactError::NoProgram {
+        bin: recipe.bin.clone(),
+    };
     let mut command = toolchain.command(&toolchain.cargo, &recipe.folder);
     command.args(&recipe.arguments);
     if let Some(smallest) = &recipe.smallest
@@ -163,9 +167,7 @@ fn cargo(
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Running::start(&mut command)?;
     let (Some(mut stdout), Some(stderr)) = (child.0.stdout.take(), child.0.stderr.take()) else {
-        return Err(CompileError::NoProgram {
-            bin: recipe.bin.clone(),
-        });
+        return Err(no_program().into());
     };
     // Both pipes are read at once, or cargo would stop at the one that is full.
     let messages = std::thread::spawn(move || {
@@ -198,9 +200,7 @@ fn cargo(
             })
         })
         .find_map(|message| message.executable)
-        .ok_or_else(|| CompileError::NoProgram {
-            bin: recipe.bin.clone(),
-        })
+        .ok_or_else(|| no_program().into())
 }
 
 /// What rustc is told for the program alone, behind `--`; the files it names are
