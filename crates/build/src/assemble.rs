@@ -104,6 +104,9 @@ pub enum BuildError {
     /// A Python application.
     #[error(transparent)]
     Python(#[from] PythonError),
+    /// Something that is not to be shown.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The program cannot stand on its base.
     #[error(transparent)]
     Stand(#[from] StandError),
@@ -115,9 +118,6 @@ pub enum BuildError {
         /// For which platform.
         platform: String,
     },
-    /// Something that is not to be shown.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
     /// Two files for one place.
     #[error("two files are meant for /{0}")]
     Twice(String),
@@ -135,6 +135,7 @@ impl BuildError {
             Self::Base(error) => error.hints(),
             Self::Pack(error) => error.hints(),
             Self::Python(error) => error.hints(),
+            Self::Secret(error) => error.hints(),
             Self::Stand(StandError::Missing { .. }) => vec![
                 "--base distroless-cc, or debian-slim with --package for the missing libraries"
                     .to_owned(),
@@ -142,7 +143,6 @@ impl BuildError {
             Self::Stand(StandError::Taken(_)) => {
                 vec!["give the program another name: `name` in ounce.toml".to_owned()]
             }
-            Self::Secret(error) => error.hints(),
             _ => Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 //! How faults are told with their place, `ounce-config` knows.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use ounce_config::{ConfigError, ConfigFault};
@@ -9,6 +10,7 @@ use ounce_config::{
     DeTable, DeValue, Read, Table, Value, invalid, missing, parsed, strings, table_of, tables,
     wrong_type,
 };
+use ounce_oci::Reference;
 use ounce_oci::layer::Compression;
 
 use crate::distribution::Base;
@@ -43,9 +45,10 @@ const ROOT: &[&str] = &[
     "python",
     "image",
     "file",
+    "allow-secrets",
     "base",
     "lock",
-    "allow-secrets",
+    "stage",
 ];
 
 fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
@@ -64,14 +67,7 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
             })?
             .unwrap_or_default(),
         budget_bytes: table.get("budget", budget)?,
-        compression: table.get("compression", |name, value| {
-            parsed(name, value, |text| match text {
-                "gzip" => Ok(Compression::Gzip),
-                "zstd" => Ok(Compression::Zstd),
-                "none" => Ok(Compression::None),
-                _ => Err(format!("{text:?} is none of gzip, zstd, none")),
-            })
-        })?,
+        compression: table.get("compression", compression)?,
         measure: table.get("measure", |name, value| {
             parsed(name, value, |text| match text {
                 "auto" => Ok(Measure::Auto),
@@ -103,6 +99,7 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         files: table
             .get("file", |name, value| files(name, value, folder))?
             .unwrap_or_default(),
+        allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
         // `base = "debian-slim"`, or a table with the bases' own settings.
         base: table
             .get("base", |name, value| match value.get_ref() {
@@ -117,7 +114,9 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
             })?
             .unwrap_or_default(),
         lock: table.string("lock")?.map(|path| folder.join(path)),
-        allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
+        stages: table
+            .get("stage", |name, value| stages(name, value, folder))?
+            .unwrap_or_default(),
     };
     // What flags and file have in common is checked once more after the
     // merge; here the fault can still be told with the file's name.
@@ -125,6 +124,45 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         .check()
         .map_err(|error| invalid("ounce.toml", 0..0, error))?;
     Ok(settings)
+}
+
+fn stages(name: &str, value: &Value<'_>, folder: &Path) -> Read<BTreeMap<String, Settings>> {
+    let mut stages = BTreeMap::new();
+    for (key, value) in table_of(name, value)? {
+        let stage = key.get_ref().as_ref();
+        let as_tag: Result<Reference, _> = format!("a:{stage}").parse();
+        if stage == "all" || as_tag.is_err() {
+            let why = "a stage is named as a tag is, and not `all`";
+            return Err(invalid(&format!("{name}.{stage}"), key.span(), why));
+        }
+        let name = format!("{name}.{stage}");
+        let known = &["base", "budget", "compression", "image", "packages"];
+        let table = Table::new(table_of(&name, value)?, format!("{name}."), known)?;
+        let settings = Settings {
+            base: table.get("base", |name, value| parsed(name, value, str::parse))?,
+            budget_bytes: table.get("budget", budget)?,
+            compression: table.get("compression", compression)?,
+            image: table
+                .get("image", |name, value| image(name, value, folder))?
+                .unwrap_or_default(),
+            debian: DebianSettings {
+                packages: table.strings("packages")?,
+                ..DebianSettings::default()
+            },
+            ..Settings::default()
+        };
+        stages.insert(stage.to_owned(), settings);
+    }
+    Ok(stages)
+}
+
+fn compression(name: &str, value: &Value<'_>) -> Read<Compression> {
+    parsed(name, value, |text| match text {
+        "gzip" => Ok(Compression::Gzip),
+        "zstd" => Ok(Compression::Zstd),
+        "none" => Ok(Compression::None),
+        _ => Err(format!("{text:?} is none of gzip, zstd, none")),
+    })
 }
 
 fn base(name: &str, value: &Value<'_>, folder: &Path) -> Read<(Option<Base>, DebianSettings)> {
@@ -415,6 +453,14 @@ mod tests {
                 timezones = ["Europe/Berlin"]
                 passwd = true
                 tmp = true
+                [stage.dev]
+                base = "debian-slim"
+                packages = ["strace"]
+                [stage.prod]
+                base = "scratch"
+                budget = "1 MB"
+                compression = "gzip"
+                image = { env = { A = "1" } }
                 [base]
                 name = "debian-slim"
                 [base.debian]
@@ -487,6 +533,12 @@ mod tests {
             "[[file]]\nfrom = 'a'\nto = 'relative'",
             "[[file]]\nfrom = 'a'\nto = '/a'\nmode = '9'",
             "[[file]]\nto = '/a'",
+            "base = 3",
+            "[base]\nname = 'No Base'",
+            "[stage.all]\nbase = 'scratch'",
+            "[stage.'a b']\nbase = 'scratch'",
+            "[stage.dev]\nname = 'x'",
+            "[stage]\ndev = 1",
             "site = 3",
             "[site]\nheaders = { X-A = \"a\\r\\nX-B: c\" }",
             "[site]\nheaders = { ETag = 'a' }",

@@ -57,6 +57,14 @@ pub enum PlanError {
     /// A platform twice.
     #[error("{0} was asked for twice")]
     Twice(Platform),
+    /// A stage that is not written down.
+    #[error("there is no stage {name:?}")]
+    NoStage {
+        /// As asked.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
     /// `ounce.toml`.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -103,6 +111,15 @@ impl PlanError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Unknown { remedy, .. } => vec![(*remedy).to_owned()],
+            Self::NoStage { known, .. } if known.is_empty() => {
+                vec!["ounce.toml has none: add [stage.prod] with base = \"scratch\"".to_owned()]
+            }
+            Self::NoStage { known, .. } => {
+                vec![format!(
+                    "ounce.toml has {}; --stage all builds each",
+                    known.join(", ")
+                )]
+            }
             Self::Config(error) => error.hints(),
             Self::Program(error) => error.hints(),
             Self::Project(error) => error.hints(),

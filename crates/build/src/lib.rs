@@ -48,7 +48,7 @@ pub use language::rust::rustflags::{AddedFlags, FlagSource};
 pub use language::rust::smallest::{Smallest, SmallestError};
 pub use language::rust::target::{Linking, TargetError};
 pub use language::{Language, ToolError};
-pub use plan::{Request, plan};
+pub use plan::{Request, plan, stages};
 pub use program::ProgramError;
 pub use provenance::{BUILDER, ProvenanceError, Told, provenance};
 pub use recipe::{CargoRecipe, Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};

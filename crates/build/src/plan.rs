@@ -27,6 +27,8 @@ pub struct Request {
     pub settings: Settings,
     /// Another `ounce.toml` than the folder's own.
     pub config: Option<PathBuf>,
+    /// Which of the settings' stages.
+    pub stage: Option<String>,
     /// What to call the image; its own name unless told.
     pub reference: Option<Reference>,
     /// The compilers.
@@ -44,6 +46,7 @@ impl Request {
             path: path.into(),
             settings: Settings::default(),
             config: None,
+            stage: None,
             reference: None,
             toolchain,
             source_date_epoch: None,
@@ -63,7 +66,7 @@ pub fn plan(request: &Request) -> Result<Recipe, PlanError> {
         path: path.clone(),
         source,
     })?;
-    let settings = settings(request, metadata.is_dir())?;
+    let settings = in_stage(request, settings(request, metadata.is_dir())?)?;
     for (at, platform) in settings.platforms.iter().enumerate() {
         if settings.platforms[..at].contains(platform) {
             return Err(PlanError::Twice(platform.clone()));
@@ -83,6 +86,35 @@ pub fn plan(request: &Request) -> Result<Recipe, PlanError> {
         Found::Site => detect::web_site(path, &settings)?,
     };
     finish(request, settings, detected)
+}
+
+/// The stages that the settings of a request have, in order of their names.
+///
+/// # Errors
+/// As [`plan`]'s of `ounce.toml`.
+pub fn stages(request: &Request) -> Result<Vec<String>, PlanError> {
+    let path = &request.path;
+    let metadata = fs::metadata(path).map_err(|source| PlanError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let settings = settings(request, metadata.is_dir())?;
+    Ok(settings.stages.into_keys().collect())
+}
+
+/// The settings of the stage that is asked for: flags win over it, and it wins
+/// over what is written for all.
+fn in_stage(request: &Request, mut settings: Settings) -> Result<Settings, PlanError> {
+    let Some(name) = &request.stage else {
+        return Ok(settings);
+    };
+    let Some(stage) = settings.stages.remove(name) else {
+        return Err(PlanError::NoStage {
+            name: name.clone(),
+            known: settings.stages.into_keys().collect(),
+        });
+    };
+    Ok(request.settings.clone().or(stage).or(settings))
 }
 
 fn settings(request: &Request, is_folder: bool) -> Result<Settings, PlanError> {
@@ -139,7 +171,9 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
                 .as_ref()
                 .or(found.image_name.as_ref())
                 .unwrap_or(&name);
-            image_name(image).parse()?
+            let mut reference: Reference = image_name(image).parse()?;
+            reference.tag = request.stage.clone().or(reference.tag);
+            reference
         }
     };
     let (site, packed) = match found.site {

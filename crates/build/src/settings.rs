@@ -37,14 +37,16 @@ pub struct Settings {
     pub image: ImageSettings,
     /// Files to add.
     pub files: Vec<ExtraFile>,
+    /// Patterns of paths at which what looks like a secret is none.
+    pub allow_secrets: Vec<String>,
     /// What the program stands on; nothing unless told.
     pub base: Option<Base>,
     /// Where Debian's packages come from.
     pub debian: DebianSettings,
+    /// Other settings for each stage of the way to production.
+    pub stages: BTreeMap<String, Settings>,
     /// What a base is put together from: `ounce.lock` beside `ounce.toml` unless told.
     pub lock: Option<PathBuf>,
-    /// Patterns of paths at which what looks like a secret is none.
-    pub allow_secrets: Vec<String>,
 }
 
 /// Where Debian's packages come from, and which.
@@ -224,10 +226,11 @@ impl Settings {
                 }
                 files
             },
+            allow_secrets: [self.allow_secrets, lower.allow_secrets].concat(),
             base: self.base.or(lower.base),
             debian: self.debian.or(lower.debian),
             lock: self.lock.or(lower.lock),
-            allow_secrets: [self.allow_secrets, lower.allow_secrets].concat(),
+            stages: lower.stages,
         }
     }
 }

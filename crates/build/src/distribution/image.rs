@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ounce_oci::layer::{Compression, LayerOptions};
+use ounce_oci::layer::{Compression, Effort, LayerOptions};
 use ounce_oci::model::{Descriptor, MediaType};
 use ounce_oci::store::StoreError;
 use ounce_oci::{Platform, Reference, Store};
@@ -92,7 +92,7 @@ impl BaseImage<'_> {
             compression: self.compression,
             mtime: self.mtime,
         };
-        let layer = writer.layer(&files.into_entries(), options)?;
+        let layer = writer.layer_with(&files.into_entries(), options, Effort::Once)?;
         let environment = self.environment.iter();
         let configuration = Configuration {
             architecture: &self.platform.architecture,

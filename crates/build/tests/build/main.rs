@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod c;
+mod debian;
 mod go;
 mod input;
 mod project;

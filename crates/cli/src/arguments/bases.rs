@@ -16,6 +16,9 @@ pub(crate) struct BaseOptions {
     /// [default: scratch]
     #[arg(long, value_name = "BASE")]
     pub(crate) base: Option<Base>,
+    /// The stage of ounce.toml ([stage.NAME]) to build, or all of them
+    #[arg(long, value_name = "NAME|all")]
+    pub(crate) stage: Option<String>,
     #[command(flatten)]
     pub(crate) packages: PackageOptions,
 }

@@ -1,6 +1,7 @@
 //! `ounce build`: source, a ready program or a folder of web files to an image.
 
 mod check;
+mod stages;
 mod supply;
 
 use std::process::{Command, ExitCode, Stdio};
@@ -25,8 +26,11 @@ use crate::render::table::{Align, Table};
 
 /// Builds it, or shows the recipe; exit code 1 if it is over its budget.
 pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCode, Failure> {
-    let output = arguments.output.map(super::reached).transpose()?;
     let request = request(&arguments.options, &arguments.platform)?;
+    if request.stage.as_deref() == Some("all") {
+        return stages::run(context, &arguments, &request);
+    }
+    let output = arguments.output.map(super::reached).transpose()?;
     let recipe = plan(context.output, &request)?;
     if arguments.dry_run {
         context.output.document(&Planned {
@@ -105,6 +109,7 @@ pub(crate) fn request(options: &BuildOptions, platforms: &[Platform]) -> Result<
     request.config = options.config.clone();
     request.reference = options.tag.clone();
     request.offline = options.rust.offline;
+    request.stage = options.base.stage.clone();
     request.source_date_epoch = source_date_epoch()?;
     Ok(request)
 }
@@ -177,10 +182,10 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
             ..ImageSettings::default()
         },
         files: options.content.file.clone(),
+        allow_secrets: options.content.allow_secret.clone(),
         base: options.base.base.clone(),
         debian: super::base::debian_settings(&options.base.packages),
         lock: options.base.packages.lock.clone(),
-        allow_secrets: options.content.allow_secret.clone(),
         site: given(options.site),
         rules: SiteRules {
             pack: options.plain.then_some(false),

@@ -148,10 +148,11 @@ pub(crate) fn apply(
 ) -> Result<Vec<Skipped>, FilesError> {
     let mut skipped = Vec::new();
     let mut last = Vec::new();
-    for deb in debs {
-        let name = control(deb)
-            .and_then(|fields| fields.get("Package"))
-            .unwrap_or("");
+    // Whose groups the others' files are of.
+    let is_accounts = |deb: &&Deb| package_name(deb) == "base-passwd";
+    let first = debs.iter().filter(is_accounts);
+    for deb in first.chain(debs.iter().filter(|deb| !is_accounts(deb))) {
+        let name = package_name(deb);
         let script = deb.control_text("postinst");
         let known = KNOWN.iter().find(|(known, _)| *known == name);
         match (known, script) {
@@ -195,6 +196,13 @@ pub(crate) fn apply(
         one(files, effect, "", days)?;
     }
     Ok(skipped)
+}
+
+fn package_name(deb: &Deb) -> &str {
+    let fields = control(deb);
+    fields
+        .and_then(|fields| fields.get("Package"))
+        .unwrap_or("")
 }
 
 fn one(files: &mut Files, effect: &Effect, script: &str, days: u64) -> Result<(), FilesError> {

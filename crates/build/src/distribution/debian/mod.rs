@@ -611,6 +611,9 @@ fn place(files: &mut Files, debs: &mut [Deb]) -> Result<(), DebianError> {
                     files.add(&path, node).map_err(failed)?;
                     continue;
                 };
+                if other == at {
+                    return Err(failed(FilesError::Twice(real)));
+                }
                 if replaces(&debs[other], name(at)) {
                     continue;
                 }
