@@ -11,7 +11,7 @@ use crate::base::{self, BaseError, Server};
 use crate::config::ConfigError;
 use crate::context::ContextError;
 use crate::distribution::Base;
-use crate::language::python::PythonPlanError;
+use crate::language::python::start::PythonPlanError;
 use crate::language::rust::cargo::ProjectError;
 use crate::language::rust::profile::ProfileError;
 use crate::language::rust::smallest::SmallestError;

@@ -12,7 +12,8 @@ use crate::config;
 use crate::detect::{self, Detected, Pages, PlanError};
 use crate::distribution::lock::LOCK_NAME;
 use crate::distribution::{Base, Distroless};
-use crate::language::{self, Language, Source, python};
+use crate::language::python::recipe::APP;
+use crate::language::{self, Language, Source};
 use crate::program;
 use crate::recipe::{Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
@@ -235,9 +236,7 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
             user: format!("{uid}:{gid}"),
             env: image.env,
             ports: ports.iter().map(ToString::to_string).collect(),
-            workdir: image
-                .workdir
-                .or(application.then(|| format!("/{}", python::APP))),
+            workdir: image.workdir.or(application.then(|| format!("/{APP}"))),
             labels,
             ca_certificates: image.ca_certificates.unwrap_or(Certificates::None),
             timezones: image.timezones.unwrap_or(Zones::None),
@@ -254,6 +253,7 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         advice: found.advice,
         base,
         debian: settings.debian,
+        alpine: settings.alpine,
         lock,
         offline: request.offline,
         toolchain: request.toolchain.clone(),

@@ -12,11 +12,11 @@ use crate::base::Server;
 use crate::distribution::Base;
 use crate::flag::Flag;
 use crate::language::Language;
-use crate::language::python::PythonRecipe;
+use crate::language::python::recipe::PythonRecipe;
 use crate::language::rust::rustflags::AddedFlags;
 use crate::language::rust::smallest::Smallest;
 use crate::language::rust::target::Linking;
-use crate::settings::{Certificates, DebianSettings, ExtraFile, Measure, Zones};
+use crate::settings::{AlpineSettings, Certificates, DebianSettings, ExtraFile, Measure, Zones};
 use crate::site::pack::Packing;
 use crate::site::walk::Site;
 use crate::tool::ToolRecipe;
@@ -53,6 +53,9 @@ pub struct Recipe {
     /// Where the base's packages come from.
     #[serde(skip)]
     pub debian: DebianSettings,
+    /// The same of Alpine's.
+    #[serde(skip)]
+    pub alpine: AlpineSettings,
     /// The lock of its packages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock: Option<PathBuf>,

@@ -38,6 +38,11 @@ pub(crate) struct Budgets {
 }
 
 impl Budgets {
+    /// Whether ounce compiles the program, not cargo alone.
+    pub(crate) fn is_by_ounce(&self) -> bool {
+        self.by_ounce
+    }
+
     /// The budget of the program in this file.
     fn of(&self, elf: &Path) -> Budget {
         let name = elf.file_name().unwrap_or_default().to_string_lossy();
@@ -81,7 +86,7 @@ impl Packer {
     }
 
     /// Bytes of the program that ounce compiles of a project, and of its image.
-    fn project_bytes(&self, folder: &Path, platform: &str) -> Result<(u64, u64)> {
+    pub(crate) fn project_bytes(&self, folder: &Path, platform: &str) -> Result<(u64, u64)> {
         #[derive(Deserialize)]
         struct Built {
             images: [Image; 1],

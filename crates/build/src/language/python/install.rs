@@ -12,8 +12,8 @@ use ounce_oci::Platform;
 use ounce_oci::layer::{Content, Entry, EntryKind};
 
 use super::interpreter::{Interpreter, InterpreterError};
+use super::recipe::{APP, LIBRARIES, PythonRecipe, Start};
 use super::wheel::{self, Installed, Keep, Place, WheelError};
-use super::{APP, LIBRARIES, PythonRecipe, Start};
 use crate::Event;
 use crate::compile::{CompileError, Refusal, Running, lines};
 use crate::toolchain::Toolchain;
