@@ -140,6 +140,7 @@ fn stages(name: &str, value: &Value<'_>, folder: &Path) -> Read<BTreeMap<String,
         let name = format!("{name}.{stage}");
         let known = &["base", "budget", "compression", "image", "packages"];
         let table = Table::new(table_of(&name, value)?, format!("{name}."), known)?;
+        let packages = table.strings("packages")?;
         let settings = Settings {
             base: table.get("base", |name, value| parsed(name, value, str::parse))?,
             budget_bytes: table.get("budget", budget)?,
@@ -148,8 +149,12 @@ fn stages(name: &str, value: &Value<'_>, folder: &Path) -> Read<BTreeMap<String,
                 .get("image", |name, value| image(name, value, folder))?
                 .unwrap_or_default(),
             debian: DebianSettings {
-                packages: table.strings("packages")?,
+                packages: packages.clone(),
                 ..DebianSettings::default()
+            },
+            alpine: AlpineSettings {
+                packages,
+                ..AlpineSettings::default()
             },
             ..Settings::default()
         };
