@@ -15,6 +15,7 @@ use crate::status::Status;
 /// start with a dot, such as `/.git/config`, which nobody meant to publish, and
 /// for dot segments that are escaped, which nobody sends who means well; but not
 /// for `/.well-known` (RFC 8615).
+#[inline(always)]
 pub fn decode<'b>(path: &[u8], out: &'b mut [u8]) -> Result<&'b mut [u8], Status> {
     let mut rest = path.strip_prefix(b"/").ok_or(Status::BadRequest)?;
     if out.len() < path.len() {
