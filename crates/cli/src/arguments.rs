@@ -594,7 +594,7 @@ pub(crate) struct TagArguments {
 /// `ounce rm`.
 #[derive(Debug, Args)]
 pub(crate) struct RmArguments {
-    /// Containers, or names of images
+    /// Containers, or names of images; docker://HOST/NAME:TAG deletes in a registry
     #[arg(required = true, value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// Kill containers that run; remove damaged ones, too

@@ -116,19 +116,21 @@ fn told(pulled: &Pulled) -> String {
         1 => "1 blob".to_owned(),
         count => format!("{count} blobs"),
     };
-    let there = match pulled.present {
-        0 => String::new(),
-        count => format!(
-            "; {} of {} there already",
-            blobs(count),
+    let there = (pulled.present > 0).then(|| {
+        format!(
+            "{} of {} there already",
+            blobs(pulled.present),
             ByteSize(pulled.present_bytes)
-        ),
-    };
-    format!(
-        "fetched {} of {}{there}",
-        blobs(pulled.fetched),
-        ByteSize(pulled.fetched_bytes)
-    )
+        )
+    });
+    match (pulled.fetched, there) {
+        (0, there) => there.unwrap_or_else(|| "it has no blobs".to_owned()),
+        (count, there) => {
+            let bytes = ByteSize(pulled.fetched_bytes);
+            let there = there.map_or(String::new(), |there| format!("; {there}"));
+            format!("fetched {} of {bytes}{there}", blobs(count))
+        }
+    }
 }
 
 /// Pulls what another command is to use, as `ounce pull` would.
