@@ -504,4 +504,35 @@ mod tests {
             assert!(PublicKey::from_pem(&text.replace("PRIVATE", "PUBLIC")).is_err());
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_in_a_block_give_a_key_or_an_error(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+        ) {
+            for label in ["PRIVATE KEY", "EC PRIVATE KEY", sealed::LABEL] {
+                let _ = PrivateKey::from_pem(&pem(label, &bytes), Some(b"x"));
+            }
+            let _ = PublicKey::from_pem(&pem("PUBLIC KEY", &bytes));
+            let _ = PrivateKey::from_pem(&String::from_utf8_lossy(&bytes), None);
+        }
+
+        #[test]
+        fn key_with_a_byte_changed_gives_a_key_or_an_error(at in 0_usize..200, byte: u8) {
+            for algorithm in [Algorithm::EcdsaP256, Algorithm::Ed25519] {
+                let key = PrivateKey::generate(algorithm).unwrap();
+                for (label, document) in [
+                    ("PRIVATE KEY", key.document.clone()),
+                    ("PUBLIC KEY", key.public().info),
+                ] {
+                    let mut changed = document;
+                    let at = at % changed.len();
+                    changed[at] = byte;
+                    let text = pem(label, &changed);
+                    let _ = PrivateKey::from_pem(&text, None).map(|key| key.sign(b"x"));
+                    let _ = PublicKey::from_pem(&text).map(|key| key.verifies(b"x", b"y"));
+                }
+            }
+        }
+    }
 }
