@@ -289,7 +289,7 @@ fn a_pull_that_is_cut_again_and_again_comes_whole_from_the_parts() {
         let mut turns = turns.lock().unwrap();
         let turn = turns.entry(asked.path().to_owned()).or_default();
         *turn += 1;
-        if *turn % 2 == 0 {
+        if turn.is_multiple_of(2) {
             return answer(out, 503, &[], b"");
         }
         let part = format!("bytes {from}-{}/{}", blob.len() - 1, blob.len());
