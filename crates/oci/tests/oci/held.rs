@@ -166,6 +166,9 @@ impl Held {
             return answer(out, status, &[], b"");
         }
         let Some((kind, bytes)) = manifests.get(&key) else {
+            if asked.method == "HEAD" {
+                return head(out, 404, &[], Some(0));
+            }
             let errors =
                 br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
             return answer(out, 404, &[("Content-Type", "application/json")], errors);
