@@ -48,6 +48,9 @@ const NEEDS: &[Need] = &[
     need("busybox", "busybox-static"),
     need("cpio", "cpio"),
     need("mmdebstrap", "mmdebstrap"),
+    need("docker-registry", "docker-registry"),
+    need("htpasswd", "apache2-utils"),
+    need("openssl", "openssl"),
 ];
 
 /// What a run of setup would have to install.
