@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ounce_oci::layer::Patch;
-use ounce_oci::{ByteSize, Digest, Image, Platform, Reference, Store};
+use ounce_oci::{ByteSize, Digest, Image, Platform, Store};
 use ounce_rootfs::pattern::Pattern;
 use ounce_rootfs::tree::{ContentId, NodeKind, TreeError};
 use ounce_rootfs::unpack::{self, Held};

@@ -17,7 +17,7 @@ use ounce_trim::scratch::Scratch;
 use ounce_trim::working::Working;
 
 use super::suite::{Shown, Stop, Tests};
-use crate::arguments::TrimArguments;
+use crate::arguments::trim::TrimArguments;
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
 
