@@ -17,12 +17,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::base;
-use crate::cargo::Toolchain;
 use crate::distribution::Base;
 use crate::distribution::lock::Lock;
+use crate::language::Language;
 use crate::plan::Request;
 use crate::recipe::{Found, ProgramSource, Recipe};
 use crate::sources::{self, Sources};
+use crate::toolchain::Toolchain;
 
 /// What is built, and how parameters are to be read.
 const BUILD_TYPE: &str = "urn:ounce:build:1";
@@ -220,7 +221,7 @@ fn materials(
         materials.push(project(&request.toolchain, folder, is_code)?);
         materials.extend(locks(folder)?);
     }
-    if recipe.found == Found::RustProject {
+    if recipe.found == Found::Project(Language::Rust) {
         materials.extend(compiler(&request.toolchain, folder));
     }
     if let Some(path) = &request.config {

@@ -167,7 +167,7 @@ pub(crate) enum Command {
 /// Where an image comes from and how it is made.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BuildOptions {
-    /// A Rust project, a ready static program, or a folder of web files
+    /// A project (Rust, Go), a ready static program, or a folder of web files
     #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
     pub(crate) path: PathBuf,
     /// Name of the image [default: the program's name]
@@ -196,32 +196,39 @@ pub(crate) struct BuildOptions {
     pub(crate) content: ContentOptions,
 }
 
-/// Which program of a Rust project, and how it is compiled.
+/// Which program of a project, and how it is compiled.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Rust projects")]
+#[command(next_help_heading = "Projects")]
 pub(crate) struct RustOptions {
-    /// The workspace member
+    /// Rust: the workspace member; Go: the package
     #[arg(long, value_name = "NAME")]
     pub(crate) package: Option<String>,
     /// The program, where there are several
     #[arg(long, value_name = "NAME")]
     pub(crate) bin: Option<String>,
-    /// Features to turn on
+    /// Rust: features to turn on
     #[arg(long, short = 'F', value_name = "FEATURES", value_delimiter = ',')]
     pub(crate) features: Vec<String>,
-    /// Leave the default features off
+    /// Rust: leave the default features off
     #[arg(long)]
     pub(crate) no_default_features: bool,
-    /// Cargo profile [default: release]
+    /// Rust: cargo profile [default: release]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// Target triple, in place of the best one that is installed
+    /// Rust: target triple, in place of the best one that is installed
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
+    /// Compile the standard library anew, for size, and let a panic end the program at once
+    /// (needs the component rust-src; see docs/rust.md)
+    #[arg(long)]
+    pub(crate) smallest: bool,
+    /// Put the list of crates into the program, for scanners (as cargo-auditable does)
+    #[arg(long)]
+    pub(crate) auditable: bool,
     /// How much is measured about the size flags [default: auto]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) measure: Option<MeasureChoice>,
-    /// Let cargo use no network
+    /// Let compilers use no network
     #[arg(long)]
     pub(crate) offline: bool,
 }

@@ -11,8 +11,10 @@ mod harness;
 mod held;
 mod images;
 mod programs;
+mod python;
 mod registry;
 mod run;
+mod rust;
 mod screen;
 mod serve;
 #[path = "../../../oci/tests/oci/server.rs"]
