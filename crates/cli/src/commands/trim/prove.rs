@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use ounce_oci::Reference;
 use ounce_run::spec::SystemCalls;
 use ounce_trim::certificate::Needed;
 use ounce_trim::journal::Journal;
@@ -16,6 +17,7 @@ use ounce_trim::scratch::Scratch;
 use ounce_trim::working::Working;
 
 use super::suite::{Shown, Stop, Tests};
+use crate::arguments::trim::TrimArguments;
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
 
@@ -29,6 +31,27 @@ const UNFELT: Duration = Duration::from_millis(15);
 /// A trial that takes so much longer than the whole image hangs.
 const SLOWER: u32 = 10;
 const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where the certificate goes: where it was asked for; else beside the report; else beside the store's cache,
+/// since nobody asked for a file in the working folder, and its trials took long.
+pub(super) fn certificate_path(
+    context: &Context,
+    arguments: &TrimArguments,
+    output: &Reference,
+) -> Result<PathBuf, Failure> {
+    if let Some(path) = &arguments.proof.certificate {
+        return Ok(path.clone());
+    }
+    if let Some(report) = &arguments.keeping.report {
+        return Ok(report.with_extension("certificate.json"));
+    }
+    let folder = context.unpacked()?.with_file_name("certificates");
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        Failure::new(Kind::Host, format!("making {}: {error}", folder.display()))
+    })?;
+    let name = output.to_string().replace(['/', ':'], "-");
+    Ok(folder.join(format!("{name}.certificate.json")))
+}
 
 /// Where trials are made.
 pub(super) struct Lab<'a> {
