@@ -129,7 +129,7 @@ impl BuildError {
             Self::Base(error) => error.hints(),
             Self::Pack(error) => error.hints(),
             Self::Stand(StandError::Missing { .. }) => vec![
-                "--base distroless-cc, or debian-slim with --package for the missing libraries"
+                "--base distroless-cc, or debian-slim with --with PACKAGE for the missing libraries"
                     .to_owned(),
             ],
             Self::Stand(StandError::Taken(_)) => {
