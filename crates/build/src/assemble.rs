@@ -98,6 +98,9 @@ pub enum BuildError {
     /// Packing a site.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// Something that is not to be shown.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The program cannot stand on its base.
     #[error(transparent)]
     Stand(#[from] StandError),
@@ -109,9 +112,6 @@ pub enum BuildError {
         /// For which platform.
         platform: String,
     },
-    /// Something that is not to be shown.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
     /// Two files for one place.
     #[error("two files are meant for /{0}")]
     Twice(String),
@@ -128,6 +128,7 @@ impl BuildError {
             Self::Program(error) => error.hints(),
             Self::Base(error) => error.hints(),
             Self::Pack(error) => error.hints(),
+            Self::Secret(error) => error.hints(),
             Self::Stand(StandError::Missing { .. }) => vec![
                 "--base distroless-cc, or debian-slim with --with PACKAGE for the missing libraries"
                     .to_owned(),
@@ -135,7 +136,6 @@ impl BuildError {
             Self::Stand(StandError::Taken(_)) => {
                 vec!["give the program another name: `name` in ounce.toml".to_owned()]
             }
-            Self::Secret(error) => error.hints(),
             _ => Vec::new(),
         }
     }
@@ -317,6 +317,26 @@ pub fn execute_on(
     })
 }
 
+/// Refuses secrets among what the builder brings, before anything is written.
+fn no_secrets(
+    recipe: &Recipe,
+    programs: &[(&Platform, Ready)],
+    shared: &[Entry],
+) -> Result<(), SecretError> {
+    let mut search = Search::new(&recipe.allow_secrets);
+    for (_, program) in programs {
+        search.bytes(&recipe.image.entrypoint, &program.bytes);
+    }
+    search.entries(shared)?;
+    // A packed site is one file; what it is made of is looked at in its place.
+    let pages = recipe.image.packed.iter();
+    for page in pages.flat_map(|packing| &packing.site.files) {
+        let path = format!("{}{}", base::SITE_ROOT, String::from_utf8_lossy(&page.path));
+        search.host(&path, &page.from)?;
+    }
+    search.finish()
+}
+
 /// The base for a platform, on which the program finds what it needs.
 fn base_of<'b>(
     recipe: &Recipe,
@@ -336,26 +356,6 @@ fn base_of<'b>(
         distribution::check_stands(base, &recipe.image.entrypoint, &program.facts)?;
     }
     Ok(Some(base))
-}
-
-/// Refuses secrets among what the builder brings, before anything is written.
-fn no_secrets(
-    recipe: &Recipe,
-    programs: &[(&Platform, Ready)],
-    shared: &[Entry],
-) -> Result<(), SecretError> {
-    let mut search = Search::new(&recipe.allow_secrets);
-    for (_, program) in programs {
-        search.bytes(&recipe.image.entrypoint, &program.bytes);
-    }
-    search.entries(shared)?;
-    // A packed site is one file; what it is made of is looked at in its place.
-    let pages = recipe.image.packed.iter();
-    for page in pages.flat_map(|packing| &packing.site.files) {
-        let path = format!("{}{}", base::SITE_ROOT, String::from_utf8_lossy(&page.path));
-        search.host(&path, &page.from)?;
-    }
-    search.finish()
 }
 
 fn ready(

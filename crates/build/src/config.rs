@@ -15,8 +15,8 @@ use ounce_oci::layer::Compression;
 
 use crate::distribution::Base;
 use crate::settings::{
-    Certificates, DebianSettings, ExtraFile, ImageSettings, Measure, RustSettings, Settings, Zones,
-    parse_mode,
+    AlpineSettings, Certificates, DebianSettings, ExtraFile, ImageSettings, Measure, RustSettings,
+    Settings, Zones, parse_mode,
 };
 use crate::site::rules::SiteRules;
 
@@ -44,10 +44,10 @@ const ROOT: &[&str] = &[
     "rust",
     "image",
     "file",
+    "allow-secrets",
     "base",
     "lock",
     "stage",
-    "allow-secrets",
 ];
 
 fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
@@ -95,24 +95,30 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         files: table
             .get("file", |name, value| files(name, value, folder))?
             .unwrap_or_default(),
+        allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
         // `base = "debian-slim"`, or a table with the bases' own settings.
         base: table
             .get("base", |name, value| match value.get_ref() {
                 DeValue::String(_) => parsed(name, value, str::parse).map(Some),
-                _ => base(name, value, folder).map(|(base, _)| base),
+                _ => base(name, value, folder).map(|base| base.0),
             })?
             .flatten(),
         debian: table
             .get("base", |name, value| match value.get_ref() {
                 DeValue::String(_) => Ok(DebianSettings::default()),
-                _ => base(name, value, folder).map(|(_, debian)| debian),
+                _ => base(name, value, folder).map(|base| base.1),
+            })?
+            .unwrap_or_default(),
+        alpine: table
+            .get("base", |name, value| match value.get_ref() {
+                DeValue::String(_) => Ok(AlpineSettings::default()),
+                _ => base(name, value, folder).map(|base| base.2),
             })?
             .unwrap_or_default(),
         lock: table.string("lock")?.map(|path| folder.join(path)),
         stages: table
             .get("stage", |name, value| stages(name, value, folder))?
             .unwrap_or_default(),
-        allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
     };
     // What flags and file have in common is checked once more after the
     // merge; here the fault can still be told with the file's name.
@@ -161,11 +167,13 @@ fn compression(name: &str, value: &Value<'_>) -> Read<Compression> {
     })
 }
 
-fn base(name: &str, value: &Value<'_>, folder: &Path) -> Read<(Option<Base>, DebianSettings)> {
+type BaseTable = (Option<Base>, DebianSettings, AlpineSettings);
+
+fn base(name: &str, value: &Value<'_>, folder: &Path) -> Read<BaseTable> {
     let DeValue::Table(table) = value.get_ref() else {
         return wrong_type(name, value, "the name of a base, or a table");
     };
-    let table = Table::new(table, "base.", &["name", "debian"])?;
+    let table = Table::new(table, "base.", &["name", "debian", "alpine"])?;
     let base = table.get("name", |name, value| parsed(name, value, str::parse))?;
     let debian = table.get("debian", |name, value| {
         let known = &[
@@ -187,7 +195,19 @@ fn base(name: &str, value: &Value<'_>, folder: &Path) -> Read<(Option<Base>, Deb
             valid_until: table.boolean("valid-until")?,
         })
     })?;
-    Ok((base, debian.unwrap_or_default()))
+    let alpine = table.get("alpine", |name, value| {
+        let known = &["mirror", "release", "repositories", "keys", "packages"];
+        let table = Table::new(table_of(name, value)?, "base.alpine.", known)?;
+        let keys = table.strings("keys")?.unwrap_or_default();
+        Ok(AlpineSettings {
+            mirror: table.string("mirror")?,
+            release: table.string("release")?,
+            repositories: table.strings("repositories")?,
+            keys: keys.iter().map(|path| folder.join(path)).collect(),
+            packages: table.strings("packages")?,
+        })
+    })?;
+    Ok((base, debian.unwrap_or_default(), alpine.unwrap_or_default()))
 }
 
 fn budget(name: &str, value: &Value<'_>) -> Read<u64> {
@@ -424,6 +444,12 @@ mod tests {
                 keyrings = ["keys.gpg"]
                 packages = ["curl"]
                 valid-until = false
+                [base.alpine]
+                mirror = "file:///mirror"
+                release = "edge"
+                repositories = ["main", "community"]
+                keys = ["keys"]
+                packages = ["nginx"]
                 [[file]]
                 from = "hosts"
                 to = "/etc/hosts"

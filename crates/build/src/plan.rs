@@ -241,6 +241,7 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         advice: found.advice,
         base,
         debian: settings.debian,
+        alpine: settings.alpine,
         lock,
         offline: request.offline,
         toolchain: Some(request.toolchain.clone()),

@@ -13,7 +13,7 @@ use crate::cargo::Toolchain;
 use crate::distribution::Base;
 use crate::profile::Flag;
 use crate::rustflags::AddedFlags;
-use crate::settings::{Certificates, DebianSettings, ExtraFile, Measure, Zones};
+use crate::settings::{AlpineSettings, Certificates, DebianSettings, ExtraFile, Measure, Zones};
 use crate::site::pack::Packing;
 use crate::site::walk::Site;
 use crate::target::Linking;
@@ -49,6 +49,9 @@ pub struct Recipe {
     /// Where the base's packages come from.
     #[serde(skip)]
     pub debian: DebianSettings,
+    /// The same of Alpine's.
+    #[serde(skip)]
+    pub alpine: AlpineSettings,
     /// The lock of its packages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock: Option<PathBuf>,

@@ -43,6 +43,8 @@ pub struct Settings {
     pub debian: DebianSettings,
     /// Other settings for each stage of the way to production.
     pub stages: BTreeMap<String, Settings>,
+    /// Where Alpine's packages come from.
+    pub alpine: AlpineSettings,
     /// What a base is put together from: `ounce.lock` beside `ounce.toml` unless told.
     pub lock: Option<PathBuf>,
 }
@@ -63,6 +65,22 @@ pub struct DebianSettings {
     pub packages: Option<Vec<String>>,
     /// Whether an index that is past its date is refused, as it is unless told.
     pub valid_until: Option<bool>,
+}
+
+/// Where Alpine's packages come from, and which.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlpineSettings {
+    /// The folder that holds the releases; Alpine's own unless told.
+    pub mirror: Option<String>,
+    /// The release: `v3.22`.
+    pub release: Option<String>,
+    /// `main` unless told.
+    pub repositories: Option<Vec<String>>,
+    /// Whose signatures are believed: keys, or folders of them; the host's
+    /// `/etc/apk/keys` unless told.
+    pub keys: Vec<PathBuf>,
+    /// Packages besides the base's own.
+    pub packages: Option<Vec<String>>,
 }
 
 /// What to compile of a Rust project: cargo's flags of the same names.
@@ -203,6 +221,7 @@ impl Settings {
             allow_secrets: [self.allow_secrets, lower.allow_secrets].concat(),
             base: self.base.or(lower.base),
             debian: self.debian.or(lower.debian),
+            alpine: self.alpine.or(lower.alpine),
             lock: self.lock.or(lower.lock),
             stages: lower.stages,
         }
@@ -218,6 +237,18 @@ impl DebianSettings {
             keyrings: first_filled(self.keyrings, lower.keyrings),
             packages: self.packages.or(lower.packages),
             valid_until: self.valid_until.or(lower.valid_until),
+        }
+    }
+}
+
+impl AlpineSettings {
+    fn or(self, lower: Self) -> Self {
+        Self {
+            mirror: self.mirror.or(lower.mirror),
+            release: self.release.or(lower.release),
+            repositories: self.repositories.or(lower.repositories),
+            keys: first_filled(self.keys, lower.keys),
+            packages: self.packages.or(lower.packages),
         }
     }
 }

@@ -726,7 +726,8 @@ pub(crate) struct TrimProof {
     /// Trials at the same time [default: half the processors]
     #[arg(long, short, value_name = "COUNT")]
     pub(crate) jobs: Option<usize>,
-    /// Where the certificate of a proof goes [default: NAME.certificate.json]
+    /// Where the certificate of a proof goes [default: beside --report, else in ounce's cache; the
+    /// path is told]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "prove")]
     pub(crate) certificate: Option<PathBuf>,
 }

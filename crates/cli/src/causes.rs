@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+use ounce_build::distribution::alpine::AlpineError;
 use ounce_build::distribution::debian::DebianError;
 use ounce_build::{BuildError, PlanError};
 use ounce_oci::blobs::BlobError;
@@ -207,6 +208,21 @@ impl From<DebianError> for Failure {
         let mut failure = match error.is_network() {
             true => Failure::new(Kind::Network, error),
             false => by_cause(Kind::Input, error),
+        };
+        failure.hints.extend(hints);
+        failure
+    }
+}
+
+impl From<AlpineError> for Failure {
+    fn from(error: AlpineError) -> Self {
+        let hints = error.hints();
+        let mut failure = match (error.is_network(), &error) {
+            (true, _) => Failure::new(Kind::Network, error),
+            (_, AlpineError::World(_) | AlpineError::Platform(_)) => {
+                Failure::new(Kind::Usage, error)
+            }
+            _ => by_cause(Kind::Input, error),
         };
         failure.hints.extend(hints);
         failure

@@ -25,8 +25,8 @@ impl Image {
         program: Option<&str>,
     ) -> Result<Self, StoreError> {
         let (spool, mut sink) = store.spool()?;
-        let layer =
-            layer::write::write(&mut sink, entries, LayerOptions::default(), Effort::Quick)?;
+        let options = LayerOptions::default();
+        let layer = layer::write::write(&mut sink, entries, options, Effort::Quick)?;
         let mut config = json!({
             "architecture": platform.architecture,
             "os": platform.os,

@@ -267,6 +267,52 @@ impl<'n> Cache<'n> {
         Ok(())
     }
 
+    /// A file whose digest is not known before it has come; what it must be is
+    /// for the caller to say, and then to [`Cache::keep`] it.
+    ///
+    /// # Errors
+    /// It is not to be had.
+    pub fn fetch(&self, url: &str, limit_bytes: u64) -> Result<Vec<u8>, CacheError> {
+        if let Some(path) = local(url)? {
+            return read_some(&path, url, limit_bytes);
+        }
+        if self.offline {
+            return Err(CacheError::Offline(url.to_owned()));
+        }
+        self.network
+            .document(url, limit_bytes)
+            .map_err(|source| CacheError::Network {
+                url: url.to_owned(),
+                source,
+            })
+    }
+
+    /// Puts a file into the cache that came by [`Cache::fetch`], under a name
+    /// of the caller's besides its digest.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<Digest, CacheError> {
+        let digest = Digest::of(bytes);
+        self.place(&self.path(&digest), &mut &*bytes)?;
+        let text = digest.to_string();
+        self.place(&self.named(name), &mut text.as_bytes())?;
+        Ok(digest)
+    }
+
+    /// The digest of what was kept under a name, if the file is still there.
+    pub fn kept(&self, name: &str, size_bytes: u64) -> Option<Digest> {
+        let text = fs::read_to_string(self.named(name)).ok()?;
+        let digest = text.parse().ok()?;
+        let data = fs::metadata(self.path(&digest)).ok()?;
+        (data.len() == size_bytes).then_some(digest)
+    }
+
+    fn named(&self, name: &str) -> PathBuf {
+        let name = Digest::of(name.as_bytes()).hex();
+        self.root.join("names").join(name)
+    }
+
     /// Reads what [`Cache::fill`] brought: see [`Reader::read`].
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! (`ounce.lock`) and [`cache`] (packages by digest, and where they come from);
 //! each distribution reads its own indexes and packages into it.
 
+pub mod alpine;
 pub mod cache;
 pub mod debian;
 pub mod files;

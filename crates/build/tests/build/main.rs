@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod alpine;
 mod debian;
 mod input;
 mod project;

@@ -12,8 +12,8 @@ use super::Compression;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What it stands on")]
 pub(crate) struct BaseOptions {
-    /// scratch, distroless, distroless-static, -base, -cc or -python3, debian-slim, alpine, or an image
-    /// [default: scratch]
+    /// scratch, distroless, distroless-static, -base, -cc or -python3, debian-slim, alpine,
+    /// alpine-core, or an image [default: scratch]
     #[arg(long, value_name = "BASE")]
     pub(crate) base: Option<Base>,
     /// The stage of ounce.toml ([stage.NAME]) to build, or all of them
@@ -29,15 +29,17 @@ pub(crate) struct PackageOptions {
     /// A package besides the base's own; can stand several times
     #[arg(long = "with", value_name = "PACKAGE")]
     pub(crate) packages: Vec<String>,
-    /// The distribution's release, as bookworm [default: the host's, else the stable one]
+    /// The distribution's release, as bookworm or v3.22 [default: of Debian the host's, else the
+    /// stable one; of Alpine v3.22]
     #[arg(long, value_name = "RELEASE")]
     pub(crate) suite: Option<String>,
     /// The folder of the archives: http://HOST/DIR, https://... or file:///DIR
     /// [default: as the host's apt has it, else the distribution's own]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub(crate) mirror: Option<String>,
-    /// Whose signatures are believed [default: the host's debian-archive-keyring]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Whose signatures are believed; of Alpine, keys or a folder of them [default: the host's
+    /// debian-archive-keyring, or /etc/apk/keys]
+    #[arg(long, visible_alias = "keys", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) keyring: Vec<PathBuf>,
     /// Which packages, by digest; written if it is not there [default: ounce.lock beside ounce.toml]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -47,7 +49,7 @@ pub(crate) struct PackageOptions {
 /// `ounce base`.
 #[derive(Debug, Args)]
 pub(crate) struct BaseArguments {
-    /// distroless-static, -base, -cc or -python3, debian-slim
+    /// distroless-static, -base, -cc or -python3, debian-slim, alpine, alpine-core
     #[arg(value_name = "BASE")]
     pub(crate) base: Base,
     /// Name of the image [default: the base's name]

@@ -1,18 +1,22 @@
 //! `ounce base` and `ounce update`: what programs stand on, and the lock that
 //! says of which packages it is made.
 
+pub(super) mod alpine;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ounce_build::Recipe;
+use ounce_build::distribution::alpine::Kind as AlpineKind;
 use ounce_build::distribution::cache::Cache;
 use ounce_build::distribution::debian::{self, Archive, Sources, Variant};
+use ounce_build::distribution::files::Files;
 use ounce_build::distribution::image::BaseImage;
 use ounce_build::distribution::lock::{LOCK_LIMIT_BYTES, LOCK_NAME, Lock, LockedBase};
 use ounce_build::distribution::{Base, Event};
-use ounce_build::settings::DebianSettings;
+use ounce_build::settings::{AlpineSettings, DebianSettings};
 use ounce_oci::fetch::Client;
 use ounce_oci::layer::Compression;
 use ounce_oci::registry::{Registry, Which};
@@ -46,6 +50,7 @@ pub(crate) fn debian_settings(options: &PackageOptions) -> DebianSettings {
 struct Making<'a> {
     output: Output,
     settings: &'a DebianSettings,
+    alpine: &'a AlpineSettings,
     lock: Option<&'a Path>,
     offline: bool,
     compression: Compression,
@@ -65,6 +70,7 @@ pub(crate) fn prepare(
     let making = Making {
         output,
         settings: &recipe.debian,
+        alpine: &recipe.alpine,
         lock: recipe.lock.as_deref(),
         offline: recipe.offline,
         compression: recipe.compression,
@@ -113,11 +119,50 @@ fn name_of(text: &str) -> Result<Reference, Failure> {
     text.parse().map_err(|error| Failure::new(Kind::Bug, error))
 }
 
-/// What is not there yet: Debian's variants.
-fn variant(base: &Base) -> Result<Variant, Failure> {
+/// A base that is put together from packages, by its distribution.
+#[derive(Debug, Clone, Copy)]
+enum Assembled {
+    Debian(Variant),
+    Alpine(AlpineKind),
+}
+
+impl Assembled {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Debian(variant) => variant.name(),
+            Self::Alpine(kind) => kind.name(),
+        }
+    }
+
+    /// The distribution's name of what the platform is.
+    fn architecture(self, platform: &Platform) -> Result<&'static str, Failure> {
+        Ok(match self {
+            Self::Debian(_) => debian::architecture(platform)?,
+            Self::Alpine(_) => alpine::architecture(platform)?,
+        })
+    }
+
+    fn environment(self) -> Vec<(String, String)> {
+        match self {
+            Self::Debian(variant) => variant.environment(),
+            Self::Alpine(kind) => kind.environment(),
+        }
+    }
+
+    fn command(self) -> Vec<String> {
+        match self {
+            Self::Debian(variant) => variant.command(),
+            Self::Alpine(kind) => kind.command(),
+        }
+    }
+}
+
+fn assembled(base: &Base) -> Result<Assembled, Failure> {
     match base {
-        Base::DebianSlim => Ok(Variant::Slim),
-        Base::Distroless(Some(which)) => Ok(Variant::Distroless(*which)),
+        Base::DebianSlim => Ok(Assembled::Debian(Variant::Slim)),
+        Base::Distroless(Some(which)) => Ok(Assembled::Debian(Variant::Distroless(*which))),
+        Base::Alpine => Ok(Assembled::Alpine(AlpineKind::Whole)),
+        Base::AlpineCore => Ok(Assembled::Alpine(AlpineKind::Core)),
         other => Err(Failure::new(
             Kind::Usage,
             format!("{other} is not put together from packages"),
@@ -127,30 +172,56 @@ fn variant(base: &Base) -> Result<Variant, Failure> {
 }
 
 fn assembled_names() -> String {
-    let names = Base::names().filter(|name| name.contains("distroless-") || *name == "debian-slim");
+    let names = Base::names().filter(|name| !matches!(*name, "scratch" | "distroless"));
     names.collect::<Vec<_>>().join(", ")
 }
 
 impl Making<'_> {
     /// The name in the store of a base that is put together if need be.
     fn make(&self, base: &Base, platform: &Platform, store: &Store) -> Result<Reference, Failure> {
-        let variant = variant(base)?;
-        let architecture = debian::architecture(platform)?;
+        let which = assembled(base)?;
+        let architecture = which.architecture(platform)?;
         let client = client();
         let cache = Cache::new(super::packages()?, &client, self.offline);
-        let locked = self.locked(variant, architecture, &cache)?;
-        let name = self.name(variant, &locked)?;
+        let locked = self.locked(which, architecture, &cache)?;
+        let name = self.name(which, &locked)?;
         if store.image(&name, platform).is_ok() {
             return Ok(name);
         }
+        let files = match which {
+            Assembled::Debian(variant) => self.debian_files(variant, &locked, &cache)?,
+            Assembled::Alpine(kind) => alpine::files(self, kind, &locked, &cache)?,
+        };
+        let labels = BTreeMap::from([(
+            "org.opencontainers.image.base.name".to_owned(),
+            format!("{} ({})", which.name(), locked.from),
+        )]);
+        let image = BaseImage {
+            platform,
+            environment: which.environment(),
+            command: which.command(),
+            labels,
+            compression: self.compression,
+            mtime: self.mtime,
+        };
+        image.write(files, store, &name)?;
+        Ok(name)
+    }
+
+    fn debian_files(
+        &self,
+        variant: Variant,
+        locked: &LockedBase,
+        cache: &Cache<'_>,
+    ) -> Result<Files, Failure> {
         let days = self.mtime / 86_400;
         let sources = self.sources(Some(debian::codename_of(&locked.from)))?;
         let mut progress = Progress::new(self.output);
         let assembled = debian::assemble(
             variant,
-            &locked,
+            locked,
             &sources.archives,
-            &cache,
+            cache,
             days,
             &mut |event| progress.tell(&event),
         )?;
@@ -161,24 +232,11 @@ impl Making<'_> {
                 skipped.package, skipped.what
             )));
         }
-        let labels = BTreeMap::from([(
-            "org.opencontainers.image.base.name".to_owned(),
-            format!("{} ({})", variant.name(), locked.from),
-        )]);
-        let image = BaseImage {
-            platform,
-            environment: variant.environment(),
-            command: variant.command(),
-            labels,
-            compression: self.compression,
-            mtime: self.mtime,
-        };
-        image.write(assembled.files, store, &name)?;
-        Ok(name)
+        Ok(assembled.files)
     }
 
     /// By all that decides its bytes.
-    fn name(&self, variant: Variant, locked: &LockedBase) -> Result<Reference, Failure> {
+    fn name(&self, which: Assembled, locked: &LockedBase) -> Result<Reference, Failure> {
         let mut lock = Lock::default();
         lock.set(locked.clone());
         let text = format!(
@@ -190,18 +248,19 @@ impl Making<'_> {
         );
         let hex = Digest::of(text.as_bytes()).hex();
         let codename = debian::codename_of(&locked.from);
-        name_of(&format!(
-            "base/{}:{codename}-{}",
-            variant.name(),
-            &hex[..12]
-        ))
+        // A repository of one's own may have no releases.
+        let release = match codename {
+            "" => String::new(),
+            codename => format!("{codename}-"),
+        };
+        name_of(&format!("base/{}:{release}{}", which.name(), &hex[..12]))
     }
 
     /// The base's packages: from the lock, or, where this has none, from the
     /// archives; then the lock is written.
     fn locked(
         &self,
-        variant: Variant,
+        which: Assembled,
         architecture: &str,
         cache: &Cache<'_>,
     ) -> Result<LockedBase, Failure> {
@@ -209,18 +268,23 @@ impl Making<'_> {
             Some(path) => read_lock(path)?,
             None => Lock::default(),
         };
-        if let Some(locked) = lock.base(variant.name(), architecture) {
-            let known = debian::codename_of(&locked.from);
-            let wanted = debian::origin(
-                self.settings.suite.as_deref().unwrap_or(known),
-                self.settings.packages.as_deref().unwrap_or(&[]),
-            );
+        if let Some(locked) = lock.base(which.name(), architecture) {
+            let wanted = match which {
+                Assembled::Debian(_) => debian::origin(
+                    self.settings
+                        .suite
+                        .as_deref()
+                        .unwrap_or(debian::codename_of(&locked.from)),
+                    self.settings.packages.as_deref().unwrap_or(&[]),
+                ),
+                Assembled::Alpine(_) => alpine::origin(self.alpine, &locked.from),
+            };
             if locked.from != wanted {
                 return Err(Failure::new(
                     Kind::Input,
                     format!(
                         "the lock has {} of {}, and {wanted} is asked for",
-                        variant.name(),
+                        which.name(),
                         locked.from
                     ),
                 )
@@ -228,7 +292,7 @@ impl Making<'_> {
             }
             return Ok(locked.clone());
         }
-        let locked = self.resolve(variant, architecture, cache)?;
+        let locked = self.resolve(which, architecture, cache)?;
         if let Some(path) = self.lock {
             lock.set(locked.clone());
             write_file(path, lock.to_text().as_bytes())?;
@@ -242,10 +306,14 @@ impl Making<'_> {
 
     fn resolve(
         &self,
-        variant: Variant,
+        which: Assembled,
         architecture: &str,
         cache: &Cache<'_>,
     ) -> Result<LockedBase, Failure> {
+        let variant = match which {
+            Assembled::Debian(variant) => variant,
+            Assembled::Alpine(kind) => return alpine::resolve(self, kind, architecture, cache),
+        };
         let sources = self.sources(None)?;
         let mut progress = Progress::new(self.output);
         let locked = debian::resolve(variant, architecture, &sources, cache, &mut |event| {
@@ -425,15 +493,17 @@ struct PackageRow {
 pub(crate) fn run(context: &Context, arguments: BaseArguments) -> Result<ExitCode, Failure> {
     let output = context.output;
     let store = context.store()?;
-    let variant = variant(&arguments.base)?;
+    let which = assembled(&arguments.base)?;
     let platform = arguments.platform.unwrap_or_else(|| Platform {
         variant: None,
         ..Platform::host()
     });
     let settings = debian_settings(&arguments.packages);
+    let of_alpine = alpine::settings(&arguments.packages);
     let making = Making {
         output,
         settings: &settings,
+        alpine: &of_alpine,
         lock: arguments.packages.lock.as_deref(),
         offline: arguments.offline,
         compression: arguments
@@ -444,7 +514,7 @@ pub(crate) fn run(context: &Context, arguments: BaseArguments) -> Result<ExitCod
     let made = making.make(&arguments.base, &platform, &store)?;
     let name = match arguments.tag {
         Some(name) => name,
-        None => name_of(variant.name())?,
+        None => name_of(which.name())?,
     };
     store.tag(&made, &name)?;
     if let Some(place) = &arguments.output {
@@ -459,11 +529,11 @@ pub(crate) fn run(context: &Context, arguments: BaseArguments) -> Result<ExitCod
     if output.json {
         let cache_client = client();
         let cache = Cache::new(super::packages()?, &cache_client, true);
-        let locked = making.locked(variant, debian::architecture(&platform)?, &cache)?;
+        let locked = making.locked(which, which.architecture(&platform)?, &cache)?;
         output.document(&Document {
             schema: "ounce.base/1",
             name: name.to_string(),
-            base: variant.name().to_owned(),
+            base: which.name().to_owned(),
             from: locked.from,
             platform: platform.to_string(),
             digest: image.digest.to_string(),
@@ -539,6 +609,7 @@ pub(crate) fn update(context: &Context, arguments: UpdateArguments) -> Result<Ex
         );
     }
     let flags = debian_settings(&arguments.packages);
+    let of_alpine = alpine::settings(&arguments.packages);
     let client = client();
     let cache = Cache::new(super::packages()?, &client, false);
     let mut after = Lock::default();
@@ -554,15 +625,17 @@ pub(crate) fn update(context: &Context, arguments: UpdateArguments) -> Result<Ex
         settings.packages = settings
             .packages
             .or_else(|| Some(debian::packages_of(&locked.from)));
+        let of_alpine = alpine::as_locked(of_alpine.clone(), &locked.from);
         let making = Making {
             output,
             settings: &settings,
+            alpine: &of_alpine,
             lock: None,
             offline: false,
             compression: Compression::default(),
             mtime: 0,
         };
-        after.set(making.resolve(variant(&base)?, &locked.architecture, &cache)?);
+        after.set(making.resolve(assembled(&base)?, &locked.architecture, &cache)?);
     }
     let moved = moves(&before, &after);
     if !arguments.check && after != before {

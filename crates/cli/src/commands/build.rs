@@ -183,6 +183,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
         allow_secrets: options.content.allow_secret.clone(),
         base: options.base.base.clone(),
         debian: super::base::debian_settings(&options.base.packages),
+        alpine: super::base::alpine::settings(&options.base.packages),
         lock: options.base.packages.lock.clone(),
         site: given(options.site),
         rules: SiteRules {

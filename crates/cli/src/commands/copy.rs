@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use ounce_oci::place::Source;
-use ounce_oci::registry::{Registry, Which};
+use ounce_oci::registry::Which;
 use ounce_oci::{Place, Reference};
 
 use super::Context;
-use super::push::send;
+use super::push::{open, send};
 use crate::arguments::CopyArguments;
 use crate::failure::{Failure, Kind};
 use crate::render::progress::Progress;
@@ -83,27 +82,4 @@ fn by_path(path: &std::path::Path) -> Reference {
         tag: Some("latest".to_owned()),
         digest: None,
     }
-}
-
-/// What is at a place, to be copied elsewhere; of a registry, an index whole.
-pub(super) fn open(
-    context: &Context,
-    registry: &Registry,
-    from: &Place,
-) -> Result<Source, Failure> {
-    let store = context.store()?;
-    let Place::Registry(remote) = from else {
-        return Ok(from.open(&store)?);
-    };
-    let mut progress = Progress::new(context.output, "fetching");
-    let fetched = registry.fetch(remote, &store, &Which::All, &mut |event| {
-        progress.registry(event);
-    });
-    drop(progress);
-    let (blobs, pulled) = fetched?;
-    Ok(Source {
-        blobs,
-        root: pulled.root,
-        hanging: Vec::new(),
-    })
 }

@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use ounce_oci::place::Source;
-use ounce_oci::registry::{PushOptions, Pushed, Registry, Remote};
+use ounce_oci::registry::{PushOptions, Pushed, Registry, Remote, Which};
 use ounce_oci::{ByteSize, Place};
 use serde::Serialize;
 
 use super::Context;
-use super::copy::open;
 use crate::arguments::registry::PushArguments;
 use crate::failure::{Failure, Kind};
 use crate::render::progress::Progress;
@@ -129,4 +128,27 @@ fn told(pushed: &Pushed) -> String {
         parts.push(format!("{} there already", pushed.present));
     }
     parts.join("; ")
+}
+
+/// What is at a place, to be copied elsewhere; of a registry, an index whole.
+pub(super) fn open(
+    context: &Context,
+    registry: &Registry,
+    from: &Place,
+) -> Result<Source, Failure> {
+    let store = context.store()?;
+    let Place::Registry(remote) = from else {
+        return Ok(from.open(&store)?);
+    };
+    let mut progress = Progress::new(context.output, "fetching");
+    let fetched = registry.fetch(remote, &store, &Which::All, &mut |event| {
+        progress.registry(event);
+    });
+    drop(progress);
+    let (blobs, pulled) = fetched?;
+    Ok(Source {
+        blobs,
+        root: pulled.root,
+        hanging: Vec::new(),
+    })
 }

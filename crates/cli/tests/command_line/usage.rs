@@ -33,7 +33,7 @@ fn misspelt_command_is_answered_with_the_nearest_one() {
     -- stderr
     error: unrecognized subcommand 'imagse'
 
-      tip: some similar subcommands exist: 'tags', 'images'
+      tip: some similar subcommands exist: 'base', 'tags', 'images'
 
     Usage: ounce [OPTIONS] <COMMAND>
 

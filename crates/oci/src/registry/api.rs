@@ -156,6 +156,10 @@ impl Registry {
         let plain = self.ping_once(&format!("http://{name}/"));
         let secure = match plain {
             Ok(found) => return Ok(found),
+            // It speaks plainly, but stumbles. A server that wants TLS says 400.
+            Err(RegistryError::Fetch(FetchError::Status { status, .. })) if status != 400 => {
+                return self.ping(&format!("http://{name}/"));
+            }
             // Nobody is there: there is no use in asking again otherwise.
             Err(RegistryError::Fetch(FetchError::Connection { source, .. }))
                 if source.kind() == std::io::ErrorKind::ConnectionRefused =>

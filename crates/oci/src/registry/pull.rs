@@ -181,17 +181,6 @@ impl Registry {
                 }
             }
         }
-        if let Which::Platform(platform) = which
-            && role(document.descriptor.media_type()) == Role::Manifest
-            && let Some(config) = blobs.first()
-            && config.size() <= DOCUMENT_LIMIT
-            && role(config.media_type()) == Role::Config
-        {
-            // One image, which may not be for this platform: known before its
-            // layers come.
-            session.small(config, sink, &mut watch)?;
-            Image::select(sink.blobs().clone(), &root, platform, &remote.to_string())?;
-        }
         let mut pulled = Pulled {
             root,
             digest: document.digest,
@@ -211,6 +200,22 @@ impl Registry {
                 pulled.fetched_bytes += blob.size();
                 missing.push(blob);
             }
+        }
+        if let Which::Platform(platform) = which
+            && role(document.descriptor.media_type()) == Role::Manifest
+        {
+            // One image, which may not be for this platform: that is known before
+            // its layers come.
+            let mut children = Vec::new();
+            read_children(sink.blobs(), &pulled.root, 0, &mut children)?;
+            if let Some(config) = children.first()
+                && role(config.media_type()) == Role::Config
+            {
+                session.small(config, sink, &mut watch)?;
+                missing.retain(|blob| blob.digest() != config.digest());
+            }
+            let name = remote.to_string();
+            Image::select(sink.blobs().clone(), &pulled.root, platform, &name)?;
         }
         tell(Event::Planned {
             blobs: missing.clone(),

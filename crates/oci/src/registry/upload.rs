@@ -127,7 +127,8 @@ impl Session<'_> {
                     })
                 }
             };
-            let result = match std::mem::take(&mut is_broken) {
+            let was_broken = std::mem::take(&mut is_broken);
+            let result = match was_broken {
                 true => current.go_on(watch),
                 false => current.send(watch),
             };
@@ -142,7 +143,12 @@ impl Session<'_> {
                     tries.progress();
                     continue;
                 }
-                // The registry has forgotten it, or has nothing of it.
+                // The registry has forgotten it, or has nothing of it: after a break that
+                // has been paused for.
+                Ok(Step::Anew(_)) if was_broken => {
+                    upload = None;
+                    continue;
+                }
                 Ok(Step::Anew(error)) => {
                     upload = None;
                     error

@@ -114,6 +114,12 @@ impl Raw {
         let found = records.find(|(known, _)| known == key)?;
         Some(&found.1)
     }
+
+    /// Names of owner and group; empty where the header has none.
+    pub fn owners(&self) -> [&str; 2] {
+        let [owner, group] = &self.extra.names;
+        [owner, group]
+    }
 }
 
 /// An archive being read. After [`TarReader::next`] its `Read` gives the

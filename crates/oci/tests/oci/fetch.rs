@@ -33,9 +33,14 @@ fn client() -> Client {
 
 /// Bytes of which no two stretches are alike.
 pub(crate) fn bytes(count: usize) -> Vec<u8> {
-    (0..count as u64)
-        .map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
-        .collect()
+    // Steele, Lea and Flood's SplitMix, so that they do not compress either.
+    let mixed = |at: u64| {
+        let mut state = at.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (state >> 56) as u8
+    };
+    (0..count as u64).map(mixed).collect()
 }
 
 fn fetch(client: &Client, download: &Download) -> Result<Vec<u8>, FetchError> {

@@ -7,7 +7,10 @@
 mod artifacts;
 mod crash;
 mod fetch;
+mod held;
 mod hostile;
 mod place;
+mod registry;
+mod rogue;
 mod server;
 mod store;

@@ -6,6 +6,7 @@ use ounce_build::{Built, Request};
 use ounce_oci::{ByteSize, Place, Reference};
 use serde::Serialize;
 
+use super::supply::Supply;
 use super::{Context, Document, Planned, document, make, over_budget, plan};
 use crate::arguments::BuildArguments;
 use crate::failure::{Failure, Kind};
@@ -35,13 +36,15 @@ pub(super) fn run(
     request: &Request,
 ) -> Result<ExitCode, Failure> {
     let output = context.output;
-    if matches!(
-        &arguments.output,
-        Some(Place::Store(_) | Place::OciArchive(..) | Place::DockerArchive(..))
-    ) {
+    if !matches!(&arguments.output, None | Some(Place::OciDir(..))) {
         return Err(
             Failure::new(Kind::Usage, "--output with --stage all wants oci:DIR")
-                .hint("a layout holds several images, an archive one"),
+                .hint("a layout holds several images; push each by its name after that"),
+        );
+    }
+    if arguments.check {
+        return Err(
+            Failure::new(Kind::Usage, "--check wants one stage").hint("--stage NAME --check")
         );
     }
     let names = ounce_build::stages(request)?;
@@ -57,12 +60,13 @@ pub(super) fn run(
             *reference = tagged(reference, &name);
         }
         request.stage = Some(name.clone());
-        recipes.push((name, plan(output, &request)?));
+        let recipe = plan(output, &request)?;
+        recipes.push((name, request, recipe));
     }
     if arguments.dry_run {
         let planned: Vec<Planned<'_>> = recipes
             .iter()
-            .map(|(_, recipe)| Planned {
+            .map(|(.., recipe)| Planned {
                 schema: "ounce.recipe/1",
                 recipe,
             })
@@ -72,9 +76,11 @@ pub(super) fn run(
     }
     let store = context.store()?;
     let mut built = Vec::new();
-    for (name, recipe) in recipes {
+    for (name, request, recipe) in recipes {
         output.note(&format!("stage {name}, on {}", recipe.base));
+        let supply = Supply::new(context, &arguments.supply, &recipe)?;
         let one = make(output, &recipe, &store)?;
+        supply.attach(&store, &request, &recipe, &one)?;
         if let Some(Place::OciDir(folder, _)) = &arguments.output {
             let place = Place::OciDir(folder.clone(), Some(name.clone()));
             place.export(&store, &one.reference)?;
