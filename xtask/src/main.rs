@@ -40,6 +40,8 @@ cargo xtask TASK
   cycles [COUNT]               containers that come and go, 10,000 unless told, and what
                                is left of them: nothing
   judges http                  REDbot and slowhttptest on the web server alone
+  judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
+                               put together from Debian's packages
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
@@ -91,6 +93,11 @@ fn run(arguments: &[String]) -> Result<()> {
             println!("{tally}");
             result
         }
+        ["judges", "bases"] => {
+            let ounce = dist::build(dist::HOST_TARGET)?;
+            judged_bases(&house, &ounce)
+        }
+        ["judges", "bases", ounce] => judged_bases(&house, &std::path::absolute(ounce)?),
         ["judges", ounce] => judged(&house, &std::path::absolute(ounce)?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -98,6 +105,13 @@ fn run(arguments: &[String]) -> Result<()> {
         }
         other => bail!("there is no task `{}`\n\n{USAGE}", other.join(" ")),
     }
+}
+
+fn judged_bases(house: &House, ounce: &std::path::Path) -> Result<()> {
+    let mut tally = tally::Tally::default();
+    let result = judges::run_bases(house, ounce, &mut tally);
+    println!("{tally}");
+    result
 }
 
 fn judged(house: &House, ounce: &std::path::Path) -> Result<()> {
