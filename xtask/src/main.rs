@@ -42,6 +42,7 @@ cargo xtask TASK
   judges http                  REDbot and slowhttptest on the web server alone
   judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
                                put together from Debian's packages
+  judges registry OUNCE        docker-registry, skopeo and podman alone
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
@@ -98,6 +99,14 @@ fn run(arguments: &[String]) -> Result<()> {
             judged_bases(&house, &ounce)
         }
         ["judges", "bases", ounce] => judged_bases(&house, &std::path::absolute(ounce)?),
+        ["judges", "registry", ounce] => {
+            setup::setup(false)?;
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_registry(&house, &ounce, &mut tally);
+            println!("{tally}");
+            result
+        }
         ["judges", ounce] => judged(&house, &std::path::absolute(ounce)?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

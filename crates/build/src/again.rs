@@ -11,6 +11,7 @@ use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 
+use crate::language::Language;
 use crate::plan::Request;
 use crate::recipe::{Found, Recipe};
 use crate::settings::Measure;
@@ -60,7 +61,7 @@ pub fn elsewhere(request: &Request, recipe: &Recipe, folder: &Path) -> io::Resul
     }
     let is_code = recipe.found != Found::Site;
     let (from, at) = match recipe.found {
-        Found::RustProject => match reach(request, &path) {
+        Found::Project(Language::Rust) => match reach(request, &path) {
             Ok(from) => {
                 let at = path.strip_prefix(&from).unwrap_or(Path::new("")).to_owned();
                 (from, at)

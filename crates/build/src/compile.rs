@@ -1,96 +1,91 @@
-//! Runs cargo as a recipe says, its output line by line, and measures what
-//! the size flags save.
+//! Runs a language's tools as a recipe says, their output line by line, finds
+//! the program they made, and measures what the size flags save.
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use ounce_oci::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::Event;
-use crate::cargo::Toolchain;
-use crate::profile::{By, Flag};
+use crate::artifact::{self, ArtifactError};
+use crate::language::rust::auditable::AuditableError;
 use crate::program::{self, ProgramError};
-use crate::recipe::CargoRecipe;
-use crate::settings::Measure;
+use crate::tool::{Call, Output, Steps, ToolRecipe};
+use crate::toolchain::Toolchain;
 
-/// Lines of cargo's output that an error repeats.
+/// Lines of a tool's output that an error repeats.
 const LAST_LINES: usize = 20;
 
-/// Cargo did not give a program.
+/// The tools did not give a program.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// It could not be started.
+    /// One could not be started.
     #[error("starting {}", program.display())]
     Start {
         /// The program.
         program: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Its output broke off.
-    #[error("reading what cargo writes")]
-    Output(#[source] std::io::Error),
+    #[error("reading what the compiler writes")]
+    Output(#[source] io::Error),
+    /// A folder or file for the tools could not be made.
+    #[error("writing {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// It failed.
-    #[error("cargo could not compile {bin} for {target} ({status})")]
-    Failed {
-        /// The program.
-        bin: String,
-        /// The target.
-        target: String,
-        /// Cargo's exit status.
-        status: ExitStatus,
-        /// The end of what it wrote.
-        last_lines: Vec<String>,
-    },
-    /// It succeeded but named no program.
-    #[error("cargo compiled {bin}, but named no program that it made")]
-    NoProgram {
-        /// The program.
-        bin: String,
-    },
+    #[error(transparent)]
+    Failed(Box<Refusal>),
+    /// The list of a program's crates.
+    #[error(transparent)]
+    Auditable(#[from] AuditableError),
+    /// It made no program, or several.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     /// What it made cannot be used.
     #[error(transparent)]
     Program(#[from] ProgramError),
+}
+
+/// A compiler that was not content.
+#[derive(Debug, thiserror::Error)]
+#[error("{tool} could not compile {bin} for {target} ({status})")]
+pub struct Refusal {
+    /// The tool's name.
+    pub tool: String,
+    /// The program.
+    pub bin: String,
+    /// The target.
+    pub target: String,
+    /// The tool's exit status.
+    pub status: ExitStatus,
+    /// The end of what it wrote.
+    pub last_lines: Vec<String>,
+    /// What to do about it, as far as those words tell.
+    pub hints: Vec<String>,
 }
 
 impl CompileError {
     /// What to do about it.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Self::Failed {
-                last_lines, target, ..
-            } => failure_hints(&last_lines.join("\n"), target),
+            Self::Failed(refusal) => refusal.hints.clone(),
+            Self::Artifact(error) => error.hints(),
             Self::Program(error) => error.hints(),
             _ => Vec::new(),
         }
     }
-}
-
-fn failure_hints(text: &str, target: &str) -> Vec<String> {
-    let mut hints = Vec::new();
-    if text.contains("failed to find tool") || text.contains("ToolNotFound") {
-        let name = target.replace('-', "_");
-        hints.push(format!(
-            "a dependency is written in C and wants a C compiler for {target}: set CC_{name}, \
-             for instance to a script that runs `zig cc -target {}`",
-            target.replace("-unknown", "")
-        ));
-    }
-    if text.contains("rust-lld") && text.contains("unknown argument") {
-        hints.push(format!(
-            "a dependency passes arguments for cc to the linker: set \
-             target.{target}.linker = \"cc\" in .cargo/config.toml"
-        ));
-    }
-    if text.contains("--offline") {
-        hints.push("run it once with the network, or `cargo fetch`".to_owned());
-    }
-    hints
 }
 
 /// What the size flags did.
@@ -104,68 +99,9 @@ pub struct Saved {
     pub after_bytes: u64,
 }
 
-/// Compiles; gives the program.
-pub(crate) fn compile(
-    recipe: &CargoRecipe,
-    toolchain: &Toolchain,
-    on: &mut dyn FnMut(Event),
-) -> Result<(PathBuf, Vec<u8>), CompileError> {
-    let added: Vec<&Flag> = added(recipe).collect();
-    let path = cargo(recipe, toolchain, &added, &recipe.target_dir, on)?;
-    let bytes = program::read(&path)?;
-    Ok((path, bytes))
-}
-
-fn added(recipe: &CargoRecipe) -> impl Iterator<Item = &Flag> {
-    recipe.flags.iter().filter(|flag| flag.by == By::Ounce)
-}
-
-/// Measures what the flags saved of `program`, by compiling without them; the
-/// result is kept beside cargo's, for as long as the program stays the same.
-pub(crate) fn measure(
-    recipe: &CargoRecipe,
-    toolchain: &Toolchain,
-    program: &[u8],
-    on: &mut dyn FnMut(Event),
-) -> Result<Vec<Saved>, CompileError> {
-    let flags: Vec<&Flag> = added(recipe).collect();
-    let rungs = match recipe.measure {
-        Measure::EachFlag => flags.len(),
-        Measure::Total => 1,
-        Measure::Auto | Measure::No => 0,
-    };
-    if rungs == 0 || flags.is_empty() {
-        return Ok(Vec::new());
-    }
-    let key = format!("{} {rungs} {flags:?}", Digest::of(program));
-    let memory = recipe
-        .target_dir
-        .join(format!("sizes-{}-{}.json", recipe.bin, recipe.target));
-    if let Some(saved) = remembered(&memory, &key) {
-        return Ok(saved);
-    }
-    let folder = recipe.target_dir.join("sizes");
-    let mut sizes = Vec::new();
-    for rung in 0..rungs {
-        on(Event::Measuring {
-            flag: text(flags[rung]),
-        });
-        let path = cargo(recipe, toolchain, &flags[..rung], &folder, on)?;
-        let bytes = fs::metadata(&path).map_err(|source| ProgramError::Read { path, source })?;
-        sizes.push(bytes.len());
-    }
-    sizes.push(program.len() as u64);
-    let names: Vec<String> = match recipe.measure {
-        Measure::EachFlag => flags.iter().map(|flag| text(flag)).collect(),
-        _ => vec![
-            flags
-                .iter()
-                .map(|flag| text(flag))
-                .collect::<Vec<_>>()
-                .join(", "),
-        ],
-    };
-    let saved: Vec<Saved> = names
+/// What each flag saved, from the sizes before it and after the last.
+pub(crate) fn ladder(flags: Vec<String>, sizes: &[u64]) -> Vec<Saved> {
+    flags
         .into_iter()
         .zip(sizes.windows(2))
         .map(|(flag, pair)| Saved {
@@ -173,26 +109,42 @@ pub(crate) fn measure(
             before_bytes: pair[0],
             after_bytes: pair[1],
         })
-        .collect();
-    // Only a cache: that it cannot be written costs time, not truth.
-    if let Ok(json) = serde_json::to_vec(&(&key, &saved)) {
-        let _ = fs::write(&memory, json);
+        .collect()
+}
+
+/// What was measured of a program, kept for as long as its bytes stay the same.
+pub(crate) struct Memory {
+    pub(crate) file: PathBuf,
+    pub(crate) key: String,
+}
+
+impl Memory {
+    pub(crate) fn read(&self) -> Option<Vec<Saved>> {
+        let json = fs::read(&self.file).ok()?;
+        let (known, saved): (String, Vec<Saved>) = serde_json::from_slice(&json).ok()?;
+        (known == self.key).then_some(saved)
     }
-    Ok(saved)
+
+    pub(crate) fn keep(&self, saved: &[Saved]) {
+        // Only a cache: that it cannot be written costs time, not truth.
+        if let Ok(json) = serde_json::to_vec(&(&self.key, saved)) {
+            let _ = fs::write(&self.file, json);
+        }
+    }
 }
 
-fn remembered(memory: &Path, key: &str) -> Option<Vec<Saved>> {
-    let json = fs::read(memory).ok()?;
-    let (known, saved): (String, Vec<Saved>) = serde_json::from_slice(&json).ok()?;
-    (known == key).then_some(saved)
-}
+/// A tool that runs, and is ended when the caller goes away early.
+pub(crate) struct Running(pub(crate) Child);
 
-fn text(flag: &Flag) -> String {
-    format!("{}={}", flag.key, flag.value)
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Result<Self, CompileError> {
+        let child = command.spawn().map_err(|source| CompileError::Start {
+            program: command.get_program().into(),
+            source,
+        })?;
+        Ok(Self(child))
+    }
 }
-
-/// Ends cargo when the caller goes away early.
-struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -203,68 +155,15 @@ impl Drop for Running {
     }
 }
 
-#[derive(Deserialize)]
-struct Message {
-    reason: String,
-    executable: Option<PathBuf>,
-    target: Option<MessageTarget>,
-}
-
-#[derive(Deserialize)]
-struct MessageTarget {
-    name: String,
-    kind: Vec<String>,
-}
-
-fn cargo(
-    recipe: &CargoRecipe,
-    toolchain: &Toolchain,
-    flags: &[&Flag],
-    target_dir: &Path,
-    on: &mut dyn FnMut(Event),
-) -> Result<PathBuf, CompileError> {
-    let mut command = toolchain.command(&toolchain.cargo, &recipe.folder);
-    command.args(&recipe.arguments);
-    command.arg("--message-format=json-render-diagnostics");
-    command.arg("--target-dir").arg(target_dir);
-    for flag in flags {
-        command.arg("--config").arg(format!(
-            "profile.{}.{}={}",
-            recipe.profile, flag.key, flag.value
-        ));
-    }
-    command.args(recipe.rustflags.arguments(&recipe.target));
-    if let Some((name, flags)) = recipe.rustflags.variable(toolchain) {
-        command.env(name, flags);
-    }
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().map_err(|source| CompileError::Start {
-        program: toolchain.cargo.clone(),
-        source,
-    })?;
-    let mut child = Running(child);
-    let (Some(mut stdout), Some(stderr)) = (child.0.stdout.take(), child.0.stderr.take()) else {
-        return Err(CompileError::NoProgram {
-            bin: recipe.bin.clone(),
-        });
-    };
-    // Both pipes are read at once, or cargo would stop at the one that is full.
-    let messages = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stdout.read_to_end(&mut bytes).map(|_| bytes)
-    });
+/// Tells each line, and gives the last ones.
+pub(crate) fn lines(from: impl Read, on: &mut dyn FnMut(Event)) -> io::Result<Vec<String>> {
     let mut last_lines = VecDeque::new();
-    let mut stderr = BufReader::new(stderr);
+    let mut from = BufReader::new(from);
     let mut line = Vec::new();
-    loop {
+    while {
         line.clear();
-        if stderr
-            .read_until(b'\n', &mut line)
-            .map_err(CompileError::Output)?
-            == 0
-        {
-            break;
-        }
+        from.read_until(b'\n', &mut line)? > 0
+    } {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         if last_lines.len() == LAST_LINES {
             last_lines.pop_front();
@@ -272,48 +171,127 @@ fn cargo(
         last_lines.push_back(text.clone());
         on(Event::CompilerLine(text));
     }
-    let status = child.0.wait().map_err(CompileError::Output)?;
-    let messages = match messages.join() {
-        Ok(bytes) => bytes.map_err(CompileError::Output)?,
-        Err(panic) => std::panic::resume_unwind(panic),
-    };
-    if !status.success() {
-        return Err(CompileError::Failed {
-            bin: recipe.bin.clone(),
-            target: recipe.target.clone(),
-            status,
-            last_lines: last_lines.into(),
-        });
-    }
-    messages
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
-        .filter(|message| message.reason == "compiler-artifact")
-        .filter(|message| {
-            message.target.as_ref().is_some_and(|target| {
-                target.name == recipe.bin && target.kind.iter().any(|kind| kind == "bin")
-            })
-        })
-        .find_map(|message| message.executable)
-        .ok_or_else(|| CompileError::NoProgram {
-            bin: recipe.bin.clone(),
-        })
+    Ok(last_lines.into())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Makes the program and reads it.
+pub(crate) fn compile(
+    recipe: &ToolRecipe,
+    toolchain: &Toolchain,
+    on: &mut dyn FnMut(Event),
+) -> Result<(PathBuf, Vec<u8>), CompileError> {
+    let path = steps(&recipe.build, recipe, toolchain, on)?;
+    let bytes = program::read(&path)?;
+    Ok((path, bytes))
+}
 
-    #[test]
-    fn a_missing_c_compiler_and_a_foreign_linker_argument_get_their_hints() {
-        let target = "aarch64-unknown-linux-musl";
-        let hints = failure_hints(
-            "error: failed to find tool \"aarch64-linux-musl-gcc\"",
-            target,
-        );
-        assert!(hints[0].contains("CC_aarch64_unknown_linux_musl"));
-        let hints = failure_hints("rust-lld: error: unknown argument '-Wl,-z'", target);
-        assert!(hints[0].contains("linker = \"cc\""));
-        assert!(failure_hints("error[E0308]: mismatched types", target).is_empty());
+/// Measures what the flags saved of `program`, by the builds of the ladder.
+pub(crate) fn measure(
+    recipe: &ToolRecipe,
+    toolchain: &Toolchain,
+    program: &[u8],
+    on: &mut dyn FnMut(Event),
+) -> Result<Vec<Saved>, CompileError> {
+    if recipe.ladder.is_empty() {
+        return Ok(Vec::new());
     }
+    let names: Vec<String> = recipe.ladder.iter().map(|rung| rung.flag.clone()).collect();
+    let memory = Memory {
+        file: recipe.work.join("sizes.json"),
+        key: format!("{} {names:?}", Digest::of(program)),
+    };
+    if let Some(saved) = memory.read() {
+        return Ok(saved);
+    }
+    let mut sizes = Vec::new();
+    for rung in &recipe.ladder {
+        on(Event::Measuring {
+            flag: rung.flag.clone(),
+        });
+        let path = steps(&rung.build, recipe, toolchain, on)?;
+        let bytes = fs::metadata(&path).map_err(|source| ProgramError::Read { path, source })?;
+        sizes.push(bytes.len());
+    }
+    sizes.push(program.len() as u64);
+    let saved = ladder(names, &sizes);
+    memory.keep(&saved);
+    Ok(saved)
+}
+
+/// Does the steps of one build; gives the program's path.
+fn steps(
+    build: &Steps,
+    recipe: &ToolRecipe,
+    toolchain: &Toolchain,
+    on: &mut dyn FnMut(Event),
+) -> Result<PathBuf, CompileError> {
+    let write = |path: &Path, work: &dyn Fn(&Path) -> io::Result<()>| {
+        work(path).map_err(|source| CompileError::Write {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    write(&recipe.work, &|path| fs::create_dir_all(path))?;
+    // What an earlier build left is not this one's.
+    match &build.output {
+        Output::File(path) => {
+            if path.symlink_metadata().is_ok() {
+                write(path, &|path| fs::remove_file(path))?;
+            }
+            let parent = path.parent().unwrap_or(Path::new("/"));
+            write(parent, &|path| fs::create_dir_all(path))?;
+        }
+        Output::Folder { folder, .. }
+        | Output::CMake { folder, .. }
+        | Output::Meson { folder, .. }
+            if folder.symlink_metadata().is_ok() =>
+        {
+            write(folder, &|path| fs::remove_dir_all(path))?;
+        }
+        _ => {}
+    }
+    if let Some(copy) = &build.copy {
+        write(&copy.to, &|path| copy.context.copy_to(path))?;
+    }
+    for file in &build.files {
+        let parent = file.path.parent().unwrap_or(Path::new("/"));
+        write(parent, &|path| fs::create_dir_all(path))?;
+        write(&file.path, &|path| fs::write(path, &file.text))?;
+    }
+    for call in &build.calls {
+        run(call, recipe, toolchain, on)?;
+    }
+    Ok(artifact::find(&build.output, &recipe.bin)?)
+}
+
+fn run(
+    call: &Call,
+    recipe: &ToolRecipe,
+    toolchain: &Toolchain,
+    on: &mut dyn FnMut(Event),
+) -> Result<(), CompileError> {
+    let mut command = toolchain.command(&call.tool, &call.folder);
+    command.args(&call.arguments).envs(&call.environment);
+    // One pipe for both, so that lines keep their order: ninja tells a
+    // compiler's complaints on its standard output.
+    let (reader, writer) = io::pipe().map_err(CompileError::Output)?;
+    command.stdout(writer.try_clone().map_err(CompileError::Output)?);
+    command.stderr(writer);
+    let mut child = Running::start(&mut command)?;
+    // The command holds the writing ends until it is given others.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let last_lines = lines(reader, on).map_err(CompileError::Output)?;
+    let status = child.0.wait().map_err(CompileError::Output)?;
+    if status.success() {
+        return Ok(());
+    }
+    let tool = call.tool.file_name().unwrap_or(call.tool.as_os_str());
+    Err(CompileError::Failed(Box::new(Refusal {
+        tool: tool.to_string_lossy().into_owned(),
+        bin: recipe.bin.clone(),
+        target: recipe.target.clone(),
+        status,
+        hints: (recipe.explain)(&last_lines.join("\n")),
+        last_lines,
+    })))
 }

@@ -1,5 +1,5 @@
 //! What is at a path, and what each kind of it means: a ready program, a
-//! folder of web files; a Rust project is `project`'s.
+//! folder of web files; what is to be compiled is `language`'s.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,21 @@ use ounce_oci::Platform;
 use ounce_oci::reference::ReferenceError;
 
 use crate::base::{self, BaseError, Server};
-use crate::cargo::ProjectError;
 use crate::config::ConfigError;
+use crate::context::ContextError;
 use crate::distribution::Base;
-use crate::profile::ProfileError;
+use crate::language::python::start::PythonPlanError;
+use crate::language::rust::cargo::ProjectError;
+use crate::language::rust::profile::ProfileError;
+use crate::language::rust::smallest::SmallestError;
+use crate::language::rust::target::TargetError;
+use crate::language::{Language, ToolError};
 use crate::program::{self, ProgramError};
 use crate::recipe::{Found, ProgramRecipe, ProgramSource};
 use crate::settings::{Port, SettingError, Settings};
 use crate::site::follow::follow;
 use crate::site::pack::Packing;
 use crate::site::walk::{Site, SiteError, walk};
-use crate::target::TargetError;
 
 /// No recipe can be made.
 #[derive(Debug, thiserror::Error)]
@@ -73,12 +77,24 @@ pub enum PlanError {
     /// The project.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// The tools of a language.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// The project's files.
+    #[error(transparent)]
+    Context(#[from] ContextError),
     /// The profile.
     #[error(transparent)]
     Profile(#[from] ProfileError),
     /// The target.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// A Python project.
+    #[error(transparent)]
+    Python(#[from] PythonPlanError),
+    /// What `--smallest` needs.
+    #[error(transparent)]
+    Smallest(#[from] SmallestError),
     /// The web files.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -107,7 +123,11 @@ impl PlanError {
             Self::Config(error) => error.hints(),
             Self::Program(error) => error.hints(),
             Self::Project(error) => error.hints(),
+            Self::Tool(error) => error.hints(),
+            Self::Context(error) => error.hints(),
             Self::Target(error) => error.hints(),
+            Self::Smallest(error) => error.hints(),
+            Self::Python(error) => error.hints(),
             Self::Base(error) => error.hints(),
             Self::Site(error) => error.hints(),
             _ => Vec::new(),
@@ -146,41 +166,35 @@ pub(crate) fn detect(
         remedy,
     };
     if metadata.is_file() {
-        return Ok(Found::Program);
+        return Ok(match Language::of_file(path) {
+            Some(language) => Found::Project(language),
+            None => Found::Program,
+        });
     }
     if !metadata.is_dir() {
         return Err(unknown(
             "it is neither a file nor a folder",
-            "give a program, a Rust project or a folder of web files",
+            "give a program, a project or a folder of web files",
         ));
     }
     if settings.site == Some(true) {
         return Ok(Found::Site);
     }
-    if path.join("Cargo.toml").is_file() {
-        return Ok(Found::RustProject);
+    if let Some(language) = Language::of_folder(path) {
+        return Ok(Found::Project(language));
     }
     if path.join("index.html").is_file() {
         return Ok(Found::Site);
     }
-    const OTHERS: [(&str, &str); 6] = [
-        (
-            "go.mod",
-            "CGO_ENABLED=0 go build, then give ounce the program",
-        ),
+    // A folder of pages may have a Makefile, too.
+    if let Some(language) = Language::guessed(path) {
+        return Ok(Found::Project(language));
+    }
+    const OTHERS: [(&str, &str); 2] = [
         (
             "package.json",
             "build the pages, then give ounce the folder they are in (dist, build, public)",
         ),
-        (
-            "pyproject.toml",
-            "Python needs an interpreter: build it with another tool, then `ounce trim`",
-        ),
-        (
-            "CMakeLists.txt",
-            "link with -static, then give ounce the program",
-        ),
-        ("Makefile", "link with -static, then give ounce the program"),
         (
             "Dockerfile",
             "build the static program as the Dockerfile does, then give it to ounce",
@@ -189,18 +203,18 @@ pub(crate) fn detect(
     let other = OTHERS.iter().find(|(file, _)| path.join(file).is_file());
     Err(match other {
         Some((file, remedy)) => unknown(
-            &format!("it has {file}, but no Cargo.toml and no index.html"),
+            &format!("it has {file}, but none of {}", Language::all_marks()),
             remedy,
         ),
         None => unknown(
-            "it has no Cargo.toml and no index.html, and is no program",
-            "give a program, a Rust project or, with --site, any folder of files to serve",
+            &format!("it has none of {}", Language::all_marks()),
+            "give a program, a project or, with --site, any folder of files to serve",
         ),
     })
 }
 
 pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected, PlanError> {
-    refuse_rust_settings(settings, "a ready program")?;
+    refuse_settings(settings, "a ready program", &[])?;
     let wanted = match &settings.platforms[..] {
         [] => None,
         [wanted] => Some(wanted),
@@ -231,7 +245,12 @@ pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected
     })
 }
 
-fn refuse_rust_settings(settings: &Settings, found: &'static str) -> Result<(), PlanError> {
+/// Settings for compiling that mean nothing for what was `found`, but for those `taken`.
+pub(crate) fn refuse_settings(
+    settings: &Settings,
+    found: &'static str,
+    taken: &[&str],
+) -> Result<(), PlanError> {
     let rust = &settings.rust;
     let asked = [
         ("--package", rust.package.is_some()),
@@ -244,8 +263,11 @@ fn refuse_rust_settings(settings: &Settings, found: &'static str) -> Result<(), 
         ),
         ("--profile", rust.profile.is_some()),
         ("--target", rust.target.is_some()),
+        ("--smallest", rust.smallest == Some(true)),
+        ("--auditable", rust.auditable == Some(true)),
     ];
-    match asked.into_iter().find(|(_, asked)| *asked) {
+    let mut asked = asked.into_iter().filter(|(_, asked)| *asked);
+    match asked.find(|(what, _)| !taken.contains(what)) {
         Some((what, _)) => Err(PlanError::Meaningless { what, found }),
         None => Ok(()),
     }
@@ -262,7 +284,7 @@ pub(crate) fn host_or(platforms: &[Platform]) -> Vec<Platform> {
 }
 
 pub(crate) fn web_site(path: &Path, settings: &Settings) -> Result<Detected, PlanError> {
-    refuse_rust_settings(settings, "a folder of web files")?;
+    refuse_settings(settings, "a folder of web files", &[])?;
     let platforms = host_or(&settings.platforms);
     let rules = &settings.rules;
     // The packed site's server takes a port and little else: arguments are meant

@@ -8,20 +8,21 @@ use std::path::PathBuf;
 use ounce_oci::Reference;
 
 use crate::base;
-use crate::cargo::Toolchain;
 use crate::config;
 use crate::detect::{self, Detected, Pages, PlanError};
 use crate::distribution::lock::LOCK_NAME;
 use crate::distribution::{Base, Distroless};
+use crate::language::python::recipe::APP;
+use crate::language::{self, Language, Source};
 use crate::program;
-use crate::project;
 use crate::recipe::{Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
+use crate::toolchain::Toolchain;
 
 /// What to build, from what, with what.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// A program, a Rust project or a folder of web files.
+    /// A program, a project, a source file or a folder of web files.
     pub path: PathBuf,
     /// What the flags say; they win over `ounce.toml`.
     pub settings: Settings,
@@ -31,11 +32,11 @@ pub struct Request {
     pub stage: Option<String>,
     /// What to call the image; its own name unless told.
     pub reference: Option<Reference>,
-    /// The compiler.
+    /// The compilers.
     pub toolchain: Toolchain,
     /// `SOURCE_DATE_EPOCH`: the time of every file in the layer, else 0.
     pub source_date_epoch: Option<u64>,
-    /// Whether cargo may not use the network.
+    /// Whether compilers may not use the network.
     pub offline: bool,
 }
 
@@ -74,8 +75,14 @@ pub fn plan(request: &Request) -> Result<Recipe, PlanError> {
     }
     let detected = match detect::detect(path, &metadata, &settings)? {
         Found::Program => detect::ready_program(path, &settings)?,
-        Found::RustProject => {
-            project::rust_project(path, &request.toolchain, request.offline, &settings)?
+        Found::Project(language) => {
+            let (toolchain, offline) = (&request.toolchain, request.offline);
+            let source = Source::at(path, &settings, toolchain, offline);
+            let source = source.map_err(|source| PlanError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            language::project(language, &source)?
         }
         Found::Site => detect::web_site(path, &settings)?,
     };
@@ -214,17 +221,22 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         .unwrap_or_else(|| found.port.into_iter().collect());
     ports.sort();
     ports.dedup();
+    let application = found.found == Found::Project(Language::Python);
     let recipe = Recipe {
         reference,
         found: found.found,
         programs: found.programs,
         image: ImageRecipe {
-            entrypoint: format!("/{name}"),
+            // An application is started by its base's interpreter.
+            entrypoint: match application {
+                true => String::new(),
+                false => format!("/{name}"),
+            },
             args: [rules_as_arguments, image.args.unwrap_or_default()].concat(),
             user: format!("{uid}:{gid}"),
             env: image.env,
             ports: ports.iter().map(ToString::to_string).collect(),
-            workdir: image.workdir,
+            workdir: image.workdir.or(application.then(|| format!("/{APP}"))),
             labels,
             ca_certificates: image.ca_certificates.unwrap_or(Certificates::None),
             timezones: image.timezones.unwrap_or(Zones::None),
@@ -244,13 +256,24 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         alpine: settings.alpine,
         lock,
         offline: request.offline,
-        toolchain: Some(request.toolchain.clone()),
+        toolchain: request.toolchain.clone(),
     };
     Ok(recipe)
 }
 
 /// The base, with as much of a distroless one as the programs need.
 fn on_what(base: Option<Base>, programs: &[ProgramRecipe]) -> Result<Base, PlanError> {
+    let is_python = |one: &ProgramRecipe| matches!(one.from, ProgramSource::Python(_));
+    if programs.iter().any(is_python) {
+        return match base {
+            None | Some(Base::Distroless(_)) => Ok(Base::Distroless(Some(Distroless::Python3))),
+            Some(Base::Scratch) => Err(PlanError::Meaningless {
+                what: "--base scratch",
+                found: "a Python project: the interpreter is the base's",
+            }),
+            Some(base) => Ok(base),
+        };
+    }
     let base = base.unwrap_or(Base::Scratch);
     if base != Base::Distroless(None) {
         return Ok(base);

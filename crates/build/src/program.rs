@@ -104,6 +104,25 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ProgramError> {
     fs::read(path).map_err(failed)
 }
 
+/// Whether a file has the first four bytes of an ELF file.
+pub(crate) fn begins_as_elf(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut magic = [0; 4];
+    fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok())
+        && magic == *b"\x7fELF"
+}
+
+/// Whether a file is an ELF program, static or not; a library or an object file is none.
+pub(crate) fn is_program(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|data| data.is_file())
+        && begins_as_elf(path)
+        && read(path).is_ok_and(|bytes| {
+            Elf::read(&bytes).is_ok_and(|facts| {
+                matches!(facts.kind, Kind::Static | Kind::StaticPie | Kind::Dynamic)
+            })
+        })
+}
+
 /// Checks that `bytes` start alone, on `wanted` if that is given; gives the
 /// facts and the platform.
 pub(crate) fn check(

@@ -9,14 +9,18 @@ use ounce_oci::{Platform, Reference};
 use serde::{Serialize, Serializer};
 
 use crate::base::Server;
-use crate::cargo::Toolchain;
 use crate::distribution::Base;
-use crate::profile::Flag;
-use crate::rustflags::AddedFlags;
+use crate::flag::Flag;
+use crate::language::Language;
+use crate::language::python::recipe::PythonRecipe;
+use crate::language::rust::rustflags::AddedFlags;
+use crate::language::rust::smallest::Smallest;
+use crate::language::rust::target::Linking;
 use crate::settings::{AlpineSettings, Certificates, DebianSettings, ExtraFile, Measure, Zones};
 use crate::site::pack::Packing;
 use crate::site::walk::Site;
-use crate::target::Linking;
+use crate::tool::ToolRecipe;
+use crate::toolchain::Toolchain;
 
 /// Everything that will be done.
 #[derive(Debug, Clone, Serialize)]
@@ -60,7 +64,7 @@ pub struct Recipe {
     pub offline: bool,
     /// Not shown: an environment may hold secrets.
     #[serde(skip)]
-    pub(crate) toolchain: Option<Toolchain>,
+    pub(crate) toolchain: Toolchain,
 }
 
 fn as_text<T: std::fmt::Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
@@ -77,15 +81,24 @@ fn compression_name<S: Serializer>(value: &Compression, to: S) -> Result<S::Ok, 
 }
 
 /// What was found at the path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     /// A ready program.
     Program,
-    /// A Rust project.
-    RustProject,
+    /// A project in this language, or one source file.
+    Project(Language),
     /// A folder of web files.
     Site,
+}
+
+impl Serialize for Found {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Program => to.serialize_str("program"),
+            Self::Project(language) => to.collect_str(&format_args!("{}-project", language.key())),
+            Self::Site => to.serialize_str("site"),
+        }
+    }
 }
 
 /// The program for one platform.
@@ -106,6 +119,10 @@ pub enum ProgramSource {
     File(PathBuf),
     /// Cargo makes it.
     Cargo(Box<CargoRecipe>),
+    /// The tools of another language make it.
+    Tools(Box<ToolRecipe>),
+    /// A Python application, which the base's interpreter starts.
+    Python(Box<PythonRecipe>),
     /// A web server that ounce carries.
     Httpd(Server),
 }
@@ -135,12 +152,23 @@ pub struct CargoRecipe {
     pub arguments: Vec<String>,
     /// Flags for rustc beside the project's own.
     pub rustflags: AddedFlags,
+    /// Where cargo starts rustc, and that the linker.
+    #[serde(skip)]
+    pub workspace_root: PathBuf,
+    /// What the smallest program takes besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smallest: Option<Smallest>,
+    /// Whether the program carries the list of its crates.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub auditable: bool,
 }
 
 /// What stands in the image beside the program, and its configuration.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImageRecipe {
-    /// The program's absolute path.
+    /// The program's absolute path; empty of an application, whose interpreter
+    /// is the base's.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub entrypoint: String,
     /// Its arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]

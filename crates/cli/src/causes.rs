@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 
 use ounce_build::distribution::alpine::AlpineError;
 use ounce_build::distribution::debian::DebianError;
-use ounce_build::{BuildError, PlanError};
+use ounce_build::{ArtifactError, BuildError, CompileError, PlanError, ProjectError, ToolError};
 use ounce_oci::blobs::BlobError;
 use ounce_oci::engine::EngineError;
 use ounce_oci::fetch::FetchError;
@@ -195,7 +195,12 @@ impl From<PlanError> for Failure {
             PlanError::Setting(_)
             | PlanError::Reference(_)
             | PlanError::Meaningless { .. }
-            | PlanError::Twice(_) => Kind::Usage,
+            | PlanError::Twice(_)
+            | PlanError::Tool(ToolError::Several { .. } | ToolError::NoBin { .. }) => Kind::Usage,
+            PlanError::Tool(ToolError::Missing { .. } | ToolError::NoWork)
+            | PlanError::Project(ProjectError::Start { .. })
+            | PlanError::Smallest(_)
+            | PlanError::Target(_) => Kind::Host,
             _ => Kind::Input,
         };
         hints.into_iter().fold(by_cause(kind, error), Failure::hint)
@@ -234,6 +239,15 @@ impl From<BuildError> for Failure {
         let hints = error.hints();
         let failure = match error {
             BuildError::Store(error) => return error.into(),
+            // The compiler has looked at the source and said no.
+            BuildError::Compile(CompileError::Failed(_)) => Failure::new(Kind::No, error),
+            BuildError::Compile(CompileError::Start { .. } | CompileError::Write { .. }) => {
+                by_cause(Kind::Host, error)
+            }
+            BuildError::Compile(CompileError::Artifact(
+                ArtifactError::Several { .. } | ArtifactError::NoBin { .. },
+            )) => Failure::new(Kind::Usage, error),
+            BuildError::Python(error) if error.is_network() => Failure::new(Kind::Network, error),
             error => by_cause(Kind::Input, error),
         };
         hints.into_iter().fold(failure, Failure::hint)

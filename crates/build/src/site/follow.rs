@@ -240,6 +240,7 @@ mod tests {
             ".well-known/security.txt",
             "a/.well-known/x",
             "ounce.toml",
+            "ounce.lock",
             "a/ounce.toml",
             "healthz",
             "a/healthz",
@@ -273,6 +274,7 @@ mod tests {
                 "a/.well-known",
                 "a\\b",
                 "healthz",
+                "ounce.lock",
                 "ounce.toml"
             ]
         );

@@ -46,10 +46,14 @@ fn a_dynamic_program_is_refused_with_what_it_needs_and_the_ways_out() {
 #[test]
 fn folders_that_hold_nothing_to_build_say_what_was_looked_for() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(refusal(folder.path()).contains("no Cargo.toml and no index.html"));
-    write(&folder.path().join("go.mod"), "module x");
+    let error = refusal(folder.path());
+    assert!(
+        error.contains("it has none of Cargo.toml, go.mod"),
+        "{error}"
+    );
+    write(&folder.path().join("package.json"), "{}");
     let error = recipe(folder.path()).unwrap_err();
-    assert!(error.hints()[0].contains("go build"));
+    assert!(error.hints()[0].contains("build the pages"));
 }
 
 #[test]

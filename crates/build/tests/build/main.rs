@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod alpine;
+mod c;
 mod debian;
+mod go;
 mod input;
 mod project;
 mod site;
+mod smallest;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use ounce_build::{Built, Event, PlanError, Recipe, Request, Toolchain, execute, plan};
@@ -19,6 +23,17 @@ pub(crate) fn request(path: &Path) -> Request {
     let mut request = Request::new(path, Toolchain::new(std::env::vars_os()));
     request.offline = true;
     request
+}
+
+/// Whether a tool is installed; says so aloud if not, for the tally of what was skipped.
+pub(crate) fn has(tool: &str) -> bool {
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .any(|folder| folder.join(tool).is_file());
+    if !found {
+        // Past the capture of the harness, so that it is counted.
+        let _ = writeln!(std::io::stderr(), "skipped: {tool} is not installed");
+    }
+    found
 }
 
 pub(crate) fn recipe(path: &Path) -> Result<Recipe, PlanError> {

@@ -39,7 +39,7 @@ pub(crate) fn debian_settings(options: &PackageOptions) -> DebianSettings {
     DebianSettings {
         mirror: options.mirror.clone(),
         suite: options.suite.clone(),
-        components: None,
+        components: (!options.components.is_empty()).then(|| options.components.clone()),
         keyrings: options.keyring.clone(),
         packages: (!options.packages.is_empty()).then(|| options.packages.clone()),
         valid_until: None,

@@ -151,6 +151,8 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
             no_default_features: given(options.rust.no_default_features),
             profile: options.rust.profile.clone(),
             target: options.rust.target.clone(),
+            smallest: given(options.rust.smallest),
+            auditable: given(options.rust.auditable),
             ..RustSettings::default()
         },
         image: ImageSettings {
@@ -262,14 +264,26 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
             "packing {files} file{}",
             if files == 1 { "" } else { "s" }
         )),
-        Event::CompilerLine(_) | Event::Packing { .. } | Event::PackingSite { .. } => {}
+        Event::Fetching { what } => output.note(&format!("fetching {what}")),
+        Event::Installing { wheel } if output.stderr_is_terminal => {
+            output.note(&shown(&format!("installing {wheel}")));
+        }
+        Event::Bytecode { files } => output.note(&format!("compiling {files} Python sources")),
+        Event::Note(note) => output.note(&format!("note: {note}")),
+        Event::Installing { .. }
+        | Event::CompilerLine(_)
+        | Event::Packing { .. }
+        | Event::PackingSite { .. } => {}
     });
     built.map_err(|error| {
         let said = match &error {
-            BuildError::Compile(CompileError::Failed { last_lines, .. })
+            BuildError::Compile(CompileError::Failed(refusal))
                 if output.quiet || !output.stderr_is_terminal =>
             {
-                last_lines.clone()
+                refusal.last_lines.clone()
+            }
+            BuildError::Python(error) if output.quiet || !output.stderr_is_terminal => {
+                error.said().to_vec()
             }
             _ => Vec::new(),
         };
@@ -333,8 +347,11 @@ struct Row {
 #[derive(Serialize)]
 struct FlagRow {
     key: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     value: String,
     by: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    why: &'static str,
 }
 
 #[derive(Serialize)]
@@ -359,6 +376,7 @@ fn document(built: &Built) -> Document<'static> {
                 key: flag.key.clone(),
                 value: flag.value.clone(),
                 by: chooser(flag.by),
+                why: flag.why,
             })
             .collect(),
         saved: image
@@ -394,8 +412,14 @@ fn text(built: &Built, color: bool) -> String {
         .site
         .as_ref()
         .map_or(String::new(), |summary| site(summary, color));
+    let mut shown = Vec::new();
     for image in &built.images {
-        text.push_str(&flags(image, color));
+        let flags = flags(image, color);
+        // Most often all platforms have the same.
+        if !shown.contains(&flags) {
+            text.push_str(&flags);
+            shown.push(flags);
+        }
     }
     let mut table = Table::new(&[
         ("IMAGE", Align::Left),
@@ -438,7 +462,7 @@ pub(crate) fn flags(image: &BuiltImage, color: bool) -> String {
     ]);
     let mut told = Vec::new();
     for flag in &image.flags {
-        let name = format!("{}={}", flag.key, flag.value);
+        let name = flag.text();
         let saved = image.saved.iter().find(|saved| saved.flag == name);
         told.extend(saved.map(|saved| saved.flag.as_str()));
         let bytes =

@@ -136,7 +136,7 @@ fn project_that_does_not_compile_is_told_in_the_compilers_words() {
     bench.file("broken/src/main.rs", "fn main() { no_such_function() }\n");
     let output = bench.output(&["build", "broken", "--measure", "no"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
         stderr.contains("no_such_function") && stderr.contains("error: cargo could not compile"),
         "{stderr}"

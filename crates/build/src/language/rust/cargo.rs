@@ -1,102 +1,22 @@
 //! What cargo says of a project: its packages, their programs, its folders.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
 use crate::settings::RustSettings;
-
-/// The compiler's programs and the environment they are given.
-#[derive(Debug, Clone)]
-pub struct Toolchain {
-    /// `cargo`, a path or a name to look up.
-    pub cargo: PathBuf,
-    /// `rustc`, likewise.
-    pub rustc: PathBuf,
-    /// The whole environment of both; nothing is inherited.
-    pub environment: BTreeMap<OsString, OsString>,
-}
+use crate::toolchain::Toolchain;
 
 impl Toolchain {
-    /// Cargo and rustc by name, with `environment` cleared of what an outer
-    /// `cargo run` or `cargo test` leaves for its own children: it would
-    /// choose toolchain, flags and folders of the wrong project.
-    pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
-        let mut environment: BTreeMap<_, _> = environment.into_iter().collect();
-        let inside_cargo = environment.contains_key(&OsString::from("CARGO_MANIFEST_DIR"));
-        if inside_cargo {
-            environment.retain(|name, _| {
-                let name = name.to_string_lossy();
-                !(name.starts_with("CARGO_PKG_")
-                    || name.starts_with("CARGO_MANIFEST_")
-                    || name.starts_with("CARGO_BIN_")
-                    || name.starts_with("CARGO_PROFILE_")
-                    || matches!(
-                        name.as_ref(),
-                        "CARGO"
-                            | "CARGO_ENCODED_RUSTFLAGS"
-                            | "CARGO_MAKEFLAGS"
-                            | "CARGO_TARGET_DIR"
-                            | "CARGO_BUILD_TARGET"
-                            | "CARGO_BUILD_TARGET_DIR"
-                            | "LD_LIBRARY_PATH"
-                            | "RUSTC"
-                            | "RUSTC_WRAPPER"
-                            | "RUSTC_WORKSPACE_WRAPPER"
-                            | "RUSTFLAGS"
-                            | "RUSTUP_TOOLCHAIN"
-                            | "RUST_RECURSION_COUNT"
-                    ))
-            });
-        }
-        Self {
-            cargo: PathBuf::from("cargo"),
-            rustc: PathBuf::from("rustc"),
-            environment,
-        }
-    }
-
-    /// Whether a variable is set to something.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.environment
-            .get(&OsString::from(name))
-            .is_some_and(|value| !value.is_empty())
-    }
-
-    pub(crate) fn command(&self, program: &Path, folder: &Path) -> Command {
-        let mut command = Command::new(program);
-        command
-            .current_dir(folder)
-            .env_clear()
-            .envs(&self.environment)
-            .stdin(Stdio::null());
-        command
-    }
-
     /// Cargo's home, as cargo finds it.
     pub(crate) fn cargo_home(&self) -> Option<PathBuf> {
-        let folder = |name: &str| {
-            let value = self.environment.get(&OsString::from(name))?;
-            (!value.is_empty()).then(|| PathBuf::from(value))
-        };
+        let folder = |name: &str| self.get(name).map(PathBuf::from);
         folder("CARGO_HOME").or_else(|| Some(folder("HOME")?.join(".cargo")))
     }
 
     /// What rustc in `folder` writes when asked so; `None` if it fails.
     pub(crate) fn told(&self, folder: &Path, arguments: &[&str]) -> Option<String> {
-        let output = self
-            .command(&self.rustc, folder)
-            .args(arguments)
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        self.answer(&self.rustc, folder, arguments)
     }
 
     /// Whether the standard library for `target` is installed, as rustc in `folder` sees it.

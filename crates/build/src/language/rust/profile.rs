@@ -4,42 +4,29 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::cargo::Toolchain;
-
-/// A size flag of a cargo profile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Flag {
-    /// The profile's key, as `opt-level`.
-    pub key: String,
-    /// Its value, as TOML.
-    pub value: String,
-    /// Who chose it.
-    pub by: By,
-}
-
-/// Who chose a flag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum By {
-    /// The project; it is left as it is.
-    Project,
-    /// Ounce, where the project was silent.
-    Ounce,
-}
+use crate::flag::Flag;
+use crate::toolchain::Toolchain;
 
 /// The flags in the order they are added, cheapest and surest first.
 ///
 /// `opt-level` is "s", not "z": std's hello world is 372,184 bytes with "s"
 /// and 371,576 with "z", and "z" also turns loop vectorisation off.
-const SIZE_FLAGS: [(&str, &str); 5] = [
-    ("strip", "true"),
-    ("panic", "\"abort\""),
-    ("lto", "\"fat\""),
-    ("codegen-units", "1"),
-    ("opt-level", "\"s\""),
+const SIZE_FLAGS: [(&str, &str, &str); 5] = [
+    (
+        "strip",
+        "true",
+        "symbols and debug information are for debuggers",
+    ),
+    (
+        "panic",
+        "\"abort\"",
+        "no tables and no code to unwind the stack",
+    ),
+    ("lto", "\"fat\"", "what no crate calls goes"),
+    ("codegen-units", "1", "one unit shares and inlines more"),
+    ("opt-level", "\"s\"", "smaller code before faster code"),
 ];
 
 /// A manifest or a configuration of cargo's could not be read.
@@ -196,25 +183,15 @@ impl ProjectFiles {
             .chosen(&chain, "debug", toolchain)
             .is_some_and(|value| !matches!(value.trim_matches('"'), "false" | "0" | "none"));
         let mut flags = Vec::new();
-        for (key, value) in SIZE_FLAGS {
+        for (key, value, why) in SIZE_FLAGS {
             match self.chosen(&chain, key, toolchain) {
-                Some(value) => flags.push(Flag {
-                    key: key.to_owned(),
-                    value,
-                    by: By::Project,
-                }),
+                Some(value) => flags.push(Flag::of_project(key, value)),
                 // Who asks for debug information wants to keep it.
-                None if key == "strip" && debug_kept => flags.push(Flag {
-                    key: key.to_owned(),
-                    value: "false".to_owned(),
-                    by: By::Project,
-                }),
+                None if key == "strip" && debug_kept => {
+                    flags.push(Flag::of_project(key, "false"));
+                }
                 None if chain.iter().any(|name| name == "dev" || name == "test") => {}
-                None => flags.push(Flag {
-                    key: key.to_owned(),
-                    value: value.to_owned(),
-                    by: By::Ounce,
-                }),
+                None => flags.push(Flag::of_ounce(key, value, why)),
             }
         }
         Ok(flags)
@@ -255,10 +232,7 @@ impl ProjectFiles {
             let variable = format!("CARGO_PROFILE_{name}_{key}")
                 .to_ascii_uppercase()
                 .replace('-', "_");
-            if toolchain.has(&variable) {
-                let value = toolchain
-                    .environment
-                    .get(&std::ffi::OsString::from(&variable))?;
+            if let Some(value) = toolchain.get(&variable) {
                 return Some(value.to_string_lossy().into_owned());
             }
             self.profile(name)

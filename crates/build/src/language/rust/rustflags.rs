@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::cargo::Toolchain;
-use crate::profile::ProjectFiles;
+use super::profile::ProjectFiles;
+use crate::toolchain::Toolchain;
 
 /// Where the flags are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
