@@ -40,6 +40,8 @@ cargo xtask TASK
   cycles [COUNT]               containers that come and go, 10,000 unless told, and what
                                is left of them: nothing
   judges http                  REDbot and slowhttptest on the web server alone
+  judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
+                               put together from Debian's packages
   judges registry OUNCE        docker-registry, skopeo and podman alone
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
@@ -92,6 +94,11 @@ fn run(arguments: &[String]) -> Result<()> {
             println!("{tally}");
             result
         }
+        ["judges", "bases"] => {
+            let ounce = dist::build(dist::HOST_TARGET)?;
+            judged_bases(&house, &ounce)
+        }
+        ["judges", "bases", ounce] => judged_bases(&house, &std::path::absolute(ounce)?),
         ["judges", "registry", ounce] => {
             setup::setup(false)?;
             let mut tally = tally::Tally::default();
@@ -107,6 +114,13 @@ fn run(arguments: &[String]) -> Result<()> {
         }
         other => bail!("there is no task `{}`\n\n{USAGE}", other.join(" ")),
     }
+}
+
+fn judged_bases(house: &House, ounce: &std::path::Path) -> Result<()> {
+    let mut tally = tally::Tally::default();
+    let result = judges::run_bases(house, ounce, &mut tally);
+    println!("{tally}");
+    result
 }
 
 fn judged(house: &House, ounce: &std::path::Path) -> Result<()> {

@@ -137,7 +137,7 @@ impl BuildError {
             Self::Python(error) => error.hints(),
             Self::Secret(error) => error.hints(),
             Self::Stand(StandError::Missing { .. }) => vec![
-                "--base distroless-cc, or debian-slim with --package for the missing libraries"
+                "--base distroless-cc, or debian-slim with --with PACKAGE for the missing libraries"
                     .to_owned(),
             ],
             Self::Stand(StandError::Taken(_)) => {

@@ -5,6 +5,7 @@
 //! or skipped with the reason: the tool is missing.
 
 mod archives;
+mod bases;
 mod engines;
 mod manual;
 mod registry;
@@ -94,6 +95,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
         prepare(&case)
     });
     archives::judge(&case, &mut bench);
+    bases::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
     registry::judge(&case, &mut bench);
@@ -107,6 +109,23 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     });
     runtime::judge(&case, &mut bench);
     server::judge(house, &mut bench);
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
+/// Runs the judges of bases alone.
+pub(crate) fn run_bases(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let scratch = Scratch::new("judges")?;
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
+    let before = tally.failed;
+    bases::judge(&case, &mut Bench { tally });
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod alpine;
+// The archive that the tests make has packages for one architecture.
+#[cfg(target_arch = "x86_64")]
+mod bases;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
 #[allow(

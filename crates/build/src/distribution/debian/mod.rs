@@ -191,7 +191,7 @@ impl DebianError {
             ],
             Self::Conflict { .. } => vec![
                 "packages are named as `apt-cache search` has them; `packages` beneath \
-                 [base.debian] and --package add some"
+                 [base.debian] and --with add some"
                     .to_owned(),
             ],
             Self::Package { .. } => {

@@ -258,13 +258,13 @@ fn no_cut_release_and_no_cut_keyring_panics() {
 fn an_expired_release_is_refused_unless_dates_shall_not_matter() {
     let folder = tempfile::tempdir().unwrap();
     let mirror = Mirror::new(folder.path());
-    let until = "Valid-Until: Mon, 01 Jun 2026 00:00:01 UTC\n";
+    let until = "Valid-Until: Mon, 01 Jan 2024 00:00:01 UTC\n";
     mirror.publish("debian", "bookworm", &small_system(), until);
     let error = lock(&mirror, STATIC).unwrap_err();
     assert!(
         error
             .to_string()
-            .ends_with("is valid until Mon, 01 Jun 2026 00:00:01 UTC only")
+            .ends_with("is valid until Mon, 01 Jan 2024 00:00:01 UTC only")
     );
     assert!(
         error
