@@ -12,13 +12,13 @@ const V6: u8 = 10;
 #[inline(never)]
 pub(crate) fn parse(text: &[u8], address: &mut Address) -> bool {
     // In the byte order of both architectures.
-    (address.bytes[0], address.length) = (V6, 28);
+    address.bytes[0] = V6;
     let is_local = text == b"::1";
     address.bytes[23] = is_local.into();
     if is_local || text == b"::" {
         return true;
     }
-    (address.bytes[0], address.length) = (V4, 16);
+    address.bytes[0] = V4;
     let mut rest = text;
     for at in 4..8 {
         match parse_decimal(take_until(&mut rest, b'.')) {

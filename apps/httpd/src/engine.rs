@@ -163,16 +163,6 @@ pub struct Limits {
     pub connections: u32,
 }
 
-impl Limits {
-    /// Before they are set.
-    pub const NONE: Self = Self {
-        header_seconds: 0,
-        idle_seconds: 0,
-        grace_seconds: 0,
-        connections: 0,
-    };
-}
-
 /// The loop's state; what is used most stands first, where it is reached by
 /// short instructions.
 #[derive(Debug)]
@@ -184,8 +174,8 @@ pub struct Engine<H> {
     /// All connections' descriptors are below it.
     end: Fd,
     /// A bit for each descriptor.
-    busy: Option<&'static mut [u8]>,
-    buffer: Option<&'static mut [u8]>,
+    busy: &'static mut [u8],
+    buffer: &'static mut [u8],
     /// How much of the buffer takes what is received.
     input_bytes: u32,
     /// In seconds, on the clock that never goes back.
@@ -194,50 +184,48 @@ pub struct Engine<H> {
     stop_at: u32,
     /// The listeners are watched; not, for want of descriptors.
     is_watching: bool,
-    /// What it is held to.
-    pub limits: Limits,
-    /// The sockets that connections come from; negative where there is none.
-    pub listeners: [Fd; MAX_LISTENERS],
-    /// What answers.
-    pub handler: H,
+    limits: Limits,
+    /// Negative where there is none.
+    listeners: [Fd; MAX_LISTENERS],
+    handler: H,
 }
 
 impl<H: Handler> Engine<H> {
-    /// An engine with this handler, and nothing else yet. But for the handler it
-    /// is all zeros.
-    pub const fn new(handler: H) -> Self {
+    /// An engine with this handler, which is held to these limits, for connections
+    /// that come from these sockets (negative where there is none). It opens what
+    /// it waits on, which cannot be had once the program is shut in. `busy` has a
+    /// bit for each descriptor that a connection can have; `buffer` takes what is
+    /// received and behind it what is sent.
+    pub fn new(
+        handler: H,
+        limits: Limits,
+        listeners: [Fd; MAX_LISTENERS],
+        busy: &'static mut [u8],
+        buffer: &'static mut [u8],
+    ) -> Self {
+        let (epoll, signals) = (bare::epoll(), bare::signals());
+        bare::watch(epoll, Change::Add, signals, WATCH_INPUT, SIGNALS, 0);
         Self {
-            epoll: 0,
-            signals: 0,
+            epoll,
+            signals,
             count: 0,
             end: 0,
             now: 0,
             stop_at: 0,
             is_watching: false,
-            limits: Limits::NONE,
-            listeners: [0; MAX_LISTENERS],
-            input_bytes: 0,
-            busy: None,
-            buffer: None,
+            limits,
+            listeners,
+            input_bytes: buffer.len().saturating_sub(ANSWER_BYTES).min(24 * 1024) as u32,
+            busy,
+            buffer,
             handler,
         }
     }
 
-    /// Gives it its memory, and opens what it waits on: nothing of this can be had
-    /// once the program is shut in. `busy` has a bit for each descriptor that a connection
-    /// can have; `buffer` takes what is received and behind it what is sent.
-    pub fn lend(&mut self, busy: &'static mut [u8], buffer: &'static mut [u8]) {
-        self.input_bytes = buffer.len().saturating_sub(ANSWER_BYTES).min(24 * 1024) as u32;
-        self.busy = Some(busy);
-        self.buffer = Some(buffer);
-        let (epoll, signals) = (bare::epoll(), bare::signals());
-        bare::watch(epoll, Change::Add, signals, WATCH_INPUT, SIGNALS, 0);
-        (self.epoll, self.signals) = (epoll, signals);
-    }
-
     /// Serves until SIGTERM or SIGINT; the result is the exit status.
+    #[inline(never)]
     pub fn run(&mut self) -> u8 {
-        let mut events = [Event::default(); EVENTS];
+        let mut events = [Event::NONE; EVENTS];
         let mut told = 0;
         loop {
             if !self.is_watching {
@@ -293,20 +281,12 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn busy(&mut self) -> &mut [u8] {
-        self.busy.as_deref_mut().unwrap_or_default()
-    }
-
-    fn buffer(&mut self) -> &mut [u8] {
-        self.buffer.as_deref_mut().unwrap_or_default()
-    }
-
     /// How many asked to stop.
     #[inline(never)]
     fn take_signals(&mut self) -> u32 {
         let mut count = 0;
         loop {
-            match bare::take_signal(self.signals, self.buffer()) {
+            match bare::take_signal(self.signals, self.buffer) {
                 0 => return count,
                 CHILD_CHANGED => bare::reap(),
                 _ => count += 1,
@@ -341,8 +321,7 @@ impl<H: Handler> Engine<H> {
         }
         for fd in 0..self.end {
             if self.is_busy(fd) {
-                self.set_busy(fd, false);
-                self.set_deadline(fd, self.limits.idle_seconds);
+                self.set_deadline(fd, self.now + self.limits.idle_seconds);
                 continue;
             }
             let deadline = deadline(fd);
@@ -350,7 +329,7 @@ impl<H: Handler> Engine<H> {
                 continue;
             }
             // Where something has come, it is part of a request.
-            let received = bare::receive(fd, self.buffer(), PEEK);
+            let received = bare::receive(fd, self.buffer, PEEK);
             if received > 0 {
                 self.refuse(fd, Status::RequestTimeout);
             }
@@ -382,7 +361,7 @@ impl<H: Handler> Engine<H> {
                 }
                 return;
             }
-            let has_place = fd as usize >> 3 < self.busy().len();
+            let has_place = fd as usize >> 3 < self.busy.len();
             if self.count >= self.limits.connections || !has_place {
                 self.refuse(fd, Status::ServiceUnavailable);
                 bare::close(fd);
@@ -432,19 +411,22 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    fn set_deadline(&mut self, fd: Fd, seconds: u32) {
-        bare::keep(fd, Kept::First, self.now.wrapping_add(seconds).into());
+    /// From now on it has until then, or for ever where that is 0.
+    #[inline(never)]
+    fn set_deadline(&mut self, fd: Fd, deadline: u32) {
+        bare::keep(fd, Kept::First, deadline.into());
+        self.set_busy(fd, false);
     }
 
     #[inline(never)]
     fn is_busy(&mut self, fd: Fd) -> bool {
-        let place = self.busy().get(fd as usize >> 3);
+        let place = self.busy.get(fd as usize >> 3);
         place.is_some_and(|bits| bits >> (fd & 7) & 1 != 0)
     }
 
     #[inline(never)]
     fn set_busy(&mut self, fd: Fd, is_busy: bool) {
-        if let Some(bits) = self.busy().get_mut(fd as usize >> 3) {
+        if let Some(bits) = self.busy.get_mut(fd as usize >> 3) {
             *bits = *bits & !(1 << (fd & 7)) | u8::from(is_busy) << (fd & 7);
         }
     }
@@ -453,7 +435,7 @@ impl<H: Handler> Engine<H> {
     /// nothing follows.
     #[inline(never)]
     fn refuse(&mut self, fd: Fd, status: Status) {
-        let buffer = self.buffer.as_deref_mut().unwrap_or_default();
+        let buffer = &mut *self.buffer;
         let mut batch = batch(buffer, false);
         self.handler.refuse(status, &mut batch);
         bare::send(fd, batch.writer.bytes(), false);
@@ -466,7 +448,7 @@ impl<H: Handler> Engine<H> {
     #[inline(never)]
     fn discard(&mut self, fd: Fd) -> bool {
         loop {
-            let taken = bare::receive(fd, self.buffer(), TAKE);
+            let taken = bare::receive(fd, self.buffer, TAKE);
             if taken <= 0 {
                 return taken == -(errno::EAGAIN as isize);
             }
@@ -483,7 +465,7 @@ impl<H: Handler> Engine<H> {
     /// connection's share.
     #[inline(never)]
     fn read(&mut self, fd: Fd, flags: u32) {
-        let buffer = self.buffer.as_deref_mut().unwrap_or_default();
+        let buffer = &mut *self.buffer;
         let place = buffer.get_mut(..self.input_bytes as usize);
         let received = bare::receive(fd, place.unwrap_or_default(), PEEK);
         if received <= 0 {
@@ -542,8 +524,7 @@ impl<H: Handler> Engine<H> {
                 && let Some(stream) = stream
             {
                 // The handler watches over those who are slow.
-                bare::keep(fd, Kept::First, 0);
-                self.set_busy(fd, false);
+                self.set_deadline(fd, 0);
                 return self.rearm(fd, STREAM, stream.into());
             }
             if file >= 0 {
@@ -572,22 +553,20 @@ impl<H: Handler> Engine<H> {
             self.close(fd);
         } else if is_partial && (self.is_busy(fd) || deadline(fd) & READING == 0) {
             // Its first bytes: from now on it has so many seconds.
-            self.set_busy(fd, false);
-            self.set_deadline(fd, READING + self.limits.header_seconds);
+            self.set_deadline(fd, READING + self.now + self.limits.header_seconds);
         }
     }
 
     /// Says that nothing follows, and reads on until the client has seen it.
     fn close_softly(&mut self, fd: Fd) {
         bare::shutdown(fd);
-        self.set_busy(fd, false);
-        self.set_deadline(fd, LINGER_SECONDS);
+        self.set_deadline(fd, self.now + LINGER_SECONDS);
         self.rearm(fd, LINGERS, 0);
     }
 
     /// Has the handler go on with a stream.
     fn go_on_stream(&mut self, fd: Fd, stream: u16) {
-        let buffer = self.buffer.as_deref_mut().unwrap_or_default();
+        let buffer = &mut *self.buffer;
         match self.handler.go_on(fd, stream, buffer) {
             Step::Waits => {}
             Step::Again => self.rearm(fd, STREAM, stream.into()),
@@ -629,8 +608,7 @@ impl<H: Handler> Engine<H> {
         if left > 0 {
             bare::keep(fd, Kept::Second, left);
             // The kernel watches over those who do not read.
-            bare::keep(fd, Kept::First, 0);
-            self.set_busy(fd, false);
+            self.set_deadline(fd, 0);
             return self.rearm(fd, token & (BODY | CLOSES), extra);
         }
         if token & CLOSES != 0 {

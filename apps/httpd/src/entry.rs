@@ -13,20 +13,24 @@ use core::sync::atomic::{AtomicBool, Ordering};
 global_asm!(
     ".globl _start", "_start:", "xor ebp, ebp", "mov rdi, rsp", "and rsp, -16", "call {start}",
     "ud2",
-    // The direction flag is clear at every call.
-    ".globl memcpy", "memcpy:", "mov rax, rdi", "mov rcx, rdx", "rep movsb", "ret",
-    ".globl memmove", "memmove:", "mov rax, rdi", "mov rcx, rdx", "mov r8, rdi", "sub r8, rsi",
-    "cmp r8, rdx", "jb 2f", "rep movsb", "ret",
+    // Each on its own, so that what nobody calls is left out. The direction flag is
+    // clear at every call.
+    ".section .text.memcpy, \"ax\"", ".globl memcpy", "memcpy:", "mov rax, rdi",
+    "mov rcx, rdx", "rep movsb", "ret",
+    ".section .text.memmove, \"ax\"", ".globl memmove", "memmove:", "mov rax, rdi",
+    "mov rcx, rdx", "mov r8, rdi", "sub r8, rsi", "cmp r8, rdx", "jb 2f", "rep movsb", "ret",
     // Overlapping with the target behind the source: from the end.
     "2:", "lea rdi, [rdi + rdx - 1]", "lea rsi, [rsi + rdx - 1]", "std", "rep movsb", "cld", "ret",
-    ".globl memset", "memset:", "mov r8, rdi", "mov eax, esi", "mov rcx, rdx", "rep stosb",
-    "mov rax, r8", "ret",
-    ".globl memcmp", ".globl bcmp", "memcmp:", "bcmp:", "xor eax, eax", "xor ecx, ecx",
+    ".section .text.memset, \"ax\"", ".globl memset", "memset:", "mov r8, rdi", "mov eax, esi",
+    "mov rcx, rdx", "rep stosb", "mov rax, r8", "ret",
+    ".section .text.memcmp, \"ax\"", ".globl memcmp", ".globl bcmp", "memcmp:", "bcmp:",
+    "xor eax, eax", "xor ecx, ecx",
     "3:", "cmp rcx, rdx", "je 4f", "movzx eax, byte ptr [rdi + rcx]",
     "movzx r8d, byte ptr [rsi + rcx]", "inc rcx", "sub eax, r8d", "je 3b", "4:", "ret",
-    ".globl strlen", "strlen:", "xor eax, eax", "5:", "cmp byte ptr [rdi + rax], 0", "je 6f",
-    "inc rax", "jmp 5b", "6:", "ret",
-    ".globl ounce_exit", "ounce_exit:", "mov eax, 231", "syscall", "ud2",
+    ".section .text.strlen, \"ax\"", ".globl strlen", "strlen:", "xor eax, eax",
+    "5:", "cmp byte ptr [rdi + rax], 0", "je 6f", "inc rax", "jmp 5b", "6:", "ret",
+    ".section .text.ounce_exit, \"ax\"", ".globl ounce_exit", "ounce_exit:", "mov eax, 231",
+    "syscall", "ud2", ".text",
     start = sym start,
 );
 
@@ -34,21 +38,24 @@ global_asm!(
 global_asm!(
     ".globl _start", "_start:", "mov x29, xzr", "mov x30, xzr", "mov x0, sp",
     "and x1, x0, #-16", "mov sp, x1", "bl {start}", "brk #1",
-    ".globl memmove", "memmove:", "sub x3, x0, x1", "cmp x3, x2", "b.lo 3f",
-    ".globl memcpy", "memcpy:", "mov x3, x0",
+    ".section .text.memcpy, \"ax\"", ".globl memcpy", "memcpy:", "mov x3, x0",
     // Eight bytes at a time, then one.
     "1:", "subs x2, x2, #8", "b.lo 2f", "ldr x4, [x1], #8", "str x4, [x3], #8", "b 1b",
     "2:", "adds x2, x2, #8", "b.eq 9f",
     "8:", "ldrb w4, [x1], #1", "strb w4, [x3], #1", "subs x2, x2, #1", "b.ne 8b", "9:", "ret",
-    "3:", "cbz x2, 9b", "sub x2, x2, #1", "ldrb w4, [x1, x2]", "strb w4, [x0, x2]", "b 3b",
-    ".globl memset", "memset:", "mov x3, x0", "4:", "cbz x2, 9b", "strb w1, [x3], #1",
-    "sub x2, x2, #1", "b 4b",
-    ".globl memcmp", ".globl bcmp", "memcmp:", "bcmp:", "mov x3, x0", "mov w0, wzr",
-    "5:", "cbz x2, 9b", "ldrb w0, [x3], #1", "ldrb w4, [x1], #1", "sub x2, x2, #1",
-    "subs w0, w0, w4", "b.eq 5b", "ret",
-    ".globl strlen", "strlen:", "mov x1, x0", "6:", "ldrb w2, [x1], #1", "cbnz w2, 6b",
-    "sub x0, x1, x0", "sub x0, x0, #1", "ret",
-    ".globl ounce_exit", "ounce_exit:", "mov x8, #94", "svc 0", "brk #1",
+    ".section .text.memmove, \"ax\"", ".globl memmove", "memmove:", "sub x3, x0, x1",
+    "cmp x3, x2", "b.hs memcpy",
+    "3:", "cbz x2, 9f", "sub x2, x2, #1", "ldrb w4, [x1, x2]", "strb w4, [x0, x2]", "b 3b",
+    "9:", "ret",
+    ".section .text.memset, \"ax\"", ".globl memset", "memset:", "mov x3, x0",
+    "4:", "cbz x2, 9f", "strb w1, [x3], #1", "sub x2, x2, #1", "b 4b", "9:", "ret",
+    ".section .text.memcmp, \"ax\"", ".globl memcmp", ".globl bcmp", "memcmp:", "bcmp:",
+    "mov x3, x0", "mov w0, wzr", "5:", "cbz x2, 9f", "ldrb w0, [x3], #1",
+    "ldrb w4, [x1], #1", "sub x2, x2, #1", "subs w0, w0, w4", "b.eq 5b", "9:", "ret",
+    ".section .text.strlen, \"ax\"", ".globl strlen", "strlen:", "mov x1, x0",
+    "6:", "ldrb w2, [x1], #1", "cbnz w2, 6b", "sub x0, x1, x0", "sub x0, x0, #1", "ret",
+    ".section .text.ounce_exit, \"ax\"", ".globl ounce_exit", "ounce_exit:", "mov x8, #94",
+    "svc 0", "brk #1", ".text",
     start = sym start,
 );
 
@@ -141,8 +148,8 @@ impl<T> State<T> {
 /// runs. As a static of zeros it stands in .bss and takes no page before its use.
 #[repr(C)]
 pub struct Once<T> {
-    value: UnsafeCell<T>,
     is_taken: AtomicBool,
+    value: UnsafeCell<T>,
 }
 
 // SAFETY: a program with this entry has one thread, and `take` hands the value
@@ -175,6 +182,7 @@ impl<T> Once<T> {
 }
 
 /// Ends the program.
+#[inline(always)]
 pub(crate) fn exit(status: u8) -> ! {
     ounce_exit(status.into())
 }
@@ -190,6 +198,7 @@ impl<const BYTES: usize> Stack<BYTES> {
 
 /// Goes on with another stack, for good, and gives the one that the kernel made
 /// back to it. Arguments and environment, which stand on it, are gone then.
+#[inline(always)]
 pub(crate) fn settle<T, const BYTES: usize>(
     environment: Strings,
     stack: &'static mut Stack<BYTES>,
@@ -228,6 +237,7 @@ pub(crate) fn settle<T, const BYTES: usize>(
 impl Strings {
     /// Where the stack ends that the kernel made: behind the file's name, which
     /// the auxiliary vector has (getauxval(3)).
+    #[inline(always)]
     fn stack_end(mut self) -> usize {
         /// AT_EXECFN.
         const FILE_NAME: usize = 31;

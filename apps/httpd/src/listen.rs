@@ -51,9 +51,6 @@ pub(crate) fn all(family: u16, port: u16) -> Address {
     let [low, high] = family.to_ne_bytes();
     let [first, second] = port.to_be_bytes();
     address.bytes[..4].copy_from_slice(&[low, high, first, second]);
-    if family == 2 {
-        address.length = 16;
-    }
     address
 }
 

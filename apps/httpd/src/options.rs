@@ -27,7 +27,7 @@ pub struct Options {
     /// Of options that take a number; 1 for a switch that is on, and for the
     /// address that is all.
     pub numbers: [u32; MAX_OPTIONS],
-    /// Where to listen, but for the port.
+    /// Where to listen.
     pub address: Address,
     /// User and group.
     pub user: [u32; 2],
@@ -71,13 +71,15 @@ impl Options {
             numbers: [0; MAX_OPTIONS],
             texts: [(0, b""); MAX_TEXTS],
             count: 0,
-            address: Address {
-                bytes: [0; 28],
-                length: 0,
-            },
+            address: Address::NONE,
             user: [0; 2],
             root: None,
         }
+    }
+
+    /// Whether a switch is on.
+    pub fn is_on(&self, number: usize) -> bool {
+        self.numbers[number] != 0
     }
 
     /// The texts of the option of this number, in the order that they were given.
@@ -210,7 +212,11 @@ impl Options {
         };
         *number = value as u32;
         match kind {
-            b'P' => value <= 0xffff,
+            b'P' => {
+                let [high, low] = (value as u16).to_be_bytes();
+                (self.address.bytes[2], self.address.bytes[3]) = (high, low);
+                value <= 0xffff
+            }
             b'C' => value.wrapping_sub(1) < 0xffff_ffff,
             // Seconds, which are added to others.
             b'N' => value <= 0xff_ffff,

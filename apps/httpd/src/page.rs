@@ -5,6 +5,7 @@
 use crate::engine::Engine;
 use crate::entry::{Once, Stack};
 use crate::site::Site;
+use core::mem::{MaybeUninit, offset_of};
 
 /// A page.
 const PAGE: usize = 4_096;
@@ -17,7 +18,7 @@ const ENGINE: usize = size_of::<Engine<Site>>();
 const TINY_BUSY: usize = 2_048 / 8;
 /// The mark of `Once`, as aligned.
 const MARK: usize = 16;
-const TINY_BUFFER: usize = PAGE - STACK - ENGINE - TINY_BUSY - MARK;
+const TINY_BUFFER: usize = PAGE - MARK - STACK - ENGINE - TINY_BUSY;
 
 /// What the server needs.
 #[repr(C)]
@@ -25,26 +26,24 @@ pub struct Memory {
     /// Lowest, so that running over it ends the program.
     pub stack: Stack<STACK>,
     /// The state of the loop.
-    pub engine: Engine<Site>,
-    /// A bit for each connection.
+    pub engine: MaybeUninit<Engine<Site>>,
+    /// A bit for each connection of a tiny server.
     pub busy: [u8; TINY_BUSY],
-    /// What is received and sent.
+    /// What that receives and sends.
     pub buffer: [u8; TINY_BUFFER],
+    /// What others have besides; it begins another page.
+    pub room: Room,
 }
 
-impl Memory {
-    /// All zeros.
-    const fn new() -> Self {
-        Self {
-            stack: Stack::EMPTY,
-            engine: Engine::new(Site::new()),
-            busy: [0; TINY_BUSY],
-            buffer: [0; TINY_BUFFER],
-        }
-    }
+/// A bit for each connection, and what is received and sent.
+pub struct Room {
+    /// The bits.
+    pub busy: [u8; 65_536 / 8],
+    /// What is received and sent.
+    pub buffer: [u8; 49_152],
 }
 
-/// The page that a tiny server writes to.
+/// The page that a tiny server writes to, and behind it what others write to.
 #[repr(align(4096))]
 pub struct Page(pub Once<Memory>);
 
@@ -55,23 +54,16 @@ impl Page {
         reason = "each static that is made of it is a page of its own"
     )]
     pub const EMPTY: Self = {
-        assert!(size_of::<Self>() == PAGE);
-        Self(Once::new(Memory::new()))
-    };
-}
-
-/// What a server has besides unless it is tiny.
-pub struct Room {
-    /// A bit for each connection.
-    pub busy: [u8; 65_536 / 8],
-    /// What is received and sent.
-    pub buffer: [u8; 49_152],
-}
-
-impl Room {
-    /// All zeros.
-    pub const EMPTY: Self = Self {
-        busy: [0; 65_536 / 8],
-        buffer: [0; 49_152],
+        assert!(MARK + offset_of!(Memory, room) == PAGE);
+        Self(Once::new(Memory {
+            stack: Stack::EMPTY,
+            engine: MaybeUninit::zeroed(),
+            busy: [0; TINY_BUSY],
+            buffer: [0; TINY_BUFFER],
+            room: Room {
+                busy: [0; 65_536 / 8],
+                buffer: [0; 49_152],
+            },
+        }))
     };
 }

@@ -84,13 +84,12 @@ pub fn serve<S: Service>(program: &Program, state: &mut S) -> u8 {
     };
     let most = bare::descriptor_limit().saturating_sub(RESERVE);
     let service = Running::new(App::new(state), &mut room.streams);
-    let mut engine = Engine::new(service);
-    engine.lend(&mut room.busy, &mut room.buffer);
-    engine.listeners = listeners;
-    engine.limits = Limits {
+    let limits = Limits {
         connections: most.min(CONNECTIONS.into()) as u32,
         ..LIMITS
     };
+    let (busy, buffer) = (&mut room.busy, &mut room.buffer);
+    let mut engine = Engine::new(service, limits, listeners, busy, buffer);
     if bare::user_id() == 0 {
         bare::drop_user(USER, USER);
     }

@@ -2,19 +2,18 @@
 
 use crate::address;
 use crate::engine::{Engine, Limits, MAX_LISTENERS};
-use crate::entry::{self, Once};
+use crate::entry;
 use crate::help::HELP;
 use crate::options::{Options, number_of};
-use crate::page::{Page, Room};
+use crate::page::Page;
 use crate::program::Program;
 use crate::site::{Manner, Site};
 use core::hint::black_box;
 use core::mem;
 use ounce_http::writer::HeadWriter;
-use ounce_linux::bare::{self, Address, Fd, File, FileKind, OPEN_ROOT, Setting, errno};
+use ounce_linux::bare::{self, Address, Fd, OPEN_SITE, Setting, errno};
 
 static PAGE: Page = Page::EMPTY;
-static ROOM: Once<Room> = Once::new(Room::EMPTY);
 
 /// The first descriptor handed in (sd_listen_fds(3)).
 const FIRST: Fd = 3;
@@ -53,19 +52,16 @@ mod at {
 pub fn start(program: &Program) -> u8 {
     let mut options = Options::new();
     match options.read(program) {
-        Ok(()) => run(program, &options),
+        Ok(()) => run(program, &mut options),
         Err(text) => misused(text),
     }
 }
 
 /// Does what the options say.
-#[inline(never)]
-fn run(program: &Program, options: &Options) -> u8 {
-    let numbers = &options.numbers;
-    let is_on = |number: usize| numbers[number] != 0;
-    let told: &[u8] = if is_on(at::SHOW_HELP) {
+fn run(program: &Program, options: &mut Options) -> u8 {
+    let told: &[u8] = if options.is_on(at::SHOW_HELP) {
         HELP
-    } else if is_on(at::VERSION) {
+    } else if options.is_on(at::VERSION) {
         concat!("httpd ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()
     } else {
         b""
@@ -74,23 +70,66 @@ fn run(program: &Program, options: &Options) -> u8 {
         bare::write(1, told);
         return 0;
     }
-    let port = numbers[at::PORT];
-    let address = &mut options.address.clone();
-    let [high, low] = (port as u16).to_be_bytes();
-    (address.bytes[2], address.bytes[3]) = (high, low);
-    if is_on(at::HEALTH) {
-        return u8::from(!is_well(address));
+    if options.is_on(at::HEALTH) {
+        return u8::from(!is_well(&options.address));
     }
 
     let path = options.root.unwrap_or(c"/public");
-    let root = bare::open(path, OPEN_ROOT);
-    let mut file = File::NONE;
-    bare::look(root, &mut file);
-    if file.kind != FileKind::Folder {
-        let error = if root < 0 { root } else { INVALID };
-        return refused(FOLDER, 0, path.to_bytes(), error);
+    let root = bare::open(path, OPEN_SITE);
+    if root < 0 {
+        return refused(FOLDER, 0, path.to_bytes(), root);
+    }
+    let mut listeners = [-1; MAX_LISTENERS];
+    let status = listen(options, &mut listeners);
+    if status != 0 {
+        return status;
     }
 
+    // 70 is "our bug": this is the only place that takes it.
+    let Some(memory) = PAGE.0.take() else {
+        return 70;
+    };
+    let mut busy: &mut [u8] = &mut memory.room.busy;
+    let mut buffer: &mut [u8] = &mut memory.room.buffer;
+    if options.is_on(at::TINY) {
+        (busy, buffer) = (&mut memory.busy, &mut memory.buffer);
+    }
+    let site = site(options, root, &mut buffer);
+    if buffer.len() < LEAST_BYTES {
+        return refused(b"keep so many headers", 0, b"", -(errno::ENOMEM as i32));
+    }
+    let most = bare::descriptor_limit().saturating_sub(RESERVE) as u32;
+    let limits = Limits {
+        header_seconds: options.numbers[at::HEADER_SECONDS],
+        idle_seconds: options.numbers[at::IDLE_SECONDS],
+        grace_seconds: options.numbers[at::GRACE_SECONDS],
+        connections: options.numbers[at::MAX_CONNECTIONS].min(most),
+    };
+    let engine = Engine::new(site, limits, listeners, busy, buffer);
+    // That it is in a static is not to be known: then each of its fields is
+    // reached by an address of its own.
+    let engine = black_box(&mut memory.engine).write(engine);
+
+    if bare::user_id() == 0 {
+        let [user, group] = options.user;
+        let result = bare::drop_user(user, group);
+        if result < 0 {
+            return refused(b"become user %", user, b"", result);
+        }
+    }
+    if !options.is_on(at::NO_SANDBOX) {
+        bare::no_new_privileges();
+        bare::see_beneath(root);
+        bare::allow_only(bare::SERVING);
+    }
+    entry::settle(program.strings(), &mut memory.stack, engine, serve)
+}
+
+/// Has sockets listen, handed in or bound to the address; the exit status where it
+/// cannot, or 0.
+fn listen(options: &mut Options, listeners: &mut [Fd; MAX_LISTENERS]) -> u8 {
+    let (numbers, address) = (&options.numbers, &mut options.address);
+    let port = numbers[at::PORT];
     let parent = numbers[at::LISTEN_PID];
     let mut count = numbers[at::LISTEN_FDS] as usize;
     let mut first = FIRST;
@@ -100,15 +139,15 @@ fn run(program: &Program, options: &Options) -> u8 {
         what = b"listen on port %";
         let is_shared = numbers[at::REUSE_PORT];
         first = bound(address, is_shared);
-        if is_on(at::ADDRESS) && matches!(-first as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL)
+        if numbers[at::ADDRESS] != 0
+            && matches!(-first as u32, errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL)
         {
             address::parse(b"0.0.0.0", address);
             first = bound(address, is_shared);
         }
     }
-    let mut listeners = [-1; MAX_LISTENERS];
     let milliseconds = numbers[at::WRITE_SECONDS].saturating_mul(1_000);
-    for (fd, place) in (first..).zip(&mut listeners).take(count) {
+    for (fd, place) in (first..).zip(listeners).take(count) {
         *place = fd;
         bare::adopt(fd);
         // One handed in listens already, unless it is something else.
@@ -126,79 +165,40 @@ fn run(program: &Program, options: &Options) -> u8 {
         bare::set(fd, Setting::DeferAccept, 1);
     }
     if port == 0 {
-        bare::local(listeners[0], address);
+        bare::local(first, address);
         let [_, _, high, low, ..] = address.bytes;
         tell(
             b"listening on port %\n",
             u16::from_be_bytes([high, low]).into(),
         );
     }
+    0
+}
 
-    // 70 is "our bug": this is the only place that takes them.
-    let Some(memory) = PAGE.0.take() else {
-        return 70;
-    };
-    let mut busy: &mut [u8] = &mut memory.busy;
-    let mut buffer: &mut [u8] = &mut memory.buffer;
-    if !is_on(at::TINY)
-        && let Some(room) = ROOM.take()
-    {
-        (busy, buffer) = (&mut room.busy, &mut room.buffer);
-    }
-    // Arguments and environment will be gone: what answers need of them is kept
-    // at the buffer's start.
+/// A site in this folder. Arguments and environment will be gone: what answers
+/// need of them is kept at the buffer's start.
+#[inline(never)]
+fn site(options: &Options, root: Fd, buffer: &mut &'static mut [u8]) -> Site {
     let mut writer = HeadWriter::new(buffer);
     for line in options.texts(at::HEADER) {
         writer.put(line);
         writer.put(b"\r\n");
     }
     let length = writer.written();
-    let own = take(&mut buffer, length);
-    let cache = keep(&mut buffer, options.text(at::CACHE));
-    let immutable = keep(&mut buffer, options.text(at::IMMUTABLE));
-    if buffer.len() < LEAST_BYTES {
-        return refused(b"keep so many headers", 0, b"", -(errno::ENOMEM as i32));
-    }
-    // That it is in a static is not to be known: then each of its fields is
-    // reached by an address of its own.
-    let engine = black_box(&mut memory.engine);
-    engine.lend(busy, buffer);
-    engine.listeners = listeners;
-    let most = bare::descriptor_limit().saturating_sub(RESERVE) as u32;
-    engine.limits = Limits {
-        header_seconds: numbers[at::HEADER_SECONDS],
-        idle_seconds: numbers[at::IDLE_SECONDS],
-        grace_seconds: numbers[at::GRACE_SECONDS],
-        connections: numbers[at::MAX_CONNECTIONS].min(most),
-    };
-    engine.handler.root = root;
-    engine.handler.manner = Manner {
-        security: Some(if is_on(at::NO_SECURITY_HEADERS) {
+    let manner = Manner {
+        own: take(buffer, length),
+        cache: keep(buffer, options.text(at::CACHE)),
+        immutable: keep(buffer, options.text(at::IMMUTABLE)),
+        security: if options.is_on(at::NO_SECURITY_HEADERS) {
             SECURITY.split_at(33).0
         } else {
             SECURITY
-        }),
-        own: Some(own),
-        cache: Some(cache),
-        immutable: Some(immutable),
-        lists: is_on(at::LISTING),
-        is_spa: is_on(at::SPA),
-        logs: is_on(at::LOG),
+        },
+        lists: options.is_on(at::LISTING),
+        is_spa: options.is_on(at::SPA),
+        logs: options.is_on(at::LOG),
     };
-
-    if bare::user_id() == 0 {
-        let [user, group] = options.user;
-        let result = bare::drop_user(user, group);
-        if result < 0 {
-            return refused(b"become user %", user, b"", result);
-        }
-    }
-    if !is_on(at::NO_SANDBOX) {
-        bare::no_new_privileges();
-        bare::see_beneath(root);
-        bare::allow_only(bare::SERVING);
-    }
-    entry::settle(program.strings(), &mut memory.stack, engine, serve)
+    Site::new(root, manner)
 }
 
 /// Packed files have a server of their own.
@@ -206,8 +206,6 @@ const FOLDER: &[u8] = b"serve as a folder (packed files are httpd-packed's) ";
 /// The first line always stays.
 const SECURITY: &[u8] = b"X-Content-Type-Options: nosniff\r\n\
     X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: strict-origin-when-cross-origin\r\n";
-/// EINVAL, for what is not what it should be.
-const INVALID: i32 = -(errno::EINVAL as i32);
 /// What requests and answers need of the buffer.
 const LEAST_BYTES: usize = 1_280;
 
@@ -230,7 +228,7 @@ fn refused(what: &[u8], number: u32, which: &[u8], error: i32) -> u8 {
         errno::EACCES | errno::EPERM => b": not permitted\n",
         errno::EADDRINUSE => b": in use\n",
         errno::ENOENT => b": not found\n",
-        errno::EINVAL => b": not what it should be\n",
+        errno::EINVAL | errno::ENOTDIR => b": not what it should be\n",
         _ => b": error %\n",
     };
     bare::write(2, b"error: cannot ");

@@ -17,6 +17,7 @@ use crate::flag::Flag;
 use crate::language::rust;
 use crate::program::{self, ProgramError};
 use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
+use crate::secrets::{Search, SecretError};
 use crate::settings::parse_user;
 use crate::site::pack::{PackError, Summary, pack};
 
@@ -96,6 +97,9 @@ pub enum BuildError {
     /// Packing a site.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// Something that is not to be shown.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// Two files for one place.
     #[error("two files are meant for /{0}")]
     Twice(String),
@@ -112,6 +116,7 @@ impl BuildError {
             Self::Program(error) => error.hints(),
             Self::Base(error) => error.hints(),
             Self::Pack(error) => error.hints(),
+            Self::Secret(error) => error.hints(),
             _ => Vec::new(),
         }
     }
@@ -213,6 +218,7 @@ pub fn execute(
         programs.push((&program.platform, ready(program, recipe, on)?));
     }
     let mut shared = shared_entries(&recipe.image)?;
+    no_secrets(recipe, &programs, &shared)?;
     let mut site = None;
     if let Some(packing) = &recipe.image.packed {
         on(Event::PackingSite {
@@ -265,6 +271,26 @@ pub fn execute(
         budget,
         site,
     })
+}
+
+/// Refuses secrets among what the builder brings, before anything is written.
+fn no_secrets(
+    recipe: &Recipe,
+    programs: &[(&Platform, Ready)],
+    shared: &[Entry],
+) -> Result<(), SecretError> {
+    let mut search = Search::new(&recipe.allow_secrets);
+    for (_, program) in programs {
+        search.bytes(&recipe.image.entrypoint, &program.bytes);
+    }
+    search.entries(shared)?;
+    // A packed site is one file; what it is made of is looked at in its place.
+    let pages = recipe.image.packed.iter();
+    for page in pages.flat_map(|packing| &packing.site.files) {
+        let path = format!("{}{}", base::SITE_ROOT, String::from_utf8_lossy(&page.path));
+        search.host(&path, &page.from)?;
+    }
+    search.finish()
 }
 
 fn ready(

@@ -40,6 +40,7 @@ const ROOT: &[&str] = &[
     "rust",
     "image",
     "file",
+    "allow-secrets",
 ];
 
 fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
@@ -94,6 +95,7 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         files: table
             .get("file", |name, value| files(name, value, folder))?
             .unwrap_or_default(),
+        allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
     };
     // What flags and file have in common is checked once more after the
     // merge; here the fault can still be told with the file's name.
@@ -281,6 +283,7 @@ mod tests {
         let settings = parse(
             Path::new("project/ounce.toml"),
             r#"
+                allow-secrets = ["keys/*.pem"]
                 name = "hello"
                 platforms = ["linux/amd64", "linux/arm64"]
                 budget = 20480

@@ -6,9 +6,11 @@
 //! What an image weighs, and of what, is `weigh`'s; showing it is `cli`'s.
 #![forbid(unsafe_code)]
 
+pub mod again;
 mod artifact;
 mod assemble;
 pub mod base;
+pub mod compare;
 mod compile;
 pub mod config;
 mod context;
@@ -19,9 +21,12 @@ mod ignore;
 mod language;
 mod plan;
 mod program;
+mod provenance;
 mod recipe;
+mod secrets;
 pub mod settings;
 pub mod site;
+mod sources;
 mod tool;
 mod toolchain;
 
@@ -39,7 +44,9 @@ pub use language::rust::target::{Linking, TargetError};
 pub use language::{Language, ToolError};
 pub use plan::{Request, plan};
 pub use program::ProgramError;
+pub use provenance::{BUILDER, ProvenanceError, Told, provenance};
 pub use recipe::{CargoRecipe, Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
+pub use secrets::SecretError;
 pub use settings::{Measure, Settings};
 pub use tool::{Call, Copied, Output, Rung, Steps, ToolRecipe, Written};
 pub use toolchain::Toolchain;

@@ -199,6 +199,7 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         compression: settings.compression.unwrap_or_default(),
         mtime: request.source_date_epoch.unwrap_or(0),
         budget_bytes: settings.budget_bytes,
+        allow_secrets: settings.allow_secrets,
         advice: found.advice,
         toolchain: request.toolchain.clone(),
     };

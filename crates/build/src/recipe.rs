@@ -39,6 +39,9 @@ pub struct Recipe {
     /// Most bytes to be pulled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_bytes: Option<u64>,
+    /// Patterns of paths at which what looks like a secret is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_secrets: Vec<String>,
     /// What could be better, one sentence each.
     pub advice: Vec<String>,
     /// Not shown: an environment may hold secrets.

@@ -34,6 +34,8 @@ pub struct Settings {
     pub image: ImageSettings,
     /// Files to add.
     pub files: Vec<ExtraFile>,
+    /// Patterns of paths at which what looks like a secret is none.
+    pub allow_secrets: Vec<String>,
 }
 
 /// What to compile of a Rust project: cargo's flags of the same names.
@@ -171,6 +173,7 @@ impl Settings {
                 }
                 files
             },
+            allow_secrets: [self.allow_secrets, lower.allow_secrets].concat(),
         }
     }
 }

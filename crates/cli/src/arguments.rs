@@ -2,6 +2,8 @@
 //! the man pages and the shell completions all come.
 
 pub(crate) mod containers;
+pub(crate) mod registry;
+pub(crate) mod supply;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -35,7 +37,8 @@ Start here:
   ounce weigh hello              where its bytes go
 
 A place is written as skopeo writes it: oci:DIR[:TAG], oci-archive:FILE[:TAG],
-docker-archive:FILE[:NAME:TAG]; a bare name is in ounce's own store.
+docker-archive:FILE[:NAME:TAG], docker-daemon:NAME, podman:NAME, docker://HOST/NAME[:TAG]
+in a registry; a bare name is in ounce's own store.
 
 Exit codes: 0 yes; 1 the answer is no (over budget, images differ, trial failed);
 2 usage; 3 bad input; 4 the host refuses; 5 network; 70 a bug of ounce;
@@ -121,10 +124,28 @@ pub(crate) enum Command {
     Rm(RmArguments),
     /// Copy an image from one place to another
     Copy(CopyArguments),
+    /// Fetch an image from a registry into the store
+    Pull(registry::PullArguments),
+    /// Send an image to a registry
+    Push(registry::PushArguments),
+    /// List the tags of a repository in a registry
+    Tags(registry::TagsArguments),
+    /// Tell a registry who you are, for docker and podman too
+    Login(registry::LoginArguments),
+    /// Forget who you are to a registry
+    Logout(registry::LogoutArguments),
     /// Free what no name in the store reaches
     Gc,
-    /// Read and hash everything in the store
-    Verify,
+    /// Read and hash everything in the store, or check who has signed an image
+    Verify(supply::VerifyArguments),
+    /// Sign an image with a key, as cosign does
+    Sign(supply::SignArguments),
+    /// Hang a bill of materials or another document on an image
+    Attach(supply::AttachArguments),
+    /// List what hangs on an image: signatures, bills of materials, provenance
+    Referrers(supply::ReferrersArguments),
+    /// Make a pair of keys to sign with
+    Key(supply::KeyArguments),
     /// Print the man page, or write all of them
     Man(ManArguments),
     /// Print the completions for a shell
@@ -233,6 +254,9 @@ pub(crate) struct ContentOptions {
     /// A /tmp folder
     #[arg(long)]
     pub(crate) tmp: bool,
+    /// What looks like a secret there is none (`*` within a name, `**` across)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) allow_secret: Vec<String>,
 }
 
 /// How layers are compressed.
@@ -244,6 +268,16 @@ pub(crate) enum Compression {
     Zstd,
     /// Not at all
     None,
+}
+
+impl From<Compression> for ounce_oci::layer::Compression {
+    fn from(kind: Compression) -> Self {
+        match kind {
+            Compression::Gzip => Self::Gzip,
+            Compression::Zstd => Self::Zstd,
+            Compression::None => Self::None,
+        }
+    }
 }
 
 /// How much is measured about the size flags that ounce adds.
@@ -265,12 +299,19 @@ pub(crate) struct BuildArguments {
     /// Platforms: linux/amd64,linux/arm64; several make an image index [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
-    /// Write it to this place too: oci:DIR, oci-archive:FILE, docker-archive:FILE
+    /// Write it to this place too: oci:DIR, oci-archive:FILE, docker-archive:FILE,
+    /// docker-daemon:NAME, podman:NAME, docker://HOST/NAME:TAG
     #[arg(long, short, value_name = "PLACE")]
     pub(crate) output: Option<Place>,
     /// Show the recipe and make nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Build it a second time, from the sources and elsewhere; exit code 1 with the
+    /// first difference if it became another image
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) supply: supply::SupplyOptions,
     #[command(flatten)]
     pub(crate) options: BuildOptions,
 }
@@ -690,6 +731,12 @@ pub(crate) struct CopyArguments {
     pub(crate) from: Place,
     /// Where it shall be
     pub(crate) to: Place,
+    /// With what hangs on it (signatures, bills of materials), which few platforms
+    /// expect in a layout or an archive; a registry gets it anyhow
+    #[arg(long)]
+    pub(crate) referrers: bool,
+    #[command(flatten)]
+    pub(crate) network: registry::NetworkOptions,
 }
 
 /// `ounce man`.
@@ -736,7 +783,7 @@ fn path_to_ask_for(text: &str) -> Result<String, String> {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as NAME=VALUE".to_owned()),

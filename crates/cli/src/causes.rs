@@ -5,7 +5,10 @@ use std::io::{self, ErrorKind};
 
 use ounce_build::{ArtifactError, BuildError, CompileError, PlanError, ProjectError, ToolError};
 use ounce_oci::blobs::BlobError;
+use ounce_oci::engine::EngineError;
+use ounce_oci::fetch::FetchError;
 use ounce_oci::layer::LayerError;
+use ounce_oci::registry::{CredentialError, RegistryError};
 use ounce_oci::store::StoreError;
 use ounce_rootfs::unpack::UnpackError;
 use ounce_run::Errno;
@@ -93,14 +96,54 @@ impl From<StoreError> for Failure {
             ) => {
                 vec!["`ounce verify` lists every fault; build or copy the image again".to_owned()]
             }
+            StoreError::Engine(error) => error.hint().into_iter().collect(),
             _ => Vec::new(),
         };
         let kind = match &error {
             StoreError::Locked { .. } | StoreError::Blob(BlobError::Write { .. }) => Kind::Host,
+            StoreError::Engine(EngineError::Absent { .. } | EngineError::Broken { .. }) => {
+                Kind::Host
+            }
             _ => Kind::Input,
         };
         let failure = by_cause(kind, error);
         hints.into_iter().fold(failure, Failure::hint)
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        let hint = error.hint();
+        let kind = match &error {
+            FetchError::Url(_) | FetchError::Proxy { .. } => Kind::Usage,
+            FetchError::Certificates { .. } | FetchError::NoCertificates { .. } => Kind::Input,
+            FetchError::Corrupt { .. }
+            | FetchError::Size { .. }
+            | FetchError::TooLarge { .. }
+            | FetchError::Status { status: 404, .. } => Kind::Input,
+            FetchError::Write { .. } => return by_cause(Kind::Host, error),
+            _ => Kind::Network,
+        };
+        hint.into_iter()
+            .fold(Failure::new(kind, error), Failure::hint)
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        let hint = error.hint();
+        let kind = match error {
+            RegistryError::Fetch(error) => return error.into(),
+            RegistryError::Store(error) => return (*error).into(),
+            RegistryError::Target { .. } => Kind::Usage,
+            RegistryError::NotFound { .. } | RegistryError::Mismatch { .. } => Kind::Input,
+            RegistryError::Credential(CredentialError::NotLoggedIn { .. }) => Kind::No,
+            RegistryError::Credential(CredentialError::File { .. }) => Kind::Host,
+            RegistryError::Credential(_) => Kind::Input,
+            _ => Kind::Network,
+        };
+        hint.into_iter()
+            .fold(Failure::new(kind, error), Failure::hint)
     }
 }
 

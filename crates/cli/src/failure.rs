@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 /// What went wrong, as far as a calling script cares. The numbers are a
-/// contract, written in `--help`; 5, network, is kept for registries.
+/// contract, written in `--help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The answer is no: over budget, verification found a fault.
@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     NotExecutable,
     /// The program is not in the container (docker's 127).
     NotFound,
+    /// The network or a registry refuses.
+    Network,
     /// Our own fault.
     Bug,
 }
@@ -33,6 +35,7 @@ impl Kind {
             Kind::Usage => 2,
             Kind::Input => 3,
             Kind::Host => 4,
+            Kind::Network => 5,
             Kind::Bug => 70,
             Kind::Start => 125,
             Kind::NotExecutable => 126,
@@ -157,7 +160,17 @@ mod tests {
     #[test]
     fn each_kind_has_an_exit_code_of_its_own() {
         use Kind::*;
-        let kinds = [No, Usage, Input, Host, Bug, Start, NotExecutable, NotFound];
+        let kinds = [
+            No,
+            Usage,
+            Input,
+            Host,
+            Network,
+            Bug,
+            Start,
+            NotExecutable,
+            NotFound,
+        ];
         let codes: std::collections::BTreeSet<u8> = kinds.iter().map(|kind| kind.code()).collect();
         assert_eq!(codes.len(), kinds.len());
         assert!(!codes.contains(&0));

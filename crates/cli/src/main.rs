@@ -12,6 +12,7 @@ mod emulate;
 mod failure;
 mod first_answer;
 mod named;
+mod network;
 mod output;
 mod quick;
 mod render;
@@ -70,8 +71,17 @@ fn main() -> ExitCode {
         Command::Tag(arguments) => commands::tag::run(&context, arguments),
         Command::Rm(arguments) => commands::rm::run(&context, arguments),
         Command::Copy(arguments) => commands::copy::run(&context, arguments),
+        Command::Pull(arguments) => commands::pull::run(&context, arguments),
+        Command::Push(arguments) => commands::push::run(&context, arguments),
+        Command::Tags(arguments) => commands::tags::run(&context, arguments),
+        Command::Login(arguments) => commands::login::run(&context, arguments),
+        Command::Logout(arguments) => commands::login::forget(&context, arguments),
         Command::Gc => commands::gc::run(&context),
-        Command::Verify => commands::verify::run(&context),
+        Command::Verify(arguments) => commands::verify::run(&context, arguments),
+        Command::Sign(arguments) => commands::sign::run(&context, arguments),
+        Command::Attach(arguments) => commands::attach::run(&context, arguments),
+        Command::Referrers(arguments) => commands::referrers::run(&context, arguments),
+        Command::Key(arguments) => commands::key::run(&context, arguments),
         Command::Man(arguments) => commands::man::run(&context, arguments),
         Command::Completions(arguments) => commands::completions::run(&context, arguments),
         Command::Proxy => commands::proxy::run(),

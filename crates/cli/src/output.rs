@@ -37,11 +37,16 @@ impl Output {
     /// # Errors
     /// stdout cannot be written, as on a full disk.
     pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Prints a document that is no text of ours, as it is.
+    ///
+    /// # Errors
+    /// As [`Output::text`].
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
-        match stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush())
-        {
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => Err(Failure::new(Kind::Host, error).hint("stdout could not be written")),
             Ok(()) => Ok(()),

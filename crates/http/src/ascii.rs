@@ -197,6 +197,7 @@ pub(crate) fn decimal(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
 }
 
 /// The hexadecimal digit of a value below 16, in upper case.
+#[inline(never)]
 pub(crate) fn hex_digit(value: u8) -> u8 {
     value + if value < 10 { b'0' } else { b'A' - 10 }
 }

@@ -73,7 +73,7 @@ pub struct MediaType {
 
 /// What follows the last dot of a path's last segment, and the dot; nothing where
 /// there is none.
-#[inline(never)]
+#[inline(always)]
 pub fn extension(path: &[u8]) -> &[u8] {
     let mark = path.iter().rposition(|&byte| byte == b'/' || byte == b'.');
     match from(path, mark.unwrap_or(path.len())) {

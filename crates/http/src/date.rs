@@ -50,9 +50,11 @@ pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
     put_name(text, 8, MONTHS.get(month as usize));
     put_two(text, 12, year / 100);
     put_two(text, 14, year);
-    for at in [23, 20, 17] {
+    let mut at = 23;
+    while at > 14 {
         put_two(text, at, rest % 60);
         rest /= 60;
+        at -= 3;
     }
 }
 
@@ -132,7 +134,8 @@ fn first_day(year: u32, month: u32) -> u32 {
     } else {
         (year - 1, month + 9)
     };
-    year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 - FROM_MARCH
+    let century = year / 100;
+    year * 365 + year / 4 - century + century / 4 + (month * 153 + 2) / 5 - FROM_MARCH
 }
 
 /// Writes the last two decimal digits of a number.

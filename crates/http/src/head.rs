@@ -101,8 +101,6 @@ pub struct Head<'a> {
     pub is_http11: bool,
     /// Whether the client is willing to send more requests.
     pub keep_alive: bool,
-    /// Whether the client said that it will not.
-    closes: bool,
     /// Whether the client waits for `100 Continue`.
     pub expects_continue: bool,
     /// How the body is delimited.
@@ -118,8 +116,6 @@ pub struct Head<'a> {
     /// Where in there the values of the known fields start and end; a start of
     /// 0, where at best a name can stand, is for those which are not there.
     known: [[u16; 2]; CONNECTION + 1],
-    /// The host that an absolute-form names; empty for other forms.
-    authority: &'a [u8],
 }
 
 impl<'a> Head<'a> {
@@ -187,20 +183,21 @@ impl<'a> Head<'a> {
 
 impl<'a> Head<'a> {
     /// Nothing is read yet.
-    pub const EMPTY: Self = Self {
-        method: Method::Get,
-        is_http11: false,
-        keep_alive: false,
-        closes: false,
-        expects_continue: false,
-        framing: Framing::Length(0),
-        path: b"",
-        query: None,
-        length: 0,
-        fields: b"",
-        known: [[0; 2]; CONNECTION + 1],
-        authority: b"",
-    };
+    #[allow(clippy::new_without_default, reason = "nobody wants it generic")]
+    pub const fn new() -> Self {
+        Self {
+            method: Method::Get,
+            is_http11: false,
+            keep_alive: false,
+            expects_continue: false,
+            framing: Framing::Length(0),
+            path: b"",
+            query: None,
+            length: 0,
+            fields: b"",
+            known: [[0; 2]; CONNECTION + 1],
+        }
+    }
 
     /// Reads an empty head from the start of `bytes`; what is in it after an error
     /// means nothing.
@@ -231,29 +228,32 @@ impl<'a> Head<'a> {
 /// # Errors
 /// Where the head is not whole, or is to be refused.
 pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Head<'a>, Stop> {
-    let mut head = Head::EMPTY;
+    let mut head = Head::new();
     head.read(bytes, limits)?;
     Ok(head)
 }
 
 fn read<'a>(head: &mut Head<'a>, bytes: &'a [u8]) -> Result<(), Stop> {
     let mut cursor = Cursor::new(bytes);
-    read_line(head, &mut cursor)?;
+    let authority = read_line(head, &mut cursor)?;
+    let mut closes = false;
     head.fields = cursor.rest;
     for _ in 0..MAX_FIELDS {
         let (name, value) = take_field(&mut cursor);
         cursor.judge()?;
         if name.is_empty() {
             head.length = bytes.len() - cursor.rest.len();
-            return Ok(judge_fields(head)?);
+            head.keep_alive &= !closes;
+            return Ok(judge_fields(head, authority)?);
         }
-        note_field(head, name, value)?;
+        note_field(head, name, value, &mut closes)?;
     }
     Err(Status::RequestHeaderFieldsTooLarge.into())
 }
 
-/// RFC 9112 section 3: method, target and version, one space between each.
-fn read_line<'a>(head: &mut Head<'a>, cursor: &mut Cursor<'a>) -> Result<(), Stop> {
+/// RFC 9112 section 3: method, target and version, one space between each. What
+/// comes back is the host that the target names, if it names one.
+fn read_line<'a>(head: &mut Head<'a>, cursor: &mut Cursor<'a>) -> Result<&'a [u8], Stop> {
     // RFC 9112 section 2.2: ignore at least one empty line before the request
     // line. One is enough; more is somebody trying something.
     if cursor.rest.first() == Some(&b'\r') {
@@ -292,7 +292,12 @@ pub(crate) fn take_field<'a>(cursor: &mut Cursor<'a>) -> (&'a [u8], &'a [u8]) {
 }
 
 /// Keeps the value of a field, if it is one of those that are kept.
-fn note_field(head: &mut Head<'_>, name: &[u8], value: &[u8]) -> Result<(), Status> {
+fn note_field(
+    head: &mut Head<'_>,
+    name: &[u8],
+    value: &[u8],
+    closes: &mut bool,
+) -> Result<(), Status> {
     let number = KNOWN.find(name).unwrap_or(usize::MAX);
     let Some(known) = head.known.get_mut(number) else {
         return Ok(());
@@ -311,7 +316,7 @@ fn note_field(head: &mut Head<'_>, name: &[u8], value: &[u8]) -> Result<(), Stat
     }
     if number == CONNECTION {
         // RFC 9112 section 9.3. There may be several of these.
-        head.closes |= has_item(value, b"close");
+        *closes |= has_item(value, b"close");
         head.keep_alive |= has_item(value, b"keep-alive");
     }
     Ok(())
@@ -329,7 +334,7 @@ fn has_item(mut list: &[u8], item: &[u8]) -> bool {
 }
 
 /// What follows from all fields together.
-fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
+fn judge_fields(head: &mut Head<'_>, authority: &[u8]) -> Result<(), Status> {
     // RFC 9112 section 3.2: a Host, and a valid one, in HTTP/1.1. Where the
     // target names another one (section 3.2.2), proxies before us may have
     // looked at either.
@@ -338,11 +343,10 @@ fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
     if !take_host(&mut rest)
         || !rest.is_empty()
         || head.is_http11 && !head.has(Known::Host)
-        || !head.authority.is_empty() && !is_same(host, head.authority)
+        || !authority.is_empty() && !is_same(host, authority)
     {
         return Err(Status::BadRequest);
     }
-    head.keep_alive &= !head.closes;
     if head.has(Known::ContentLength) {
         let length = parse_decimal(head.value(Known::ContentLength));
         head.framing = Framing::Length(length.ok_or(Status::BadRequest)?);
@@ -378,7 +382,8 @@ fn judge_fields(head: &mut Head<'_>) -> Result<(), Status> {
 
 /// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS; splits
 /// path and query.
-fn read_target<'a>(head: &mut Head<'a>, mut target: &'a [u8]) -> Result<(), Status> {
+fn read_target<'a>(head: &mut Head<'a>, mut target: &'a [u8]) -> Result<&'a [u8], Status> {
+    let mut host: &[u8] = b"";
     let is_asterisk = head.method == Method::Options && is_same(target, b"*");
     if target.first() != Some(&b'/') && !is_asterisk {
         let scheme = take_until(&mut target, b'/');
@@ -386,7 +391,7 @@ fn read_target<'a>(head: &mut Head<'a>, mut target: &'a [u8]) -> Result<(), Stat
         let nothing = take_until(&mut target, b'/');
         let authority = target;
         let is_host = take_host(&mut target);
-        head.authority = authority
+        host = authority
             .get(..authority.len() - target.len())
             .unwrap_or_default();
         // RFC 9110 section 4.2.1: an empty host is invalid; 4.2.4: so is user
@@ -394,7 +399,7 @@ fn read_target<'a>(head: &mut Head<'a>, mut target: &'a [u8]) -> Result<(), Stat
         if !is_web
             || !nothing.is_empty()
             || !is_host
-            || head.authority.is_empty()
+            || host.is_empty()
             || !matches!(target, [] | [b'/' | b'?', ..])
         {
             return Err(Status::BadRequest);
@@ -409,7 +414,7 @@ fn read_target<'a>(head: &mut Head<'a>, mut target: &'a [u8]) -> Result<(), Stat
     if head.path.is_empty() {
         head.path = b"/";
     }
-    Ok(())
+    Ok(host)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use crate::ascii::{self, PATH, TOKEN, VALUE, all, hex_digit};
 use crate::condition::Decision;
 use crate::content_type::{self, MediaType};
+use crate::cursor::Cursor;
 use crate::date::DATE_BYTES;
 use crate::status::Status;
 
@@ -230,9 +231,10 @@ impl HeadWriter<'_> {
 
 /// Whether a line from outside is `name: value`, so that it can stand in a head.
 pub fn is_field(line: &[u8]) -> bool {
-    let mut value = line;
-    let name = ascii::take_until(&mut value, b':');
-    !name.is_empty() && all(name, TOKEN) && !value.is_empty() && all(value, VALUE)
+    let mut value = Cursor::new(line);
+    value.take_before(TOKEN, b":");
+    // Behind a fault nothing is left.
+    !value.rest.is_empty() && all(value.rest, VALUE)
 }
 
 #[cfg(test)]

@@ -143,6 +143,11 @@ impl<T> Hashing<T> {
         self.count
     }
 
+    /// What the bytes so far hash to as a stored blob.
+    pub(crate) fn digest_so_far(&self) -> Digest {
+        Digest(self.state.clone().finalize().into())
+    }
+
     /// Ends hashing; the bytes were a stored blob.
     pub fn into_digest(self) -> (T, Digest, u64) {
         (self.inner, Digest(self.state.finalize().into()), self.count)

@@ -220,7 +220,7 @@ fn layers(
 }
 
 /// Every manifest that `root` reaches, in the index's order.
-fn manifests(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Descriptor>, ImageError> {
+pub(crate) fn manifests(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Descriptor>, ImageError> {
     let mut found = Vec::new();
     collect(blobs, root, 0, &mut HashSet::new(), &mut found)?;
     Ok(found)
@@ -357,6 +357,33 @@ pub(crate) fn read_children(
         }
         _ => {}
     }
+    Ok(())
+}
+
+/// All that `root` reaches, each blob once, leaves first.
+pub(crate) fn tree(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Descriptor>, ImageError> {
+    let mut order = Vec::new();
+    let mut seen = HashSet::new();
+    visit(blobs, root, 0, &mut seen, &mut order)?;
+    Ok(order)
+}
+
+fn visit(
+    blobs: &Blobs,
+    at: &Descriptor,
+    depth: u32,
+    seen: &mut HashSet<Digest>,
+    order: &mut Vec<Descriptor>,
+) -> Result<(), ImageError> {
+    if !seen.insert(digest_of(at).map_err(BlobError::from)?) {
+        return Ok(());
+    }
+    let mut children = Vec::new();
+    read_children(blobs, at, depth, &mut children)?;
+    for child in &children {
+        visit(blobs, child, depth + 1, seen, order)?;
+    }
+    order.push(at.clone());
     Ok(())
 }
 

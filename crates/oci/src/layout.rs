@@ -189,7 +189,9 @@ pub(crate) fn set_name(index: &mut ImageIndex, name: &str, root: &Descriptor) {
     manifests.retain(|entry| {
         ref_name(entry) != Some(name) && (wanted.is_none() || reference_of(entry) != wanted)
     });
-    let at = manifests.partition_point(|entry| ref_name(entry) < Some(name));
+    // What has no name stands behind all that have one.
+    let after = |entry: &Descriptor| ref_name(entry).is_none_or(|known| known > name);
+    let at = manifests.iter().position(after).unwrap_or(manifests.len());
     manifests.insert(at, named);
     index.set_manifests(manifests);
 }

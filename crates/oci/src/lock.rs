@@ -23,7 +23,7 @@ pub(crate) enum Mode {
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// A lock was not had.
@@ -76,12 +76,19 @@ impl Lock {
             std::thread::sleep(pause.min(timeout.saturating_sub(waited)));
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// Whether the file that is locked is the one with these data: it may have
+    /// been moved away, and another made in its place, while the lock was waited for.
+    pub(crate) fn is_of(&self, other: &std::fs::Metadata) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        Ok((own.dev(), own.ino()) == (other.dev(), other.ino()))
     }
 
     /// Locks `file` alone if nobody else has it now.
     pub(crate) fn try_exclusive(file: File) -> io::Result<Option<Self>> {
-        Ok(try_lock(&file, Mode::Exclusive)?.then_some(Self { _file: file }))
+        Ok(try_lock(&file, Mode::Exclusive)?.then_some(Self { file }))
     }
 
     /// Locks the folder at `path` itself, so that no file is left in a layout
@@ -96,7 +103,7 @@ impl Lock {
         let begun = Instant::now();
         loop {
             match try_lock(&file, Mode::Exclusive) {
-                Ok(true) => return Ok(Some(Self { _file: file })),
+                Ok(true) => return Ok(Some(Self { file })),
                 Err(_) => return Ok(None),
                 Ok(false) if begun.elapsed() >= timeout => {
                     return Err(LockError::Held {

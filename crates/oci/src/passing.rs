@@ -8,7 +8,6 @@ use serde_json::json;
 use crate::blobs::Blobs;
 use crate::layer::{self, Entry, LayerOptions};
 use crate::model::{MediaType, canonical_json, descriptor};
-use crate::place::spool;
 use crate::store::StoreError;
 use crate::{Image, Platform, Store};
 
@@ -25,7 +24,7 @@ impl Image {
         platform: &Platform,
         program: Option<&str>,
     ) -> Result<Self, StoreError> {
-        let (spool, mut sink) = spool(store)?;
+        let (spool, mut sink) = store.spool()?;
         let layer = layer::write::write(&mut sink, entries, LayerOptions::default())?;
         let mut config = json!({
             "architecture": platform.architecture,

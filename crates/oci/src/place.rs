@@ -10,15 +10,17 @@ use std::time::Duration;
 use crate::archive::{self, Archive, ArchiveError, ArchiveWriter};
 use crate::blobs::{BlobError, Blobs};
 use crate::compression::Compression;
-use crate::image::{read_children, unnamed};
+use crate::engine::{Engine, EngineKind};
+use crate::image::{read_children, tree, unnamed};
 use crate::layout;
-use crate::lock::{Lock, Mode};
+use crate::lock::Lock;
 use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageIndex, Role, canonical_json, digest_of, from_json, role,
 };
 use crate::reference::{ReferenceError, some_names};
+use crate::referrers::{self, MOST_REFERRERS, Referrers};
+use crate::registry::Remote;
 use crate::sink::Sink;
-use crate::spool::Spool;
 use crate::store::{Store, StoreError};
 use crate::{Digest, Image, Platform, Reference, docker};
 
@@ -35,6 +37,12 @@ pub enum Place {
     OciArchive(PathBuf, Option<String>),
     /// `docker-archive:FILE[:NAME:TAG]`, as `docker save` writes and `docker load` reads.
     DockerArchive(PathBuf, Option<Reference>),
+    /// `docker-daemon:NAME:TAG` and `podman:NAME:TAG`: in a running engine.
+    Engine(Engine, Reference),
+    /// `docker://HOST/NAME[:TAG][@DIGEST]`: reached by a
+    /// [`Registry`](crate::registry::Registry), which is not handed to this module;
+    /// whoever reads or writes one asks for it there.
+    Registry(Remote),
 }
 
 /// Why a text is no place.
@@ -72,12 +80,21 @@ impl FromStr for Place {
                 let (path, name) = path_and_name("docker-archive", rest)?;
                 Ok(Self::DockerArchive(path, name.map(str::parse).transpose()?))
             }
-            "containers-storage" | "docker-daemon" | "dir" | "ostree" | "sif" | "tarball" => {
+            "docker-daemon" => Self::engine(EngineKind::Docker, rest),
+            "podman" => Self::engine(EngineKind::Podman, rest),
+            "containers-storage" | "dir" | "ostree" | "sif" | "tarball" => {
                 Err(PlaceError::Transport(transport.to_owned()))
             }
-            "docker" if rest.starts_with("//") => Err(PlaceError::Transport("docker".to_owned())),
+            "docker" if rest.starts_with("//") => Ok(Self::Registry(rest[2..].parse()?)),
             _ => Ok(Self::Store(text.parse()?)),
         }
+    }
+}
+
+impl Place {
+    fn engine(kind: EngineKind, name: &str) -> Result<Self, PlaceError> {
+        let engine = Engine { kind, socket: None };
+        Ok(Self::Engine(engine, name.parse()?))
     }
 }
 
@@ -114,9 +131,14 @@ fn layout_name(name: &str) -> Result<String, PlaceError> {
 }
 
 /// A layout to read from, and the entry that is meant.
-struct Source {
-    blobs: Blobs,
-    root: Descriptor,
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The layout; a temporary one lives as long as this value.
+    pub blobs: Blobs,
+    /// A manifest or an index in it.
+    pub root: Descriptor,
+    /// What hangs on the image, and is copied with it.
+    pub hanging: Vec<Descriptor>,
 }
 
 impl Place {
@@ -129,7 +151,7 @@ impl Place {
         if let Self::Store(name) = self {
             return store.image(name, platform);
         }
-        let Source { blobs, root } = self.source(store, Compression::None)?;
+        let Source { blobs, root, .. } = self.source(store, Compression::None)?;
         Ok(Image::select(blobs, &root, platform, &self.to_string())?)
     }
 
@@ -170,11 +192,12 @@ impl Place {
         if let Self::Store(name) = self {
             return store.images_of(name);
         }
-        let Source { blobs, root } = self.source(store, Compression::None)?;
+        let Source { blobs, root, .. } = self.source(store, Compression::None)?;
         Ok(Image::all(&blobs, &root)?)
     }
 
-    /// Copies what is here (an index whole) into the store under `name`.
+    /// Copies what is here (an index whole) into the store under `name`, with
+    /// what hangs on it.
     ///
     /// # Errors
     /// As [`Place::image`]; the store is unchanged then.
@@ -182,37 +205,111 @@ impl Place {
         if let Self::Store(from) = self {
             return store.tag(from, name);
         }
-        let source = self.source(store, Compression::Gzip)?;
-        let mut writer = store.write()?;
-        copy_tree(&source, writer.sink())?;
-        // What comes in from outside is an image of which every part is there.
-        Image::all(&store.blobs(), &source.root)?;
-        writer.commit(name, &source.root)
+        let source = self.open(store)?;
+        Self::Store(name.clone()).write(store, &source, name)
     }
 
-    /// Copies `name` from the store to here, atomically.
+    /// Whether what hangs on an image has a place here beside it.
+    pub fn takes_artifacts(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(_) | Self::OciDir(..) | Self::OciArchive(..) | Self::Registry(_)
+        )
+    }
+
+    /// Copies `name` from the store to here, atomically; the image alone, since
+    /// platforms that read an archive want nothing else in it.
     ///
     /// # Errors
     /// No such name, or the place cannot be written.
     pub fn export(&self, store: &Store, name: &Reference) -> Result<(), StoreError> {
-        let source = || -> Result<Source, StoreError> {
-            Ok(Source {
-                blobs: store.blobs(),
-                root: store.find(name)?,
-            })
-        };
+        self.export_with(store, name, false)
+    }
+
+    /// As [`Place::export`], if so asked and the place takes them with the
+    /// artifacts that hang on the image.
+    ///
+    /// # Errors
+    /// As [`Place::export`].
+    pub fn export_with(
+        &self,
+        store: &Store,
+        name: &Reference,
+        artifacts: bool,
+    ) -> Result<(), StoreError> {
+        if let Self::Store(to) = self {
+            return store.tag(name, to);
+        }
+        let mut source = Self::Store(name.clone()).source(store, Compression::Gzip)?;
+        if artifacts {
+            source.hanging = hanging_in(store, &source.root)?;
+        }
+        self.write(store, &source, name)
+    }
+
+    /// What is here and what hangs on it, to be copied elsewhere; an archive is spooled.
+    ///
+    /// # Errors
+    /// As [`Place::image`].
+    pub fn open(&self, store: &Store) -> Result<Source, StoreError> {
+        let mut source = self.source(store, Compression::Gzip)?;
+        if let Self::Store(_) = self {
+            source.hanging = hanging_in(store, &source.root)?;
+        }
+        Ok(source)
+    }
+
+    /// Copies an image, or an index whole, from elsewhere to here, atomically. `name`
+    /// is what it is called where the place does not say it.
+    ///
+    /// # Errors
+    /// The place cannot be written, or what is copied is not whole.
+    pub fn write(
+        &self,
+        store: &Store,
+        source: &Source,
+        name: &Reference,
+    ) -> Result<(), StoreError> {
         match self {
-            Self::Store(to) => store.tag(name, to),
-            Self::OciDir(folder, tag) => to_folder(&source()?, folder, &label(tag, name)),
-            Self::OciArchive(file, tag) => to_archive(&source()?, file, &label(tag, name)),
+            Self::Store(to) => {
+                let mut writer = store.write()?;
+                copy_tree(source, writer.sink())?;
+                for artifact in &source.hanging {
+                    writer.refers(artifact);
+                }
+                // What comes in from outside is an image of which every part is there.
+                Image::all(&store.blobs(), &source.root)?;
+                writer.commit(to, &source.root)
+            }
+            Self::OciDir(folder, tag) => to_folder(source, folder, &label(tag, name)),
+            Self::OciArchive(file, tag) => to_archive(source, file, &label(tag, name)),
             Self::DockerArchive(file, to) => {
-                let images = store.images_of(name)?;
+                let images = Image::all(&source.blobs, &source.root)?;
                 let image = match &images[..] {
                     [image] => image.clone(),
-                    _ => store.image(name, &Platform::host())?,
+                    _ => Image::select(
+                        source.blobs.clone(),
+                        &source.root,
+                        &Platform::host(),
+                        &name.to_string(),
+                    )?,
                 };
                 docker::write(file, &image, to.as_ref().unwrap_or(name))
             }
+            Self::Engine(engine, to) => {
+                let (spool, _sink) = store.spool()?;
+                let file = spool.path().join("image.tar");
+                // podman keeps the digests of OCI's archive, which docker does not read.
+                let archive = match engine.kind {
+                    EngineKind::Docker => Self::DockerArchive(file.clone(), Some(to.clone())),
+                    EngineKind::Podman => Self::OciArchive(file.clone(), Some(to.to_string())),
+                };
+                let mut alone = source.clone();
+                alone.hanging.clear();
+                archive.write(store, &alone, name)?;
+                Ok(engine.load(&file)?)
+            }
+            Self::Registry(remote) => Err(StoreError::InRegistry(remote.to_string())),
         }
     }
 
@@ -221,6 +318,7 @@ impl Place {
             Self::Store(name) => Ok(Source {
                 blobs: store.blobs(),
                 root: store.find(name)?,
+                hanging: Vec::new(),
             }),
             Self::OciDir(folder, tag) => {
                 if !layout::is_layout(folder)? {
@@ -231,29 +329,47 @@ impl Place {
                     .into());
                 }
                 let index = layout::read_index(folder)?;
+                let blobs = Blobs::new(folder);
+                let root = pick(&index, tag.as_deref(), folder)?;
                 Ok(Source {
-                    blobs: Blobs::new(folder),
-                    root: pick(&index, tag.as_deref(), folder)?,
-                })
-            }
-            Self::OciArchive(file, tag) => {
-                let (spool, mut sink) = spool(store)?;
-                let archive = Archive::open(file, spool.path())?;
-                let root = unpack(&archive, tag.as_deref(), &mut sink)?;
-                Ok(Source {
-                    blobs: Blobs::spooled(Arc::new(spool)),
+                    hanging: hanging(&blobs, &index, &root)?,
+                    blobs,
                     root,
                 })
             }
+            Self::OciArchive(file, tag) => {
+                let (spool, mut sink) = store.spool()?;
+                let archive = Archive::open(file, spool.path())?;
+                let (root, hanging) = unpack(&archive, tag.as_deref(), &mut sink)?;
+                Ok(Source {
+                    blobs: Blobs::spooled(Arc::new(spool)),
+                    root,
+                    hanging,
+                })
+            }
             Self::DockerArchive(file, name) => {
-                let (spool, mut sink) = spool(store)?;
+                let (spool, mut sink) = store.spool()?;
                 let archive = Archive::open(file, spool.path())?;
                 let root = docker::read(&archive, name.as_ref(), compression, &mut sink)?;
                 Ok(Source {
                     blobs: Blobs::spooled(Arc::new(spool)),
                     root,
+                    hanging: Vec::new(),
                 })
             }
+            Self::Engine(engine, name) => {
+                let (spool, mut sink) = store.spool()?;
+                let mut archive = sink.scratch()?;
+                engine.save(name, archive.file())?;
+                let archive = Archive::open(archive.path(), spool.path())?;
+                let root = docker::read(&archive, None, compression, &mut sink)?;
+                Ok(Source {
+                    blobs: Blobs::spooled(Arc::new(spool)),
+                    root,
+                    hanging: Vec::new(),
+                })
+            }
+            Self::Registry(remote) => Err(StoreError::InRegistry(remote.to_string())),
         }
     }
 }
@@ -262,6 +378,8 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (transport, path, name) = match self {
             Self::Store(name) => return name.fmt(f),
+            Self::Engine(engine, name) => return write!(f, "{engine}:{name}"),
+            Self::Registry(remote) => return remote.fmt(f),
             Self::OciDir(path, tag) => ("oci", path, tag.clone()),
             Self::OciArchive(path, tag) => ("oci-archive", path, tag.clone()),
             Self::DockerArchive(path, name) => (
@@ -286,20 +404,6 @@ fn label(tag: &Option<String>, name: &Reference) -> String {
         };
         plain.to_string()
     })
-}
-
-/// A temporary layout in the store, and a writer into it.
-pub(crate) fn spool(store: &Store) -> Result<(Spool, Sink), StoreError> {
-    // Only until the spool has its own lock, by which gc knows that it lives.
-    let _held_off = store.lock(Mode::Shared)?;
-    let scratch = store.scratch();
-    let spool = Spool::new(&scratch).map_err(|source| StoreError::Io {
-        action: "making",
-        path: scratch,
-        source,
-    })?;
-    let sink = Sink::new(spool.path(), spool.path().to_owned());
-    Ok((spool, sink))
 }
 
 /// The entry of an index that `tag` means, or the only one.
@@ -331,10 +435,15 @@ fn pick(index: &ImageIndex, tag: Option<&str>, path: &Path) -> Result<Descriptor
                 })
                 .ok_or_else(|| content(format!("it has no image {tag}, only: {}", names())))?
         }
-        None => match &entries[..] {
+        // What hangs on an image is none.
+        None => match &entries
+            .iter()
+            .filter(|it| it.artifact_type().is_none())
+            .collect::<Vec<_>>()[..]
+        {
             [only] => only,
             [] => return Err(content("it has no image".to_owned())),
-            _ => {
+            entries => {
                 let why = format!("it has {} images, say which: {}", entries.len(), names());
                 return Err(content(why));
             }
@@ -343,45 +452,60 @@ fn pick(index: &ImageIndex, tag: Option<&str>, path: &Path) -> Result<Descriptor
     Ok(unnamed(found))
 }
 
-/// Copies what `source.root` reaches, leaves first.
+/// Copies what `source` reaches, leaves first.
 fn copy_tree(source: &Source, sink: &mut Sink) -> Result<(), StoreError> {
-    for descriptor in tree(&source.blobs, &source.root)? {
+    for descriptor in trees(source)? {
         let mut blob = source.blobs.open(&descriptor)?;
         sink.copy(&descriptor, &mut blob)?;
     }
     Ok(())
 }
 
-/// All that `root` reaches, each blob once, leaves first.
-fn tree(blobs: &Blobs, root: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
+/// What hangs on the image `root` in a layout.
+fn hanging(
+    blobs: &Blobs,
+    index: &ImageIndex,
+    root: &Descriptor,
+) -> Result<Vec<Descriptor>, StoreError> {
+    let of_image = tree(blobs, root)?;
+    let digests = of_image
+        .iter()
+        .map(digest_of)
+        .collect::<Result<Vec<_>, _>>();
+    let digests = digests.map_err(BlobError::from)?;
+    let digest = digest_of(root).map_err(BlobError::from)?;
+    let found = Referrers::read(blobs, index).all_of(digests);
+    let found = referrers::bounded(&digest, found)?;
+    Ok(found.into_iter().map(|one| one.descriptor).collect())
+}
+
+/// What hangs on an image in the store.
+fn hanging_in(store: &Store, root: &Descriptor) -> Result<Vec<Descriptor>, StoreError> {
+    let found = store.referrers_below(root)?;
+    Ok(found.into_iter().map(|one| one.descriptor).collect())
+}
+
+/// All that the image and what hangs on it reach, each blob once, leaves first.
+fn trees(source: &Source) -> Result<Vec<Descriptor>, StoreError> {
     let mut order = Vec::new();
     let mut seen = HashSet::new();
-    visit(blobs, root, 0, &mut seen, &mut order)?;
+    for root in [&source.root].into_iter().chain(&source.hanging) {
+        for one in tree(&source.blobs, root)? {
+            if seen.insert(digest_of(&one).map_err(BlobError::from)?) {
+                order.push(one);
+            }
+        }
+    }
     Ok(order)
 }
 
-fn visit(
-    blobs: &Blobs,
-    at: &Descriptor,
-    depth: u32,
-    seen: &mut HashSet<Digest>,
-    order: &mut Vec<Descriptor>,
-) -> Result<(), StoreError> {
-    if !seen.insert(digest_of(at).map_err(BlobError::from)?) {
-        return Ok(());
-    }
-    let mut children = Vec::new();
-    read_children(blobs, at, depth, &mut children)?;
-    for child in &children {
-        visit(blobs, child, depth + 1, seen, order)?;
-    }
-    order.push(at.clone());
-    Ok(())
-}
-
-/// Copies an image out of an OCI archive: documents first, since they say
-/// which blobs belong to it.
-fn unpack(archive: &Archive, tag: Option<&str>, sink: &mut Sink) -> Result<Descriptor, StoreError> {
+/// Copies an image out of an OCI archive, with what hangs on it: documents
+/// first, since they say which blobs belong to it.
+fn unpack(
+    archive: &Archive,
+    tag: Option<&str>,
+    sink: &mut Sink,
+) -> Result<(Descriptor, Vec<Descriptor>), StoreError> {
     // Only a layout says so; without it, index.json could be anybody's.
     archive.member("oci-layout")?;
     let bytes = archive.read("index.json", DOCUMENT_LIMIT)?;
@@ -392,28 +516,58 @@ fn unpack(archive: &Archive, tag: Option<&str>, sink: &mut Sink) -> Result<Descr
     })?;
     let root = pick(&index, tag, archive.path())?;
     let mut seen = HashSet::new();
+    copy_out(archive, &root, &mut seen, sink)?;
+    let unnamed = index.manifests().iter().filter(|entry| {
+        layout::ref_name(entry).is_none() && role(entry.media_type()) == Role::Manifest
+    });
+    // What each hangs on stands in its manifest.
+    for entry in unnamed.take(MOST_REFERRERS) {
+        let digest = digest_of(entry).map_err(BlobError::from)?;
+        // An entry of which nothing is there is nobody's signature.
+        if archive.has(&format!("blobs/sha256/{}", digest.hex())) {
+            copy_one(archive, entry, sink)?;
+        }
+    }
+    let hanging = hanging(sink.blobs(), &index, &root)?;
+    for artifact in &hanging {
+        copy_out(archive, artifact, &mut seen, sink)?;
+    }
+    Ok((root, hanging))
+}
+
+/// Copies what `root` reaches out of an archive.
+fn copy_out(
+    archive: &Archive,
+    root: &Descriptor,
+    seen: &mut HashSet<Digest>,
+    sink: &mut Sink,
+) -> Result<(), StoreError> {
     let mut left = vec![(root.clone(), 0)];
     while let Some((descriptor, depth)) = left.pop() {
-        let digest = digest_of(&descriptor).map_err(BlobError::from)?;
-        if !seen.insert(digest) {
+        if !seen.insert(digest_of(&descriptor).map_err(BlobError::from)?) {
             continue;
         }
-        let is_document = matches!(role(descriptor.media_type()), Role::Index | Role::Manifest);
-        if is_document && descriptor.size() > DOCUMENT_LIMIT {
-            return Err(BlobError::TooLarge {
-                digest,
-                size_bytes: descriptor.size(),
-                limit_bytes: DOCUMENT_LIMIT,
-            }
-            .into());
-        }
-        let (mut blob, _) = archive.member(&format!("blobs/sha256/{}", digest.hex()))?;
-        sink.copy(&descriptor, &mut blob)?;
+        copy_one(archive, &descriptor, sink)?;
         let mut children = Vec::new();
         read_children(sink.blobs(), &descriptor, depth, &mut children)?;
         left.extend(children.into_iter().map(|child| (child, depth + 1)));
     }
-    Ok(root)
+    Ok(())
+}
+
+fn copy_one(archive: &Archive, descriptor: &Descriptor, sink: &mut Sink) -> Result<(), StoreError> {
+    let digest = digest_of(descriptor).map_err(BlobError::from)?;
+    let is_document = matches!(role(descriptor.media_type()), Role::Index | Role::Manifest);
+    if is_document && descriptor.size() > DOCUMENT_LIMIT {
+        return Err(BlobError::TooLarge {
+            digest,
+            size_bytes: descriptor.size(),
+            limit_bytes: DOCUMENT_LIMIT,
+        }
+        .into());
+    }
+    let (mut blob, _) = archive.member(&format!("blobs/sha256/{}", digest.hex()))?;
+    Ok(sink.copy(descriptor, &mut blob)?)
 }
 
 /// How long another process that writes the same folder is waited for.
@@ -447,6 +601,7 @@ fn to_folder(source: &Source, folder: &Path, label: &str) -> Result<(), StoreErr
     sink.sync()?;
     let mut index = layout::read_index(folder)?;
     layout::set_name(&mut index, label, &source.root);
+    referrers::add(&mut index, &source.hanging);
     layout::write_index(folder, folder, &index)?;
     Ok(())
 }
@@ -455,6 +610,7 @@ fn to_archive(source: &Source, file: &Path, label: &str) -> Result<(), StoreErro
     let mut writer = ArchiveWriter::new(file)?;
     let mut index = ImageIndex::default();
     layout::set_name(&mut index, label, &source.root);
+    referrers::add(&mut index, &source.hanging);
     let json = canonical_json(&index).map_err(|source| ArchiveError::Json {
         path: file.to_owned(),
         member: "index.json".to_owned(),
@@ -464,7 +620,7 @@ fn to_archive(source: &Source, file: &Path, label: &str) -> Result<(), StoreErro
     writer.bytes("index.json", &json)?;
     writer.folder("blobs/")?;
     writer.folder("blobs/sha256/")?;
-    for descriptor in tree(&source.blobs, &source.root)? {
+    for descriptor in trees(source)? {
         let digest = digest_of(&descriptor).map_err(BlobError::from)?;
         let mut blob = source.blobs.open(&descriptor)?;
         let member = format!("blobs/sha256/{}", digest.hex());

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::Digest;
 use crate::blobs::{BlobError, Blobs, open_plain};
 use crate::digest::Hashing;
+use crate::lock::Lock;
 use crate::model::{Descriptor, digest_of};
 
 /// Files that await their fsync; more than this are synced as they come, to
@@ -31,6 +32,8 @@ const LARGEST_HURRIED: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Sink {
     blobs: Blobs,
+    /// Another layout whose blobs are taken where they are wanted here.
+    lent: Option<Blobs>,
     scratch: PathBuf,
     pending: Vec<(PathBuf, File)>,
     folder_changed: bool,
@@ -43,6 +46,8 @@ pub(crate) struct Scratch {
     path: PathBuf,
     file: File,
     kept: bool,
+    /// Of one that others may wait for: let go once it is in place.
+    _lock: Option<Lock>,
 }
 
 fn write_error(path: &Path) -> impl FnOnce(io::Error) -> BlobError + '_ {
@@ -71,12 +76,23 @@ impl Scratch {
                         path,
                         file,
                         kept: false,
+                        _lock: None,
                     });
                 }
                 // Another pid namespace, or a dead process's leavings.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(BlobError::Write { path, source }),
             }
+        }
+    }
+
+    /// Takes over a file that was made elsewhere, and the lock on it.
+    pub(crate) fn adopt(path: PathBuf, file: File, lock: Lock) -> Self {
+        Self {
+            path,
+            file,
+            kept: false,
+            _lock: Some(lock),
         }
     }
 
@@ -187,11 +203,37 @@ impl Sink {
     pub(crate) fn new(root: &Path, scratch: PathBuf) -> Self {
         Self {
             blobs: Blobs::new(root),
+            lent: None,
             scratch,
             pending: Vec::new(),
             folder_changed: false,
             has_large: false,
         }
+    }
+
+    /// Lets blobs be taken from another layout: what it has counts as being here.
+    pub(crate) fn lend(&mut self, from: Blobs) {
+        self.lent = Some(from);
+    }
+
+    /// Takes a blob from the layout that was lent, if it is there and whole.
+    fn borrow(&mut self, digest: &Digest, size: u64) -> Result<bool, BlobError> {
+        let Some(lent) = &self.lent else {
+            return Ok(false);
+        };
+        if whole(&lent.path(digest), digest, size).is_none() {
+            return Ok(false);
+        }
+        let path = self.blobs.path(digest);
+        // What is here is absent or corrupt.
+        let _ = fs::remove_file(&path);
+        // Blobs never change, so one file can have a name in both; where that
+        // cannot be (another file system), it is copied.
+        let taken = fs::hard_link(lent.path(digest), &path)
+            .or_else(|_| fs::copy(lent.path(digest), &path).map(drop));
+        taken.map_err(write_error(&path))?;
+        self.folder_changed = true;
+        Ok(true)
     }
 
     /// The blobs that are there.
@@ -289,20 +331,9 @@ impl Sink {
     /// is written anew: adding an image again mends it.
     pub(crate) fn holds(&mut self, digest: &Digest, size: u64) -> Result<bool, BlobError> {
         let path = self.blobs.path(digest);
-        let Ok(file) = open_plain(&path) else {
-            return Ok(false);
+        let Some(file) = whole(&path, digest, size) else {
+            return self.borrow(digest, size);
         };
-        if file.metadata().map_or(true, |data| data.len() != size) {
-            return Ok(false);
-        }
-        let mut hashing = Hashing::new(&file);
-        if io::copy(&mut hashing, &mut io::sink()).is_err() {
-            return Ok(false);
-        }
-        let (_, actual, count) = hashing.into_digest();
-        if actual != *digest || count != size {
-            return Ok(false);
-        }
         // Its writer may not have synced it yet, and may never do so.
         self.folder_changed = true;
         self.pend(path, file)?;
@@ -334,6 +365,18 @@ impl Sink {
         }
         Ok(())
     }
+}
+
+/// The file at a path, if it is this blob and whole.
+fn whole(path: &Path, digest: &Digest, size: u64) -> Option<File> {
+    let file = open_plain(path).ok()?;
+    if file.metadata().ok()?.len() != size {
+        return None;
+    }
+    let mut hashing = Hashing::new(&file);
+    io::copy(&mut hashing, &mut io::sink()).ok()?;
+    let (_, actual, count) = hashing.into_digest();
+    (actual == *digest && count == size).then_some(file)
 }
 
 /// An error of the source: a [`BlobError`] inside comes out again.

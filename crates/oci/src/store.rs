@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use crate::archive::ArchiveError;
 use crate::blobs::{BlobError, Blobs};
+use crate::engine::EngineError;
 use crate::image::{ImageError, read_children, unnamed};
 use crate::layer::{self, Compression, CopyEntry, Entry, LayerError, LayerOptions, WrittenLayer};
 use crate::layout::{self, LayoutError};
@@ -30,8 +31,9 @@ use crate::lock::{Lock, LockError, Mode};
 use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageIndex, MediaType, canonical_json, descriptor, digest_of,
 };
+use crate::referrers;
 use crate::sink::{Sink, sync_folder};
-use crate::spool::SPOOL_LOCK;
+use crate::spool::Spool;
 use crate::{Digest, Image, Platform, Reference};
 
 /// How long another process's lock is waited for unless told otherwise.
@@ -94,6 +96,9 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// It is in a registry, where no store looks.
+    #[error("{0} is in a registry")]
+    InRegistry(String),
     /// A document to be written has no form in JSON.
     #[error("writing a document as JSON")]
     Json(#[source] serde_json::Error),
@@ -112,6 +117,9 @@ pub enum StoreError {
     /// An archive.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// A running engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The operating system refused.
     #[error("{action} {path}")]
     Io {
@@ -168,7 +176,7 @@ impl From<ImageError> for StoreError {
     }
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Io {
         action,
@@ -184,15 +192,6 @@ pub struct Named {
     pub reference: Reference,
     /// A manifest's or an index's descriptor.
     pub descriptor: Descriptor,
-}
-
-/// What [`Store::gc`] took away.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Collected {
-    /// Blobs that no name reached.
-    pub blobs: u64,
-    /// Their bytes.
-    pub bytes: u64,
 }
 
 /// What [`Store::verify`] found.
@@ -247,7 +246,7 @@ impl Store {
     }
 
     /// The index; an empty one before the first image.
-    fn index(&self) -> Result<ImageIndex, StoreError> {
+    pub(crate) fn index(&self) -> Result<ImageIndex, StoreError> {
         match layout::read_index(&self.root) {
             Err(LayoutError::NotALayout { .. }) if !layout::is_layout(&self.root)? => {
                 Ok(ImageIndex::default())
@@ -281,6 +280,16 @@ impl Store {
         self.root.join(".ounce/scratch")
     }
 
+    /// A temporary layout in the store, and a writer into it.
+    pub(crate) fn spool(&self) -> Result<(Spool, Sink), StoreError> {
+        // Only until the spool has its own lock, by which gc knows that it lives.
+        let _held_off = self.lock(Mode::Shared)?;
+        let scratch = self.scratch();
+        let spool = Spool::new(&scratch).map_err(io_error("making", &scratch))?;
+        let sink = Sink::new(spool.path(), spool.path().to_owned());
+        Ok((spool, sink))
+    }
+
     /// Holds off gc (shared) or everybody who writes (exclusive).
     pub(crate) fn lock(&self, mode: Mode) -> Result<Lock, StoreError> {
         let path = self.root.join(".ounce/lock");
@@ -301,7 +310,7 @@ impl Store {
     }
 
     /// Changes `index.json`; the caller holds `lock`.
-    fn change_index<T>(
+    pub(crate) fn change_index<T>(
         &self,
         change: impl FnOnce(&mut ImageIndex) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -401,21 +410,6 @@ impl Store {
         })
     }
 
-    /// Takes a name away; its blobs go at the next [`Store::gc`].
-    ///
-    /// # Errors
-    /// No such name.
-    pub fn remove(&self, reference: &Reference) -> Result<(), StoreError> {
-        let _held_off = self.lock(Mode::Shared)?;
-        self.change_index(|index| {
-            let at = find_in(index, reference)?;
-            let mut manifests = index.manifests().clone();
-            manifests.remove(at);
-            index.set_manifests(manifests);
-            Ok(())
-        })
-    }
-
     /// Begins to write: until the writer is committed or dropped, no collection runs.
     ///
     /// # Errors
@@ -425,65 +419,8 @@ impl Store {
             _lock: self.lock(Mode::Shared)?,
             sink: Sink::new(&self.root, self.scratch()),
             store: self,
+            artifacts: Vec::new(),
         })
-    }
-
-    /// Takes away every blob that no name reaches, and what a killed writer left.
-    ///
-    /// # Errors
-    /// Another process holds the lock past the timeout.
-    pub fn gc(&self) -> Result<Collected, StoreError> {
-        let _lock = self.lock(Mode::Exclusive)?;
-        let index = self.index()?;
-        let mut reached = Reached::default();
-        for root in index.manifests() {
-            reached.follow(&self.blobs(), root, 0)?;
-        }
-        let mut collected = Collected::default();
-        for (path, name) in list(&self.root.join("blobs/sha256"))? {
-            let digest = format!("sha256:{name}").parse::<Digest>();
-            if digest.is_ok_and(|digest| reached.blobs.contains(&digest)) {
-                continue;
-            }
-            let metadata = fs::symlink_metadata(&path).map_err(io_error("reading", &path))?;
-            if !metadata.is_file() {
-                continue;
-            }
-            fs::remove_file(&path).map_err(io_error("removing", &path))?;
-            collected.blobs += 1;
-            collected.bytes += metadata.len();
-        }
-        self.sweep_scratch()?;
-        Ok(collected)
-    }
-
-    /// Takes what dead processes left; the caller has `lock` alone.
-    fn sweep_scratch(&self) -> Result<(), StoreError> {
-        for (path, _) in list(&self.scratch())? {
-            let metadata = fs::symlink_metadata(&path).map_err(io_error("reading", &path))?;
-            let result = if !metadata.is_dir() {
-                fs::remove_file(&path)
-            } else {
-                // A temporary layout outlives the lock, and has one of its own.
-                let alive = match fs::File::open(path.join(SPOOL_LOCK)) {
-                    Ok(file) => Lock::try_exclusive(file)
-                        .map_err(io_error("locking", &path))?
-                        .is_none(),
-                    Err(_) => false,
-                };
-                if alive {
-                    continue;
-                }
-                fs::remove_dir_all(&path)
-            };
-            match result {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_error("removing", &path)(error));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
     }
 
     /// Reads and hashes every blob and follows every name.
@@ -546,8 +483,42 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Reads and hashes every blob that one descriptor reaches.
+    ///
+    /// # Errors
+    /// A document of it is missing or not valid; what is wrong with other blobs
+    /// is in the report.
+    pub fn verify_below(&self, root: &Descriptor) -> Result<Verified, StoreError> {
+        let blobs = self.blobs();
+        let mut verified = Verified::default();
+        let mut seen = HashSet::new();
+        let mut left = vec![(root.clone(), 0)];
+        while let Some((at, depth)) = left.pop() {
+            if !seen.insert(digest_of(&at).map_err(BlobError::from)?) {
+                continue;
+            }
+            let mut children = Vec::new();
+            read_children(&blobs, &at, depth, &mut children)?;
+            left.extend(children.into_iter().map(|child| (child, depth + 1)));
+            let hashed = blobs.open(&at).map_err(|error| error.to_string());
+            let hashed = hashed.and_then(|mut blob| {
+                io::copy(&mut blob, &mut io::sink()).map_err(|error| error.to_string())
+            });
+            match hashed {
+                Ok(bytes) => {
+                    verified.blobs += 1;
+                    verified.bytes += bytes;
+                }
+                Err(fault) => verified.faults.push(fault),
+            }
+        }
+        Ok(verified)
+    }
+}
+
 /// What is in a folder, sorted: path and name.
-fn list(folder: &Path) -> Result<Vec<(PathBuf, String)>, StoreError> {
+pub(crate) fn list(folder: &Path) -> Result<Vec<(PathBuf, String)>, StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -567,8 +538,9 @@ fn list(folder: &Path) -> Result<Vec<(PathBuf, String)>, StoreError> {
 
 /// The blobs that names reach.
 #[derive(Default)]
-struct Reached {
-    blobs: HashSet<Digest>,
+pub(crate) struct Reached {
+    /// They, and the documents that name them.
+    pub(crate) blobs: HashSet<Digest>,
     /// Whether a layer that is missing is an error: not to gc, which only has
     /// to know what a document names.
     whole: bool,
@@ -576,7 +548,12 @@ struct Reached {
 
 impl Reached {
     /// Follows a descriptor down to its layers. Every blob has to be there.
-    fn follow(&mut self, blobs: &Blobs, from: &Descriptor, depth: u32) -> Result<(), StoreError> {
+    pub(crate) fn follow(
+        &mut self,
+        blobs: &Blobs,
+        from: &Descriptor,
+        depth: u32,
+    ) -> Result<(), StoreError> {
         let mut children = Vec::new();
         let digest = digest_of(from).map_err(BlobError::from)?;
         if !self.blobs.insert(digest) {
@@ -605,7 +582,7 @@ fn storable(reference: &Reference) -> String {
 }
 
 /// The place in the index of what a reference means.
-fn find_in(index: &ImageIndex, reference: &Reference) -> Result<usize, StoreError> {
+pub(crate) fn find_in(index: &ImageIndex, reference: &Reference) -> Result<usize, StoreError> {
     let named: Vec<(usize, Reference, &Descriptor)> = index
         .manifests()
         .iter()
@@ -685,6 +662,8 @@ fn digest_prefix(reference: &Reference) -> Option<&str> {
 pub struct StoreWriter<'store> {
     store: &'store Store,
     sink: Sink,
+    /// Artifacts that were written, to be listed at the commit.
+    artifacts: Vec<Descriptor>,
     _lock: Lock,
 }
 
@@ -763,18 +742,40 @@ impl StoreWriter<'_> {
         )?)
     }
 
-    /// Names what was written; from now on it is reachable.
+    /// Lists an artifact at the commit.
+    pub(crate) fn refers(&mut self, artifact: &Descriptor) {
+        self.artifacts.push(artifact.clone());
+    }
+
+    /// Names what was written; from now on it is reachable, and so are the
+    /// artifacts that were written.
     ///
     /// # Errors
     /// The lock is held past the timeout, or the disk refuses.
-    pub fn commit(mut self, reference: &Reference, root: &Descriptor) -> Result<(), StoreError> {
+    pub fn commit(self, reference: &Reference, root: &Descriptor) -> Result<(), StoreError> {
         let name = storable(reference);
+        self.publish(|index| layout::set_name(index, &name, &unnamed(root)))
+    }
+
+    /// Lists the artifacts that were written; names stay as they are.
+    ///
+    /// # Errors
+    /// As [`StoreWriter::commit`].
+    pub fn attach(self) -> Result<(), StoreError> {
+        self.publish(|_| ())
+    }
+
+    fn publish(mut self, name: impl FnOnce(&mut ImageIndex)) -> Result<(), StoreError> {
         if self.sink.has_large() {
             // Not while the index is locked.
             self.sink.sync()?;
         }
+        let artifacts = std::mem::take(&mut self.artifacts);
         let change = |index: &mut ImageIndex| {
-            layout::set_name(index, &name, &unnamed(root));
+            name(index);
+            if !artifacts.is_empty() {
+                referrers::add(index, &artifacts);
+            }
             Ok(())
         };
         self.store

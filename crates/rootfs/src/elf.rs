@@ -9,11 +9,13 @@ mod arm;
 mod language;
 pub mod names;
 mod read;
+mod region;
 
 use ounce_oci::Platform;
 use serde::{Serialize, Serializer};
 
 pub use language::Language;
+pub use region::region;
 
 /// What is known of an ELF file. `Elf::read` makes it.
 pub type Elf = ElfFacts;

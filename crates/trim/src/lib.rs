@@ -11,7 +11,6 @@ pub mod cut;
 pub mod files;
 pub mod journal;
 pub mod keep;
-pub mod pattern;
 pub mod reach;
 pub mod reduce;
 pub mod report;

@@ -13,6 +13,7 @@ use ounce_oci::layer::{LayerError, ReadKind, ReadLimits};
 use ounce_oci::{Digest, Image};
 use ounce_rootfs::elf::{ElfFacts, Kind, Relro};
 use ounce_rootfs::package::{Catalogue, Packages};
+use ounce_rootfs::secret;
 use ounce_rootfs::tree::{Builder, ContentId, Tree, TreeError};
 
 use crate::kind::FileKind;
@@ -181,8 +182,9 @@ fn look(
                 Err(fault) => facts.fault = Some(fault.to_string()),
             }
             catalogue.program(id, path, &data);
+            facts.secret = secret::has_private_key(&data).then_some("a private key");
         } else {
-            facts.secret = secret(path, &data);
+            facts.secret = secret::find(path, &data);
         }
         if is_record {
             catalogue.keep(id, data);
@@ -205,76 +207,5 @@ fn summary(elf: &ElfFacts, data: &[u8]) -> ElfSummary {
         canary: holds(b"__stack_chk_fail"),
         fortify: holds(b"_chk\0"),
         strippable_bytes: elf.symbol_bytes + elf.debug_bytes,
-    }
-}
-
-/// Forms of secrets that nobody means to ship; only what is unmistakable.
-fn secret(path: &Path, data: &[u8]) -> Option<&'static str> {
-    let text = std::str::from_utf8(data).ok()?;
-    let name = path.file_name()?.to_str()?;
-    let is_test = path.to_string_lossy().contains("test");
-    let has = |mark: &str| text.contains(mark);
-    if !is_test && has("-----BEGIN ") && has("PRIVATE KEY-----") && has("-----END ") {
-        return Some("a private key");
-    }
-    if name == ".git-credentials" || name == ".netrc" && has("password") {
-        return Some("stored credentials");
-    }
-    if name == ".npmrc" && has("_authToken=") || name == ".pypirc" && has("password") {
-        return Some("a registry token");
-    }
-    if name == "config.json" && path.ends_with(".docker/config.json") && has("\"auth\"") {
-        return Some("registry credentials");
-    }
-    if matches!(name, ".env" | ".env.production") && !text.trim().is_empty() {
-        return Some("an environment file");
-    }
-    if name == "credentials" && path.ends_with(".aws/credentials") && has("aws_secret_access_key") {
-        return Some("cloud credentials");
-    }
-    let token = |prefix: &str, length: usize| {
-        text.match_indices(prefix).any(|(at, _)| {
-            let rest = &text.as_bytes()[at + prefix.len()..];
-            let own = rest
-                .iter()
-                .take_while(|byte| byte.is_ascii_alphanumeric())
-                .count();
-            let before = at.checked_sub(1).map(|before| text.as_bytes()[before]);
-            own == length && !before.is_some_and(|byte| byte.is_ascii_alphanumeric())
-        })
-    };
-    if !is_test && (token("AKIA", 16) || token("ghp_", 36)) {
-        return Some("an access key");
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_unmistakable_secrets_are_told() {
-        let key = "-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----\n";
-        for (path, text, expected) in [
-            ("etc/ssl/private/a.key", key, Some("a private key")),
-            ("usr/lib/python3/ssl.py", "look for -----BEGIN", None),
-            ("usr/lib/node/test/key.pem", key, None),
-            ("app/.env", "TOKEN=1\n", Some("an environment file")),
-            ("app/.env", " \n", None),
-            (
-                "app/settings.py",
-                "KEY = 'AKIAABCDEFGHIJKLMNOP'",
-                Some("an access key"),
-            ),
-            ("app/settings.py", "KEY = 'AKIAABCDEFGHIJKLMNOPQ'", None),
-            (
-                "root/.npmrc",
-                "//x/:_authToken=abc",
-                Some("a registry token"),
-            ),
-        ] {
-            assert_eq!(secret(Path::new(path), text.as_bytes()), expected, "{path}");
-        }
     }
 }

@@ -27,22 +27,18 @@ pub struct Answers {
     file: Fd,
     /// Its first byte is 0 where the clock is not set.
     date: [u8; DATE_BYTES],
-    site: Option<Site<'static>>,
+    site: Site<'static>,
 }
 
 impl Answers {
-    /// Without a site yet.
-    pub const NONE: Self = Self {
-        file: 0,
-        date: [0; DATE_BYTES],
-        site: None,
-    };
-
     /// Answers from this site, which is mapped from this file.
     #[inline(never)]
-    pub fn set(&mut self, file: Fd, site: Site<'static>) {
-        self.file = file;
-        self.site = Some(site);
+    pub fn new(file: Fd, site: Site<'static>) -> Self {
+        Self {
+            file,
+            date: [0; DATE_BYTES],
+            site,
+        }
     }
 
     /// Answers a valid request, or says with which short answer it is to be.
@@ -60,7 +56,7 @@ impl Answers {
         if path == b"/healthz" {
             return Status::Ok;
         }
-        let Some(entry) = self.site.and_then(|site| site.find(path)) else {
+        let Some(entry) = self.site.find(path) else {
             return Status::NotFound;
         };
         let variant = entry.negotiate(head.value(Known::AcceptEncoding));
@@ -204,7 +200,7 @@ impl Handler for Answers {
         batch.consumed = bytes.len();
         batch.closes = true;
         batch.is_refused = true;
-        let mut head = Head::EMPTY;
+        let mut head = Head::new();
         let short = match head.read(bytes, &Limits::DEFAULT) {
             Ok(()) => {
                 batch.is_http11 = head.is_http11;

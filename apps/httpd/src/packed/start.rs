@@ -5,10 +5,9 @@ use crate::engine::{Engine, Limits, MAX_LISTENERS};
 use crate::entry::Once;
 use crate::listen::all;
 use crate::program::Program;
-use core::hint::black_box;
 use ounce_http::packed::Site;
 use ounce_http::{parse_decimal, take_until};
-use ounce_linux::bare::{self, Fd, Kept, OPEN_ROOT, Setting};
+use ounce_linux::bare::{self, Fd, Kept, OPEN_FILE, Setting};
 
 /// The most connections; more get 503.
 const CONNECTIONS: u32 = 10_000;
@@ -20,13 +19,11 @@ const WRITE_SECONDS: u32 = 30;
 /// What is received and sent, and a bit for each connection. All zeros, so that
 /// it takes no place in the program's file, and no memory before its use.
 struct Room {
-    engine: Engine<Answers>,
     buffer: [u8; 49_152],
     busy: [u8; (CONNECTIONS + RESERVE).div_ceil(8) as usize],
 }
 
 static ROOM: Once<Room> = Once::new(Room {
-    engine: Engine::new(Answers::NONE),
     buffer: [0; 49_152],
     busy: [0; (CONNECTIONS + RESERVE).div_ceil(8) as usize],
 });
@@ -87,7 +84,7 @@ pub fn start(program: &Program) -> u8 {
     if asks {
         return u8::from(!is_well(number));
     }
-    let file = bare::open(path, OPEN_ROOT);
+    let file = bare::open(path, OPEN_FILE);
     let Some(site) = Site::new(bare::map(file, bare::length(file))) else {
         return failed(b"read as a packed site: ", path.to_bytes(), 4);
     };
@@ -100,16 +97,14 @@ pub fn start(program: &Program) -> u8 {
         return 70;
     };
     let most = (bare::descriptor_limit() as u32).saturating_sub(RESERVE);
-    let engine = black_box(&mut room.engine);
-    engine.handler.set(file, site);
-    engine.lend(&mut room.busy, &mut room.buffer);
-    engine.listeners = listeners;
-    engine.limits = Limits {
+    let limits = Limits {
         header_seconds: 10,
         idle_seconds: 60,
         grace_seconds: 10,
         connections: most.min(CONNECTIONS),
     };
+    let answers = Answers::new(file, site);
+    let mut engine = Engine::new(answers, limits, listeners, &mut room.busy, &mut room.buffer);
     bare::no_new_privileges();
     bare::allow_only(bare::SERVING_PACKED);
     engine.run()

@@ -70,7 +70,7 @@ impl Site {
             refusal => return refusal,
         }
         let media_type = content_type::of(found.path.bytes());
-        let immutable = self.manner.immutable.unwrap_or_default();
+        let immutable = self.manner.immutable;
         let is_immutable = !immutable.is_empty() && found.path.bytes().starts_with(immutable);
         self.choose(&mut found, head.value(Known::AcceptEncoding));
         let Found {
@@ -113,7 +113,7 @@ impl Site {
         let cache = if is_immutable {
             b"public, max-age=31536000, immutable"
         } else {
-            self.manner.cache.unwrap_or_default()
+            self.manner.cache
         };
         if !cache.is_empty() {
             writer.field("Cache-Control", cache);
@@ -175,7 +175,9 @@ impl Site {
         while found.file.kind != FileKind::Regular {
             let refusal = match -found.fd as u32 {
                 errno::EACCES | errno::EPERM => Status::Forbidden,
-                errno::EMFILE | errno::ENFILE | errno::ENOMEM => Status::ServiceUnavailable,
+                errno::EMFILE | errno::ENFILE | errno::ENOMEM | errno::EAGAIN => {
+                    Status::ServiceUnavailable
+                }
                 _ if left == 0 => Status::NotFound,
                 _ => Status::Ok,
             };

@@ -20,13 +20,13 @@ use ounce_linux::bare::{self, Fd};
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
     /// Lines for every answer.
-    pub security: Option<&'static [u8]>,
+    pub security: &'static [u8],
     /// Those that the user gave.
-    pub own: Option<&'static [u8]>,
+    pub own: &'static [u8],
     /// Cache-Control of a file, or nothing.
-    pub cache: Option<&'static [u8]>,
+    pub cache: &'static [u8],
     /// Files whose path starts with it never change.
-    pub immutable: Option<&'static [u8]>,
+    pub immutable: &'static [u8],
     /// List folders.
     pub lists: bool,
     /// Answer unknown paths with the first page.
@@ -40,10 +40,9 @@ pub struct Manner {
 #[repr(C)]
 pub struct Site {
     /// The folder.
-    pub root: Fd,
+    root: Fd,
     date: [u8; DATE_BYTES],
-    /// What the user chose.
-    pub manner: Manner,
+    manner: Manner,
     /// Paths that were looked at in this second and have no other forms.
     alone: [Cell<u32>; folder::ALONE],
 }
@@ -63,20 +62,11 @@ const HIDDEN: usize = 0;
 const LIMITS: Limits = Limits::DEFAULT;
 
 impl Site {
-    /// Without a folder yet: all zeros.
-    #[allow(clippy::new_without_default, reason = "this one is const")]
-    pub const fn new() -> Self {
+    /// What is in this folder.
+    pub fn new(root: Fd, manner: Manner) -> Self {
         Self {
-            root: 0,
-            manner: Manner {
-                security: None,
-                own: None,
-                cache: None,
-                immutable: None,
-                lists: false,
-                is_spa: false,
-                logs: false,
-            },
+            root,
+            manner,
             date: [0; DATE_BYTES],
             alone: [const { Cell::new(0) }; folder::ALONE],
         }
@@ -111,8 +101,8 @@ impl Site {
         if self.date[0] != 0 {
             writer.field("Date", &self.date);
         }
-        writer.put(self.manner.own.unwrap_or_default());
-        writer.put(self.manner.security.unwrap_or_default());
+        writer.put(self.manner.own);
+        writer.put(self.manner.security);
     }
 
     /// Ends a head; so much of a file is its body.
@@ -165,12 +155,12 @@ impl Handler for Site {
         let bytes = &*bytes;
         let start = batch.writer.written();
         // Of what is refused, too, where that is known.
-        batch.is_head = bytes.starts_with(b"HEAD ");
+        batch.is_head = bytes.first_chunk() == Some(b"HEAD") && bytes.get(4) == Some(&b' ');
         batch.is_http11 = true;
         batch.consumed = bytes.len();
         batch.closes = true;
         batch.is_refused = true;
-        let mut head = Head::EMPTY;
+        let mut head = Head::new();
         let mut too_large = Status::RequestHeaderFieldsTooLarge;
         let whole = head.read(bytes, &LIMITS).and_then(|()| {
             too_large = Status::ContentTooLarge;

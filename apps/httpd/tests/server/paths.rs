@@ -358,3 +358,33 @@ fn a_link_that_is_swapped_while_asked_for_never_leads_out() {
         println!("{seen} of 2,000 found the good link");
     });
 }
+
+#[test]
+fn a_link_with_dots_is_not_lost_while_others_rename() {
+    let site = Site::new();
+    // The longer the way, the surer something is renamed meanwhile.
+    site.link(&("../d/".repeat(40) + "../index.html"), "d/up.html");
+    let server = site.serve(&[]);
+    let folder = server.site.folder.clone();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let names = [folder.join("one"), folder.join("other")];
+            fs::write(&names[0], "").expect("file");
+            while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                fs::rename(&names[0], &names[1]).expect("rename");
+                fs::rename(&names[1], &names[0]).expect("rename");
+            }
+        });
+        let mut client = server.connect();
+        let answers: Vec<_> = (0..2_000).map(|_| client.get("/d/up.html")).collect();
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        // Where the kernel cannot tell even after many tries, it is asked to come
+        // again: never that there is no such file.
+        let found = answers.iter().filter(|answer| answer.text() == "<p>hi\n");
+        assert!(found.count() > 1_000);
+        for answer in &answers {
+            assert!(matches!(answer.status, 200 | 503), "{answer:?}");
+        }
+    });
+}

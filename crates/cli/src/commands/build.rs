@@ -1,5 +1,8 @@
 //! `ounce build`: source, a ready program or a folder of web files to an image.
 
+mod check;
+mod supply;
+
 use std::process::{Command, ExitCode, Stdio};
 
 use ounce_build::settings::{Certificates, ImageSettings, Measure, RustSettings, Settings, Zones};
@@ -8,18 +11,21 @@ use ounce_build::{
     BuildError, Built, BuiltImage, By, CompileError, Event, PlanError, Recipe, Request,
     TargetError, Toolchain,
 };
-use ounce_oci::layer::Compression;
 use ounce_oci::{ByteSize, Place, Platform, Store};
 use serde::Serialize;
 
+use self::check::{Checked, check};
+use self::supply::Supply;
+use super::attach::{self, Attached};
 use super::{Context, weigh};
-use crate::arguments::{self, BuildArguments, BuildOptions, MeasureChoice};
+use crate::arguments::{BuildArguments, BuildOptions, MeasureChoice};
 use crate::failure::{Failure, Kind, shown};
 use crate::output::Output;
 use crate::render::table::{Align, Table};
 
 /// Builds it, or shows the recipe; exit code 1 if it is over its budget.
 pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCode, Failure> {
+    let output = arguments.output.map(super::reached).transpose()?;
     let request = request(&arguments.options, &arguments.platform)?;
     let recipe = plan(context.output, &request)?;
     if arguments.dry_run {
@@ -29,21 +35,56 @@ pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCo
         })?;
         return Ok(ExitCode::SUCCESS);
     }
-    if matches!(&arguments.output, Some(Place::Store(_))) {
+    if matches!(&output, Some(Place::Store(_))) {
         return Err(Failure::new(Kind::Usage, "--output wants a place outside the store")
-            .hint("oci:DIR, oci-archive:FILE or docker-archive:FILE; --tag gives the name in the store"));
+            .hint("oci:DIR, oci-archive:FILE, docker-archive:FILE, docker-daemon:NAME, podman:NAME or docker://HOST/NAME:TAG; --tag gives the name in the store"));
     }
+    let supply = Supply::new(context, &arguments.supply, &recipe)?;
     let store = context.store()?;
     let built = make(context.output, &recipe, &store)?;
     over_budget(&built, &store)?;
-    if let Some(place) = &arguments.output {
-        place.export(&store, &built.reference)?;
+    let checked = match arguments.check {
+        true => {
+            let mut quiet = context.output;
+            quiet.quiet = true;
+            let again = |request: &Request, store: &Store| {
+                let recipe = plan(quiet, request)?;
+                make(quiet, &recipe, store)
+            };
+            Some(check(context, &request, &recipe, &built, &store, &again)?)
+        }
+        false => None,
+    };
+    // What is not as it should be is neither signed nor sent.
+    let is_as_asked = checked.as_ref().is_none_or(|it| it.answer(&built).is_ok());
+    let mut attached = Vec::new();
+    if is_as_asked {
+        attached = supply.attach(&store, &request, &recipe, &built)?;
+        match &output {
+            Some(Place::Registry(remote)) => {
+                let registry = context.registry(&Default::default());
+                let source = Place::Store(built.reference.clone()).open(&store)?;
+                super::push::send(context, &registry, &source, remote)?;
+            }
+            Some(place) => place.export(&store, &built.reference)?,
+            None => {}
+        }
     }
     if context.output.json {
-        context.output.document(&document(&built))?;
+        context.output.document(&Document {
+            check: checked.as_ref(),
+            attached: &attached,
+            ..document(&built)
+        })?;
     } else {
-        context.output.text(&text(&built, context.output.color))?;
+        let mut text = text(&built, context.output.color);
+        if let Some(checked) = checked.as_ref().filter(|_| is_as_asked) {
+            text.push_str(&checked.text());
+        }
+        text.push_str(&attach::text(&attached));
+        context.output.text(&text)?;
     }
+    checked.map_or(Ok(()), |it| it.answer(&built))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,11 +120,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
     Settings {
         platforms: platforms.to_vec(),
         budget_bytes: options.budget.map(|budget| budget.0),
-        compression: options.compression.map(|kind| match kind {
-            arguments::Compression::Gzip => Compression::Gzip,
-            arguments::Compression::Zstd => Compression::Zstd,
-            arguments::Compression::None => Compression::None,
-        }),
+        compression: options.compression.map(Into::into),
         measure: options.rust.measure.map(|choice| match choice {
             MeasureChoice::Auto => Measure::Auto,
             MeasureChoice::Total => Measure::Total,
@@ -126,6 +163,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
             ..ImageSettings::default()
         },
         files: options.content.file.clone(),
+        allow_secrets: options.content.allow_secret.clone(),
         site: given(options.site),
         rules: SiteRules {
             pack: options.plain.then_some(false),
@@ -245,13 +283,17 @@ pub(crate) fn over_budget(built: &Built, store: &Store) -> Result<(), Failure> {
 }
 
 #[derive(Serialize)]
-struct Document {
+struct Document<'a> {
     schema: &'static str,
     name: String,
     digest: String,
     images: Vec<Row>,
     #[serde(skip_serializing_if = "Option::is_none")]
     site: Option<Summary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<&'a Checked>,
+    #[serde(skip_serializing_if = "<[Attached]>::is_empty")]
+    attached: &'a [Attached],
 }
 
 #[derive(Serialize)]
@@ -283,7 +325,7 @@ struct SavedRow {
     after_bytes: u64,
 }
 
-fn document(built: &Built) -> Document {
+fn document(built: &Built) -> Document<'static> {
     let row = |image: &BuiltImage| Row {
         platform: image.platform.to_string(),
         digest: image.manifest.digest().to_string(),
@@ -317,6 +359,8 @@ fn document(built: &Built) -> Document {
         digest: built.descriptor.digest().to_string(),
         images: built.images.iter().map(row).collect(),
         site: built.site.clone(),
+        check: None,
+        attached: &[],
     }
 }
 

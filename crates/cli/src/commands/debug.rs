@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, arguments: &DebugArguments) -> Result<ExitC
     let tools = match &arguments.image {
         Some(place) => {
             let platform = Platform::host();
-            let image = place.image(&context.store()?, &platform)?;
+            let image = context.image(place, &platform)?;
             let unpacked = held.insert(unpack::hold(&context.unpacked()?, &image)?);
             Tools::Root(unpacked.root.clone())
         }

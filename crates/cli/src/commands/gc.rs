@@ -13,7 +13,7 @@ use crate::failure::{Failure, Kind};
 struct Document {
     schema: &'static str,
     #[serde(flatten)]
-    collected: ounce_oci::store::Collected,
+    collected: ounce_oci::collect::Collected,
     /// Unpacked images taken from the cache.
     unpacked: u64,
 }

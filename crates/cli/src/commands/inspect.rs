@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use ounce_oci::Platform;
 use ounce_oci::model::{ImageConfiguration, ImageManifest};
+use ounce_oci::{Place, Platform};
 use ounce_run::containers::{Record, Running, Status};
 use ounce_run::runtime::state::rfc3339;
 use serde::Serialize;
@@ -63,7 +63,14 @@ pub(crate) fn run(context: &Context, arguments: InspectArguments) -> Result<Exit
     }
     let place = super::place(&arguments.name)?;
     let platform = arguments.platform.unwrap_or_else(Platform::host);
-    let image = place.image(&context.store()?, &platform)?;
+    let image = match &place {
+        // Its layers are not looked at, so they need not come.
+        Place::Registry(remote) => {
+            let registry = context.registry(&Default::default());
+            registry.documents(remote, &context.store()?, &platform)?
+        }
+        place => place.image(&context.store()?, &platform)?,
+    };
     context.output.document(&Document {
         schema: "ounce.inspect/1",
         digest: image.digest.to_string(),

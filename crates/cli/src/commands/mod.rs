@@ -1,5 +1,6 @@
 //! One file a verb. Each takes the [`Context`] and its own arguments.
 
+pub(crate) mod attach;
 pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod copy;
@@ -9,18 +10,25 @@ pub(crate) mod gc;
 pub(crate) mod images;
 pub(crate) mod inspect;
 pub(crate) mod keep;
+pub(crate) mod key;
 pub(crate) mod kill;
+pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod proxy;
 pub(crate) mod ps;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod referrers;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod serve;
+pub(crate) mod sign;
 pub(crate) mod stats;
 pub(crate) mod stop;
 pub(crate) mod tag;
+pub(crate) mod tags;
 pub(crate) mod trim;
 pub(crate) mod up;
 pub(crate) mod verify;
@@ -31,12 +39,17 @@ use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use ounce_oci::engine::EngineKind;
+use ounce_oci::fetch::Client;
+use ounce_oci::registry::Registry;
 use ounce_oci::store::StoreError;
-use ounce_oci::{Place, Store};
+use ounce_oci::{Image, Place, Platform, Store};
 use ounce_run::containers::Containers;
 
 use crate::arguments::Global;
+use crate::arguments::registry::NetworkOptions;
 use crate::failure::{Failure, Kind};
+use crate::network;
 use crate::output::Output;
 
 /// What every command needs: where the store is and how to print.
@@ -72,6 +85,29 @@ impl Context {
         match named.filter(|root| !root.as_os_str().is_empty()) {
             Some(root) => Ok(root.clone()),
             None => home("XDG_DATA_HOME", ".local/share"),
+        }
+    }
+
+    /// A client of registries.
+    pub(crate) fn registry(&self, network: &NetworkOptions) -> Registry {
+        Registry::new(network::registry_options(network))
+    }
+
+    /// A client for downloads, as the environment says.
+    #[expect(dead_code, reason = "what is built from packages downloads them")]
+    pub(crate) fn client(&self) -> Client {
+        Client::new(network::fetch_options(&NetworkOptions::default()))
+    }
+
+    /// The image at a place for a platform, to be run: one in a registry is pulled
+    /// into the store first, as by `ounce pull`.
+    ///
+    /// # Errors
+    /// As [`Place::image`] and of the registry.
+    pub(crate) fn image(&self, place: &Place, platform: &Platform) -> Result<Image, Failure> {
+        match place {
+            Place::Registry(remote) => Ok(pull::for_use(self, remote, platform)?.1),
+            place => Ok(place.image(&self.store()?, platform)?),
         }
     }
 
@@ -124,10 +160,39 @@ fn home(variable: &str, fallback: &str) -> Result<PathBuf, Failure> {
 pub(crate) fn place(text: &str) -> Result<Place, Failure> {
     let told = |error| {
         Failure::new(Kind::Usage, error).hint(
-            "an image is a name in the store, oci:DIR, oci-archive:FILE or docker-archive:FILE",
+            "an image is a name in the store, oci:DIR, oci-archive:FILE, docker-archive:FILE, \
+             docker-daemon:NAME, podman:NAME or docker://HOST/NAME:TAG",
         )
     };
-    text.parse().map_err(told)
+    reached(text.parse().map_err(told)?)
+}
+
+/// A place with the engine's socket where the environment says that it is.
+///
+/// # Errors
+/// The environment names another way to it than a socket.
+pub(crate) fn reached(mut place: Place) -> Result<Place, Failure> {
+    let Place::Engine(engine, _) = &mut place else {
+        return Ok(place);
+    };
+    let variable = match engine.kind {
+        EngineKind::Docker => "DOCKER_HOST",
+        EngineKind::Podman => "CONTAINER_HOST",
+    };
+    let told = env::var(variable).ok().filter(|text| !text.is_empty());
+    if let Some(text) = told {
+        let socket = text.strip_prefix("unix://").ok_or_else(|| {
+            Failure::new(Kind::Usage, format!("{variable} is {text:?}, not a socket"))
+                .hint("unix:///path/of/the.sock is; or copy to an archive, and load that there")
+        })?;
+        engine.socket = Some(PathBuf::from(socket));
+    } else if engine.kind == EngineKind::Podman {
+        // Where podman's service of a user is.
+        let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let own = own.map(|folder| folder.join("podman/podman.sock"));
+        engine.socket = own.filter(|socket| socket.exists());
+    }
+    Ok(place)
 }
 
 /// Writes a file whole or not at all; see [`ounce_oci::Output`].

@@ -147,12 +147,15 @@ fn prepare(
         .parse()
         .map_err(|error| Failure::new(Kind::Usage, error))?;
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
-    let image = match place.image(&context.store()?, &platform) {
-        // `ounce run target/release/app` is meant as it looks.
-        Err(StoreError::NotFound { .. }) if path.exists() => {
-            return Ok((of_path(path, arguments)?, None));
-        }
-        image => image?,
+    let image = match &place {
+        Place::Registry(_) => context.image(&place, &platform)?,
+        place => match place.image(&context.store()?, &platform) {
+            // `ounce run target/release/app` is meant as it looks.
+            Err(StoreError::NotFound { .. }) if path.exists() => {
+                return Ok((of_path(path, arguments)?, None));
+            }
+            image => image?,
+        },
     };
     let prepared = start::of_image(context, &image, overrides(arguments))?;
     if let (Some(key), Some(since), Place::Store(_)) = (&key, &since, &place) {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use ounce_oci::layer::Patch;
 use ounce_oci::{ByteSize, Digest, Image, Platform, Store};
+use ounce_rootfs::pattern::Pattern;
 use ounce_rootfs::tree::{ContentId, NodeKind, TreeError};
 use ounce_rootfs::unpack::{self, Held};
 use ounce_run::image::{CALLS_ANNOTATION, system_calls};
@@ -22,7 +23,6 @@ use ounce_trim::classes::Class;
 use ounce_trim::cut::{self, cut};
 use ounce_trim::files::{Files, Folder};
 use ounce_trim::journal::Journal;
-use ounce_trim::pattern::Pattern;
 use ounce_trim::reach::{self, reach};
 use ounce_trim::report::{self, Amount, Stayed, Went};
 use ounce_trim::scratch::Scratch;
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
     let began = Instant::now();
     let store = context.store()?;
     let stop = Stop::begin()?;
-    let work = Work::begin(context, &arguments, &arguments.test, &store, &stop)?;
+    let work = Work::begin(context, &arguments, &arguments.test, &stop)?;
     let kept = keep(context, &arguments, &work);
     let scratch = Scratch::new(&scratch_folder(context)?)?;
     let subject = Subject {
@@ -158,12 +158,11 @@ impl Work {
         context: &Context,
         arguments: &TrimArguments,
         test: &TrimTest,
-        store: &Store,
         stop: &Stop,
     ) -> Result<Self, Failure> {
         let host = Platform::host();
         let platform = arguments.platform.clone().unwrap_or(host.clone());
-        let image = arguments.image.image(store, &platform)?;
+        let image = context.image(&arguments.image, &platform)?;
         if !host.accepts(&image.platform) {
             return Err(crate::emulate::foreign(&image.platform, &host));
         }

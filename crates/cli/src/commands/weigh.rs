@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use ounce_oci::registry::Remote;
 use ounce_oci::store::StoreError;
 use ounce_oci::{Image, Place, Platform, Store};
 use ounce_weigh::budget::{Contributor, Part, Verdict};
@@ -12,9 +13,12 @@ use ounce_weigh::report::{Document, Named};
 use ounce_weigh::sbom::{self, Form};
 use ounce_weigh::{Inventory, Weight, measure_all, plain, surface};
 
+use serde_json::Value;
+
 use super::Context;
 use crate::arguments::{BillChoice, WeighArguments};
 use crate::failure::{self, Failure};
+use crate::render::progress::Progress;
 use crate::render::{html, screen, weigh};
 
 /// Weighs them; exit code 1 if one is over the budget or has what is denied.
@@ -26,7 +30,7 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
     let images = arguments
         .images
         .iter()
-        .map(|what| find(&store, what, &platform))
+        .map(|what| find(context, &store, what, &platform))
         .collect::<Result<Vec<_>, Failure>>()?;
     let mut measured = Vec::with_capacity(images.len());
     for (name, image, omitted) in &images {
@@ -82,6 +86,7 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
 
 /// An image by its place, or what lies at a path; and what was left out of it.
 fn find(
+    context: &Context,
     store: &Store,
     what: &str,
     platform: &Platform,
@@ -89,6 +94,13 @@ fn find(
     let path = Path::new(what);
     if !what.starts_with(['/', '.']) {
         let place = super::place(what)?;
+        if let Place::Registry(remote) = &place {
+            return Ok((
+                place.to_string(),
+                weighed(context, remote, platform)?,
+                Vec::new(),
+            ));
+        }
         match place.image(store, platform) {
             // `ounce weigh target/release/app` is meant as it looks.
             Err(StoreError::NotFound { .. }) if path.exists() => {}
@@ -101,6 +113,16 @@ fn find(
     }
     let (image, omitted) = plain::image(store, path, platform)?;
     Ok((name, image, omitted))
+}
+
+/// An image of a registry, which is not kept.
+fn weighed(context: &Context, remote: &Remote, platform: &Platform) -> Result<Image, Failure> {
+    let registry = context.registry(&Default::default());
+    let mut progress = Progress::new(context.output, "fetching");
+    let image = registry.image(remote, &context.store()?, platform, &mut |event| {
+        progress.registry(event);
+    });
+    Ok(image?)
 }
 
 /// Refuses what cannot be answered before anything is measured.
@@ -192,16 +214,29 @@ fn bill(
     image: &Image,
     weight: &Weight,
 ) -> Result<ExitCode, Failure> {
+    context
+        .output
+        .document(&written(form, name, image, weight))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The bill of materials of an image.
+///
+/// # Errors
+/// A layer cannot be read.
+pub(crate) fn bill_of(form: BillChoice, name: &str, image: &Image) -> Result<Value, Failure> {
+    let (weight, _) = measure_all(image)?;
+    Ok(written(form, name, image, &weight))
+}
+
+fn written(form: BillChoice, name: &str, image: &Image, weight: &Weight) -> Value {
     let form = match form {
         BillChoice::Spdx => Form::Spdx,
         BillChoice::Cyclonedx => Form::CycloneDx,
     };
     let created = image.config.created().as_deref().and_then(sbom::time);
     let created = created.unwrap_or("1970-01-01T00:00:00Z".to_owned());
-    context
-        .output
-        .document(&sbom::document(form, name, &created, weight))?;
-    Ok(ExitCode::SUCCESS)
+    sbom::document(form, name, &created, weight)
 }
 
 /// The answer "no" to a budget, with what is heavy.

@@ -7,6 +7,7 @@ mod programs;
 mod run;
 mod serve;
 mod site;
+mod supply;
 mod torture;
 mod trim;
 mod up;

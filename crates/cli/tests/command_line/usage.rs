@@ -33,7 +33,7 @@ fn misspelt_command_is_answered_with_the_nearest_one() {
     -- stderr
     error: unrecognized subcommand 'imagse'
 
-      tip: a similar subcommand exists: 'images'
+      tip: some similar subcommands exist: 'tags', 'images'
 
     Usage: ounce [OPTIONS] <COMMAND>
 

@@ -60,33 +60,51 @@ pub fn see_beneath(folder: Fd) {
     super::close(rules);
 }
 
-/// From here on a program's system calls go through this filter: [`SERVING`] or
-/// [`SERVING_PACKED`].
-pub fn allow_only(filter: &[Instruction]) {
-    let _ = crate::seccomp::install(filter);
-}
+/// Instructions of a filter: with the longest list.
+const LENGTH: usize = SERVING.len() + 5;
 
-/// A filter that lets these calls be made, and all others fail with EPERM: five
-/// instructions more than there are calls.
-#[allow(clippy::indexing_slicing, reason = "runs when compiled")]
-const fn filter<const LENGTH: usize>(calls: &[u16]) -> [Instruction; LENGTH] {
-    let count = calls.len();
-    assert!(LENGTH == count + 5);
-    let mut filter = [instruction(LOAD_WORD, 0, 0, 0); LENGTH];
-    // Another architecture's calls have other numbers.
-    filter[0] = instruction(LOAD_WORD, 0, 0, 4);
-    filter[1] = instruction(JUMP_EQUAL, 0, count as u8 + 1, ARCHITECTURE);
-    let mut at = 0;
-    while at < count {
-        filter[at + 3] = instruction(JUMP_EQUAL, (count - at) as u8, 0, calls[at] as u32);
-        at += 1;
+/// From here on these calls are made, and all others fail with EPERM. The list is
+/// a quarter as long as the filter, which is built on the stack.
+pub fn allow_only(calls: &[u16]) {
+    #[repr(C)]
+    struct Program {
+        length: u16,
+        instructions: *const Instruction,
     }
-    filter[count + 3] = instruction(RETURN, 0, 0, ERRNO | linux_raw_sys::errno::EPERM);
-    filter[count + 4] = instruction(RETURN, 0, 0, ALLOW);
-    filter
+    const SET_MODE_FILTER: usize = 1;
+    // What is not set below allows, as its end is to.
+    let mut filter = [instruction(RETURN, 0, 0, ALLOW); LENGTH];
+    let [architecture, is_ours, call, rest @ ..] = &mut filter;
+    *architecture = instruction(LOAD_WORD, 0, 0, 4);
+    *call = instruction(LOAD_WORD, 0, 0, 0);
+    let mut left = LENGTH as u8 - 4;
+    // Another architecture's calls have other numbers.
+    *is_ours = instruction(JUMP_EQUAL, 0, calls.len() as u8 + 1, ARCHITECTURE);
+    let mut places = rest.iter_mut();
+    for (call, place) in calls.iter().zip(&mut places) {
+        left -= 1;
+        *place = instruction(JUMP_EQUAL, left, 0, u32::from(*call));
+    }
+    if let Some(place) = places.next() {
+        *place = instruction(RETURN, 0, 0, ERRNO | linux_raw_sys::errno::EPERM);
+    }
+    let program = Program {
+        length: LENGTH as u16,
+        instructions: filter.as_ptr(),
+    };
+    // SAFETY: a live struct sock_fprog, whose filter has so many instructions.
+    unsafe {
+        call3(
+            raw::__NR_seccomp,
+            SET_MODE_FILTER,
+            0,
+            &raw const program as usize,
+        )
+    };
 }
 
-const SERVING_ALL: &[u16] = &[
+/// What a server of files calls.
+pub const SERVING: &[u16] = &[
     raw::__NR_recvfrom as u16,
     raw::__NR_sendto as u16,
     raw::__NR_epoll_pwait as u16,
@@ -113,9 +131,4 @@ const SERVING_ALL: &[u16] = &[
     raw::__NR_getdents64 as u16,
 ];
 /// Of these, what a server that opens no files calls.
-const PACKED_COUNT: usize = 18;
-/// Lets a server of files make the calls that it makes.
-pub const SERVING: &[Instruction] = &filter::<{ SERVING_ALL.len() + 5 }>(SERVING_ALL);
-/// Lets a server make its calls that opens no files.
-pub const SERVING_PACKED: &[Instruction] =
-    &filter::<{ PACKED_COUNT + 5 }>(SERVING_ALL.split_at(PACKED_COUNT).0);
+pub const SERVING_PACKED: &[u16] = SERVING.split_at(18).0;

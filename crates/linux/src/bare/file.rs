@@ -11,8 +11,8 @@ pub const OPEN_FILE: u32 =
     raw::O_RDONLY | raw::O_NONBLOCK | raw::O_NOCTTY | raw::O_CLOEXEC | raw::O_LARGEFILE;
 /// To look beneath it only.
 pub const OPEN_FOLDER: u32 = raw::O_PATH | raw::O_DIRECTORY | raw::O_CLOEXEC;
-/// A site's root, a folder or a file.
-pub const OPEN_ROOT: u32 = OPEN_FILE;
+/// A site's folder.
+pub const OPEN_SITE: u32 = OPEN_FILE | raw::O_DIRECTORY;
 
 /// What fstat(2) says of a file, in short.
 #[derive(Debug, Clone, Copy)]
@@ -51,11 +51,13 @@ pub enum FileKind {
     Folder,
 }
 
-/// close(2).
+/// close(2) of what is open.
 #[inline(never)]
 pub fn close(fd: Fd) {
-    // SAFETY: no pointer is given, and no descriptor here is owned by a type.
-    unsafe { call1(raw::__NR_close, number(fd)) };
+    if fd >= 0 {
+        // SAFETY: no pointer is given, and no descriptor here is owned by a type.
+        unsafe { call1(raw::__NR_close, number(fd)) };
+    }
 }
 
 /// open(2), to read.
@@ -65,6 +67,7 @@ pub fn open(path: &CStr, flags: u32) -> Fd {
 
 /// # Safety-relevant
 /// `path` is the address of bytes that end with NUL.
+#[inline(never)]
 fn open_at(folder: Fd, path: usize, flags: u32) -> Fd {
     // SAFETY: the kernel reads the path up to its NUL, which all callers here
     // have seen to.
@@ -75,6 +78,7 @@ fn open_at(folder: Fd, path: usize, flags: u32) -> Fd {
 /// even if somebody changes the tree meanwhile (openat2(2), RESOLVE_BENEATH).
 /// The path must end with its only NUL, else it is EINVAL. Where the kernel does
 /// not have the call, as in emulators, no symbolic link is followed at all.
+#[inline(always)]
 pub fn open_beneath(folder: Fd, path: &mut [u8], flags: u32) -> Fd {
     let [.., 0] = path else {
         return -(errno::EINVAL as Fd);
@@ -85,21 +89,31 @@ pub fn open_beneath(folder: Fd, path: &mut [u8], flags: u32) -> Fd {
         0,
         u64::from(raw::RESOLVE_BENEATH | raw::RESOLVE_NO_MAGICLINKS),
     ];
-    // SAFETY: the path ends with NUL; `how` is a live open_how of 24 bytes.
-    let fd = unsafe {
-        call4(
-            raw::__NR_openat2,
-            number(folder),
-            path.as_ptr() as usize,
-            &raw const how as usize,
-            24,
-        ) as Fd
-    };
+    // While anything on this machine is renamed, the kernel may not know of a
+    // link's `..` whether it stays beneath, and says so by EAGAIN.
+    let mut tries = TRIES;
+    let mut fd = -(errno::EAGAIN as Fd);
+    while fd == -(errno::EAGAIN as Fd) && tries > 0 {
+        tries -= 1;
+        // SAFETY: the path ends with NUL; `how` is a live open_how of 24 bytes.
+        fd = unsafe {
+            call4(
+                raw::__NR_openat2,
+                number(folder),
+                path.as_ptr() as usize,
+                &raw const how as usize,
+                24,
+            ) as Fd
+        };
+    }
     if fd == -(errno::ENOSYS as Fd) {
         return walk(folder, path, flags);
     }
     fd
 }
+
+/// How often opening is tried while others rename.
+const TRIES: u32 = 100;
 
 /// Segment by segment, each neither a symbolic link nor `..`. The path still ends
 /// with NUL.
@@ -107,46 +121,47 @@ pub fn open_beneath(folder: Fd, path: &mut [u8], flags: u32) -> Fd {
 fn walk(root: Fd, mut path: &mut [u8], flags: u32) -> Fd {
     let mut folder = root;
     loop {
-        // A name may begin so as well, and is not worth the difference.
-        if path.starts_with(b"..") {
-            close_unless(folder, root);
-            return -(errno::EXDEV as Fd);
-        }
         let slash = path.iter().position(|&byte| byte == b'/');
-        let flags = match slash {
-            Some(_) => OPEN_FOLDER,
-            None => flags,
-        };
-        if let Some(place) = slash.and_then(|slash| path.get_mut(slash)) {
-            *place = 0;
+        let mut flags = flags;
+        if let Some(slash) = slash {
+            put(path, slash, 0);
+            flags = OPEN_FOLDER;
         }
-        let next = open_at(folder, path.as_ptr() as usize, flags | raw::O_NOFOLLOW);
-        close_unless(folder, root);
+        // A name may begin so as well, and is not worth the difference.
+        let mut next = -(errno::EXDEV as Fd);
+        if !path.starts_with(b"..") {
+            next = open_at(folder, path.as_ptr() as usize, flags | raw::O_NOFOLLOW);
+        }
+        if folder != root {
+            close(folder);
+        }
         let Some(slash) = slash else {
             return next;
         };
+        put(path, slash, b'/');
         if next < 0 {
             return next;
         }
         folder = next;
-        path = path.get_mut(slash..).unwrap_or_default();
-        if let [first, ..] = path {
-            *first = b'/';
-        }
-        path = path.get_mut(1..).unwrap_or_default();
+        path = path.get_mut(slash + 1..).unwrap_or_default();
     }
 }
 
-fn close_unless(fd: Fd, kept: Fd) {
-    if fd != kept {
-        close(fd);
+fn put(path: &mut [u8], at: usize, byte: u8) {
+    if let Some(place) = path.get_mut(at) {
+        *place = byte;
     }
 }
 
-/// fstat(2).
+/// fstat(2) of what is open; what is not is [`FileKind::Other`], and no more is
+/// said of it.
 #[inline(never)]
 #[allow(clippy::unnecessary_cast, reason = "some are signed on AArch64")]
 pub fn look(fd: Fd, file: &mut File) {
+    file.kind = FileKind::Other;
+    if fd < 0 {
+        return;
+    }
     let mut stat = core::mem::MaybeUninit::<raw::stat>::zeroed();
     // SAFETY: the kernel writes one struct stat at most, and `stat` is one.
     unsafe { call2(raw::__NR_fstat, number(fd), stat.as_mut_ptr() as usize) };

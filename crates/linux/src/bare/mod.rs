@@ -17,7 +17,7 @@ use core::arch::asm;
 
 pub use confine::{SERVING, SERVING_PACKED, allow_only, no_new_privileges, see_beneath};
 pub use file::{
-    File, FileKind, OPEN_FILE, OPEN_FOLDER, OPEN_ROOT, close, entries, length, look, map, open,
+    File, FileKind, OPEN_FILE, OPEN_FOLDER, OPEN_SITE, close, entries, length, look, map, open,
     open_beneath, read, read_at, seek, send_file, write,
 };
 pub use poll::{

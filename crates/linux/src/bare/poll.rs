@@ -5,7 +5,7 @@ use linux_raw_sys::general as raw;
 use super::{Fd, call1, call4, call5, number};
 
 /// Something happened to a descriptor, as `struct epoll_event`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 #[cfg_attr(not(target_arch = "x86_64"), repr(align(8)))]
 pub struct Event {
@@ -18,6 +18,17 @@ pub struct Event {
     pub token: u32,
     /// The second half.
     pub extra: u32,
+}
+
+impl Event {
+    /// Nothing happened.
+    pub const NONE: Self = Self {
+        flags: 0,
+        #[cfg(not(target_arch = "x86_64"))]
+        gap: 0,
+        token: 0,
+        extra: 0,
+    };
 }
 
 /// The descriptor takes output.

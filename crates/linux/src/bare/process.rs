@@ -116,7 +116,6 @@ pub fn drop_user(user: u32, group: u32) -> i32 {
 }
 
 /// How many descriptors the process may have, raised as far as it goes.
-#[inline(never)]
 pub fn descriptor_limit() -> u64 {
     let mut limits = [0_u64; 2];
     // SAFETY: a rlimit64 of two 64-bit numbers is written by the first call and

@@ -4,7 +4,13 @@
 // Helpers of tests unwrap as tests do; the exception in clippy.toml knows only the latter.
 #![allow(clippy::unwrap_used)]
 
+mod artifacts;
 mod crash;
+mod fetch;
+mod held;
 mod hostile;
 mod place;
+mod registry;
+mod rogue;
+mod server;
 mod store;

@@ -70,10 +70,15 @@ fn a_place_is_written_as_skopeo_writes_it() {
         assert_eq!(place(text).to_string(), text);
     }
     let refused = |text: &str| text.parse::<Place>().unwrap_err();
-    assert!(matches!(
-        refused("docker://a/b:1"),
-        PlaceError::Transport(_)
-    ));
+    assert_eq!(
+        place("docker://a/b:1"),
+        Place::Registry("docker.io/a/b:1".parse().unwrap())
+    );
+    assert_eq!(
+        place("docker://r.example:5000/b").to_string(),
+        "docker://r.example:5000/b:latest"
+    );
+    assert!(matches!(refused("docker://A/b c"), PlaceError::Name(_)));
     assert!(matches!(
         refused("containers-storage:a"),
         PlaceError::Transport(_)

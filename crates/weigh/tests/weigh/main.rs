@@ -230,7 +230,9 @@ fn debian_like(store: &Store) -> Image {
     let status = b"Package: tool\nStatus: install ok installed\nArchitecture: amd64\n\
         Version: 1.0-1\n\n";
     let list = b"/.\n/usr\n/usr/bin\n/usr/bin/tool\n/usr/share/doc/tool/readme\n";
-    let key = b"-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n";
+    let body = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v".repeat(2);
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+    let key = key.as_bytes();
     image(
         store,
         &[vec![

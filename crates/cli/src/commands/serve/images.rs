@@ -160,7 +160,7 @@ impl<'a> Images<'a> {
             Some(held) => held,
             // Cleared away meanwhile.
             None => {
-                let image = place.image(&self.context.store()?, &Platform::host())?;
+                let image = self.context.image(&place, &Platform::host())?;
                 Arc::new(unpack::hold(&folder, &image)?)
             }
         };
@@ -201,7 +201,7 @@ impl<'a> Images<'a> {
             Some(kept) => kept,
             None => {
                 let since = key.since();
-                let image = place.image(&self.context.store()?, &Platform::host())?;
+                let image = self.context.image(place, &Platform::host())?;
                 let prepared = start::of_image(self.context, &image, overrides(service))?;
                 if is_plain {
                     start::keep_ready(&key, &since, &image, &prepared);

@@ -28,9 +28,8 @@ pub(super) fn run(
     let certificate = Certificate::read(&bytes).map_err(|error| bad(&error))?;
     let test: TrimTest =
         serde_json::from_value(certificate.tests.clone()).map_err(|error| bad(&error))?;
-    let store = context.store()?;
     let stop = Stop::begin()?;
-    let work = Work::begin(context, arguments, &test, &store, &stop)?;
+    let work = Work::begin(context, arguments, &test, &stop)?;
     let digest = work.image.digest.to_string();
     if digest != certificate.image_digest {
         let stated = &certificate.image_digest;

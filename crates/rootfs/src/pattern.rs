@@ -1,5 +1,5 @@
-//! Patterns of `--keep`: `*` and `?` within a name, `[a-z]` and `[!a-z]`, `**`
-//! across names. Matched byte by byte, since names are bytes.
+//! Patterns of paths, as `--keep` and `--allow-secret` take them: `*` and `?` within
+//! a name, `[a-z]` and `[!a-z]`, `**` across names. Matched byte by byte, since names are bytes.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
