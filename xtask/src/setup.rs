@@ -48,6 +48,11 @@ const NEEDS: &[Need] = &[
     need("busybox", "busybox-static"),
     need("cpio", "cpio"),
     need("mmdebstrap", "mmdebstrap"),
+    need("go", "golang-go"),
+    need("make", "make"),
+    need("cmake", "cmake"),
+    need("meson", "meson"),
+    need("ninja", "ninja-build"),
 ];
 
 /// What a run of setup would have to install.
@@ -55,6 +60,15 @@ const NEEDS: &[Need] = &[
 struct Missing {
     targets: Vec<&'static str>,
     packages: Vec<&'static str>,
+    /// No distribution has it in its packages; Python's index has.
+    zig: bool,
+}
+
+/// The Zig that the examples and tests are compiled by.
+const ZIG: &str = "ziglang==0.14.1";
+
+fn has_zig() -> bool {
+    find("zig").is_some() || read(&mut command(&["python3", "-m", "ziglang", "version"])).is_ok()
 }
 
 impl Missing {
@@ -71,11 +85,12 @@ impl Missing {
                 .filter(|n| find(n.program).is_none())
                 .map(|n| n.package)
                 .collect(),
+            zig: !has_zig(),
         }
     }
 
     fn is_nothing(&self) -> bool {
-        self.targets.is_empty() && self.packages.is_empty()
+        self.targets.is_empty() && self.packages.is_empty() && !self.zig
     }
 
     /// The commands that would bring what is missing.
@@ -86,6 +101,9 @@ impl Missing {
         }
         if !self.packages.is_empty() {
             commands.push(format!("apt-get install {}", self.packages.join(" ")));
+        }
+        if self.zig {
+            commands.push(format!("pip3 install {ZIG}"));
         }
         commands.join(" && ")
     }
@@ -136,6 +154,11 @@ pub(crate) fn setup(check: bool) -> Result<()> {
                 .env("DEBIAN_FRONTEND", "noninteractive"),
         )?;
     }
+    if missing.zig && is_root() {
+        // Debian's pip asks for the last: it is the system's own Python.
+        let words = ["python3", "-m", "pip", "install", "--quiet"];
+        run(command(&words).args(["--break-system-packages", ZIG]))?;
+    }
     let still = Missing::look();
     if !still.is_nothing() {
         println!("still missing: {}", still.remedy());
@@ -152,10 +175,11 @@ mod tests {
         let missing = Missing {
             targets: vec!["t1", "t2"],
             packages: vec!["p"],
+            zig: true,
         };
         assert_eq!(
             missing.remedy(),
-            "rustup target add t1 t2 && apt-get install p"
+            "rustup target add t1 t2 && apt-get install p && pip3 install ziglang==0.14.1"
         );
     }
 }

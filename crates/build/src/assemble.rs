@@ -14,6 +14,7 @@ use crate::Event;
 use crate::base::{self, BaseError};
 use crate::compile::{self, CompileError, Saved};
 use crate::flag::Flag;
+use crate::go_info::GoInfo;
 use crate::language::rust;
 use crate::program::{self, ProgramError};
 use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
@@ -199,7 +200,8 @@ const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// A program as it will stand in the image.
 struct Ready {
     bytes: Vec<u8>,
-    takes_listen_fds: bool,
+    /// What the program itself tells, as labels.
+    labels: BTreeMap<String, String>,
     flags: Vec<Flag>,
     saved: Vec<Saved>,
 }
@@ -329,9 +331,16 @@ fn ready(
         }
     };
     let (facts, _) = program::check(&path, &bytes, wanted)?;
+    let info = (facts.language == Some(ounce_rootfs::elf::Language::Go))
+        .then(|| GoInfo::read(&bytes))
+        .flatten();
+    let mut labels = info.map(|info| info.labels()).unwrap_or_default();
+    if facts.takes_listen_fds {
+        labels.insert(SOCKET_ACTIVATION.to_owned(), "1".to_owned());
+    }
     Ok(Ready {
         bytes,
-        takes_listen_fds: facts.takes_listen_fds,
+        labels,
         flags,
         saved,
     })
@@ -433,7 +442,7 @@ fn image(
     let config = config(
         &recipe.image,
         platform,
-        program.takes_listen_fds,
+        &program.labels,
         layer.diff_id.to_string(),
     );
     let config = writer.json(MediaType::ImageConfig, &config)?;
@@ -482,7 +491,7 @@ fn heaviest(entries: &[Entry]) -> Vec<(String, u64)> {
 fn config<'a>(
     image: &'a ImageRecipe,
     platform: &'a Platform,
-    takes_listen_fds: bool,
+    told: &'a BTreeMap<String, String>,
     diff_id: String,
 ) -> ConfigDocument<'a> {
     let mut labels: BTreeMap<&str, &str> = image
@@ -490,8 +499,8 @@ fn config<'a>(
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect();
-    if takes_listen_fds {
-        labels.entry(SOCKET_ACTIVATION).or_insert("1");
+    for (key, value) in told {
+        labels.entry(key).or_insert(value);
     }
     ConfigDocument {
         architecture: &platform.architecture,

@@ -17,6 +17,7 @@ mod context;
 mod detect;
 mod event;
 mod flag;
+mod go_info;
 mod ignore;
 mod language;
 mod plan;

@@ -6,6 +6,7 @@
 
 mod archives;
 mod engines;
+mod languages;
 mod manual;
 mod runtime;
 mod server;
@@ -94,6 +95,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     });
     archives::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
+    languages::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
     bench.check(
         "ounce keeps its limits where control groups are version 2 only",
