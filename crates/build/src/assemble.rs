@@ -7,12 +7,14 @@ use std::path::Path;
 use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions, Piece};
 use ounce_oci::model::{Descriptor, MediaType};
 use ounce_oci::store::{StoreError, StoreWriter};
-use ounce_oci::{Platform, Reference, Store};
+use ounce_oci::{Image, Platform, Reference, Store};
+use ounce_rootfs::elf::ElfFacts;
 use serde::Serialize;
 
 use crate::Event;
 use crate::base::{self, BaseError};
 use crate::compile::{self, CompileError, Saved};
+use crate::distribution::{self, Base, StandError};
 use crate::flag::Flag;
 use crate::go_info::GoInfo;
 use crate::language::rust;
@@ -101,6 +103,17 @@ pub enum BuildError {
     /// Something that is not to be shown.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The program cannot stand on its base.
+    #[error(transparent)]
+    Stand(#[from] StandError),
+    /// The recipe wants a base that was not given.
+    #[error("the base {base} is not there for {platform}")]
+    NoBase {
+        /// The base.
+        base: String,
+        /// For which platform.
+        platform: String,
+    },
     /// Two files for one place.
     #[error("two files are meant for /{0}")]
     Twice(String),
@@ -118,6 +131,13 @@ impl BuildError {
             Self::Base(error) => error.hints(),
             Self::Pack(error) => error.hints(),
             Self::Secret(error) => error.hints(),
+            Self::Stand(StandError::Missing { .. }) => vec![
+                "--base distroless-cc, or debian-slim with --package for the missing libraries"
+                    .to_owned(),
+            ],
+            Self::Stand(StandError::Taken(_)) => {
+                vec!["give the program another name: `name` in ounce.toml".to_owned()]
+            }
             _ => Vec::new(),
         }
     }
@@ -159,7 +179,7 @@ struct Empty {}
 struct RootFs {
     #[serde(rename = "type")]
     kind: &'static str,
-    diff_ids: [String; 1],
+    diff_ids: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -168,7 +188,7 @@ struct Manifest<'a> {
     schema_version: u8,
     media_type: &'static str,
     config: &'a Descriptor,
-    layers: [&'a Descriptor; 1],
+    layers: Vec<&'a Descriptor>,
 }
 
 #[derive(Serialize)]
@@ -202,6 +222,7 @@ struct Ready {
     bytes: Vec<u8>,
     /// What the program itself tells, as labels.
     labels: BTreeMap<String, String>,
+    facts: ElfFacts,
     flags: Vec<Flag>,
     saved: Vec<Saved>,
 }
@@ -215,9 +236,27 @@ pub fn execute(
     store: &Store,
     on: &mut dyn FnMut(Event),
 ) -> Result<Built, BuildError> {
+    execute_on(recipe, &[], store, on)
+}
+
+/// As [`execute`], on bases: images that the store has, one for each platform.
+///
+/// # Errors
+/// As there; or the base of a platform is missing, or the program does not find
+/// in it what it needs.
+pub fn execute_on(
+    recipe: &Recipe,
+    bases: &[Image],
+    store: &Store,
+    on: &mut dyn FnMut(Event),
+) -> Result<Built, BuildError> {
     let mut programs = Vec::new();
     for program in &recipe.programs {
         programs.push((&program.platform, ready(program, recipe, on)?));
+    }
+    let mut standing = Vec::new();
+    for (platform, program) in &programs {
+        standing.push(base_of(recipe, bases, platform, program)?);
     }
     let mut shared = shared_entries(&recipe.image)?;
     no_secrets(recipe, &programs, &shared)?;
@@ -238,11 +277,18 @@ pub fn execute(
     }
     let mut writer = store.write()?;
     let mut images = Vec::new();
-    for (platform, program) in programs {
+    for ((platform, program), base) in programs.into_iter().zip(standing) {
         on(Event::Packing {
             platform: platform.clone(),
         });
-        images.push(image(recipe, platform, program, &shared, &mut writer)?);
+        images.push(image(
+            recipe,
+            platform,
+            program,
+            base,
+            &shared,
+            &mut writer,
+        )?);
     }
     let descriptor = match &images[..] {
         [image] => image.manifest.clone(),
@@ -295,6 +341,27 @@ fn no_secrets(
     search.finish()
 }
 
+/// The base for a platform, on which the program finds what it needs.
+fn base_of<'b>(
+    recipe: &Recipe,
+    bases: &'b [Image],
+    platform: &Platform,
+    program: &Ready,
+) -> Result<Option<&'b Image>, BuildError> {
+    if recipe.base == Base::Scratch {
+        return Ok(None);
+    }
+    let base = bases.iter().find(|base| base.platform.accepts(platform));
+    let base = base.ok_or_else(|| BuildError::NoBase {
+        base: recipe.base.to_string(),
+        platform: platform.to_string(),
+    })?;
+    if !program.facts.kind.runs_alone() {
+        distribution::check_stands(base, &recipe.image.entrypoint, &program.facts)?;
+    }
+    Ok(Some(base))
+}
+
 fn ready(
     program: &ProgramRecipe,
     recipe: &Recipe,
@@ -302,6 +369,7 @@ fn ready(
 ) -> Result<Ready, BuildError> {
     let wanted = Some(&program.platform);
     let toolchain = &recipe.toolchain;
+    let on_base = recipe.base != Base::Scratch;
     let (path, bytes, flags, saved) = match &program.from {
         ProgramSource::File(path) => (path.clone(), program::read(path)?, Vec::new(), Vec::new()),
         ProgramSource::Httpd(server) => {
@@ -330,7 +398,7 @@ fn ready(
             (path, bytes, tools.flags.clone(), saved)
         }
     };
-    let (facts, _) = program::check(&path, &bytes, wanted)?;
+    let (facts, _) = program::check_on(&path, &bytes, wanted, on_base)?;
     let info = (facts.language == Some(ounce_rootfs::elf::Language::Go))
         .then(|| GoInfo::read(&bytes))
         .flatten();
@@ -341,6 +409,7 @@ fn ready(
     Ok(Ready {
         bytes,
         labels,
+        facts,
         flags,
         saved,
     })
@@ -423,6 +492,7 @@ fn image(
     recipe: &Recipe,
     platform: &Platform,
     program: Ready,
+    base: Option<&Image>,
     shared: &[Entry],
     writer: &mut StoreWriter<'_>,
 ) -> Result<BuiltImage, BuildError> {
@@ -439,10 +509,12 @@ fn image(
         mtime: recipe.mtime,
     };
     let layer = writer.layer(&entries, options)?;
+    let lower = base.map_or(&[][..], |base| &base.layers);
     let config = config(
         &recipe.image,
         platform,
         &program.labels,
+        base,
         layer.diff_id.to_string(),
     );
     let config = writer.json(MediaType::ImageConfig, &config)?;
@@ -450,12 +522,17 @@ fn image(
         schema_version: 2,
         media_type: MANIFEST_TYPE,
         config: &config,
-        layers: [&layer.descriptor],
+        layers: lower
+            .iter()
+            .map(|layer| &layer.descriptor)
+            .chain([&layer.descriptor])
+            .collect(),
     };
+    let lower_bytes: u64 = lower.iter().map(|layer| layer.descriptor.size()).sum();
     let manifest = writer.json(MediaType::ImageManifest, &manifest)?;
     Ok(BuiltImage {
         platform: platform.clone(),
-        pulled_bytes: manifest.size() + config.size() + layer.descriptor.size(),
+        pulled_bytes: manifest.size() + config.size() + lower_bytes + layer.descriptor.size(),
         manifest,
         layer_bytes: layer.descriptor.size(),
         config_bytes: config.size(),
@@ -492,6 +569,7 @@ fn config<'a>(
     image: &'a ImageRecipe,
     platform: &'a Platform,
     told: &'a BTreeMap<String, String>,
+    base: Option<&Image>,
     diff_id: String,
 ) -> ConfigDocument<'a> {
     let mut labels: BTreeMap<&str, &str> = image
@@ -510,11 +588,7 @@ fn config<'a>(
             entrypoint: [&image.entrypoint],
             cmd: &image.args,
             user: &image.user,
-            env: image
-                .env
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect(),
+            env: environment(image, base),
             exposed_ports: image
                 .ports
                 .iter()
@@ -525,9 +599,28 @@ fn config<'a>(
         },
         rootfs: RootFs {
             kind: "layers",
-            diff_ids: [diff_id],
+            diff_ids: base
+                .iter()
+                .flat_map(|base| &base.layers)
+                .map(|layer| layer.diff_id.to_string())
+                .chain([diff_id])
+                .collect(),
         },
     }
+}
+
+/// The base's variables, then the image's own, which win.
+fn environment(image: &ImageRecipe, base: Option<&Image>) -> Vec<String> {
+    let of_base = base.and_then(|base| base.config.config().as_ref()?.env().as_ref());
+    let kept = of_base.into_iter().flatten().filter(|line| {
+        let name = line.split('=').next().unwrap_or("");
+        !image.env.contains_key(name)
+    });
+    let own = image
+        .env
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"));
+    kept.cloned().chain(own).collect()
 }
 
 fn index_entry(image: &BuiltImage) -> IndexEntry {

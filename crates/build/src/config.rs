@@ -2,6 +2,7 @@
 //! How faults are told with their place, `ounce-config` knows.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use ounce_config::{ConfigError, ConfigFault};
@@ -9,12 +10,14 @@ use ounce_config::{
     DeTable, DeValue, Read, Table, Value, invalid, missing, parsed, strings, table_of, tables,
     wrong_type,
 };
-use ounce_oci::Platform;
 use ounce_oci::layer::Compression;
+use ounce_oci::{Platform, Reference};
 
+use crate::distribution::Base;
 use crate::language::known::Language;
 use crate::settings::{
-    Certificates, ExtraFile, ImageSettings, Measure, RustSettings, Settings, Zones, parse_mode,
+    AlpineSettings, Certificates, DebianSettings, ExtraFile, ImageSettings, Measure, RustSettings,
+    Settings, Zones, parse_mode,
 };
 use crate::site::rules::SiteRules;
 
@@ -46,6 +49,9 @@ const ROOT: &[&str] = &[
     "image",
     "file",
     "allow-secrets",
+    "base",
+    "lock",
+    "stage",
 ];
 
 fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
@@ -74,14 +80,7 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
             })?
             .unwrap_or_default(),
         budget_bytes: table.get("budget", budget)?,
-        compression: table.get("compression", |name, value| {
-            parsed(name, value, |text| match text {
-                "gzip" => Ok(Compression::Gzip),
-                "zstd" => Ok(Compression::Zstd),
-                "none" => Ok(Compression::None),
-                _ => Err(format!("{text:?} is none of gzip, zstd, none")),
-            })
-        })?,
+        compression: table.get("compression", compression)?,
         measure: table.get("measure", |name, value| {
             parsed(name, value, |text| match text {
                 "auto" => Ok(Measure::Auto),
@@ -118,6 +117,29 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
             .get("file", |name, value| files(name, value, folder))?
             .unwrap_or_default(),
         allow_secrets: table.strings("allow-secrets")?.unwrap_or_default(),
+        // `base = "debian-slim"`, or a table with the bases' own settings.
+        base: table
+            .get("base", |name, value| match value.get_ref() {
+                DeValue::String(_) => parsed(name, value, str::parse).map(Some),
+                _ => base(name, value, folder).map(|base| base.0),
+            })?
+            .flatten(),
+        debian: table
+            .get("base", |name, value| match value.get_ref() {
+                DeValue::String(_) => Ok(DebianSettings::default()),
+                _ => base(name, value, folder).map(|base| base.1),
+            })?
+            .unwrap_or_default(),
+        alpine: table
+            .get("base", |name, value| match value.get_ref() {
+                DeValue::String(_) => Ok(AlpineSettings::default()),
+                _ => base(name, value, folder).map(|base| base.2),
+            })?
+            .unwrap_or_default(),
+        lock: table.string("lock")?.map(|path| folder.join(path)),
+        stages: table
+            .get("stage", |name, value| stages(name, value, folder))?
+            .unwrap_or_default(),
     };
     // What flags and file have in common is checked once more after the
     // merge; here the fault can still be told with the file's name.
@@ -141,6 +163,88 @@ fn programs(name: &str, value: &Value<'_>, folder: &Path) -> Read<Vec<(Platform,
         programs.push((platform, file));
     }
     Ok(programs)
+}
+
+fn stages(name: &str, value: &Value<'_>, folder: &Path) -> Read<BTreeMap<String, Settings>> {
+    let mut stages = BTreeMap::new();
+    for (key, value) in table_of(name, value)? {
+        let stage = key.get_ref().as_ref();
+        let as_tag: Result<Reference, _> = format!("a:{stage}").parse();
+        if stage == "all" || as_tag.is_err() {
+            let why = "a stage is named as a tag is, and not `all`";
+            return Err(invalid(&format!("{name}.{stage}"), key.span(), why));
+        }
+        let name = format!("{name}.{stage}");
+        let known = &["base", "budget", "compression", "image", "packages"];
+        let table = Table::new(table_of(&name, value)?, format!("{name}."), known)?;
+        let settings = Settings {
+            base: table.get("base", |name, value| parsed(name, value, str::parse))?,
+            budget_bytes: table.get("budget", budget)?,
+            compression: table.get("compression", compression)?,
+            image: table
+                .get("image", |name, value| image(name, value, folder))?
+                .unwrap_or_default(),
+            debian: DebianSettings {
+                packages: table.strings("packages")?,
+                ..DebianSettings::default()
+            },
+            ..Settings::default()
+        };
+        stages.insert(stage.to_owned(), settings);
+    }
+    Ok(stages)
+}
+
+fn compression(name: &str, value: &Value<'_>) -> Read<Compression> {
+    parsed(name, value, |text| match text {
+        "gzip" => Ok(Compression::Gzip),
+        "zstd" => Ok(Compression::Zstd),
+        "none" => Ok(Compression::None),
+        _ => Err(format!("{text:?} is none of gzip, zstd, none")),
+    })
+}
+
+type BaseTable = (Option<Base>, DebianSettings, AlpineSettings);
+
+fn base(name: &str, value: &Value<'_>, folder: &Path) -> Read<BaseTable> {
+    let DeValue::Table(table) = value.get_ref() else {
+        return wrong_type(name, value, "the name of a base, or a table");
+    };
+    let table = Table::new(table, "base.", &["name", "debian", "alpine"])?;
+    let base = table.get("name", |name, value| parsed(name, value, str::parse))?;
+    let debian = table.get("debian", |name, value| {
+        let known = &[
+            "mirror",
+            "suite",
+            "components",
+            "keyrings",
+            "packages",
+            "valid-until",
+        ];
+        let table = Table::new(table_of(name, value)?, "base.debian.", known)?;
+        let keyrings = table.strings("keyrings")?.unwrap_or_default();
+        Ok(DebianSettings {
+            mirror: table.string("mirror")?,
+            suite: table.string("suite")?,
+            components: table.strings("components")?,
+            keyrings: keyrings.iter().map(|path| folder.join(path)).collect(),
+            packages: table.strings("packages")?,
+            valid_until: table.boolean("valid-until")?,
+        })
+    })?;
+    let alpine = table.get("alpine", |name, value| {
+        let known = &["mirror", "release", "repositories", "keys", "packages"];
+        let table = Table::new(table_of(name, value)?, "base.alpine.", known)?;
+        let keys = table.strings("keys")?.unwrap_or_default();
+        Ok(AlpineSettings {
+            mirror: table.string("mirror")?,
+            release: table.string("release")?,
+            repositories: table.strings("repositories")?,
+            keys: keys.iter().map(|path| folder.join(path)).collect(),
+            packages: table.strings("packages")?,
+        })
+    })?;
+    Ok((base, debian.unwrap_or_default(), alpine.unwrap_or_default()))
 }
 
 fn budget(name: &str, value: &Value<'_>) -> Read<u64> {
@@ -330,6 +434,7 @@ mod tests {
                 budget = 20480
                 compression = "zstd"
                 measure = "each-flag"
+                lock = "bases.lock"
                 [site]
                 pack = true
                 spa = true
@@ -362,6 +467,29 @@ mod tests {
                 timezones = ["Europe/Berlin"]
                 passwd = true
                 tmp = true
+                [stage.dev]
+                base = "debian-slim"
+                packages = ["strace"]
+                [stage.prod]
+                base = "scratch"
+                budget = "1 MB"
+                compression = "gzip"
+                image = { env = { A = "1" } }
+                [base]
+                name = "debian-slim"
+                [base.debian]
+                mirror = "http://mirror.example"
+                suite = "bookworm"
+                components = ["main"]
+                keyrings = ["keys.gpg"]
+                packages = ["curl"]
+                valid-until = false
+                [base.alpine]
+                mirror = "file:///mirror"
+                release = "edge"
+                repositories = ["main", "community"]
+                keys = ["keys"]
+                packages = ["nginx"]
                 [[file]]
                 from = "hosts"
                 to = "/etc/hosts"
@@ -428,6 +556,12 @@ mod tests {
             "[[file]]\nfrom = 'a'\nto = 'relative'",
             "[[file]]\nfrom = 'a'\nto = '/a'\nmode = '9'",
             "[[file]]\nto = '/a'",
+            "base = 3",
+            "[base]\nname = 'No Base'",
+            "[stage.all]\nbase = 'scratch'",
+            "[stage.'a b']\nbase = 'scratch'",
+            "[stage.dev]\nname = 'x'",
+            "[stage]\ndev = 1",
             "site = 3",
             "[site]\nheaders = { X-A = \"a\\r\\nX-B: c\" }",
             "[site]\nheaders = { ETag = 'a' }",

@@ -10,6 +10,7 @@ use ounce_oci::reference::ReferenceError;
 use crate::base::{self, BaseError, Server};
 use crate::config::ConfigError;
 use crate::context::ContextError;
+use crate::distribution::Base;
 use crate::language::rust::cargo::ProjectError;
 use crate::language::rust::profile::ProfileError;
 use crate::language::rust::target::TargetError;
@@ -57,6 +58,14 @@ pub enum PlanError {
     /// Of ready programs none is for it.
     #[error("no program is given for {0}")]
     NoProgramFor(Platform),
+    /// A stage that is not written down.
+    #[error("there is no stage {name:?}")]
+    NoStage {
+        /// As asked.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
     /// `ounce.toml`.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -98,6 +107,15 @@ impl PlanError {
         match self {
             Self::Unknown { remedy, .. } => vec![(*remedy).to_owned()],
             Self::NoProgramFor(platform) => vec![format!("--program {platform}=FILE")],
+            Self::NoStage { known, .. } if known.is_empty() => {
+                vec!["ounce.toml has none: add [stage.prod] with base = \"scratch\"".to_owned()]
+            }
+            Self::NoStage { known, .. } => {
+                vec![format!(
+                    "ounce.toml has {}; --stage all builds each",
+                    known.join(", ")
+                )]
+            }
             Self::Config(error) => error.hints(),
             Self::Program(error) => error.hints(),
             Self::Project(error) => error.hints(),
@@ -201,13 +219,14 @@ pub(crate) fn detect(
 
 pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected, PlanError> {
     refuse_settings(settings, "a ready program", &[])?;
+    let on_base = !matches!(&settings.base, None | Some(Base::Scratch));
     let mut files = settings.programs.clone();
     for (platform, file) in &settings.programs {
         let twice = files.iter().filter(|(other, _)| other == platform).count() > 1;
         if twice {
             return Err(PlanError::Twice(platform.clone()));
         }
-        program::check(file, &program::read(file)?, Some(platform))?;
+        program::check_on(file, &program::read(file)?, Some(platform), on_base)?;
     }
     if files.is_empty() {
         let wanted = match &settings.platforms[..] {
@@ -220,7 +239,7 @@ pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected
                 });
             }
         };
-        let (_, platform) = program::check(path, &program::read(path)?, wanted)?;
+        let (_, platform) = program::check_on(path, &program::read(path)?, wanted, on_base)?;
         files.push((platform, path.to_owned()));
     } else if !settings.platforms.is_empty() {
         // Of those there are, the ones that are asked for.

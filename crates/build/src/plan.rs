@@ -10,8 +10,11 @@ use ounce_oci::Reference;
 use crate::base;
 use crate::config;
 use crate::detect::{self, Detected, Pages, PlanError};
+use crate::distribution::lock::LOCK_NAME;
+use crate::distribution::{Base, Distroless};
 use crate::language::{self, Source};
-use crate::recipe::{Found, ImageRecipe, Recipe};
+use crate::program;
+use crate::recipe::{Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
 use crate::toolchain::Toolchain;
 
@@ -24,6 +27,8 @@ pub struct Request {
     pub settings: Settings,
     /// Another `ounce.toml` than the folder's own.
     pub config: Option<PathBuf>,
+    /// Which of the settings' stages.
+    pub stage: Option<String>,
     /// What to call the image; its own name unless told.
     pub reference: Option<Reference>,
     /// The compilers.
@@ -41,6 +46,7 @@ impl Request {
             path: path.into(),
             settings: Settings::default(),
             config: None,
+            stage: None,
             reference: None,
             toolchain,
             source_date_epoch: None,
@@ -60,7 +66,7 @@ pub fn plan(request: &Request) -> Result<Recipe, PlanError> {
         path: path.clone(),
         source,
     })?;
-    let settings = settings(request, metadata.is_dir())?;
+    let settings = in_stage(request, settings(request, metadata.is_dir())?)?;
     for (at, platform) in settings.platforms.iter().enumerate() {
         if settings.platforms[..at].contains(platform) {
             return Err(PlanError::Twice(platform.clone()));
@@ -80,6 +86,35 @@ pub fn plan(request: &Request) -> Result<Recipe, PlanError> {
         Found::Site => detect::web_site(path, &settings)?,
     };
     finish(request, settings, detected)
+}
+
+/// The stages that the settings of a request have, in order of their names.
+///
+/// # Errors
+/// As [`plan`]'s of `ounce.toml`.
+pub fn stages(request: &Request) -> Result<Vec<String>, PlanError> {
+    let path = &request.path;
+    let metadata = fs::metadata(path).map_err(|source| PlanError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let settings = settings(request, metadata.is_dir())?;
+    Ok(settings.stages.into_keys().collect())
+}
+
+/// The settings of the stage that is asked for: flags win over it, and it wins
+/// over what is written for all.
+fn in_stage(request: &Request, mut settings: Settings) -> Result<Settings, PlanError> {
+    let Some(name) = &request.stage else {
+        return Ok(settings);
+    };
+    let Some(stage) = settings.stages.remove(name) else {
+        return Err(PlanError::NoStage {
+            name: name.clone(),
+            known: settings.stages.into_keys().collect(),
+        });
+    };
+    Ok(request.settings.clone().or(stage).or(settings))
 }
 
 fn settings(request: &Request, is_folder: bool) -> Result<Settings, PlanError> {
@@ -136,7 +171,9 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
                 .as_ref()
                 .or(found.image_name.as_ref())
                 .unwrap_or(&name);
-            image_name(image).parse()?
+            let mut reference: Reference = image_name(image).parse()?;
+            reference.tag = request.stage.clone().or(reference.tag);
+            reference
         }
     };
     let (site, packed) = match found.site {
@@ -155,6 +192,13 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
     let rules_as_arguments = match site {
         Some(_) => settings.rules.arguments(),
         None => Vec::new(),
+    };
+    let base = on_what(settings.base, &found.programs)?;
+    let lock = match settings.lock {
+        Some(path) => Some(path),
+        // A lone program's folder may be anything.
+        None if request.path.is_dir() => Some(request.path.join(LOCK_NAME)),
+        None => None,
     };
     let image = settings.image;
     let (uid, gid) = parse_user(image.user.as_deref().unwrap_or("65532:65532"))?;
@@ -201,9 +245,32 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         budget_bytes: settings.budget_bytes,
         allow_secrets: settings.allow_secrets,
         advice: found.advice,
+        base,
+        debian: settings.debian,
+        alpine: settings.alpine,
+        lock,
+        offline: request.offline,
         toolchain: request.toolchain.clone(),
     };
     Ok(recipe)
+}
+
+/// The base, with as much of a distroless one as the programs need.
+fn on_what(base: Option<Base>, programs: &[ProgramRecipe]) -> Result<Base, PlanError> {
+    let base = base.unwrap_or(Base::Scratch);
+    if base != Base::Distroless(None) {
+        return Ok(base);
+    }
+    let mut most = Distroless::Static;
+    for one in programs {
+        // What is compiled here is linked statically.
+        if let ProgramSource::File(path) = &one.from {
+            let bytes = program::read(path)?;
+            let facts = program::check_on(path, &bytes, Some(&one.platform), true)?.0;
+            most = most.max(Distroless::least(&facts.needed));
+        }
+    }
+    Ok(Base::Distroless(Some(most)))
 }
 
 /// Looks at each extra file, so that a missing one is told before compiling.

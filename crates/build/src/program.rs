@@ -78,6 +78,7 @@ impl ProgramError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Dynamic { .. } => vec![
+                "--base distroless brings the loader and what it needs".to_owned(),
                 "Rust: give the project's folder instead, ounce links it statically".to_owned(),
                 "Go: CGO_ENABLED=0 go build".to_owned(),
                 "C: cc -static, or musl-gcc -static, or zig cc -target x86_64-linux-musl"
@@ -138,6 +139,16 @@ pub(crate) fn check(
     bytes: &[u8],
     wanted: Option<&Platform>,
 ) -> Result<(ElfFacts, Platform), ProgramError> {
+    check_on(path, bytes, wanted, false)
+}
+
+/// As [`check`]; `on_base`: it may need a loader and libraries, which the base has.
+pub(crate) fn check_on(
+    path: &Path,
+    bytes: &[u8],
+    wanted: Option<&Platform>,
+    on_base: bool,
+) -> Result<(ElfFacts, Platform), ProgramError> {
     let path = || path.to_owned();
     let facts = Elf::read(bytes).map_err(|source| ProgramError::Elf {
         path: path(),
@@ -145,6 +156,7 @@ pub(crate) fn check(
     })?;
     match facts.kind {
         Kind::Static | Kind::StaticPie => {}
+        Kind::Dynamic if on_base => {}
         Kind::Dynamic => {
             let needs = facts.interpreter.iter().chain(&facts.needed);
             return Err(ProgramError::Dynamic {

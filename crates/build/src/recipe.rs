@@ -9,11 +9,12 @@ use ounce_oci::{Platform, Reference};
 use serde::{Serialize, Serializer};
 
 use crate::base::Server;
+use crate::distribution::Base;
 use crate::flag::Flag;
 use crate::language::Language;
 use crate::language::rust::rustflags::AddedFlags;
 use crate::language::rust::target::Linking;
-use crate::settings::{Certificates, ExtraFile, Measure, Zones};
+use crate::settings::{AlpineSettings, Certificates, DebianSettings, ExtraFile, Measure, Zones};
 use crate::site::pack::Packing;
 use crate::site::walk::Site;
 use crate::tool::ToolRecipe;
@@ -44,6 +45,21 @@ pub struct Recipe {
     pub allow_secrets: Vec<String>,
     /// What could be better, one sentence each.
     pub advice: Vec<String>,
+    /// What the program stands on.
+    #[serde(serialize_with = "as_text")]
+    pub base: Base,
+    /// Where the base's packages come from.
+    #[serde(skip)]
+    pub debian: DebianSettings,
+    /// The same of Alpine's.
+    #[serde(skip)]
+    pub alpine: AlpineSettings,
+    /// The lock of its packages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<PathBuf>,
+    /// Whether the network may not be used.
+    #[serde(skip)]
+    pub offline: bool,
     /// Not shown: an environment may hold secrets.
     #[serde(skip)]
     pub(crate) toolchain: Toolchain,

@@ -9,6 +9,7 @@ use ounce_oci::Platform;
 use ounce_oci::layer::Compression;
 use serde::Serialize;
 
+use crate::distribution::Base;
 use crate::language::known::Language;
 use crate::site::rules::{RuleError, SiteRules};
 
@@ -41,6 +42,50 @@ pub struct Settings {
     pub files: Vec<ExtraFile>,
     /// Patterns of paths at which what looks like a secret is none.
     pub allow_secrets: Vec<String>,
+    /// What the program stands on; nothing unless told.
+    pub base: Option<Base>,
+    /// Where Debian's packages come from.
+    pub debian: DebianSettings,
+    /// Other settings for each stage of the way to production.
+    pub stages: BTreeMap<String, Settings>,
+    /// Where Alpine's packages come from.
+    pub alpine: AlpineSettings,
+    /// What a base is put together from: `ounce.lock` beside `ounce.toml` unless told.
+    pub lock: Option<PathBuf>,
+}
+
+/// Where Debian's packages come from, and which.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DebianSettings {
+    /// The folder that holds `debian` and `debian-security`; as the host's apt
+    /// has it, or Debian's own, unless told.
+    pub mirror: Option<String>,
+    /// The release: `bookworm`; the host's, or the stable one, unless told.
+    pub suite: Option<String>,
+    /// `main` unless told.
+    pub components: Option<Vec<String>>,
+    /// Whose signatures are believed; the host's `debian-archive-keyring` unless told.
+    pub keyrings: Vec<PathBuf>,
+    /// Packages besides the base's own.
+    pub packages: Option<Vec<String>>,
+    /// Whether an index that is past its date is refused, as it is unless told.
+    pub valid_until: Option<bool>,
+}
+
+/// Where Alpine's packages come from, and which.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlpineSettings {
+    /// The folder that holds the releases; Alpine's own unless told.
+    pub mirror: Option<String>,
+    /// The release: `v3.22`.
+    pub release: Option<String>,
+    /// `main` unless told.
+    pub repositories: Option<Vec<String>>,
+    /// Whose signatures are believed: keys, or folders of them; the host's
+    /// `/etc/apk/keys` unless told.
+    pub keys: Vec<PathBuf>,
+    /// Packages besides the base's own.
+    pub packages: Option<Vec<String>>,
 }
 
 /// What to compile of a Rust project: cargo's flags of the same names.
@@ -181,6 +226,36 @@ impl Settings {
                 files
             },
             allow_secrets: [self.allow_secrets, lower.allow_secrets].concat(),
+            base: self.base.or(lower.base),
+            debian: self.debian.or(lower.debian),
+            alpine: self.alpine.or(lower.alpine),
+            lock: self.lock.or(lower.lock),
+            stages: lower.stages,
+        }
+    }
+}
+
+impl DebianSettings {
+    fn or(self, lower: Self) -> Self {
+        Self {
+            mirror: self.mirror.or(lower.mirror),
+            suite: self.suite.or(lower.suite),
+            components: self.components.or(lower.components),
+            keyrings: first_filled(self.keyrings, lower.keyrings),
+            packages: self.packages.or(lower.packages),
+            valid_until: self.valid_until.or(lower.valid_until),
+        }
+    }
+}
+
+impl AlpineSettings {
+    fn or(self, lower: Self) -> Self {
+        Self {
+            mirror: self.mirror.or(lower.mirror),
+            release: self.release.or(lower.release),
+            repositories: self.repositories.or(lower.repositories),
+            keys: first_filled(self.keys, lower.keys),
+            packages: self.packages.or(lower.packages),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line as data: the one clap definition, from which `--help`,
 //! the man pages and the shell completions all come.
 
+pub(crate) mod bases;
 pub(crate) mod containers;
 pub(crate) mod registry;
 pub(crate) mod supply;
@@ -90,6 +91,10 @@ pub(crate) enum Command {
     Up(UpArguments),
     /// Make an image from a Rust project, a ready static program or a folder of web files
     Build(BuildArguments),
+    /// Put a base together from its distribution's packages, or show what one is made of
+    Base(bases::BaseArguments),
+    /// Move ounce.lock to the packages that the distributions have now
+    Update(bases::UpdateArguments),
     /// Start an image, a folder or a program, isolated
     Run(RunArguments),
     /// List the containers that have a name
@@ -187,6 +192,8 @@ pub(crate) struct BuildOptions {
     /// How the layer is compressed
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) compression: Option<Compression>,
+    #[command(flatten)]
+    pub(crate) base: bases::BaseOptions,
     #[command(flatten)]
     pub(crate) rust: RustOptions,
     #[command(flatten)]
@@ -722,7 +729,8 @@ pub(crate) struct TrimProof {
     /// Trials at the same time [default: half the processors]
     #[arg(long, short, value_name = "COUNT")]
     pub(crate) jobs: Option<usize>,
-    /// Where the certificate of a proof goes [default: NAME.certificate.json]
+    /// Where the certificate of a proof goes [default: beside --report, else in ounce's cache; the
+    /// path is told]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "prove")]
     pub(crate) certificate: Option<PathBuf>,
 }

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+use ounce_build::distribution::alpine::AlpineError;
+use ounce_build::distribution::debian::DebianError;
 use ounce_build::{ArtifactError, BuildError, CompileError, PlanError, ProjectError, ToolError};
 use ounce_oci::blobs::BlobError;
 use ounce_oci::engine::EngineError;
@@ -202,6 +204,33 @@ impl From<PlanError> for Failure {
             _ => Kind::Input,
         };
         hints.into_iter().fold(by_cause(kind, error), Failure::hint)
+    }
+}
+
+impl From<DebianError> for Failure {
+    fn from(error: DebianError) -> Self {
+        let hints = error.hints();
+        let mut failure = match error.is_network() {
+            true => Failure::new(Kind::Network, error),
+            false => by_cause(Kind::Input, error),
+        };
+        failure.hints.extend(hints);
+        failure
+    }
+}
+
+impl From<AlpineError> for Failure {
+    fn from(error: AlpineError) -> Self {
+        let hints = error.hints();
+        let mut failure = match (error.is_network(), &error) {
+            (true, _) => Failure::new(Kind::Network, error),
+            (_, AlpineError::World(_) | AlpineError::Platform(_)) => {
+                Failure::new(Kind::Usage, error)
+            }
+            _ => by_cause(Kind::Input, error),
+        };
+        failure.hints.extend(hints);
+        failure
     }
 }
 

@@ -11,7 +11,7 @@ use core::mem::size_of;
 use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::Signal;
+pub use rustix::process::Signal;
 
 use crate::syscall::call4;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::blobs::Blobs;
-use crate::layer::{self, Entry, LayerOptions};
+use crate::layer::{self, Effort, Entry, LayerOptions};
 use crate::model::{MediaType, canonical_json, descriptor};
 use crate::store::StoreError;
 use crate::{Image, Platform, Store};
@@ -25,7 +25,8 @@ impl Image {
         program: Option<&str>,
     ) -> Result<Self, StoreError> {
         let (spool, mut sink) = store.spool()?;
-        let layer = layer::write::write(&mut sink, entries, LayerOptions::default())?;
+        let options = LayerOptions::default();
+        let layer = layer::write::write(&mut sink, entries, options, Effort::Quick)?;
         let mut config = json!({
             "architecture": platform.architecture,
             "os": platform.os,

@@ -25,7 +25,9 @@ use crate::archive::ArchiveError;
 use crate::blobs::{BlobError, Blobs};
 use crate::engine::EngineError;
 use crate::image::{ImageError, read_children, unnamed};
-use crate::layer::{self, Compression, CopyEntry, Entry, LayerError, LayerOptions, WrittenLayer};
+use crate::layer::{
+    self, Compression, CopyEntry, Effort, Entry, LayerError, LayerOptions, WrittenLayer,
+};
 use crate::layout::{self, LayoutError};
 use crate::lock::{Lock, LockError, Mode};
 use crate::model::{
@@ -719,7 +721,25 @@ impl StoreWriter<'_> {
         entries: &[Entry],
         options: LayerOptions,
     ) -> Result<WrittenLayer, StoreError> {
-        Ok(layer::write::write(&mut self.sink, entries, options)?)
+        self.layer_with(entries, options, Effort::Quick)
+    }
+
+    /// As [`StoreWriter::layer`], with more or less effort to make it small.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn layer_with(
+        &mut self,
+        entries: &[Entry],
+        options: LayerOptions,
+        effort: Effort,
+    ) -> Result<WrittenLayer, StoreError> {
+        Ok(layer::write::write(
+            &mut self.sink,
+            entries,
+            options,
+            effort,
+        )?)
     }
 
     /// Writes a layer of entries of an image's layers, with all that their

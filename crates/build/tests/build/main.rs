@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod alpine;
 mod c;
+mod debian;
 mod go;
 mod input;
 mod project;

@@ -1,6 +1,7 @@
 //! `ounce build`: source, a ready program or a folder of web files to an image.
 
 mod check;
+mod stages;
 mod supply;
 
 use std::process::{Command, ExitCode, Stdio};
@@ -25,8 +26,11 @@ use crate::render::table::{Align, Table};
 
 /// Builds it, or shows the recipe; exit code 1 if it is over its budget.
 pub(crate) fn run(context: &Context, arguments: BuildArguments) -> Result<ExitCode, Failure> {
-    let output = arguments.output.map(super::reached).transpose()?;
     let request = request(&arguments.options, &arguments.platform)?;
+    if request.stage.as_deref() == Some("all") {
+        return stages::run(context, &arguments, &request);
+    }
+    let output = arguments.output.map(super::reached).transpose()?;
     let recipe = plan(context.output, &request)?;
     if arguments.dry_run {
         context.output.document(&Planned {
@@ -105,14 +109,27 @@ pub(crate) fn request(options: &BuildOptions, platforms: &[Platform]) -> Result<
     request.config = options.config.clone();
     request.reference = options.tag.clone();
     request.offline = options.rust.offline;
-    request.source_date_epoch = match std::env::var_os("SOURCE_DATE_EPOCH") {
-        None => None,
-        Some(text) => Some(text.to_str().and_then(|text| text.trim().parse().ok()).ok_or_else(|| {
-            Failure::new(Kind::Usage, format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds"))
-                .hint("unset it, or set it to the time of the last commit: git log -1 --format=%ct")
-        })?),
-    };
+    request.stage = options.base.stage.clone();
+    request.source_date_epoch = source_date_epoch()?;
     Ok(request)
+}
+
+/// The time of every file in a layer, as the environment says.
+///
+/// # Errors
+/// `SOURCE_DATE_EPOCH` is not a number.
+pub(crate) fn source_date_epoch() -> Result<Option<u64>, Failure> {
+    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else {
+        return Ok(None);
+    };
+    let seconds = text.to_str().and_then(|text| text.trim().parse().ok());
+    seconds.map(Some).ok_or_else(|| {
+        Failure::new(
+            Kind::Usage,
+            format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds"),
+        )
+        .hint("unset it, or set it to the time of the last commit: git log -1 --format=%ct")
+    })
 }
 
 fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
@@ -165,6 +182,10 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
         },
         files: options.content.file.clone(),
         allow_secrets: options.content.allow_secret.clone(),
+        base: options.base.base.clone(),
+        debian: super::base::debian_settings(&options.base.packages),
+        alpine: super::base::alpine::settings(&options.base.packages),
+        lock: options.base.packages.lock.clone(),
         site: given(options.site),
         rules: SiteRules {
             pack: options.plain.then_some(false),
@@ -231,7 +252,8 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
             omitted.path, omitted.why
         )));
     }
-    let built = ounce_build::execute(recipe, store, &mut |event| match event {
+    let bases = super::base::prepare(output, recipe, store)?;
+    let built = ounce_build::execute_on(recipe, &bases, store, &mut |event| match event {
         Event::Compiling { bin, target } => output.note(&format!("compiling {bin} for {target}")),
         Event::Measuring { flag } => output.note(&format!("measuring what {flag} saves")),
         // A person watches the compiler work; a log keeps only its complaint,

@@ -1,6 +1,7 @@
 //! One file a verb. Each takes the [`Context`] and its own arguments.
 
 pub(crate) mod attach;
+pub(crate) mod base;
 pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod copy;
@@ -134,6 +135,14 @@ impl Context {
     pub(crate) fn unpacked(&self) -> Result<PathBuf, Failure> {
         Ok(home("XDG_CACHE_HOME", ".cache")?.join("rootfs"))
     }
+}
+
+/// The folder of downloaded packages, by their digests.
+///
+/// # Errors
+/// There is no home folder to put it in.
+pub(crate) fn packages() -> Result<PathBuf, Failure> {
+    Ok(home("XDG_CACHE_HOME", ".cache")?.join("packages"))
 }
 
 /// `$variable/ounce`, else `$HOME/fallback/ounce` (XDG base directory

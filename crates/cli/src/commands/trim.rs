@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ounce_oci::layer::Patch;
-use ounce_oci::{ByteSize, Digest, Image, Platform, Store};
+use ounce_oci::{ByteSize, Digest, Image, Platform, Reference, Store};
 use ounce_rootfs::pattern::Pattern;
 use ounce_rootfs::tree::{ContentId, NodeKind, TreeError};
 use ounce_rootfs::unpack::{self, Held};
@@ -111,10 +111,7 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
     };
     if let Some(mut proof) = proof {
         proof.certificate.trimmed_digest = made.digest.to_string();
-        let path = arguments.proof.certificate.clone().unwrap_or_else(|| {
-            let name = output.to_string().replace(['/', ':'], "-");
-            PathBuf::from(format!("{name}.certificate.json"))
-        });
+        let path = certificate_path(context, &arguments, output)?;
         write_file(&path, &json(&proof.certificate)?)?;
         document.certificate = Some(path.display().to_string());
     }
@@ -135,6 +132,27 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
         context.output.text(&document.text())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where it was asked for; else beside the report; else beside the store's cache,
+/// since nobody asked for a file in the working folder, and its trials took long.
+fn certificate_path(
+    context: &Context,
+    arguments: &TrimArguments,
+    output: &Reference,
+) -> Result<PathBuf, Failure> {
+    if let Some(path) = &arguments.proof.certificate {
+        return Ok(path.clone());
+    }
+    if let Some(report) = &arguments.keeping.report {
+        return Ok(report.with_extension("certificate.json"));
+    }
+    let folder = context.unpacked()?.with_file_name("certificates");
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        Failure::new(Kind::Host, format!("making {}: {error}", folder.display()))
+    })?;
+    let name = output.to_string().replace(['/', ':'], "-");
+    Ok(folder.join(format!("{name}.certificate.json")))
 }
 
 fn json<T: Serialize>(document: &T) -> Result<Vec<u8>, Failure> {

@@ -45,9 +45,14 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
         return bill(context, form, name, image, weight);
     }
     if arguments.tui {
-        screen::show(&measured, !context.output.color).map_err(|error| {
+        let ended = screen::show(&measured, !context.output.color).map_err(|error| {
             Failure::new(failure::Kind::Host, format!("using the terminal: {error}"))
         })?;
+        if let Some(signal) = ended {
+            // As the shell tells it of whoever has no handler.
+            let code = u8::try_from(128 + signal.as_raw()).unwrap_or(u8::MAX);
+            return Ok(ExitCode::from(code));
+        }
         let weights = measured.into_iter().map(|(name, weight, _)| (name, weight));
         return answer(
             &Document::new(weights.collect(), arguments.budget),

@@ -12,6 +12,9 @@ use super::table::{Align, Table};
 /// Kinds, packages and copies that are shown.
 const SHOWN: usize = 8;
 
+/// What an image of one program should stay below.
+pub(crate) const TARGET_BYTES: u64 = 1_000_000;
+
 /// The whole answer.
 pub(crate) fn text(document: &Document, files: usize, color: bool) -> String {
     let mut columns = vec![("", Align::Left)];
@@ -28,6 +31,12 @@ pub(crate) fn text(document: &Document, files: usize, color: bool) -> String {
     };
     row("platform", &|weight| weight.platform.clone());
     row("pulled", &|weight| weight.pulled_bytes.to_string());
+    if document.images.len() > 1 {
+        row("  below 1 MB, the target", &|weight| {
+            let below = weight.pulled_bytes.0 < TARGET_BYTES;
+            if below { "yes" } else { "no" }.to_owned()
+        });
+    }
     row("  layers, compressed", &|weight| {
         ByteSize(
             weight

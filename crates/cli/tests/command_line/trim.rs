@@ -299,6 +299,29 @@ fn a_proof_leaves_what_is_needed_and_its_certificate_can_be_replayed() {
         String::from_utf8_lossy(&holds.stderr)
     );
 
+    // Not asked for, it is in no folder of the user's, and not lost either.
+    let listed = || {
+        let entries = std::fs::read_dir(bench.path("")).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = listed();
+    let place = |more: &[&str]| {
+        let text = bench.succeed(&[&proved[..], more, &["--json"]].concat());
+        let document: Value = serde_json::from_str(&text).unwrap();
+        document["certificate"].as_str().unwrap().to_owned()
+    };
+    let path = place(&[]);
+    assert_eq!(listed(), before);
+    assert!(
+        path.starts_with(bench.path("cache").to_str().unwrap()),
+        "{path}"
+    );
+    assert!(check(&path).status.success());
+    assert_eq!(place(&["--report", "why.json"]), "why.certificate.json");
+    assert!(check("why.certificate.json").status.success());
+
     let changed = |name: &str, change: &dyn Fn(&mut Value)| {
         let mut other = certificate.clone();
         change(&mut other);

@@ -324,6 +324,13 @@ fn a_full_disk_costs_lines_of_the_log_and_neither_the_program_nor_its_exit_code(
             .contains("sleep 0.05")
     };
     assert!(within(SOON, waits));
+    // And the keeper has read it all: it sleeps only where there is nothing to read.
+    let keeper = bench.keeper("flood");
+    let sleeps = || {
+        let stat = fs::read_to_string(format!("/proc/{keeper}/stat")).unwrap();
+        stat.rsplit(") ").next().unwrap().starts_with('S')
+    };
+    assert!(within(SOON, sleeps));
     fs::write(folder.join("probe"), [0; 16384]).unwrap_err();
     fs::remove_file(folder.join("probe")).unwrap();
     // No room is left for a new container, and that is said.

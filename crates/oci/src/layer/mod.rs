@@ -17,6 +17,7 @@ use crate::{DiffId, Digest};
 
 pub use crate::compression::Compression;
 pub use crate::compression::read::Progress;
+pub use crate::compression::write::Effort;
 pub use read::LayerReader;
 
 /// A layer of an image.

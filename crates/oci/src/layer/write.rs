@@ -10,7 +10,7 @@ use std::path::Path;
 use super::{Content, Entry, EntryKind, LayerError, LayerOptions, Piece, WrittenLayer};
 use crate::blobs::{BlobError, open_plain};
 use crate::compression::Compression;
-use crate::compression::write::Compress;
+use crate::compression::write::{Compress, Effort};
 use crate::digest::{Digest, Hashing};
 use crate::model::{MediaType, descriptor};
 use crate::sink::{Scratch, Sink};
@@ -28,11 +28,12 @@ pub(crate) fn write(
     sink: &mut Sink,
     entries: &[Entry],
     options: LayerOptions,
+    effort: Effort,
 ) -> Result<WrittenLayer, LayerError> {
     let entries = ordered(entries)?;
     let size = tar_size(&entries, options.mtime)?;
     let scratch = sink.scratch()?;
-    let mut layer = LayerWriter::new(scratch, options.compression, Some(size))?;
+    let mut layer = LayerWriter::with(scratch, options.compression, Some(size), effort)?;
     let mut head = Vec::with_capacity(2 * BLOCK);
     for entry in entries {
         let opened = open(entry)?;
@@ -73,12 +74,26 @@ impl LayerWriter {
         compression: Compression,
         size: Option<u64>,
     ) -> Result<Self, LayerError> {
+        Self::with(scratch, compression, size, Effort::Quick)
+    }
+
+    fn with(
+        scratch: Scratch,
+        compression: Compression,
+        size: Option<u64>,
+        effort: Effort,
+    ) -> Result<Self, LayerError> {
         let path = scratch.path().to_owned();
-        let compress = Compress::new(Hashing::new(ScratchWriter(scratch)), compression, size)
-            .map_err(|source| BlobError::Write {
-                path: path.clone(),
-                source,
-            })?;
+        let compress = Compress::new(
+            Hashing::new(ScratchWriter(scratch)),
+            compression,
+            size,
+            effort,
+        )
+        .map_err(|source| BlobError::Write {
+            path: path.clone(),
+            source,
+        })?;
         Ok(Self {
             path,
             compression,

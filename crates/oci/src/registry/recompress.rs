@@ -8,7 +8,7 @@ use super::api::Registry;
 use super::fault::RegistryError;
 use crate::blobs::{BlobError, Blobs};
 use crate::compression::read::{Bounded, decompress};
-use crate::compression::write::Compress;
+use crate::compression::write::{Compress, Effort};
 use crate::digest::Hashing;
 use crate::image::{read_index, read_manifest};
 use crate::layer::{Compression, ReadLimits};
@@ -144,7 +144,8 @@ impl Work<'_> {
         let stream = decompress(self.blobs.open(old)?, now).map_err(fault)?;
         let mut scratch = self.sink.scratch()?;
         let out = Hashing::new(io::BufWriter::with_capacity(1 << 17, scratch.file()));
-        let mut compress = Compress::new(out, self.compression, Some(size)).map_err(fault)?;
+        let mut compress =
+            Compress::new(out, self.compression, Some(size), Effort::Quick).map_err(fault)?;
         io::copy(&mut Bounded::new(stream, most).take(size), &mut compress).map_err(fault)?;
         let (writer, new, count) = compress.finish().map_err(fault)?.into_digest();
         writer

@@ -6,7 +6,7 @@
 pub mod read;
 
 /// Size of a header and unit of content.
-pub(crate) const BLOCK: usize = 512;
+pub const BLOCK: usize = 512;
 
 /// Largest number of an 11-digit octal field: size and time.
 const OCTAL_11: u64 = 0o77_777_777_777;
@@ -15,17 +15,23 @@ const OCTAL_7: u64 = 0o7_777_777;
 
 /// What a header says.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     /// Ends with a slash for a folder.
-    pub(crate) path: &'a str,
-    pub(crate) kind: u8,
-    pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) size: u64,
-    pub(crate) mtime: u64,
+    pub path: &'a str,
+    /// The type flag, as of [`read::Raw::kind`].
+    pub kind: u8,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes of content, which the caller writes, and [`pad`] after it.
+    pub size: u64,
+    /// Seconds since 1970.
+    pub mtime: u64,
     /// Target of a link.
-    pub(crate) link: &'a str,
+    pub link: &'a str,
 }
 
 /// What a header can say beyond [`Fields`], to be copied as it was read.
@@ -41,7 +47,7 @@ pub(crate) struct Extra {
 }
 
 /// Appends the header, with a pax record before it where need be.
-pub(crate) fn emit(fields: &Fields<'_>, out: &mut Vec<u8>) {
+pub fn emit(fields: &Fields<'_>, out: &mut Vec<u8>) {
     emit_whole(fields, &Extra::default(), out);
 }
 
@@ -90,7 +96,7 @@ pub(crate) fn emit_whole(fields: &Fields<'_>, extra: &Extra, out: &mut Vec<u8>) 
 }
 
 /// Appends zeros up to the next block after `size` bytes of content.
-pub(crate) fn pad(size: u64, out: &mut Vec<u8>) {
+pub fn pad(size: u64, out: &mut Vec<u8>) {
     out.resize(out.len() + padding(size), 0);
 }
 

@@ -81,24 +81,50 @@ impl From<io::Error> for Fault {
 
 /// A header with what pax and GNU records said about it.
 #[derive(Debug, Default)]
-pub(crate) struct Raw {
-    pub(crate) path: String,
-    pub(crate) link: String,
-    pub(crate) kind: u8,
-    pub(crate) mode: u32,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) mtime: u64,
-    pub(crate) size: u64,
-    pub(crate) device: (u32, u32),
-    pub(crate) xattrs: Vec<(String, Vec<u8>)>,
+pub struct Raw {
+    /// As it stands there: see [`normal`].
+    pub path: String,
+    /// A link's target.
+    pub link: String,
+    /// The type flag: `b'0'` a file, `b'1'` a hard link, `b'2'` a symbolic one,
+    /// `b'3'` and `b'4'` devices, `b'5'` a folder, `b'6'` a pipe.
+    pub kind: u8,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Time in seconds since 1970.
+    pub mtime: u64,
+    /// Bytes of content.
+    pub size: u64,
+    /// Major and minor number.
+    pub device: (u32, u32),
+    /// Extended attributes.
+    pub xattrs: Vec<(String, Vec<u8>)>,
     /// What a copy of it has to say besides.
     pub(crate) extra: Extra,
 }
 
+impl Raw {
+    /// A pax record that says what no field does, as `APK-TOOLS.checksum.SHA1`.
+    pub fn record(&self, key: &str) -> Option<&[u8]> {
+        let mut records = self.extra.records.iter();
+        let found = records.find(|(known, _)| known == key)?;
+        Some(&found.1)
+    }
+
+    /// Names of owner and group; empty where the header has none.
+    pub fn owners(&self) -> [&str; 2] {
+        let [owner, group] = &self.extra.names;
+        [owner, group]
+    }
+}
+
 /// An archive being read. After [`TarReader::next`] its `Read` gives the
 /// entry's content.
-pub(crate) struct TarReader<R> {
+pub struct TarReader<R> {
     stream: R,
     position: u64,
     left: u64,
@@ -121,7 +147,8 @@ struct Extended {
 }
 
 impl<R: Read> TarReader<R> {
-    pub(crate) fn new(stream: R, most_headers: u64) -> Self {
+    /// Reads `stream`, and at most so many headers.
+    pub fn new(stream: R, most_headers: u64) -> Self {
         Self {
             stream,
             position: 0,
@@ -133,16 +160,24 @@ impl<R: Read> TarReader<R> {
     }
 
     /// Bytes read so far: after [`TarReader::next`], where the content begins.
-    pub(crate) fn position(&self) -> u64 {
+    pub fn position(&self) -> u64 {
         self.position
     }
 
-    pub(crate) fn into_inner(self) -> R {
+    /// The stream, where it stands.
+    pub fn into_inner(self) -> R {
         self.stream
     }
 
     /// The next entry; `None` at the end, when all has been read.
-    pub(crate) fn next(&mut self) -> Result<Option<Raw>, Fault> {
+    ///
+    /// # Errors
+    /// A hostile or broken archive, or the stream's.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator could not lend its content"
+    )]
+    pub fn next(&mut self) -> Result<Option<Raw>, Fault> {
         let mut extended = Extended::default();
         let mut awaited = false;
         loop {
@@ -521,7 +556,10 @@ fn parse(block: &[u8; BLOCK]) -> Result<Raw, Fault> {
 }
 
 /// A path without `.` and empty parts; the root itself is the empty path.
-pub(crate) fn normal(path: &str) -> Result<String, Fault> {
+///
+/// # Errors
+/// It is absolute, empty or has a `..` part.
+pub fn normal(path: &str) -> Result<String, Fault> {
     if path.is_empty() {
         return Err(Fault::Empty);
     }

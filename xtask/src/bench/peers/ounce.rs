@@ -121,7 +121,7 @@ impl Packer for Ounce {
         Row::new(
             "ounce",
             "ounce build",
-            "reads the ELF, gzip by libdeflate, level 10 up to 2 MiB and 6 beyond, into an empty store",
+            "reads the ELF, gzip by libdeflate, level 10 to 12 up to 2 MiB and 6 beyond, into an empty store",
         )
     }
 

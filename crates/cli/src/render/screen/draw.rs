@@ -2,6 +2,7 @@
 
 use ounce_oci::ByteSize;
 use ounce_weigh::kind::FileKind;
+use ounce_weigh::sizes::Share;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -142,12 +143,7 @@ fn table(screen: &Screen<'_>, frame: &mut Frame<'_>, area: Rect) {
 type Rows<'a> = (String, Box<dyn Fn(usize) -> String + 'a>);
 
 fn files<'a>(screen: &'a Screen<'_>) -> Rows<'a> {
-    let title = format!(
-        "{}{}{}           PATH",
-        right("PULLED"),
-        right("UNPACKED"),
-        right("FILES")
-    );
+    let title = format!("{}           PATH", measures_title());
     let whole = screen.tree.node(0).compressed;
     let line = move |number: usize| {
         let row = screen.rows[number];
@@ -165,11 +161,14 @@ fn files<'a>(screen: &'a Screen<'_>) -> Rows<'a> {
             Some(kind) => format!("  ({}, layer {})", kind.name(), node.layer),
             None => "/".to_owned(),
         };
+        let (compressed, bytes) = (ByteSize(node.compressed), ByteSize(node.bytes));
         format!(
-            "{}{}{}  {} {}{mark}{name}{kind}",
-            size(node.compressed),
-            size(node.bytes),
-            right(&node.files.to_string()),
+            "{}  {} {}{mark}{name}{kind}",
+            measures(
+                &compressed.to_string(),
+                &bytes.to_string(),
+                &node.files.to_string()
+            ),
             bar(node.compressed, whole),
             "  ".repeat(row.depth.min(40)),
         )
@@ -201,51 +200,44 @@ fn layers<'a>(screen: &'a Screen<'_>) -> Rows<'a> {
 }
 
 fn packages<'a>(screen: &'a Screen<'_>) -> Rows<'a> {
-    let weight = screen.weight();
-    let title = format!(
-        "{}{}{}  PACKAGE",
-        right("PULLED"),
-        right("UNPACKED"),
-        right("FILES")
-    );
-    let line = move |number: usize| {
-        let package = &weight.packages[number];
-        format!(
-            "{}{}{}  {} {}  ({})",
-            size(package.share.compressed_bytes.0),
-            size(package.share.bytes.0),
-            right(&package.share.files.to_string()),
-            package.name,
-            package.version,
-            package.record
-        )
-    };
-    (title, Box::new(line))
+    shares("PACKAGE", &screen.weight().packages, |package| {
+        let name = format!("{} {}  ({})", package.name, package.version, package.record);
+        (package.share, name)
+    })
 }
 
 fn kinds<'a>(screen: &'a Screen<'_>) -> Rows<'a> {
-    let weight = screen.weight();
-    let title = format!(
-        "{}{}{}  KIND",
-        right("PULLED"),
-        right("UNPACKED"),
-        right("FILES")
-    );
-    let line = move |number: usize| {
-        let kind = &weight.kinds[number];
+    shares("KIND", &screen.weight().kinds, |kind| {
         let note = match kind.is_dispensable {
             true => "  (hardly ever needed)",
             false => "",
         };
-        format!(
-            "{}{}{}  {}{note}",
-            size(kind.share.compressed_bytes.0),
-            size(kind.share.bytes.0),
-            right(&kind.share.files.to_string()),
-            kind.kind.name()
-        )
+        (kind.share, format!("{}{note}", kind.kind.name()))
+    })
+}
+
+/// Columns that tell an image's files, in all or in part.
+fn measures(compressed: &str, bytes: &str, files: &str) -> String {
+    format!("{}{}{}", right(compressed), right(bytes), right(files))
+}
+
+fn measures_title() -> String {
+    measures("PULLED", "UNPACKED", "FILES")
+}
+
+/// A table of parts of the image: how much each is, and what.
+fn shares<'a, T>(
+    title: &str,
+    parts: &'a [T],
+    part: impl Fn(&'a T) -> (Share, String) + 'a,
+) -> Rows<'a> {
+    let line = move |number: usize| {
+        let (share, name) = part(&parts[number]);
+        let files = share.files.to_string();
+        let (compressed, bytes) = (share.compressed_bytes.to_string(), share.bytes.to_string());
+        format!("{}  {name}", measures(&compressed, &bytes, &files))
     };
-    (title, Box::new(line))
+    (format!("{}  {title}", measures_title()), Box::new(line))
 }
 
 fn map(screen: &Screen<'_>, frame: &mut Frame<'_>, area: Rect, is_plain: bool) {

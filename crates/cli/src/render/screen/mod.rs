@@ -7,7 +7,9 @@ mod treemap;
 
 use std::collections::HashSet;
 use std::io;
+use std::time::Duration;
 
+use ounce_linux::signal::{BlockedSignals, Signal, SignalSet, is_ignored};
 use ounce_weigh::{Inventory, Weight};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 
@@ -319,31 +321,67 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// Shows the images until the user has seen enough.
+/// How long a signal may wait while no key is pressed.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Signals that ask for an end. They would end us at once, and leave the
+/// terminal as we have it; that of a change of size stays the library's.
+const ENDS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
+
+/// Shows the images until the user has seen enough, or a signal asks for an
+/// end: then that is told, with the terminal as it was before.
 ///
 /// # Errors
 /// The terminal cannot be read or written.
-pub(crate) fn show(images: &[(String, Weight, Inventory)], is_plain: bool) -> io::Result<()> {
+pub(crate) fn show(
+    images: &[(String, Weight, Inventory)],
+    is_plain: bool,
+) -> io::Result<Option<Signal>> {
     let mut screen = Screen::new(images);
+    // What this process was started to ignore, as by nohup, stays ignored.
+    let ends: Vec<Signal> = ENDS.into_iter().filter(|one| !is_ignored(*one)).collect();
+    let signals = BlockedSignals::new(SignalSet::of(&ends))?;
     let mut terminal = ratatui::try_init()?;
     let result = loop {
         let drawn = terminal.draw(|frame| draw::draw(&mut screen, frame, is_plain));
         if let Err(error) = drawn {
             break Err(error);
         }
-        match event::read() {
-            Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => {
+        match next(&signals) {
+            Ok(Next::Signal(signal)) => break Ok(Some(signal)),
+            Ok(Next::Event(Event::Key(key))) if key.kind != KeyEventKind::Release => {
                 screen.press(key.code, key.modifiers);
             }
-            Ok(_) => {}
+            Ok(Next::Event(_)) => {}
             Err(error) => break Err(error),
         }
         if screen.is_done {
-            break Ok(());
+            break Ok(None);
         }
     };
-    ratatui::try_restore()?;
+    let restored = ratatui::try_restore();
+    // A terminal that hung up is not there to be restored.
+    if !matches!(result, Ok(Some(_))) {
+        restored?;
+    }
     result
+}
+
+enum Next {
+    Event(Event),
+    Signal(Signal),
+}
+
+/// Waits for a key or a signal.
+fn next(signals: &BlockedSignals) -> io::Result<Next> {
+    loop {
+        if let Some(taken) = signals.take()? {
+            return Ok(Next::Signal(taken.signal));
+        }
+        if event::poll(PATIENCE)? {
+            return event::read().map(Next::Event);
+        }
+    }
 }
 
 #[cfg(test)]
