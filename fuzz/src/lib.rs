@@ -19,6 +19,7 @@ pub const TARGETS: &[Target] = &[
     ("elf", rootfs::elf),
     ("references", rootfs::references),
     ("names", oci::names),
+    ("apk_index", build::apk_index),
     ("settings", build::settings),
     ("oci_layer", oci::layer),
     ("oci_documents", oci::documents),

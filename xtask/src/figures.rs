@@ -63,7 +63,16 @@ fn sizes(house: &House) -> Result<String> {
     let packer = tidy::Packer::debug(house)?;
     let mut rows: BTreeMap<String, String> = BTreeMap::new();
     for folder in house.own_workspaces()? {
-        if tidy::budget_of(&folder)?.is_none() {
+        let Some(budgets) = tidy::budget_of(&folder)? else {
+            continue;
+        };
+        if budgets.is_by_ounce() {
+            let mut row = String::new();
+            for platform in ["linux/amd64", "linux/arm64"] {
+                let (elf_bytes, image_bytes) = packer.project_bytes(&folder, platform)?;
+                write!(row, " {elf_bytes} | {image_bytes} |")?;
+            }
+            rows.insert(house.name(&folder).to_string(), row);
             continue;
         }
         for target in TARGETS {

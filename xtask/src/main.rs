@@ -40,6 +40,7 @@ cargo xtask TASK
   cycles [COUNT]               containers that come and go, 10,000 unless told, and what
                                is left of them: nothing
   judges http                  REDbot and slowhttptest on the web server alone
+  judges registry OUNCE        docker-registry, skopeo and podman alone
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
@@ -88,6 +89,14 @@ fn run(arguments: &[String]) -> Result<()> {
             setup::setup(false)?;
             let mut tally = tally::Tally::default();
             let result = judges::run_http(&house, &mut tally);
+            println!("{tally}");
+            result
+        }
+        ["judges", "registry", ounce] => {
+            setup::setup(false)?;
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_registry(&house, &ounce, &mut tally);
             println!("{tally}");
             result
         }

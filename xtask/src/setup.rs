@@ -53,11 +53,16 @@ const NEEDS: &[Need] = &[
     need("cmake", "cmake"),
     need("meson", "meson"),
     need("ninja", "ninja-build"),
+    need("docker-registry", "docker-registry"),
+    need("htpasswd", "apache2-utils"),
+    need("openssl", "openssl"),
 ];
 
 /// What a run of setup would have to install.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Missing {
+    /// The sources of the standard library, for `--smallest`.
+    sources: bool,
     targets: Vec<&'static str>,
     packages: Vec<&'static str>,
     /// No distribution has it in its packages; Python's index has.
@@ -75,6 +80,7 @@ impl Missing {
     fn look() -> Self {
         let installed = installed_targets();
         Self {
+            sources: !has_sources(),
             targets: TARGETS
                 .iter()
                 .copied()
@@ -90,12 +96,15 @@ impl Missing {
     }
 
     fn is_nothing(&self) -> bool {
-        self.targets.is_empty() && self.packages.is_empty() && !self.zig
+        !self.sources && self.targets.is_empty() && self.packages.is_empty() && !self.zig
     }
 
     /// The commands that would bring what is missing.
     fn remedy(&self) -> String {
         let mut commands = Vec::new();
+        if self.sources {
+            commands.push("rustup component add rust-src".to_owned());
+        }
         if !self.targets.is_empty() {
             commands.push(format!("rustup target add {}", self.targets.join(" ")));
         }
@@ -122,6 +131,13 @@ fn installed_targets() -> Vec<String> {
         .collect()
 }
 
+/// Whether the standard library's sources stand in the toolchain.
+fn has_sources() -> bool {
+    let sysroot = read(&mut command(&["rustc", "--print", "sysroot"])).unwrap_or_default();
+    let sources = std::path::Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
+    sources.is_dir()
+}
+
 /// Installs what is missing, or with `check` only tells.
 pub(crate) fn setup(check: bool) -> Result<()> {
     let missing = Missing::look();
@@ -131,6 +147,12 @@ pub(crate) fn setup(check: bool) -> Result<()> {
     }
     if check {
         bail!("missing; install by: {}", missing.remedy());
+    }
+    if missing.sources {
+        if find("rustup").is_none() {
+            bail!("rustup is missing, and with it: rust-src");
+        }
+        run(&mut command(&["rustup", "component", "add", "rust-src"]))?;
     }
     if !missing.targets.is_empty() {
         if find("rustup").is_none() {
@@ -173,13 +195,15 @@ mod tests {
     #[test]
     fn the_remedy_names_what_is_missing_in_one_line() {
         let missing = Missing {
+            sources: true,
             targets: vec!["t1", "t2"],
             packages: vec!["p"],
             zig: true,
         };
         assert_eq!(
             missing.remedy(),
-            "rustup target add t1 t2 && apt-get install p && pip3 install ziglang==0.14.1"
+            "rustup component add rust-src && rustup target add t1 t2 && apt-get install p \
+             && pip3 install ziglang==0.14.1"
         );
     }
 }

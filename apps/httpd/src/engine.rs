@@ -114,7 +114,7 @@ pub trait Handler {
     /// that no more of it will come.
     fn answer(&mut self, peer: Fd, bytes: &mut [u8], is_full: bool, batch: &mut Batch<'_>) -> bool;
 
-    /// Answers with an error, after which the connection ends.
+    /// Answers with an error, after which the connection ends, as the batch says.
     fn refuse(&self, status: Status, batch: &mut Batch<'_>);
 
     /// The time has become this, in seconds since 1970.
@@ -298,8 +298,10 @@ impl<H: Handler> Engine<H> {
     fn stop(&mut self) {
         self.stop_at = self.now + self.limits.grace_seconds;
         for fd in mem::replace(&mut self.listeners, [-1; MAX_LISTENERS]) {
-            self.accept(fd);
-            bare::close(fd);
+            if fd >= 0 {
+                self.accept(fd);
+                bare::close(fd);
+            }
         }
         for fd in 0..self.end {
             // One that sends a file has no deadline and is not busy.
@@ -342,7 +344,9 @@ impl<H: Handler> Engine<H> {
     fn watch_listeners(&mut self, change: Change) {
         self.is_watching = matches!(change, Change::Add);
         for fd in self.listeners {
-            bare::watch(self.epoll, change, fd, WATCH_INPUT, fd as u32 | LISTENER, 0);
+            if fd >= 0 {
+                bare::watch(self.epoll, change, fd, WATCH_INPUT, fd as u32 | LISTENER, 0);
+            }
         }
     }
 
@@ -437,6 +441,7 @@ impl<H: Handler> Engine<H> {
     fn refuse(&mut self, fd: Fd, status: Status) {
         let buffer = &mut *self.buffer;
         let mut batch = batch(buffer, false);
+        batch.closes = true;
         self.handler.refuse(status, &mut batch);
         bare::send(fd, batch.writer.bytes(), false);
         bare::shutdown(fd);

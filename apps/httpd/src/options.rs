@@ -36,7 +36,7 @@ pub struct Options {
     /// How many texts there are.
     count: usize,
     /// Of options that take a text or a line, with their numbers.
-    texts: [(u32, &'static [u8]); MAX_TEXTS],
+    texts: [(u32, Option<&'static [u8]>); MAX_TEXTS],
 }
 
 /// The number of the option of this name in a help text; where it names none
@@ -66,16 +66,14 @@ const NONE: u32 = u32::MAX;
 
 impl Options {
     /// Nothing is chosen yet.
-    pub fn new() -> Self {
-        Self {
-            numbers: [0; MAX_OPTIONS],
-            texts: [(0, b""); MAX_TEXTS],
-            count: 0,
-            address: Address::NONE,
-            user: [0; 2],
-            root: None,
-        }
-    }
+    pub const NONE: Self = Self {
+        numbers: [0; MAX_OPTIONS],
+        texts: [(0, None); MAX_TEXTS],
+        count: 0,
+        address: Address::NONE,
+        user: [0; 2],
+        root: None,
+    };
 
     /// Whether a switch is on.
     pub fn is_on(&self, number: usize) -> bool {
@@ -84,9 +82,9 @@ impl Options {
 
     /// The texts of the option of this number, in the order that they were given.
     pub fn texts(&self, number: usize) -> impl Iterator<Item = &'static [u8]> {
-        let of_it =
-            move |(own, text): &(u32, &'static [u8])| (*own as usize == number).then_some(*text);
-        self.texts.iter().filter_map(of_it)
+        self.texts
+            .iter()
+            .filter_map(move |(own, text)| text.filter(|_| *own as usize == number))
     }
 
     /// The last of them, or nothing.
@@ -184,7 +182,7 @@ impl Options {
                 let Some(next) = self.texts.get_mut(self.count) else {
                     return false;
                 };
-                *next = (place, text);
+                *next = (place, Some(text));
                 self.count += 1;
                 return kind == b'T' || is_field(text);
             }
@@ -222,12 +220,6 @@ impl Options {
             b'N' => value <= 0xff_ffff,
             _ => value <= 0xffff_ffff,
         }
-    }
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::engine::{Batch, Handler, Overdue, Step};
 use crate::streams::{OUTPUT_BYTES, Streams};
 use ounce_http::connection;
-use ounce_http::date::{DATE_BYTES, imf_fixdate};
+use ounce_http::date::{DATE_BYTES, date_field};
 use ounce_http::head::{Framing, Head, Limits, Stop};
 use ounce_http::method::{Method, Methods};
 use ounce_http::path;
@@ -35,9 +35,6 @@ const PIECE_BYTES: usize = 8_192;
 /// Pieces of one stream before others get their turn.
 const TURNS: u32 = 16;
 
-/// A clock that stands before 2001 was never set.
-const SET_SECONDS: u64 = 1_000_000_000;
-
 /// What the loop asks.
 pub(crate) struct Running<'s, S> {
     app: App<'s, S>,
@@ -66,6 +63,7 @@ const BUSY: &str = "Too many are served at once.";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl<'s, S: Service> Running<'s, S> {
+    #[inline(never)]
     pub(crate) fn new(app: App<'s, S>, streams: &'static mut Streams) -> Self {
         Self {
             app,
@@ -269,6 +267,7 @@ impl<'s, S: Service> Running<'s, S> {
     }
 }
 
+#[inline(never)]
 fn busy(response: &mut Response<'_>) {
     response.field("Retry-After", b"1");
     response.problem(Status::ServiceUnavailable, BUSY);
@@ -367,10 +366,7 @@ impl<S: Service> Handler for Running<'_, S> {
     }
 
     fn tick(&mut self, second: u64) {
-        imf_fixdate(second, &mut self.date);
-        if second < SET_SECONDS {
-            self.date[0] = 0;
-        }
+        date_field(second, &mut self.date);
         self.streams.tick();
     }
 

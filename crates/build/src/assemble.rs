@@ -8,7 +8,6 @@ use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions, Piece};
 use ounce_oci::model::{Descriptor, MediaType};
 use ounce_oci::store::{StoreError, StoreWriter};
 use ounce_oci::{Image, Platform, Reference, Store};
-use ounce_rootfs::elf::ElfFacts;
 use serde::Serialize;
 
 use crate::Event;
@@ -17,6 +16,8 @@ use crate::compile::{self, CompileError, Saved};
 use crate::distribution::{self, Base, StandError};
 use crate::flag::Flag;
 use crate::go_info::GoInfo;
+use crate::language::python::install::{self, Application, PythonError};
+use crate::language::python::interpreter::Interpreter;
 use crate::language::rust;
 use crate::program::{self, ProgramError};
 use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
@@ -100,6 +101,9 @@ pub enum BuildError {
     /// Packing a site.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// A Python application.
+    #[error(transparent)]
+    Python(#[from] PythonError),
     /// Something that is not to be shown.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -130,6 +134,7 @@ impl BuildError {
             Self::Program(error) => error.hints(),
             Self::Base(error) => error.hints(),
             Self::Pack(error) => error.hints(),
+            Self::Python(error) => error.hints(),
             Self::Secret(error) => error.hints(),
             Self::Stand(StandError::Missing { .. }) => vec![
                 "--base distroless-cc, or debian-slim with --package for the missing libraries"
@@ -158,7 +163,7 @@ struct ConfigDocument<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct RunConfig<'a> {
-    entrypoint: [&'a str; 1],
+    entrypoint: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     cmd: &'a [String],
     user: &'a str,
@@ -222,7 +227,8 @@ struct Ready {
     bytes: Vec<u8>,
     /// What the program itself tells, as labels.
     labels: BTreeMap<String, String>,
-    facts: ElfFacts,
+    /// What a base's interpreter starts, in place of a program.
+    application: Option<Application>,
     flags: Vec<Flag>,
     saved: Vec<Saved>,
 }
@@ -252,11 +258,8 @@ pub fn execute_on(
 ) -> Result<Built, BuildError> {
     let mut programs = Vec::new();
     for program in &recipe.programs {
-        programs.push((&program.platform, ready(program, recipe, on)?));
-    }
-    let mut standing = Vec::new();
-    for (platform, program) in &programs {
-        standing.push(base_of(recipe, bases, platform, program)?);
+        let base = base_of(recipe, bases, &program.platform)?;
+        programs.push((&program.platform, ready(program, recipe, base, on)?, base));
     }
     let mut shared = shared_entries(&recipe.image)?;
     no_secrets(recipe, &programs, &shared)?;
@@ -277,7 +280,7 @@ pub fn execute_on(
     }
     let mut writer = store.write()?;
     let mut images = Vec::new();
-    for ((platform, program), base) in programs.into_iter().zip(standing) {
+    for (platform, program, base) in programs {
         on(Event::Packing {
             platform: platform.clone(),
         });
@@ -321,15 +324,35 @@ pub fn execute_on(
     })
 }
 
+/// The base for a platform.
+fn base_of<'b>(
+    recipe: &Recipe,
+    bases: &'b [Image],
+    platform: &Platform,
+) -> Result<Option<&'b Image>, BuildError> {
+    if recipe.base == Base::Scratch {
+        return Ok(None);
+    }
+    let base = bases.iter().find(|base| base.platform.accepts(platform));
+    let base = base.ok_or_else(|| BuildError::NoBase {
+        base: recipe.base.to_string(),
+        platform: platform.to_string(),
+    })?;
+    Ok(Some(base))
+}
+
 /// Refuses secrets among what the builder brings, before anything is written.
 fn no_secrets(
     recipe: &Recipe,
-    programs: &[(&Platform, Ready)],
+    programs: &[(&Platform, Ready, Option<&Image>)],
     shared: &[Entry],
 ) -> Result<(), SecretError> {
     let mut search = Search::new(&recipe.allow_secrets);
-    for (_, program) in programs {
-        search.bytes(&recipe.image.entrypoint, &program.bytes);
+    for (_, program, _) in programs {
+        match &program.application {
+            Some(application) => search.entries(&application.entries)?,
+            None => search.bytes(&recipe.image.entrypoint, &program.bytes),
+        }
     }
     search.entries(shared)?;
     // A packed site is one file; what it is made of is looked at in its place.
@@ -341,35 +364,14 @@ fn no_secrets(
     search.finish()
 }
 
-/// The base for a platform, on which the program finds what it needs.
-fn base_of<'b>(
-    recipe: &Recipe,
-    bases: &'b [Image],
-    platform: &Platform,
-    program: &Ready,
-) -> Result<Option<&'b Image>, BuildError> {
-    if recipe.base == Base::Scratch {
-        return Ok(None);
-    }
-    let base = bases.iter().find(|base| base.platform.accepts(platform));
-    let base = base.ok_or_else(|| BuildError::NoBase {
-        base: recipe.base.to_string(),
-        platform: platform.to_string(),
-    })?;
-    if !program.facts.kind.runs_alone() {
-        distribution::check_stands(base, &recipe.image.entrypoint, &program.facts)?;
-    }
-    Ok(Some(base))
-}
-
 fn ready(
     program: &ProgramRecipe,
     recipe: &Recipe,
+    base: Option<&Image>,
     on: &mut dyn FnMut(Event),
 ) -> Result<Ready, BuildError> {
     let wanted = Some(&program.platform);
     let toolchain = &recipe.toolchain;
-    let on_base = recipe.base != Base::Scratch;
     let (path, bytes, flags, saved) = match &program.from {
         ProgramSource::File(path) => (path.clone(), program::read(path)?, Vec::new(), Vec::new()),
         ProgramSource::Httpd(server) => {
@@ -387,6 +389,25 @@ fn ready(
             let saved = rust::compile::measure(cargo, toolchain, &bytes, on)?;
             (path, bytes, cargo.flags.clone(), saved)
         }
+        ProgramSource::Python(python) => {
+            let base = base.ok_or_else(|| BuildError::NoBase {
+                base: recipe.base.to_string(),
+                platform: program.platform.to_string(),
+            })?;
+            let interpreter = Interpreter::of_image(base).map_err(PythonError::from)?;
+            let platform = &program.platform;
+            let application = install::application(python, &interpreter, platform, toolchain, on)?;
+            for note in &application.notes {
+                on(Event::Note(note.clone()));
+            }
+            return Ok(Ready {
+                bytes: Vec::new(),
+                labels: BTreeMap::new(),
+                application: Some(application),
+                flags: Vec::new(),
+                saved: Vec::new(),
+            });
+        }
         ProgramSource::Tools(tools) => {
             on(Event::Compiling {
                 bin: tools.bin.clone(),
@@ -398,7 +419,11 @@ fn ready(
             (path, bytes, tools.flags.clone(), saved)
         }
     };
-    let (facts, _) = program::check_on(&path, &bytes, wanted, on_base)?;
+    let (facts, _) = program::check_on(&path, &bytes, wanted, base.is_some())?;
+    // On a base it finds its loader and its libraries.
+    if let Some(base) = base.filter(|_| !facts.kind.runs_alone()) {
+        distribution::check_stands(base, &recipe.image.entrypoint, &facts)?;
+    }
     let info = (facts.language == Some(ounce_rootfs::elf::Language::Go))
         .then(|| GoInfo::read(&bytes))
         .flatten();
@@ -409,7 +434,7 @@ fn ready(
     Ok(Ready {
         bytes,
         labels,
-        facts,
+        application: None,
         flags,
         saved,
     })
@@ -497,8 +522,20 @@ fn image(
     writer: &mut StoreWriter<'_>,
 ) -> Result<BuiltImage, BuildError> {
     let name = recipe.image.entrypoint.trim_start_matches('/');
-    let program_bytes = program.bytes.len() as u64;
-    let mut entries = vec![base::file(name, 0o755, program.bytes)];
+    let mut own = recipe.image.clone();
+    let (mut entries, command) = match program.application {
+        Some(application) => {
+            let mut environment = application.environment;
+            environment.append(&mut own.env);
+            own.env = environment;
+            (application.entries, application.command)
+        }
+        None => (
+            vec![base::file(name, 0o755, program.bytes)],
+            vec![own.entrypoint.clone()],
+        ),
+    };
+    let program_bytes = entries.iter().map(size).sum();
     entries.extend_from_slice(shared);
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     if let Some(pair) = entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
@@ -511,7 +548,8 @@ fn image(
     let layer = writer.layer(&entries, options)?;
     let lower = base.map_or(&[][..], |base| &base.layers);
     let config = config(
-        &recipe.image,
+        &own,
+        &command,
         platform,
         &program.labels,
         base,
@@ -546,27 +584,29 @@ fn image(
 fn heaviest(entries: &[Entry]) -> Vec<(String, u64)> {
     let mut files: Vec<(String, u64)> = entries
         .iter()
-        .filter_map(|entry| match &entry.kind {
-            EntryKind::File(Content::Bytes(bytes)) => {
-                Some((entry.path.clone(), bytes.len() as u64))
-            }
-            EntryKind::File(Content::Host(path)) => {
-                let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-                Some((entry.path.clone(), bytes))
-            }
-            EntryKind::File(Content::Pieces(pieces)) => {
-                Some((entry.path.clone(), pieces.iter().map(Piece::bytes).sum()))
-            }
-            _ => None,
-        })
+        .filter(|entry| matches!(entry.kind, EntryKind::File(_)))
+        .map(|entry| (entry.path.clone(), size(entry)))
         .collect();
     files.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     files.truncate(10);
     files
 }
 
+/// Bytes of a file; of anything else none.
+fn size(entry: &Entry) -> u64 {
+    match &entry.kind {
+        EntryKind::File(Content::Bytes(bytes)) => bytes.len() as u64,
+        EntryKind::File(Content::Host(path)) => {
+            std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+        }
+        EntryKind::File(Content::Pieces(pieces)) => pieces.iter().map(Piece::bytes).sum(),
+        _ => 0,
+    }
+}
+
 fn config<'a>(
     image: &'a ImageRecipe,
+    command: &'a [String],
     platform: &'a Platform,
     told: &'a BTreeMap<String, String>,
     base: Option<&Image>,
@@ -585,7 +625,7 @@ fn config<'a>(
         os: &platform.os,
         variant: platform.variant.as_deref(),
         config: RunConfig {
-            entrypoint: [&image.entrypoint],
+            entrypoint: command,
             cmd: &image.args,
             user: &image.user,
             env: environment(image, base),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Event;
 use crate::artifact::{self, ArtifactError};
+use crate::language::rust::auditable::AuditableError;
 use crate::program::{self, ProgramError};
 use crate::tool::{Call, Output, Steps, ToolRecipe};
 use crate::toolchain::Toolchain;
@@ -46,6 +47,9 @@ pub enum CompileError {
     /// It failed.
     #[error(transparent)]
     Failed(Box<Refusal>),
+    /// The list of a program's crates.
+    #[error(transparent)]
+    Auditable(#[from] AuditableError),
     /// It made no program, or several.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),

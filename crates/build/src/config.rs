@@ -16,8 +16,8 @@ use ounce_oci::{Platform, Reference};
 use crate::distribution::Base;
 use crate::language::known::Language;
 use crate::settings::{
-    AlpineSettings, Certificates, DebianSettings, ExtraFile, ImageSettings, Measure, RustSettings,
-    Settings, Zones, parse_mode,
+    AlpineSettings, Certificates, DebianSettings, ExtraFile, ImageSettings, Measure,
+    PythonSettings, RustSettings, Settings, Zones, parse_mode,
 };
 use crate::site::rules::SiteRules;
 
@@ -46,6 +46,7 @@ const ROOT: &[&str] = &[
     "measure",
     "site",
     "rust",
+    "python",
     "image",
     "file",
     "allow-secrets",
@@ -110,6 +111,9 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
                 ..rust
             }
         },
+        python: table
+            .get("python", |name, value| python(name, value, folder))?
+            .unwrap_or_default(),
         image: table
             .get("image", |name, value| image(name, value, folder))?
             .unwrap_or_default(),
@@ -177,6 +181,7 @@ fn stages(name: &str, value: &Value<'_>, folder: &Path) -> Read<BTreeMap<String,
         let name = format!("{name}.{stage}");
         let known = &["base", "budget", "compression", "image", "packages"];
         let table = Table::new(table_of(&name, value)?, format!("{name}."), known)?;
+        let packages = table.strings("packages")?;
         let settings = Settings {
             base: table.get("base", |name, value| parsed(name, value, str::parse))?,
             budget_bytes: table.get("budget", budget)?,
@@ -185,8 +190,12 @@ fn stages(name: &str, value: &Value<'_>, folder: &Path) -> Read<BTreeMap<String,
                 .get("image", |name, value| image(name, value, folder))?
                 .unwrap_or_default(),
             debian: DebianSettings {
-                packages: table.strings("packages")?,
+                packages: packages.clone(),
                 ..DebianSettings::default()
+            },
+            alpine: AlpineSettings {
+                packages,
+                ..AlpineSettings::default()
             },
             ..Settings::default()
         };
@@ -316,6 +325,8 @@ fn rust(name: &str, value: &Value<'_>) -> Read<RustSettings> {
         "no-default-features",
         "profile",
         "target",
+        "smallest",
+        "auditable",
     ];
     let table = Table::new(table_of(name, value)?, "rust.", known)?;
     Ok(RustSettings {
@@ -326,6 +337,36 @@ fn rust(name: &str, value: &Value<'_>) -> Read<RustSettings> {
         no_default_features: table.boolean("no-default-features")?,
         profile: table.string("profile")?,
         target: table.string("target")?,
+        smallest: table.boolean("smallest")?,
+        auditable: table.boolean("auditable")?,
+    })
+}
+
+fn python(name: &str, value: &Value<'_>, folder: &Path) -> Read<PythonSettings> {
+    let known = &[
+        "start",
+        "requirements",
+        "extras",
+        "wheels",
+        "package",
+        "bytecode",
+        "tests",
+    ];
+    let table = Table::new(table_of(name, value)?, "python.", known)?;
+    let below = |path: String| folder.join(path);
+    Ok(PythonSettings {
+        start: table.string("start")?,
+        requirements: table
+            .strings("requirements")?
+            .unwrap_or_default()
+            .into_iter()
+            .map(below)
+            .collect(),
+        extras: table.strings("extras")?.unwrap_or_default(),
+        wheels: table.string("wheels")?.map(below),
+        package: table.boolean("package")?,
+        bytecode: table.boolean("bytecode")?,
+        tests: table.boolean("tests")?,
     })
 }
 
@@ -452,6 +493,16 @@ mod tests {
                 no-default-features = true
                 profile = "release"
                 target = "x86_64-unknown-linux-musl"
+                smallest = true
+                auditable = false
+                [python]
+                start = "app:serve"
+                requirements = ["requirements.txt"]
+                extras = ["fast"]
+                wheels = "wheels"
+                package = false
+                bytecode = true
+                tests = false
                 [image]
                 args = ["--port", "80"]
                 env = { KEY = "value" }

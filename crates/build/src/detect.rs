@@ -11,8 +11,10 @@ use crate::base::{self, BaseError, Server};
 use crate::config::ConfigError;
 use crate::context::ContextError;
 use crate::distribution::Base;
+use crate::language::python::start::PythonPlanError;
 use crate::language::rust::cargo::ProjectError;
 use crate::language::rust::profile::ProfileError;
+use crate::language::rust::smallest::SmallestError;
 use crate::language::rust::target::TargetError;
 use crate::language::{Language, ToolError};
 use crate::program::{self, ProgramError};
@@ -90,6 +92,12 @@ pub enum PlanError {
     /// The target.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// A Python project.
+    #[error(transparent)]
+    Python(#[from] PythonPlanError),
+    /// What `--smallest` needs.
+    #[error(transparent)]
+    Smallest(#[from] SmallestError),
     /// The web files.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -122,6 +130,8 @@ impl PlanError {
             Self::Tool(error) => error.hints(),
             Self::Context(error) => error.hints(),
             Self::Target(error) => error.hints(),
+            Self::Smallest(error) => error.hints(),
+            Self::Python(error) => error.hints(),
             Self::Base(error) => error.hints(),
             Self::Site(error) => error.hints(),
             _ => Vec::new(),
@@ -190,14 +200,10 @@ pub(crate) fn detect(
     if let Some(language) = Language::guessed(path) {
         return Ok(Found::Project(language));
     }
-    const OTHERS: [(&str, &str); 3] = [
+    const OTHERS: [(&str, &str); 2] = [
         (
             "package.json",
             "build the pages, then give ounce the folder they are in (dist, build, public)",
-        ),
-        (
-            "pyproject.toml",
-            "Python needs an interpreter: build it with another tool, then `ounce trim`",
         ),
         (
             "Dockerfile",
@@ -307,6 +313,8 @@ pub(crate) fn refuse_settings(
         ),
         ("--profile", rust.profile.is_some()),
         ("--target", rust.target.is_some()),
+        ("--smallest", rust.smallest == Some(true)),
+        ("--auditable", rust.auditable == Some(true)),
     ];
     let mut asked = asked.into_iter().filter(|(_, asked)| *asked);
     match asked.find(|(what, _)| !taken.contains(what)) {

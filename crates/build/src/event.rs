@@ -24,6 +24,23 @@ pub enum Event {
         /// How many files it has.
         files: usize,
     },
+    /// Something is fetched, or made by another tool.
+    Fetching {
+        /// In words.
+        what: String,
+    },
+    /// A Python wheel is being installed.
+    Installing {
+        /// Its file name.
+        wheel: String,
+    },
+    /// Python sources are being compiled.
+    Bytecode {
+        /// How many.
+        files: usize,
+    },
+    /// Something worth knowing came out.
+    Note(String),
     /// The layer is being written.
     Packing {
         /// For which platform.

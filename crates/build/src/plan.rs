@@ -12,7 +12,8 @@ use crate::config;
 use crate::detect::{self, Detected, Pages, PlanError};
 use crate::distribution::lock::LOCK_NAME;
 use crate::distribution::{Base, Distroless};
-use crate::language::{self, Source};
+use crate::language::python::recipe::APP;
+use crate::language::{self, Language, Source};
 use crate::program;
 use crate::recipe::{Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
@@ -220,17 +221,22 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         .unwrap_or_else(|| found.port.into_iter().collect());
     ports.sort();
     ports.dedup();
+    let application = found.found == Found::Project(Language::Python);
     let recipe = Recipe {
         reference,
         found: found.found,
         programs: found.programs,
         image: ImageRecipe {
-            entrypoint: format!("/{name}"),
+            // An application is started by its base's interpreter.
+            entrypoint: match application {
+                true => String::new(),
+                false => format!("/{name}"),
+            },
             args: [rules_as_arguments, image.args.unwrap_or_default()].concat(),
             user: format!("{uid}:{gid}"),
             env: image.env,
             ports: ports.iter().map(ToString::to_string).collect(),
-            workdir: image.workdir,
+            workdir: image.workdir.or(application.then(|| format!("/{APP}"))),
             labels,
             ca_certificates: image.ca_certificates.unwrap_or(Certificates::None),
             timezones: image.timezones.unwrap_or(Zones::None),
@@ -257,6 +263,17 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
 
 /// The base, with as much of a distroless one as the programs need.
 fn on_what(base: Option<Base>, programs: &[ProgramRecipe]) -> Result<Base, PlanError> {
+    let is_python = |one: &ProgramRecipe| matches!(one.from, ProgramSource::Python(_));
+    if programs.iter().any(is_python) {
+        return match base {
+            None | Some(Base::Distroless(_)) => Ok(Base::Distroless(Some(Distroless::Python3))),
+            Some(Base::Scratch) => Err(PlanError::Meaningless {
+                what: "--base scratch",
+                found: "a Python project: the interpreter is the base's",
+            }),
+            Some(base) => Ok(base),
+        };
+    }
     let base = base.unwrap_or(Base::Scratch);
     if base != Base::Distroless(None) {
         return Ok(base);

@@ -11,12 +11,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use ounce_oci::Digest;
 use ounce_oci::digest::Hashing;
+use ounce_oci::{Digest, Platform};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::base;
+use crate::distribution::Base;
+use crate::distribution::lock::Lock;
 use crate::language::Language;
 use crate::plan::Request;
 use crate::recipe::{Found, ProgramSource, Recipe};
@@ -58,6 +60,8 @@ pub struct Told {
     pub builder: Option<String>,
     /// When the build began and ended, as RFC 3339 has it.
     pub times: Option<(String, String)>,
+    /// Layers of the base, beneath the image's own: platform and digest.
+    pub base_layers: Vec<(Platform, Digest)>,
 }
 
 /// Something that went into the image (SLSA's `ResourceDescriptor`).
@@ -95,7 +99,8 @@ pub fn provenance(
     told: &Told,
 ) -> Result<Value, ProvenanceError> {
     let folder = folder_of(request);
-    let materials = materials(request, recipe, &folder)?;
+    let mut materials = materials(request, recipe, &folder)?;
+    materials.extend(base_materials(recipe, told)?);
     let mut details = json!({
         "builder": {
             "id": told.builder.as_deref().unwrap_or(BUILDER),
@@ -147,6 +152,9 @@ fn parameters(recipe: &Recipe, folder: &Path) -> Value {
 /// Keys whose values are files and folders of this machine.
 const OF_THE_HOST: &[&str] = &["target_dir", "rustflags", "remaps", "cache"];
 
+/// Keys whose values are files of this machine, of which the name says enough.
+const PATHS: &[&str] = &["from", "file", "path", "source", "lock", "keyrings"];
+
 /// Takes this machine's folders out of every text: the project's becomes `.`, of
 /// another file its name is left.
 fn plain(value: &mut Value, folder: &str) {
@@ -154,10 +162,16 @@ fn plain(value: &mut Value, folder: &str) {
         Value::Object(object) => {
             object.retain(|key, _| !OF_THE_HOST.contains(&key.as_str()));
             for (key, value) in object.iter_mut() {
-                if matches!(key.as_str(), "from" | "file" | "path" | "source")
-                    && let Value::String(text) = value
-                {
-                    *text = relative(text, folder);
+                if PATHS.contains(&key.as_str()) {
+                    match value {
+                        Value::String(text) => *text = relative(text, folder),
+                        Value::Array(items) => items.iter_mut().for_each(|item| {
+                            if let Value::String(text) = item {
+                                *text = relative(text, folder);
+                            }
+                        }),
+                        _ => {}
+                    }
                 }
                 plain(value, folder);
             }
@@ -225,6 +239,64 @@ fn materials(
         materials.push(Material::file(&name, &Digest::of(bytes)));
     }
     Ok(materials)
+}
+
+/// What the program stands on: its layers, and the packages of the lock.
+fn base_materials(recipe: &Recipe, told: &Told) -> Result<Vec<Material>, ProvenanceError> {
+    let mut materials = Vec::new();
+    if recipe.base == Base::Scratch {
+        return Ok(materials);
+    }
+    let base = recipe.base.to_string();
+    for (platform, digest) in &told.base_layers {
+        let mut layer = Material::file(&format!("{base} for {platform}"), digest);
+        layer.annotations.insert("layer", true.into());
+        materials.push(layer);
+    }
+    let Some(path) = recipe.lock.as_deref().filter(|path| path.is_file()) else {
+        return Ok(materials);
+    };
+    let failed = |source| ProvenanceError {
+        path: path.to_owned(),
+        source,
+    };
+    let text = fs::read_to_string(path).map_err(failed)?;
+    // The base was put together from it, so it reads.
+    let lock = Lock::parse(&text).unwrap_or_default();
+    let of_base = lock.bases().filter(|locked| locked.name.starts_with(&base));
+    for locked in of_base {
+        // `debian bookworm main` is where Debian's come from.
+        let kind = match locked.from.starts_with("debian") {
+            true => "deb/debian",
+            false => "apk/alpine",
+        };
+        materials.extend(locked.packages.iter().map(|package| Material {
+            uri: Some(format!(
+                "pkg:{kind}/{}@{}?arch={}",
+                encoded(&package.name),
+                encoded(&package.version),
+                package.architecture
+            )),
+            digest: BTreeMap::from([("sha256", package.digest.hex())]),
+            ..Material::default()
+        }));
+    }
+    Ok(materials)
+}
+
+/// A part of a package URL: what is no letter, digit or `.-_~` in percent signs
+/// (purl specification, "Character encoding"); the colon stays as it is.
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' | b':' => {
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 fn hashed(path: &Path) -> Result<Digest, ProvenanceError> {
@@ -381,6 +453,8 @@ mod tests {
             "arguments": ["--config", "x=/home/anna/app/y"],
             "target_dir": "/home/anna/app/target/ounce",
             "files": [{"from": "/etc/other/motd", "to": "/etc/motd"}],
+            "lock": "/home/anna/app/ounce.lock",
+            "debian": {"keyrings": ["/home/anna/keys/a.gpg"]},
         });
         plain(&mut value, "/home/anna/app");
         assert_eq!(
@@ -389,8 +463,16 @@ mod tests {
                 "folder": ".",
                 "arguments": ["--config", "x=./y"],
                 "files": [{"from": "motd", "to": "/etc/motd"}],
+                "lock": "ounce.lock",
+                "debian": {"keyrings": ["a.gpg"]},
             })
         );
+    }
+
+    #[test]
+    fn versions_of_packages_are_written_as_package_urls_want_them() {
+        assert_eq!(encoded("1:2.3+deb12u1~x"), "1:2.3%2Bdeb12u1~x");
+        assert_eq!(encoded("libstdc++6"), "libstdc%2B%2B6");
     }
 
     #[test]

@@ -12,7 +12,9 @@ use crate::base::Server;
 use crate::distribution::Base;
 use crate::flag::Flag;
 use crate::language::Language;
+use crate::language::python::recipe::PythonRecipe;
 use crate::language::rust::rustflags::AddedFlags;
+use crate::language::rust::smallest::Smallest;
 use crate::language::rust::target::Linking;
 use crate::settings::{AlpineSettings, Certificates, DebianSettings, ExtraFile, Measure, Zones};
 use crate::site::pack::Packing;
@@ -119,6 +121,8 @@ pub enum ProgramSource {
     Cargo(Box<CargoRecipe>),
     /// The tools of another language make it.
     Tools(Box<ToolRecipe>),
+    /// A Python application, which the base's interpreter starts.
+    Python(Box<PythonRecipe>),
     /// A web server that ounce carries.
     Httpd(Server),
 }
@@ -148,12 +152,23 @@ pub struct CargoRecipe {
     pub arguments: Vec<String>,
     /// Flags for rustc beside the project's own.
     pub rustflags: AddedFlags,
+    /// Where cargo starts rustc, and that the linker.
+    #[serde(skip)]
+    pub workspace_root: PathBuf,
+    /// What the smallest program takes besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smallest: Option<Smallest>,
+    /// Whether the program carries the list of its crates.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub auditable: bool,
 }
 
 /// What stands in the image beside the program, and its configuration.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImageRecipe {
-    /// The program's absolute path.
+    /// The program's absolute path; empty of an application, whose interpreter
+    /// is the base's.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub entrypoint: String,
     /// Its arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]

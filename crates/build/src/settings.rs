@@ -36,6 +36,8 @@ pub struct Settings {
     pub rules: SiteRules,
     /// What to compile of a Rust project.
     pub rust: RustSettings,
+    /// How a Python project becomes an application.
+    pub python: PythonSettings,
     /// What stands in the image beside the program.
     pub image: ImageSettings,
     /// Files to add.
@@ -105,6 +107,29 @@ pub struct RustSettings {
     pub profile: Option<String>,
     /// The target triple, instead of the best one that is installed.
     pub target: Option<String>,
+    /// Compile the standard library anew, for size, and let a panic end at once.
+    pub smallest: Option<bool>,
+    /// Put the list of crates into the program, as cargo-auditable does.
+    pub auditable: Option<bool>,
+}
+
+/// How a Python project becomes an application.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PythonSettings {
+    /// What is started: a file, a module, `module:function` or a command of a package.
+    pub start: Option<String>,
+    /// Files that say what it depends on, in place of those that are found.
+    pub requirements: Vec<PathBuf>,
+    /// Its own optional dependencies.
+    pub extras: Vec<String>,
+    /// A folder of wheels beside the index.
+    pub wheels: Option<PathBuf>,
+    /// Whether the project itself becomes a wheel, by its own build system.
+    pub package: Option<bool>,
+    /// Whether sources are compiled to bytecode.
+    pub bytecode: Option<bool>,
+    /// Whether packages keep their tests, type stubs and sources of compiled modules.
+    pub tests: Option<bool>,
 }
 
 /// What stands in the image's configuration and beside the program.
@@ -215,6 +240,7 @@ impl Settings {
             site: self.site.or(lower.site),
             rules: self.rules.or(lower.rules),
             rust: self.rust.or(lower.rust),
+            python: self.python.or(lower.python),
             image: self.image.or(lower.image),
             files: {
                 let mut files = self.files;
@@ -270,6 +296,22 @@ impl RustSettings {
             no_default_features: self.no_default_features.or(lower.no_default_features),
             profile: self.profile.or(lower.profile),
             target: self.target.or(lower.target),
+            smallest: self.smallest.or(lower.smallest),
+            auditable: self.auditable.or(lower.auditable),
+        }
+    }
+}
+
+impl PythonSettings {
+    fn or(self, lower: Self) -> Self {
+        Self {
+            start: self.start.or(lower.start),
+            requirements: first_filled(self.requirements, lower.requirements),
+            extras: first_filled(self.extras, lower.extras),
+            wheels: self.wheels.or(lower.wheels),
+            package: self.package.or(lower.package),
+            bytecode: self.bytecode.or(lower.bytecode),
+            tests: self.tests.or(lower.tests),
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod bases;
 pub(crate) mod containers;
 pub(crate) mod registry;
 pub(crate) mod supply;
+pub(crate) mod trim;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,8 +19,6 @@ use ounce_oci::ByteSize;
 use ounce_oci::{Place, Platform, Reference};
 use ounce_run::containers::Restart;
 use ounce_run::publish::Publish;
-use ounce_trim::classes::Class;
-use serde::{Deserialize, Serialize};
 
 use crate::first_answer::is_path;
 
@@ -118,7 +117,7 @@ pub(crate) enum Command {
     /// Show what is in an image and where its bytes go
     Weigh(WeighArguments),
     /// Cut an image down to what its tests use, and prove that it still passes them
-    Trim(TrimArguments),
+    Trim(trim::TrimArguments),
     /// List the images in the store
     Images,
     /// Show an image's manifest and configuration, or what is known of a container
@@ -222,6 +221,13 @@ pub(crate) struct RustOptions {
     /// Rust: target triple, in place of the best one that is installed
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
+    /// Compile the standard library anew, for size, and let a panic end the program at once
+    /// (needs the component rust-src; see docs/rust.md)
+    #[arg(long)]
+    pub(crate) smallest: bool,
+    /// Put the list of crates into the program, for scanners (as cargo-auditable does)
+    #[arg(long)]
+    pub(crate) auditable: bool,
     /// How much is measured about the size flags [default: auto]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) measure: Option<MeasureChoice>,
@@ -598,7 +604,7 @@ pub(crate) struct TagArguments {
 /// `ounce rm`.
 #[derive(Debug, Args)]
 pub(crate) struct RmArguments {
-    /// Containers, or names of images
+    /// Containers, or names of images; docker://HOST/NAME:TAG deletes in a registry
     #[arg(required = true, value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// Kill containers that run; remove damaged ones, too
@@ -610,129 +616,6 @@ pub(crate) struct RmArguments {
     /// Look among the images alone
     #[arg(long)]
     pub(crate) image: bool,
-}
-
-/// `ounce trim`.
-#[derive(Debug, Args)]
-pub(crate) struct TrimArguments {
-    /// The image to cut
-    pub(crate) image: Place,
-    /// Name of what is cut out of it
-    #[arg(
-        long,
-        short,
-        value_name = "NAME[:TAG]",
-        required_unless_present = "check"
-    )]
-    pub(crate) output: Option<Reference>,
-    /// Platform, where the image holds several
-    #[arg(long, value_name = "OS/ARCH")]
-    pub(crate) platform: Option<Platform>,
-    #[command(flatten)]
-    pub(crate) test: TrimTest,
-    #[command(flatten)]
-    pub(crate) keeping: TrimKeeping,
-    #[command(flatten)]
-    pub(crate) proof: TrimProof,
-}
-
-/// What has to go on working.
-#[derive(Debug, Clone, Args, Serialize, Deserialize)]
-#[command(next_help_heading = "The test")]
-pub(crate) struct TrimTest {
-    /// Run this in the image: exit code and output count; can stand several times
-    #[arg(long, value_name = "COMMAND")]
-    pub(crate) exec: Vec<String>,
-    /// Start the image and ask for this path: status and body count; can stand several times
-    #[arg(long, value_name = "PATH", value_parser = path_to_ask_for)]
-    pub(crate) http: Vec<String>,
-    /// Start the image and run this program of the host, which finds OUNCE_URL and
-    /// OUNCE_CONTAINER (a process id) in its environment: exit code and output count
-    #[arg(long, value_name = "SCRIPT", value_hint = ValueHint::FilePath)]
-    pub(crate) test: Option<PathBuf>,
-    /// The port that the program listens at [default: the first the image exposes]
-    #[arg(long, short, value_name = "PORT")]
-    pub(crate) port: Option<u16>,
-    /// Seconds that one run of a test may take
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
-    pub(crate) timeout: Duration,
-    /// Exit codes and statuses count, what is printed and answered does not
-    #[arg(long)]
-    pub(crate) loose: bool,
-    /// Set a variable, or pass one of this environment on
-    #[arg(long, short, value_name = "NAME[=VALUE]")]
-    pub(crate) env: Vec<String>,
-    /// An empty folder in memory that can be written, over what is there
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::Other)]
-    pub(crate) tmpfs: Vec<String>,
-    /// Run as this user
-    #[arg(long, short, value_name = "USER[:GROUP]")]
-    pub(crate) user: Option<String>,
-    /// What the program gets, in place of the image's command
-    #[arg(last = true, value_name = "ARGS")]
-    pub(crate) arguments: Vec<OsString>,
-}
-
-/// What stays besides.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "What stays")]
-pub(crate) struct TrimKeeping {
-    /// Keep what this pattern means (`*` within a name, `**` across), and what lies in it
-    #[arg(long, value_name = "GLOB")]
-    pub(crate) keep: Vec<String>,
-    /// Also keep what programs and sources name, without a test's having used it: libraries,
-    /// imports, certificates, time zones
-    #[arg(long = "static")]
-    pub(crate) also_static: bool,
-    /// Drop symbols and debug sections of programs and libraries, which are never loaded
-    #[arg(long)]
-    pub(crate) strip: bool,
-    /// Also keep the records of package managers, so that scanners still see packages
-    #[arg(long)]
-    pub(crate) keep_packages: bool,
-    /// Write what stayed and why, and what went, as JSON
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) report: Option<PathBuf>,
-    /// Let the image make any system call that is allowed by default, not only those it made
-    #[arg(long)]
-    pub(crate) any_call: bool,
-    /// Write the list of system calls as docker and podman read it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) seccomp: Option<PathBuf>,
-}
-
-/// How far it is taken.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Proof")]
-pub(crate) struct TrimProof {
-    /// Take away one thing after the other until nothing more can go
-    #[arg(long)]
-    pub(crate) prove: bool,
-    /// Replay the trials of a certificate that --prove has written
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) check: Option<PathBuf>,
-    /// Most trials
-    #[arg(long, value_name = "COUNT")]
-    pub(crate) trials: Option<u64>,
-    /// Most seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) time: Option<Duration>,
-    /// The order in which things are tried: there is more than one smallest set
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Begin with all that is in the image, not with what the test was seen to use
-    #[arg(long, requires = "prove")]
-    pub(crate) untraced: bool,
-    /// Also take away what a test may not notice: tls, nss, zones, bytecode, or all
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = class, requires = "prove")]
-    pub(crate) also: Vec<Vec<Class>>,
-    /// Trials at the same time [default: half the processors]
-    #[arg(long, short, value_name = "COUNT")]
-    pub(crate) jobs: Option<usize>,
-    /// Where the certificate of a proof goes [default: beside --report, else in ounce's cache; the
-    /// path is told]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "prove")]
-    pub(crate) certificate: Option<PathBuf>,
 }
 
 /// `ounce copy`.
@@ -768,7 +651,7 @@ pub(crate) struct CompletionsArguments {
 /// A year: more than that is a slip, and some clocks cannot count it.
 const MOST_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     text.parse::<f64>()
         .ok()
         .filter(|seconds| *seconds <= MOST_SECONDS)
@@ -776,18 +659,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is not a number of seconds"))
 }
 
-fn class(text: &str) -> Result<Vec<Class>, String> {
-    if text == "all" {
-        return Ok(Class::ALL.to_vec());
-    }
-    let class = Class::ALL.into_iter().find(|class| class.name() == text);
-    class.map(|class| vec![class]).ok_or_else(|| {
-        let names = Class::ALL.map(Class::name).join(", ");
-        format!("there are {names}, and all")
-    })
-}
-
-fn path_to_ask_for(text: &str) -> Result<String, String> {
+pub(crate) fn path_to_ask_for(text: &str) -> Result<String, String> {
     match is_path(text) {
         true => Ok(text.to_owned()),
         false => Err("it has to start with / and hold no blanks".to_owned()),

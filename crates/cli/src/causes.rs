@@ -200,6 +200,7 @@ impl From<PlanError> for Failure {
             | PlanError::Tool(ToolError::Several { .. } | ToolError::NoBin { .. }) => Kind::Usage,
             PlanError::Tool(ToolError::Missing { .. } | ToolError::NoWork)
             | PlanError::Project(ProjectError::Start { .. })
+            | PlanError::Smallest(_)
             | PlanError::Target(_) => Kind::Host,
             _ => Kind::Input,
         };
@@ -247,6 +248,7 @@ impl From<BuildError> for Failure {
             BuildError::Compile(CompileError::Artifact(
                 ArtifactError::Several { .. } | ArtifactError::NoBin { .. },
             )) => Failure::new(Kind::Usage, error),
+            BuildError::Python(error) if error.is_network() => Failure::new(Kind::Network, error),
             error => by_cause(Kind::Input, error),
         };
         hints.into_iter().fold(failure, Failure::hint)

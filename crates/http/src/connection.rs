@@ -80,6 +80,7 @@ pub fn next<'a>(bytes: &'a mut [u8], is_full: bool, limits: &Limits) -> Next<'a>
 ///
 /// # Errors
 /// Where there is no whole head, or it is to be refused.
+#[inline(always)]
 pub fn head<'a>(
     bytes: &'a mut [u8],
     is_full: bool,

@@ -58,6 +58,18 @@ pub fn imf_fixdate(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
     }
 }
 
+/// A clock that stands before 2001 was never set.
+const SET_SECONDS: u64 = 1_000_000_000;
+
+/// Writes what Date says at this time; what starts with NUL is not to be sent,
+/// since a server without a clock has no date (RFC 9110 section 6.6.1).
+pub fn date_field(unix_seconds: u64, text: &mut [u8; DATE_BYTES]) {
+    imf_fixdate(unix_seconds, text);
+    if unix_seconds < SET_SECONDS {
+        text[0] = 0;
+    }
+}
+
 /// The length of both obsolete forms, from the comma on in that of RFC 850:
 /// `Sun Nov  6 08:49:37 1994` (asctime), and `Sunday, 06-Nov-94 08:49:37 GMT`.
 const OBSOLETE_BYTES: usize = 24;
@@ -167,6 +179,15 @@ fn two(text: &[u8; DATE_BYTES], at: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_has_no_date() {
+        let mut text = [0; DATE_BYTES];
+        date_field(999_999_999, &mut text);
+        assert_eq!(text[0], 0);
+        date_field(1_000_000_000, &mut text);
+        assert_eq!(&text, b"Sun, 09 Sep 2001 01:46:40 GMT");
+    }
 
     #[test]
     fn rfc9110_5_6_7_dates_agree_with_known_ones() {

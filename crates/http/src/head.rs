@@ -92,6 +92,9 @@ const KNOWN: Words = words![
 /// This one is read as it is met (RFC 9110 section 7.6.1).
 const CONNECTION: usize = Known::AcceptEncoding as usize + 1;
 
+/// As a constant, it is zeros by itself, not by the way of a copy.
+const NONE_KNOWN: [[u16; 2]; CONNECTION + 1] = [[0; 2]; CONNECTION + 1];
+
 /// A whole and valid request head.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
@@ -195,7 +198,7 @@ impl<'a> Head<'a> {
             query: None,
             length: 0,
             fields: b"",
-            known: [[0; 2]; CONNECTION + 1],
+            known: NONE_KNOWN,
         }
     }
 

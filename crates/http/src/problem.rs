@@ -66,6 +66,7 @@ impl Response<'_> {
 
     /// Becomes the refusal of a request that this library finds fault with: a
     /// problem of a status up to [`Status::HttpVersionNotSupported`].
+    #[inline(never)]
     pub fn refuse(&mut self, status: Status) -> &mut Self {
         self.tell(status, "", "")
     }

@@ -46,6 +46,7 @@ pub struct Response<'b> {
 impl<'b> Response<'b> {
     /// An empty 200 in this buffer, which should be longer than [`HEAD_BYTES`]:
     /// in one that is shorter nothing fits, and [`Self::finish`] returns 0.
+    #[inline(never)]
     pub fn new(buffer: &'b mut [u8]) -> Self {
         Self {
             status: Status::Ok,

@@ -47,6 +47,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         if options.has(SuiteName::Serve) {
             wanted.extend(packages::SERVERS);
         }
+        if options.has(SuiteName::Registry) {
+            wanted.extend(packages::REGISTRIES);
+        }
         let missing = packages::ensure_packages(&wanted);
         if !missing.is_empty() {
             eprintln!("not installed, so not measured: {}", missing.join(" "));
@@ -93,6 +96,18 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
     if options.has(SuiteName::Serve) {
         let httpd = programs::httpd(options)?;
         suites.push(suites::serve::run(options, &httpd, stage, &mut progress)?);
+    }
+    if options.has(SuiteName::Registry) {
+        let ounce = match &options.ounce {
+            Some(path) => path.clone(),
+            None => crate::dist::build(crate::dist::HOST_TARGET)?,
+        };
+        suites.push(suites::registry::run(
+            options,
+            &ounce,
+            stage,
+            &mut progress,
+        )?);
     }
     Ok(Report {
         schema: "ounce-bench/2",

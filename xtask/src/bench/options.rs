@@ -10,18 +10,19 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|registry|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
-only when they are wanted; density, many containers at once. A whole run of a suite (all
+only when they are wanted; density, many containers at once; registry, pushing and
+pulling. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
 every run writes report.md and report.json in target/bench.
 
   --runs N         rounds [default: 50]
   --peers A,B      only these peers (bare and ounce always take part):
                    bubblewrap, crun, runc, youki (where it is on the PATH),
-                   podman, docker, buildah, umoci;
+                   podman, docker, buildah, umoci, skopeo;
                    nginx, lighttpd, busybox, darkhttpd, static-web-server
   --server NAME=FILE  take this program for a peer of `serve`
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
@@ -41,15 +42,17 @@ pub(crate) enum SuiteName {
     Serve,
     Zero,
     Density,
+    Registry,
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 5] = [
+    pub(crate) const ALL: [SuiteName; 6] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
         SuiteName::Zero,
         SuiteName::Density,
+        SuiteName::Registry,
     ];
 
     /// As it is called on the command line and on the page.
@@ -60,6 +63,7 @@ impl SuiteName {
             SuiteName::Serve => "serve",
             SuiteName::Zero => "zero",
             SuiteName::Density => "density",
+            SuiteName::Registry => "registry",
         }
     }
 }
@@ -112,6 +116,7 @@ impl Options {
                 "serve" => options.suites = vec![SuiteName::Serve],
                 "zero" => options.suites = vec![SuiteName::Zero],
                 "density" => options.suites = vec![SuiteName::Density],
+                "registry" => options.suites = vec![SuiteName::Registry],
                 "--count" => {
                     options.count = value()?.parse().context("--count wants a number")?;
                     anyhow::ensure!(options.count > 0, "--count wants at least 1");
@@ -162,7 +167,10 @@ impl Options {
 
     /// Whether containers are started or images made.
     pub(crate) fn has_containers(&self) -> bool {
-        self.suites.iter().any(|suite| *suite != SuiteName::Serve)
+        {
+            let others = [SuiteName::Serve, SuiteName::Registry];
+            self.suites.iter().any(|suite| !others.contains(suite))
+        }
     }
 
     /// Whether the outcome is fit for the docs.

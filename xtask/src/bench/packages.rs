@@ -23,6 +23,14 @@ pub(crate) const SERVERS: &[(&str, &str)] = &[
     ("nginx-light", "nginx"),
 ];
 
+/// A registry, what makes it ready, and who speaks with it besides us.
+pub(crate) const REGISTRIES: &[(&str, &str)] = &[
+    ("apache2-utils", "htpasswd"),
+    ("docker-registry", "docker-registry"),
+    ("openssl", "openssl"),
+    ("skopeo", "skopeo"),
+];
+
 /// Installs what is missing if it may; what is missing still, as packages.
 pub(crate) fn ensure_packages(wanted: &[(&'static str, &'static str)]) -> Vec<&'static str> {
     let missing = missing(wanted);

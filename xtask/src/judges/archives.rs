@@ -57,6 +57,11 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         || unpacks(case),
     );
     bench.check(
+        "umoci's own collection leaves what hangs on an image",
+        &["umoci"],
+        || outlives_collection(case),
+    );
+    bench.check(
         "ounce reads back what skopeo wrote, to the same digest",
         &["skopeo"],
         || reads_back(case),
@@ -96,6 +101,17 @@ fn unpacks(case: &Case<'_>) -> Result<()> {
         }
     }
     ensure!(programs == 1, "{programs} programs in the root, not one");
+    Ok(())
+}
+
+/// umoci collects in a copy of the store, which is still signed afterwards.
+fn outlives_collection(case: &Case<'_>) -> Result<()> {
+    let (store, copy) = (case.path("store"), case.path("collected"));
+    read(command(&["cp", "-r"]).args([&store, &copy]))?;
+    read(command(&["umoci", "gc", "--layout"]).arg(&copy))?;
+    let key = case.path("judged.pub");
+    let verify = ["--store", &copy, "verify", NAME, "--key", &key];
+    read(command(&[case.ounce]).args(verify))?;
     Ok(())
 }
 

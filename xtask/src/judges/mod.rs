@@ -8,6 +8,7 @@ mod archives;
 mod engines;
 mod languages;
 mod manual;
+mod registry;
 mod runtime;
 mod server;
 
@@ -97,6 +98,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     engines::judge(&case, &mut bench);
     languages::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
+    registry::judge(&case, &mut bench);
     bench.check(
         "ounce keeps its limits where control groups are version 2 only",
         guest::NEEDS,
@@ -125,6 +127,27 @@ pub(crate) fn run_http(house: &House, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
+/// Runs the judges of registries alone.
+pub(crate) fn run_registry(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let scratch = Scratch::new("judges")?;
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
+    let before = tally.failed;
+    let mut bench = Bench { tally };
+    bench.check("ounce builds and exports the judged image", &[], || {
+        prepare(&case)
+    });
+    registry::judge(&case, &mut bench);
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
 /// Builds the example for this machine and writes it in every form.
 fn prepare(case: &Case<'_>) -> Result<()> {
     let own = crate::dist::HOST_TARGET;
@@ -137,5 +160,10 @@ fn prepare(case: &Case<'_>) -> Result<()> {
     ] {
         read(&mut case.ounce(&["copy", NAME, &place]))?;
     }
+    // What hangs on an image is in the way of nobody who reads the store.
+    read(&mut case.ounce(&["key", "new", &case.path("judged")]))?;
+    let key = case.path("judged.key");
+    read(&mut case.ounce(&["sign", NAME, "--key", &key]))?;
+    read(&mut case.ounce(&["attach", NAME, "--sbom", "spdx"]))?;
     Ok(())
 }

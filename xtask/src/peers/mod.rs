@@ -5,4 +5,5 @@ pub(crate) mod answer;
 pub(crate) mod bundle;
 pub(crate) mod docker;
 pub(crate) mod podman;
+pub(crate) mod registry;
 pub(crate) mod started;

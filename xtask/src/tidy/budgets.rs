@@ -30,11 +30,19 @@ pub(crate) struct Budget {
 pub(crate) struct Budgets {
     elf_bytes: u64,
     image_bytes: Option<u64>,
+    /// It is a user's project: ounce compiles it, as its `ounce.toml` says.
+    #[serde(default)]
+    by_ounce: bool,
     #[serde(default)]
     programs: BTreeMap<String, Budget>,
 }
 
 impl Budgets {
+    /// Whether ounce compiles the program, not cargo alone.
+    pub(crate) fn is_by_ounce(&self) -> bool {
+        self.by_ounce
+    }
+
     /// The budget of the program in this file.
     fn of(&self, elf: &Path) -> Budget {
         let name = elf.file_name().unwrap_or_default().to_string_lossy();
@@ -75,6 +83,32 @@ impl Packer {
         Ok(Self {
             ounce: house.target().join("debug/ounce"),
         })
+    }
+
+    /// Bytes of the program that ounce compiles of a project, and of its image.
+    pub(crate) fn project_bytes(&self, folder: &Path, platform: &str) -> Result<(u64, u64)> {
+        #[derive(Deserialize)]
+        struct Built {
+            images: [Image; 1],
+        }
+        #[derive(Deserialize)]
+        struct Image {
+            program_bytes: u64,
+            pulled_bytes: u64,
+        }
+        let scratch = Scratch::new("pack")?;
+        let text = read(
+            command(&[
+                self.ounce.as_os_str(),
+                "--json".as_ref(),
+                "--store".as_ref(),
+            ])
+            .arg(scratch.join("store"))
+            .args(["build", "--measure", "no", "--platform", platform])
+            .arg(folder),
+        )?;
+        let Built { images: [image] } = serde_json::from_str(&text)?;
+        Ok((image.program_bytes, image.pulled_bytes))
     }
 
     /// Bytes of the image that holds `elf` alone, counted from the written layout.
@@ -123,6 +157,16 @@ pub(super) fn kept(house: &House, packer: &Packer) -> Result<Vec<Fault>> {
         let Some(budgets) = of_program(&folder)? else {
             continue;
         };
+        if budgets.by_ounce {
+            // One platform: each compiles a standard library.
+            let name = house.name(&folder).to_string();
+            let (elf_bytes, image_bytes) = packer.project_bytes(&folder, "linux/amd64")?;
+            println!("       {name} linux/amd64: ELF {elf_bytes}, image {image_bytes} bytes");
+            for problem in over(budgets.of(&folder), elf_bytes, image_bytes) {
+                faults.push(Fault::new(name.clone(), problem));
+            }
+            continue;
+        }
         for target in TARGETS {
             for elf in build(&folder, target)? {
                 let name = program_name(house, &folder, &elf);

@@ -3,7 +3,7 @@
 
 use crate::engine::{Batch, Handler};
 use ounce_http::condition::{Decision, lists_tag, read_range};
-use ounce_http::date::{DATE_BYTES, imf_fixdate};
+use ounce_http::date::{DATE_BYTES, date_field};
 use ounce_http::head::{Framing, Head, Known, Limits, Stop};
 use ounce_http::method::Method;
 use ounce_http::packed::{Kind, Site};
@@ -11,8 +11,6 @@ use ounce_http::path;
 use ounce_http::status::Status;
 use ounce_linux::bare::Fd;
 
-/// A clock that stands before 2001 was never set.
-const SET_SECONDS: u64 = 1_000_000_000;
 /// Bodies up to this length are sent with their head.
 const SHORT_BYTES: usize = 4_096;
 /// In place of a short answer: it is answered.
@@ -231,15 +229,11 @@ impl Handler for Answers {
     }
 
     fn refuse(&self, status: Status, batch: &mut Batch<'_>) {
-        batch.closes = true;
         self.short(status, batch);
     }
 
     fn tick(&mut self, second: u64) {
-        imf_fixdate(second, &mut self.date);
-        if second < SET_SECONDS {
-            self.date[0] = 0;
-        }
+        date_field(second, &mut self.date);
     }
 
     fn shared_file(&self) -> Fd {

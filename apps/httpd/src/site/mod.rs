@@ -8,7 +8,7 @@ mod log;
 use crate::engine::{Batch, Handler};
 use core::cell::Cell;
 use ounce_http::chunked;
-use ounce_http::date::{DATE_BYTES, imf_fixdate};
+use ounce_http::date::{DATE_BYTES, date_field};
 use ounce_http::head::{Framing, Head, Limits, Stop};
 use ounce_http::method::Method;
 use ounce_http::path;
@@ -49,8 +49,6 @@ pub struct Site {
 
 /// In place of a short answer: it is answered.
 const ANSWERED: Status = Status::Continue;
-/// A clock that stands before 2001 was never set.
-const SET_SECONDS: u64 = 1_000_000_000;
 /// The most of a body that is waited for, to be thrown away.
 const BODY_BYTES: usize = 16_384;
 /// Bodies up to this length are sent with their head.
@@ -199,15 +197,11 @@ impl Handler for Site {
     }
 
     fn refuse(&self, status: Status, batch: &mut Batch<'_>) {
-        batch.closes = true;
         self.short(status, batch);
     }
 
     fn tick(&mut self, second: u64) {
-        imf_fixdate(second, &mut self.date);
-        if second < SET_SECONDS {
-            self.date[0] = 0;
-        }
+        date_field(second, &mut self.date);
     }
 
     fn shared_file(&self) -> Fd {

@@ -18,6 +18,8 @@ pub enum Language {
     Rust,
     /// Go, by go.
     Go,
+    /// Python, by pip; the interpreter is the base's.
+    Python,
     /// Zig, by zig.
     Zig,
     /// C and C++, by make, CMake, Meson or the compiler alone.
@@ -26,13 +28,14 @@ pub enum Language {
 
 impl Language {
     /// All, in the order in which they are looked for.
-    pub const ALL: [Self; 4] = [Self::Rust, Self::Go, Self::Zig, Self::C];
+    pub const ALL: [Self; 5] = [Self::Rust, Self::Go, Self::Zig, Self::Python, Self::C];
 
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "Rust",
             Self::Go => "Go",
+            Self::Python => "Python",
             Self::Zig => "Zig",
             Self::C => "C",
         }
@@ -43,6 +46,7 @@ impl Language {
         match self {
             Self::Rust => "rust",
             Self::Go => "go",
+            Self::Python => "python",
             Self::Zig => "zig",
             Self::C => "c",
         }
@@ -53,6 +57,12 @@ impl Language {
         match self {
             Self::Rust => &["Cargo.toml"],
             Self::Go => &["go.mod"],
+            Self::Python => &[
+                "pyproject.toml",
+                "requirements.txt",
+                "uv.lock",
+                "pylock.toml",
+            ],
             Self::Zig => &["build.zig"],
             Self::C => &["CMakeLists.txt", "meson.build"],
         }
@@ -63,6 +73,7 @@ impl Language {
         match self {
             Self::Rust => &[],
             Self::Go => &["go"],
+            Self::Python => &[],
             Self::Zig => &["zig"],
             Self::C => &["c", "cc", "cpp", "cxx"],
         }

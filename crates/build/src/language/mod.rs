@@ -8,6 +8,7 @@
 mod c;
 mod go;
 pub(crate) mod known;
+pub(crate) mod python;
 pub(crate) mod rust;
 pub(crate) mod source;
 mod zig;
@@ -26,6 +27,7 @@ pub(crate) fn project(language: Language, source: &Source<'_>) -> Result<Detecte
     match language {
         Language::Rust => rust::project(source),
         Language::Go => go::project(source),
+        Language::Python => python::project(source),
         Language::Zig => zig::project(source),
         Language::C => c::project(source),
     }

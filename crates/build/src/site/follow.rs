@@ -247,6 +247,7 @@ mod tests {
             ".well-known/security.txt",
             "a/.well-known/x",
             "ounce.toml",
+            "ounce.lock",
             "a/ounce.toml",
             "healthz",
             "a/healthz",
@@ -280,6 +281,7 @@ mod tests {
                 "a/.well-known",
                 "a\\b",
                 "healthz",
+                "ounce.lock",
                 "ounce.toml"
             ]
         );

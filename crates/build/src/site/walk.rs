@@ -25,7 +25,7 @@ pub(super) fn left_out(name: &[u8], is_root: bool) -> Option<&'static str> {
         b".git" | b".hg" | b".svn" | b".jj" | b"CVS" | b".DS_Store" => {
             Some("not meant to be served")
         }
-        b"ounce.toml" if is_root => Some("not meant to be served"),
+        b"ounce.toml" | b"ounce.lock" if is_root => Some("not meant to be served"),
         // RFC 8615.
         b".well-known" if is_root => None,
         [b'.', ..] => Some("its name starts with a dot, and such are not served"),

@@ -9,6 +9,7 @@ mod go;
 mod input;
 mod project;
 mod site;
+mod smallest;
 
 use std::fs;
 use std::io::Write as _;

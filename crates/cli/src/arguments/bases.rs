@@ -33,6 +33,9 @@ pub(crate) struct PackageOptions {
     /// stable one; of Alpine v3.22]
     #[arg(long, value_name = "RELEASE")]
     pub(crate) suite: Option<String>,
+    /// A part of the archives, as contrib or community; can stand several times [default: main]
+    #[arg(long = "component", visible_alias = "repository", value_name = "NAME")]
+    pub(crate) components: Vec<String>,
     /// The folder of the archives: http://HOST/DIR, https://... or file:///DIR
     /// [default: as the host's apt has it, else the distribution's own]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]

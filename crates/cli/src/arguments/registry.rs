@@ -57,6 +57,8 @@ pub(crate) struct PullArguments {
     #[arg(long)]
     pub(crate) referrers: bool,
     #[command(flatten)]
+    pub(crate) policy: super::supply::Policy,
+    #[command(flatten)]
     pub(crate) network: NetworkOptions,
 }
 

@@ -130,11 +130,19 @@ pub(crate) struct ReferrersArguments {
 pub(crate) struct VerifyArguments {
     /// An image in the store, with what hangs on it [default: the whole store]
     pub(crate) image: Option<Reference>,
+    #[command(flatten)]
+    pub(crate) policy: Policy,
+}
+
+/// What an image must be.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What the image must be")]
+pub(crate) struct Policy {
     /// The public key, PEM, that it must be signed by
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "image")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) key: Option<PathBuf>,
     /// What it must have [default with --key: signature]; with --key each signed by it
-    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "image")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) require: Vec<Requirement>,
     /// The name that it must be signed under
     #[arg(long, value_name = "NAME", requires = "key")]
@@ -142,6 +150,13 @@ pub(crate) struct VerifyArguments {
     /// What must be signed with it
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = pair, requires = "key")]
     pub(crate) annotation: Vec<(String, String)>,
+}
+
+impl Policy {
+    /// Whether anything is asked for.
+    pub(crate) fn is_any(&self) -> bool {
+        self.key.is_some() || !self.require.is_empty()
+    }
 }
 
 /// What an image can be asked to have.

@@ -17,13 +17,15 @@ use ounce_build::distribution::image::BaseImage;
 use ounce_build::distribution::lock::{LOCK_LIMIT_BYTES, LOCK_NAME, Lock, LockedBase};
 use ounce_build::distribution::{Base, Event};
 use ounce_build::settings::{AlpineSettings, DebianSettings};
-use ounce_oci::fetch::{Certificates, Client, Options, Proxies};
+use ounce_oci::fetch::Client;
 use ounce_oci::layer::Compression;
-use ounce_oci::{ByteSize, Digest, Image, Platform, Reference, Store};
+use ounce_oci::registry::{Registry, Which};
+use ounce_oci::{ByteSize, Digest, Image, Place, Platform, Reference, Store};
 use serde::Serialize;
 
 use super::{Context, write_file};
 use crate::arguments::bases::{BaseArguments, PackageOptions, UpdateArguments};
+use crate::arguments::registry::NetworkOptions;
 use crate::failure::{Failure, Kind, shown};
 use crate::output::Output;
 use crate::render::table::{Align, Table};
@@ -37,7 +39,7 @@ pub(crate) fn debian_settings(options: &PackageOptions) -> DebianSettings {
     DebianSettings {
         mirror: options.mirror.clone(),
         suite: options.suite.clone(),
-        components: None,
+        components: (!options.components.is_empty()).then(|| options.components.clone()),
         keyrings: options.keyring.clone(),
         packages: (!options.packages.is_empty()).then(|| options.packages.clone()),
         valid_until: None,
@@ -81,9 +83,21 @@ pub(crate) fn prepare(
     for program in &recipe.programs {
         let platform = &program.platform;
         images.push(match &recipe.base {
+            Base::Image(Place::Store(name)) => store.image(name, platform)?,
+            Base::Image(Place::Registry(remote)) => {
+                let name = imported_name(&remote.to_string())?;
+                let network = NetworkOptions::default();
+                let registry = Registry::new(crate::network::registry_options(&network));
+                let mut progress = crate::render::progress::Progress::new(output, "pulling");
+                let which = Which::Platform(platform.clone());
+                registry.pull(remote, store, &name, &which, &mut |event| {
+                    progress.registry(event);
+                })?;
+                store.image(&name, platform)?
+            }
             Base::Image(place) => {
                 let name = imported_name(&place.to_string())?;
-                place.import(store, &name)?;
+                super::reached(place.clone())?.import(store, &name)?;
                 store.image(&name, platform)?
             }
             base => {
@@ -377,23 +391,7 @@ fn host_archives(host: &str, codename: &str, components: &[String]) -> Vec<Archi
 
 /// Downloads, as the environment says.
 fn client() -> Client {
-    let variable = |names: [&str; 4]| {
-        let mut values = names.iter().filter_map(|name| std::env::var(name).ok());
-        values.find(|value| !value.is_empty())
-    };
-    let mut certificates = Certificates::host();
-    if let Some(bundle) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
-        certificates.bundles = vec![bundle.into()];
-    }
-    Client::new(Options {
-        certificates,
-        proxies: Proxies {
-            http: variable(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
-            https: variable(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
-            none_for: variable(["no_proxy", "NO_PROXY", "", ""]).unwrap_or_default(),
-        },
-        ..Options::default()
-    })
+    Client::new(crate::network::fetch_options(&NetworkOptions::default()))
 }
 
 fn read_lock(path: &Path) -> Result<Lock, Failure> {

@@ -152,6 +152,8 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
             no_default_features: given(options.rust.no_default_features),
             profile: options.rust.profile.clone(),
             target: options.rust.target.clone(),
+            smallest: given(options.rust.smallest),
+            auditable: given(options.rust.auditable),
             ..RustSettings::default()
         },
         image: ImageSettings {
@@ -263,7 +265,16 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
             "packing {files} file{}",
             if files == 1 { "" } else { "s" }
         )),
-        Event::CompilerLine(_) | Event::Packing { .. } | Event::PackingSite { .. } => {}
+        Event::Fetching { what } => output.note(&format!("fetching {what}")),
+        Event::Installing { wheel } if output.stderr_is_terminal => {
+            output.note(&shown(&format!("installing {wheel}")));
+        }
+        Event::Bytecode { files } => output.note(&format!("compiling {files} Python sources")),
+        Event::Note(note) => output.note(&format!("note: {note}")),
+        Event::Installing { .. }
+        | Event::CompilerLine(_)
+        | Event::Packing { .. }
+        | Event::PackingSite { .. } => {}
     });
     built.map_err(|error| {
         let said = match &error {
@@ -271,6 +282,9 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
                 if output.quiet || !output.stderr_is_terminal =>
             {
                 refusal.last_lines.clone()
+            }
+            BuildError::Python(error) if output.quiet || !output.stderr_is_terminal => {
+                error.said().to_vec()
             }
             _ => Vec::new(),
         };

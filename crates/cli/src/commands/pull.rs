@@ -7,6 +7,7 @@ use ounce_oci::{ByteSize, Image, Platform, Reference};
 use serde::Serialize;
 
 use super::Context;
+use super::verify::demand;
 use crate::arguments::registry::PullArguments;
 use crate::failure::Failure;
 use crate::render::progress::Progress;
@@ -42,15 +43,40 @@ pub(crate) fn run(context: &Context, arguments: PullArguments) -> Result<ExitCod
     let registry = context.registry(&arguments.network);
     let mut progress = Progress::new(context.output, "pulling");
     let store = context.store()?;
-    let pulled = registry.pull(&arguments.from, &store, &name, &which, &mut |event| {
+    // What has a policy to satisfy gets its name when it does.
+    let is_bound = arguments.policy.is_any();
+    let first_name = match is_bound {
+        true => unproved(),
+        false => name.clone(),
+    };
+    let pulled = registry.pull(&arguments.from, &store, &first_name, &which, &mut |event| {
         progress.registry(event);
     });
     drop(progress);
     let pulled = pulled?;
-    let referrers = match arguments.referrers {
-        true => Some(registry.pull_hanging(&arguments.from, &store, &pulled.root)?),
-        false => None,
-    };
+    let mut referrers = None;
+    if arguments.referrers || is_bound {
+        let found = registry.pull_hanging(&arguments.from, &store, &pulled.root);
+        let verdict = found.map_err(Failure::from).and_then(|count| {
+            referrers = Some(count);
+            match is_bound {
+                true => demand(&store, &first_name, &name, &arguments.policy),
+                false => Ok(()),
+            }
+        });
+        if is_bound {
+            if verdict.is_ok() {
+                store.tag(&first_name, &name)?;
+            }
+            store.remove(&first_name)?;
+        }
+        let is_of_index = pulled.digest.to_string() != pulled.root.digest().to_string();
+        verdict.map_err(|failure| match is_of_index {
+            true => failure
+                .hint("one image of an index was pulled; if the index was signed: --all-platforms"),
+            false => failure,
+        })?;
+    }
     if context.output.json {
         context.output.document(&Document {
             schema: "ounce.pull/1",
@@ -76,24 +102,35 @@ pub(crate) fn run(context: &Context, arguments: PullArguments) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+/// What an image is called until it is known to be as required.
+fn unproved() -> Reference {
+    Reference {
+        name: format!("unproved-{}", std::process::id()),
+        tag: Some("latest".to_owned()),
+        digest: None,
+    }
+}
+
 fn told(pulled: &Pulled) -> String {
     let blobs = |count: usize| match count {
         1 => "1 blob".to_owned(),
         count => format!("{count} blobs"),
     };
-    let there = match pulled.present {
-        0 => String::new(),
-        count => format!(
-            "; {} of {} there already",
-            blobs(count),
+    let there = (pulled.present > 0).then(|| {
+        format!(
+            "{} of {} there already",
+            blobs(pulled.present),
             ByteSize(pulled.present_bytes)
-        ),
-    };
-    format!(
-        "fetched {} of {}{there}",
-        blobs(pulled.fetched),
-        ByteSize(pulled.fetched_bytes)
-    )
+        )
+    });
+    match (pulled.fetched, there) {
+        (0, there) => there.unwrap_or_else(|| "it has no blobs".to_owned()),
+        (count, there) => {
+            let bytes = ByteSize(pulled.fetched_bytes);
+            let there = there.map_or(String::new(), |there| format!("; {there}"));
+            format!("fetched {} of {bytes}{there}", blobs(count))
+        }
+    }
 }
 
 /// Pulls what another command is to use, as `ounce pull` would.

@@ -1,4 +1,5 @@
-//! `ounce rm`: removes containers, and takes names of images away.
+//! `ounce rm`: removes containers, takes names of images away, and deletes images
+//! in registries (`docker://`).
 //!
 //! A name that is both is refused: to remove the wrong one of the two would be
 //! the worse surprise.
@@ -6,6 +7,7 @@
 use std::process::ExitCode;
 
 use ounce_oci::Reference;
+use ounce_oci::registry::Remote;
 use ounce_oci::store::StoreError;
 use ounce_run::containers::Containers;
 
@@ -21,7 +23,13 @@ pub(crate) fn run(context: &Context, arguments: RmArguments) -> Result<ExitCode,
         (is_container, _) => Some(is_container),
     };
     for name in &arguments.names {
-        if is_container(context, &containers, only, name, "rm")? {
+        if let Some(remote) = name.strip_prefix("docker://") {
+            let remote = remote
+                .parse::<Remote>()
+                .map_err(|error| Failure::new(Kind::Usage, error))?;
+            context.registry(&Default::default()).delete(&remote)?;
+            context.output.note(&format!("deleted {remote}"));
+        } else if is_container(context, &containers, only, name, "rm")? {
             containers.remove(name, arguments.force)?;
             context.output.note(&format!("removed container {name}"));
         } else {

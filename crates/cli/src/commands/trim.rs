@@ -32,7 +32,7 @@ use ounce_trim::{Kept, Reason, Survey};
 use serde::Serialize;
 
 use super::{Context, write_file};
-use crate::arguments::{TrimArguments, TrimTest};
+use crate::arguments::trim::{TrimArguments, TrimTest};
 use crate::failure::{Failure, Kind};
 use prove::{Bench, Lab};
 use suite::{Shown, Stop, Tests, Wrong};

@@ -9,25 +9,29 @@ use ounce_oci::model::digest_of;
 use ounce_oci::referrers::Referrer;
 use ounce_oci::signature::dsse::{self, predicate};
 use ounce_oci::signature::{self, PublicKey, Refused, Wanted};
-use ounce_oci::store::StoreError;
+use ounce_oci::store::{StoreError, Verified};
 use ounce_oci::{ByteSize, Digest, Reference, Store};
 use serde::Serialize;
 
 use super::{Context, key};
-use crate::arguments::supply::{Requirement, VerifyArguments};
+use crate::arguments::supply::{Policy, Requirement, VerifyArguments};
 use crate::failure::{Failure, Kind, shown};
 
 #[derive(Serialize)]
 struct Document<'a> {
     schema: &'static str,
     #[serde(flatten)]
-    verified: &'a ounce_oci::store::Verified,
+    verified: &'a Verified,
 }
 
 /// Verifies; exit code 1 if anything is not what it should be.
 pub(crate) fn run(context: &Context, arguments: VerifyArguments) -> Result<ExitCode, Failure> {
     if let Some(image) = &arguments.image {
         return one(context, image, &arguments);
+    }
+    if arguments.policy.is_any() {
+        return Err(Failure::new(Kind::Usage, "which image is to be so?")
+            .hint("ounce verify IMAGE --key FILE.pub"));
     }
     let verified = context.store()?.verify()?;
     if context.output.json {
@@ -85,7 +89,14 @@ struct Check {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     /// Artifacts that were looked at and do not count, and why.
-    refused: Vec<String>,
+    refused: Vec<Refusal>,
+}
+
+/// An artifact that does not count.
+#[derive(Debug, Serialize)]
+struct Refusal {
+    artifact: String,
+    why: String,
 }
 
 /// What is looked at for one image.
@@ -105,9 +116,52 @@ fn one(
     name: &Reference,
     arguments: &VerifyArguments,
 ) -> Result<ExitCode, Failure> {
-    let public = arguments.key.as_deref().map(key::public).transpose()?;
-    let required = required(arguments, public.is_some())?;
     let store = context.store()?;
+    let seen = look(&store, name, &arguments.policy)?;
+    if context.output.json {
+        context.output.document(&OfImage {
+            schema: "ounce.verify-image/1",
+            name: name.to_string(),
+            digest: seen.root.to_string(),
+            blobs: seen.verified.blobs,
+            bytes: seen.verified.bytes,
+            faults: &seen.verified.faults,
+            key: seen.key.as_ref().map(|key| key.fingerprint().to_string()),
+            checks: &seen.checks,
+        })?;
+    } else {
+        context.output.text(&text(name, &seen))?;
+    }
+    seen.answer(name)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks an image in the store, to be told of as `called`, against a policy;
+/// without a word if it is as required.
+///
+/// # Errors
+/// It is not, or cannot be read.
+pub(super) fn demand(
+    store: &Store,
+    name: &Reference,
+    called: &Reference,
+    policy: &Policy,
+) -> Result<(), Failure> {
+    look(store, name, policy)?.answer(called)
+}
+
+/// What was found of one image.
+struct Seen {
+    root: Digest,
+    verified: Verified,
+    key: Option<PublicKey>,
+    checks: Vec<Check>,
+    hanging: usize,
+}
+
+fn look(store: &Store, name: &Reference, policy: &Policy) -> Result<Seen, Failure> {
+    let public = policy.key.as_deref().map(key::public).transpose()?;
+    let required = required(policy, public.is_some())?;
     let root = store.find(name)?;
     let mut verified = store.verify_below(&root)?;
     let hanging = store.referrers_below(&root)?;
@@ -119,66 +173,71 @@ fn one(
     }
     let images = store.images_of(name)?;
     let case = Case {
-        store: &store,
+        store,
         hanging,
         root: digest_of(&root).map_err(|error| StoreError::Blob(error.into()))?,
         images: images.iter().map(|image| image.digest).collect(),
         key: public.as_ref(),
         wanted: Wanted {
-            identity: arguments.identity.clone(),
-            annotations: arguments.annotation.iter().cloned().collect(),
+            identity: policy.identity.clone(),
+            annotations: policy.annotation.iter().cloned().collect(),
         },
     };
-    let checks: Vec<Check> = required.into_iter().map(|what| case.check(what)).collect();
-    if context.output.json {
-        context.output.document(&OfImage {
-            schema: "ounce.verify-image/1",
-            name: name.to_string(),
-            digest: case.root.to_string(),
-            blobs: verified.blobs,
-            bytes: verified.bytes,
-            faults: &verified.faults,
-            key: case.key.map(|key| key.fingerprint().to_string()),
-            checks: &checks,
-        })?;
-    } else {
-        context
-            .output
-            .text(&text(name, &case, &verified, &checks))?;
+    let checks = required.into_iter().map(|what| case.check(what)).collect();
+    Ok(Seen {
+        root: case.root,
+        hanging: case.hanging.len(),
+        verified,
+        checks,
+        key: public,
+    })
+}
+
+impl Seen {
+    /// The answer "no" if anything is not as required.
+    fn answer(&self, name: &Reference) -> Result<(), Failure> {
+        whole(&self.verified.faults, &name.to_string())?;
+        let failed: Vec<&Check> = self.checks.iter().filter(|it| !it.passed).collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let what: Vec<String> = failed
+            .iter()
+            .map(|check| format!("{}: {}", check.what, check.found))
+            .collect();
+        let mut failure = Failure::new(
+            Kind::No,
+            format!("{name} is not as required: {}", what.join("; ")),
+        );
+        let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for refusal in failed.iter().flat_map(|check| &check.refused) {
+            let of_reason = by_reason.entry(&refusal.why).or_default();
+            of_reason.push(&refusal.artifact);
+        }
+        for (why, artifacts) in by_reason.iter().take(5) {
+            let more = match artifacts.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            failure = failure.hint(format!("{}{more}: {why}", artifacts[0]));
+        }
+        if failed.iter().all(|check| check.refused.is_empty()) {
+            failure = failure.hint(format!("ounce referrers {name} lists what hangs on it"));
+        }
+        Err(failure)
     }
-    whole(&verified.faults, &name.to_string())?;
-    let failed: Vec<&Check> = checks.iter().filter(|check| !check.passed).collect();
-    if failed.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let what: Vec<String> = failed
-        .iter()
-        .map(|check| format!("{}: {}", check.what, check.found))
-        .collect();
-    let mut failure = Failure::new(
-        Kind::No,
-        format!("{name} is not as required: {}", what.join("; ")),
-    );
-    let refused = failed.iter().flat_map(|check| &check.refused);
-    for why in refused.take(5) {
-        failure = failure.hint(why.clone());
-    }
-    if failed.iter().all(|check| check.refused.is_empty()) {
-        failure = failure.hint(format!("ounce referrers {name} lists what hangs on it"));
-    }
-    Err(failure)
 }
 
 /// What is asked for, each once.
-fn required(arguments: &VerifyArguments, has_key: bool) -> Result<Vec<Requirement>, Failure> {
-    let mut required = arguments.require.clone();
+fn required(policy: &Policy, has_key: bool) -> Result<Vec<Requirement>, Failure> {
+    let mut required = policy.require.clone();
     if required.contains(&Requirement::Signature) && !has_key {
         return Err(
             Failure::new(Kind::Usage, "whose signature? verifying one wants a key")
                 .hint("give the signer's public key: --key FILE.pub"),
         );
     }
-    let narrowed = arguments.identity.is_some() || !arguments.annotation.is_empty();
+    let narrowed = policy.identity.is_some() || !policy.annotation.is_empty();
     if has_key && (required.is_empty() || narrowed) {
         required.insert(0, Requirement::Signature);
     }
@@ -298,11 +357,14 @@ impl Case<'_> {
 
 impl Check {
     fn refuse(&mut self, artifact: &Digest, why: &Refused) {
-        let mut text = format!("{artifact}: {why}");
+        let mut text = why.to_string();
         if let Some(source) = std::error::Error::source(why) {
             text.push_str(&format!(": {source}"));
         }
-        self.refused.push(text);
+        self.refused.push(Refusal {
+            artifact: artifact.to_string(),
+            why: text,
+        });
     }
 
     /// What is said where something was looked at and did not count.
@@ -313,13 +375,9 @@ impl Check {
     }
 }
 
-fn text(
-    name: &Reference,
-    case: &Case<'_>,
-    verified: &ounce_oci::store::Verified,
-    checks: &[Check],
-) -> String {
-    let mut text = format!("{name} {}\n", case.root);
+fn text(name: &Reference, seen: &Seen) -> String {
+    let (verified, checks) = (&seen.verified, &seen.checks);
+    let mut text = format!("{name} {}\n", seen.root);
     for fault in &verified.faults {
         text.push_str(&format!("  {}\n", shown(fault)));
     }
@@ -340,10 +398,10 @@ fn text(
             text.push_str(&format!("  {:<11} {line}\n", ""));
         }
     }
-    if checks.is_empty() && !case.hanging.is_empty() {
+    if checks.is_empty() && seen.hanging > 0 {
         text.push_str(&format!(
             "  besides     {} hang on it; --key FILE tells whether they are signed\n",
-            case.hanging.len()
+            seen.hanging
         ));
     }
     text

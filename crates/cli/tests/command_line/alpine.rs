@@ -125,7 +125,7 @@ fn what_goes_wrong_is_told_with_what_to_do() {
     -- stderr
     error: no set of packages makes the base
     caused by: the base needs ngnix, which no package of these repositories provides
-    hint: more repositories, as ["main", "community"], may be named in [base.alpine]
+    hint: another repository may have it: --repository main --repository community, or `repositories` in [base.alpine]
     "#);
     insta::assert_snapshot!(base(&["--keys", "keys", "--platform", "linux/mips"]), @r#"
     status: 2

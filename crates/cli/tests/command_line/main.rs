@@ -3,11 +3,26 @@
 
 mod alpine;
 mod harness;
+#[path = "../../../oci/tests/oci/held.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of oci, which use more of it"
+)]
+mod held;
 mod images;
 mod programs;
+mod python;
+mod registry;
 mod run;
+mod rust;
 mod screen;
 mod serve;
+#[path = "../../../oci/tests/oci/server.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of oci, which use more of it"
+)]
+mod server;
 mod site;
 mod supply;
 mod torture;

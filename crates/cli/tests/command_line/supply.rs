@@ -538,3 +538,94 @@ fn engine_that_is_not_there_is_told_with_what_starts_it() {
         assert_eq!(code, Some(2), "{told}");
     }
 }
+
+/// Debian's registry, ended with its value.
+struct Registry {
+    child: std::process::Child,
+    host: String,
+}
+
+impl Registry {
+    /// Started with its data beneath the workbench; `None` where it is not installed.
+    fn start(bench: &Workbench) -> Option<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = port.local_addr().unwrap().to_string();
+        drop(port);
+        let data = bench.path("registry").display().to_string();
+        let config = bench.file(
+            "registry.yml",
+            format!(
+                "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {data}}}}}\nhttp: {{addr: '{host}'}}\n"
+            ),
+        );
+        let mut server = Command::new("docker-registry");
+        server.arg("serve").arg(config);
+        server.stdout(std::process::Stdio::null());
+        server.stderr(std::process::Stdio::null());
+        let Ok(child) = server.spawn() else {
+            println!("skipped: docker-registry is not installed");
+            return None;
+        };
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(&host).is_ok() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(25));
+        }
+        Some(Self { child, host })
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn pulled_image_gets_its_name_only_if_it_is_signed_as_required() {
+    let bench = with_key();
+    let Some(registry) = Registry::start(&bench) else {
+        return;
+    };
+    let image = format!("{}/team/hi:1", registry.host);
+    let repository = format!("{}/team/hi", registry.host);
+    let signing = ["--sbom", "--key", "ounce.key", "--identity", &repository];
+    bench.succeed(&[&["build", "hi", "-t", "hi"], &signing[..]].concat());
+    bench.succeed(&["push", "hi", &image]);
+    let tags = bench.succeed(&["tags", &repository]);
+    assert!(tags.lines().any(|tag| tag.ends_with(".sig")), "{tags}");
+    assert!(tags.lines().any(|tag| tag.ends_with(".att")), "{tags}");
+    bench.succeed(&["key", "new", "other"]);
+    let elsewhere = |arguments: &[&str]| {
+        let mut command = bench.ounce(arguments);
+        command.env("OUNCE_STORE", bench.path("elsewhere"));
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), stdout + &stderr)
+    };
+    for flags in [
+        &["--key", "other.pub"][..],
+        &["--key", "ounce.pub", "--identity", "another/name"],
+        &["--key", "ounce.pub", "--require", "signature,provenance"],
+    ] {
+        let (code, told) = elsewhere(&[&["pull", &image, "mine"], flags].concat());
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains("mine:latest is not as required"), "{told}");
+    }
+    let (_, images) = elsewhere(&["images"]);
+    assert!(!images.contains("sha256"), "{images}");
+    let asked = ["--key", "ounce.pub", "--identity", &repository];
+    let required = ["--require", "signature,sbom"];
+    let (code, told) = elsewhere(&[&["pull", &image, "mine"], &asked[..], &required].concat());
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = elsewhere(&["verify", "mine", "--key", "ounce.pub"]);
+    assert_eq!(code, Some(0), "{told}");
+    let (_, images) = elsewhere(&["images"]);
+    assert!(
+        images.contains("mine:latest") && !images.contains("unproved"),
+        "{images}"
+    );
+}

@@ -8,7 +8,8 @@ use crate::harness::Workbench;
 fn help_names_every_command_and_the_exit_codes() {
     let help = Workbench::new().succeed(&["--help"]);
     for word in [
-        "up", "build", "run", "weigh", "images", "inspect", "tag", "rm", "copy", "gc", "verify",
+        "up", "build", "run", "weigh", "images", "inspect", "tag", "rm", "copy", "pull", "push",
+        "tags", "login", "logout", "gc", "verify",
     ] {
         assert!(
             help.lines()

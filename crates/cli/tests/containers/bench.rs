@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -70,6 +71,18 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     let mut install = Command::new("install");
     install.args(["-m", "755"]).args([from, to]);
     assert!(install.status().unwrap().success());
+}
+
+/// A program that goes on until it is stopped.
+pub(crate) const SLEEP: &[&str] = &["/bin/sleep", "1000"];
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+pub(crate) fn send(pid: i32, signal: Signal) {
+    // It may have ended by itself.
+    let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
 }
 
 /// Programs that busybox is linked to.
@@ -199,6 +212,58 @@ impl Bench {
         words.extend(options);
         words.extend([root.to_str().unwrap(), "--", "/bin/sh", "-c", script]);
         assert_eq!(self.succeed(&words), format!("{name}\n"));
+    }
+
+    /// `ounce run OPTIONS ROOT -- PROGRAM`, to be started.
+    pub(crate) fn start(&self, options: &[&str], program: &[&str]) -> Command {
+        let root = self.root();
+        let mut words = vec!["run"];
+        words.extend(options);
+        words.extend([root.to_str().unwrap(), "--"]);
+        words.extend(program);
+        self.ounce(&words)
+    }
+
+    /// The same, which has to end with this code; gives its stderr.
+    pub(crate) fn refused(&self, code: i32, options: &[&str], program: &[&str]) -> String {
+        let output = self.start(options, program).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{options:?}\n{said}");
+        said
+    }
+
+    /// A container in the foreground, once it runs.
+    pub(crate) fn foreground(&self, name: &str) -> Child {
+        let mut command = self.start(&["--name", name], SLEEP);
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
+        assert!(within(SOON, || self.ps(name)["status"] == "running"));
+        child
+    }
+
+    /// What a shell makes of a line, in which `OUNCE` stands for a start in the
+    /// background; `before` are words before the shell.
+    pub(crate) fn line(&self, before: &[&str], name: &str, line: &str) -> Output {
+        let start = self.start(&["-d", "--name", name], SLEEP);
+        let mut words = vec![start.get_program().to_str().unwrap()];
+        words.extend(start.get_args().map(|word| word.to_str().unwrap()));
+        let line = line.replace("OUNCE", &words.join(" "));
+        let words = [before, &["sh", "-c", &line]].concat();
+        let environment = start
+            .get_envs()
+            .filter_map(|(key, value)| Some((key, value?)));
+        let mut shell = Command::new(words[0]);
+        shell
+            .args(&words[1..])
+            .envs(environment)
+            .stdin(Stdio::null());
+        shell.output().unwrap()
+    }
+
+    /// How many containers there is state of.
+    pub(crate) fn states(&self) -> usize {
+        fs::read_dir(self.runtime().join("@containers"))
+            .unwrap()
+            .count()
     }
 
     /// One container of `ps -a`, or nothing.

@@ -6,17 +6,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::bench::{Bench, SOON, ounce, within};
+use crate::bench::{Bench, SLEEP, SOON, is_root, ounce, send, within};
 
 fn kill(pid: i32) {
-    // It may have ended by itself.
-    let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+    send(pid, Signal::KILL);
 }
 
 /// Mounts of the host, and control groups of ounce's that no process is in.
@@ -59,18 +54,7 @@ fn a_killed_container_is_recorded_and_a_killed_ounce_in_the_foreground_leaves_no
     kill(bench.running("web")["pid"].as_i64().unwrap() as i32);
     assert_eq!(bench.succeed(&["wait", "web"]), "137\n");
     assert_eq!(bench.ps("web")["exit_code"], 137);
-    let root = bench.root();
-    let words = [
-        "run",
-        "--name",
-        "fore",
-        root.to_str().unwrap(),
-        "--",
-        "/bin/sleep",
-        "1000",
-    ];
-    let mut child = bench.ounce(&words).spawn().unwrap();
-    assert!(within(SOON, || bench.ps("fore")["status"] == "running"));
+    let mut child = bench.foreground("fore");
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(bench.is_quiet(), "{:?}", bench.processes());
@@ -95,21 +79,10 @@ impl Moments {
 fn ounce_killed_at_any_moment_of_a_start_leaves_what_ps_and_rm_can_deal_with() {
     let bench = Bench::new();
     let mut moments = Moments(1);
-    let root = bench.root();
     for round in 0..60 {
         let name = format!("c{round}");
-        let words = [
-            "run",
-            "-d",
-            "--name",
-            &name,
-            root.to_str().unwrap(),
-            "--",
-            "/bin/sleep",
-            "1000",
-        ];
         let mut child = bench
-            .ounce(&words)
+            .start(&["-d", "--name", &name], SLEEP)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -137,10 +110,7 @@ fn ounce_killed_at_any_moment_of_a_start_leaves_what_ps_and_rm_can_deal_with() {
         bench.succeed(&["rm", "-f", name]);
     }
     assert!(bench.is_quiet(), "{:?}", bench.processes());
-    assert_eq!(
-        fs::read_dir(bench.path("run/@containers")).unwrap().count(),
-        0
-    );
+    assert_eq!(bench.states(), 0);
     assert_eq!(leftovers(&bench), (vec![], vec![]));
 }
 
@@ -171,20 +141,9 @@ fn a_keeper_killed_at_any_moment_of_its_restarts_leaves_nothing_running() {
 #[test]
 fn of_many_that_race_for_a_name_one_wins_and_the_others_are_told() {
     let bench = Bench::new();
-    let root = bench.root();
-    let words = [
-        "run",
-        "-d",
-        "--name",
-        "one",
-        root.to_str().unwrap(),
-        "--",
-        "/bin/sleep",
-        "1000",
-    ];
     let racers: Vec<_> = (0..8)
         .map(|_| {
-            let mut command = bench.ounce(&words);
+            let mut command = bench.start(&["-d", "--name", "one"], SLEEP);
             command
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
@@ -239,18 +198,7 @@ fn a_damaged_state_is_told_by_file_and_removed_by_force_with_what_runs_of_it() {
         assert!(bench.is_quiet(), "{:?}", bench.processes());
     }
     // One in the foreground, whose ounce is found by the folder that it has open.
-    let root = bench.root();
-    let words = [
-        "run",
-        "--name",
-        "fore",
-        root.to_str().unwrap(),
-        "--",
-        "/bin/sleep",
-        "1000",
-    ];
-    let mut child = bench.ounce(&words).spawn().unwrap();
-    assert!(within(SOON, || bench.ps("fore")["status"] == "running"));
+    let mut child = bench.foreground("fore");
     fs::write(bench.container("fore").join("running.json"), "{").unwrap();
     bench.succeed(&["rm", "-f", "fore"]);
     assert!(!child.wait().unwrap().success());
@@ -334,21 +282,11 @@ fn a_full_disk_costs_lines_of_the_log_and_neither_the_program_nor_its_exit_code(
     fs::write(folder.join("probe"), [0; 16384]).unwrap_err();
     fs::remove_file(folder.join("probe")).unwrap();
     // No room is left for a new container, and that is said.
-    let root = bench.root();
     let mut taken = 0;
     while fs::write(folder.join(format!("fill{taken}")), [0; 4096]).is_ok() {
         taken += 1;
     }
-    let words = [
-        "run",
-        "-d",
-        "--name",
-        "more",
-        root.to_str().unwrap(),
-        "--",
-        "/bin/true",
-    ];
-    let said = bench.fail(125, &words);
+    let said = bench.refused(125, &["-d", "--name", "more"], &["/bin/true"]);
     assert!(
         said.contains("no space left") || said.contains("No space left"),
         "{said}"
@@ -407,21 +345,8 @@ fn an_end_is_recorded_though_not_a_byte_is_free() {
 #[test]
 fn without_descriptors_or_processes_a_start_says_so_and_leaves_nothing() {
     let bench = Bench::new();
-    let root = bench.root();
     for (limit, code) in [("-n 8", 125), ("-n 12", 125), ("-n 16", 125)] {
-        let line = format!(
-            "ulimit {limit}; exec {} run -d --name few {} -- /bin/sleep 1000",
-            ounce().display(),
-            root.display()
-        );
-        let output = Command::new("sh")
-            .args(["-c", &line])
-            .env("OUNCE_RUNTIME_DIR", bench.path("run"))
-            .env("OUNCE_STORE", bench.path("store"))
-            .env("XDG_CACHE_HOME", bench.path("cache"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = bench.line(&[], "few", &format!("ulimit {limit}; exec OUNCE"));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() {
             // So few are enough.
@@ -466,9 +391,8 @@ fn a_fork_bomb_stays_within_its_limit_and_is_stopped() {
 fn a_runtime_directory_that_cannot_be_used_is_named_with_what_to_set() {
     let bench = Bench::new();
     fs::write(bench.path("file"), "").unwrap();
-    let root = bench.root();
     let output = bench
-        .ounce(&["run", "-d", root.to_str().unwrap(), "--", "/bin/true"])
+        .start(&["-d"], &["/bin/true"])
         .env("OUNCE_RUNTIME_DIR", bench.path("file"))
         .output()
         .unwrap();
@@ -487,27 +411,11 @@ fn a_runtime_directory_that_cannot_be_used_is_named_with_what_to_set() {
     assert!(output.status.success());
 }
 
-/// Runs a shell line, in which `OUNCE` stands for a detached start.
+/// The code and the words of a shell's line.
 fn line(bench: &Bench, before: &[&str], line: &str) -> (Option<i32>, String) {
-    let start = format!(
-        "{} run -d --name one {} -- /bin/sleep 1000",
-        ounce().display(),
-        bench.root().display()
-    );
-    let line = line.replace("OUNCE", &start);
-    let words = [before, &["sh", "-c", &line]].concat();
-    let output = Command::new(words[0])
-        .args(&words[1..])
-        .env("OUNCE_RUNTIME_DIR", bench.path("run"))
-        .env("OUNCE_STORE", bench.path("store"))
-        .env("XDG_CACHE_HOME", bench.path("cache"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+    let output = bench.line(before, "one", line);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
 }
 
 #[test]
@@ -536,17 +444,7 @@ fn a_host_that_lacks_what_a_start_needs_is_told_what_and_nothing_is_left() {
     );
     // A limit that nobody here can set.
     if !is_root() {
-        let root = bench.root();
-        let words = [
-            "run",
-            "-d",
-            "--memory",
-            "64MB",
-            root.to_str().unwrap(),
-            "--",
-            "/bin/true",
-        ];
-        let said = bench.fail(125, &words);
+        let said = bench.refused(125, &["-d", "--memory", "64MB"], &["/bin/true"]);
         assert!(
             said.contains("limit on memory cannot be enforced"),
             "{said}"
@@ -555,8 +453,5 @@ fn a_host_that_lacks_what_a_start_needs_is_told_what_and_nothing_is_left() {
     }
     assert!(bench.ps("one").is_null());
     assert!(bench.is_quiet(), "{:?}", bench.processes());
-    assert_eq!(
-        fs::read_dir(bench.path("run/@containers")).unwrap().count(),
-        0
-    );
+    assert_eq!(bench.states(), 0);
 }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::bench::{Bench, SOON, within};
+use rustix::process::Signal;
+
+use crate::bench::{Bench, SLEEP, SOON, send, within};
 
 #[test]
 fn a_detached_container_is_listed_read_stopped_waited_for_and_removed() {
@@ -45,10 +46,7 @@ fn rm_at_the_end_leaves_nothing_and_wait_still_has_the_code() {
     bench.detach("job", &["--rm"], "sleep 0.5; exit 7");
     assert_eq!(bench.succeed(&["wait", "job"]), "7\n");
     assert!(within(SOON, || !bench.container("job").exists()));
-    assert_eq!(
-        fs::read_dir(bench.path("run/@containers")).unwrap().count(),
-        0
-    );
+    assert_eq!(bench.states(), 0);
     let said = bench.fail(3, &["wait", "job"]);
     assert!(said.contains("there is no container \"job\""), "{said}");
     assert!(said.contains("hint: `ounce ps -a`"), "{said}");
@@ -57,31 +55,16 @@ fn rm_at_the_end_leaves_nothing_and_wait_still_has_the_code() {
 #[test]
 fn what_cannot_be_started_says_why_by_dockers_codes_and_leaves_nothing() {
     let bench = Bench::new();
-    let root = bench.root();
-    let root = root.to_str().unwrap();
-    let said = bench.fail(127, &["run", "-d", "--name", "x", root, "--", "/nope"]);
+    let refused = |code, options: &[&str], program: &str| {
+        bench.refused(code, &[&["-d", "--name"], options].concat(), &[program])
+    };
+    let said = refused(127, &["x"], "/nope");
     assert!(said.contains("executing /nope"), "{said}");
-    let said = bench.fail(
-        126,
-        &["run", "-d", "--name", "x", root, "--", "/etc/passwd"],
-    );
+    let said = refused(126, &["x"], "/etc/passwd");
     assert!(said.contains("permission denied"), "{said}");
-    let said = bench.fail(
-        125,
-        &[
-            "run",
-            "-d",
-            "--name",
-            "x",
-            "--workdir",
-            "/no",
-            root,
-            "--",
-            "/bin/sh",
-        ],
-    );
+    let said = refused(125, &["x", "--workdir", "/no"], "/bin/sh");
     assert!(said.contains("entering the folder /no"), "{said}");
-    let said = bench.fail(125, &["run", "-d", "--name", "../x", root, "--", "/bin/sh"]);
+    let said = refused(125, &["../x"], "/bin/sh");
     assert!(said.contains("no name for a container"), "{said}");
     bench.fail(125, &["run", "-d", "absent"]);
     assert!(bench.ps("x").is_null());
@@ -170,15 +153,13 @@ fn a_keeper_that_is_asked_to_end_asks_its_container_first() {
     let script = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done";
     bench.detach("web", &["--restart", "on-failure"], script);
     assert!(within(SOON, || bench.succeed(&["logs", "web"]) == "ready\n"));
-    let keeper = rustix::process::Pid::from_raw(bench.keeper("web")).unwrap();
-    rustix::process::kill_process(keeper, rustix::process::Signal::TERM).unwrap();
+    send(bench.keeper("web"), Signal::TERM);
     assert_eq!(bench.succeed(&["wait", "web"]), "0\n");
     assert_eq!(bench.succeed(&["logs", "web"]), "ready\nbye\n");
     // One without a handler, which the kernel shields, is not waited for.
     bench.detach("deaf", &["--restart", "on-failure"], "exec sleep 1000");
-    let keeper = rustix::process::Pid::from_raw(bench.keeper("deaf")).unwrap();
     let begin = Instant::now();
-    rustix::process::kill_process(keeper, rustix::process::Signal::TERM).unwrap();
+    send(bench.keeper("deaf"), Signal::TERM);
     assert_eq!(bench.succeed(&["wait", "deaf"]), "143\n");
     assert!(begin.elapsed() < Duration::from_secs(8));
 }
@@ -290,8 +271,7 @@ fn a_published_port_is_served_over_a_restart() {
     let serves = || ask(&address).is_some_and(|answer| answer.ends_with("hello\n"));
     assert!(within(SOON, serves));
     let pid = bench.running("web")["pid"].as_i64().unwrap() as i32;
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    send(pid, Signal::KILL);
     assert!(within(SOON, || bench.ps("web")["starts"] == 2));
     assert_eq!(bench.ps("web")["ports"][0]["address"], address.as_str());
     assert!(within(SOON, serves));
@@ -304,35 +284,14 @@ fn a_published_port_is_served_over_a_restart() {
 #[test]
 fn a_named_container_in_the_foreground_is_seen_and_stopped_by_others() {
     let bench = Bench::new();
-    let root = bench.root();
-    let words = [
-        "run",
-        "--name",
-        "fore",
-        root.to_str().unwrap(),
-        "--",
-        "/bin/sleep",
-        "1000",
-    ];
-    let mut child = bench.ounce(&words).stderr(Stdio::null()).spawn().unwrap();
-    assert!(within(SOON, || bench.ps("fore")["status"] == "running"));
-    assert!(bench.fail(125, &words).contains("is taken"));
+    let mut child = bench.foreground("fore");
+    let again = bench.refused(125, &["--name", "fore"], SLEEP);
+    assert!(again.contains("is taken"), "{again}");
     bench.succeed(&["stop", "fore"]);
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert_eq!(bench.ps("fore")["exit_code"], 143);
     bench.succeed(&["rm", "fore"]);
-    let words = [
-        "run",
-        "--rm",
-        "--name",
-        "fore",
-        root.to_str().unwrap(),
-        "--",
-        "/bin/sh",
-        "-c",
-        "exit 4",
-    ];
-    bench.fail(4, &words);
+    bench.refused(4, &["--rm", "--name", "fore"], &["/bin/sh", "-c", "exit 4"]);
     assert!(bench.ps("fore").is_null());
 }
 

@@ -5,11 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command};
 
-use crate::bench::{Bench, SOON, busybox, within};
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
+use crate::bench::{Bench, SOON, busybox, is_root, within};
 
 fn has(tool: &str) -> bool {
     let folders = [

@@ -88,6 +88,7 @@ impl Check<'_> {
         self.bytes.first().copied()
     }
 
+    #[inline(never)]
     fn skip(&mut self, count: usize) {
         self.bytes = ascii::from(self.bytes, count);
     }
@@ -99,6 +100,7 @@ impl Check<'_> {
         }
     }
 
+    #[inline(always)]
     fn name(&mut self) -> Option<()> {
         self.string()?;
         self.space();

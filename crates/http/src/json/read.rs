@@ -232,7 +232,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Behind a bracket or a value: whether there is one more, or the end.
-    #[inline(never)]
     fn goes_on(&mut self, bracket: u8) -> bool {
         self.space();
         let next = self.rest.first().copied();
@@ -257,7 +256,6 @@ impl<'a> Reader<'a> {
         true
     }
 
-    #[inline(never)]
     fn open(&mut self, kind: Kind) {
         // One byte of either bracket.
         self.value(kind, |check| {
@@ -321,6 +319,7 @@ impl<'a> Reader<'a> {
         taken
     }
 
+    #[inline(never)]
     fn split(&mut self, count: usize) -> &'a mut [u8] {
         let all = core::mem::take(&mut self.rest);
         let (taken, rest) = all.split_at_mut_checked(count).unwrap_or_default();
@@ -330,7 +329,6 @@ impl<'a> Reader<'a> {
 }
 
 /// Digits alone, as a number.
-#[inline(never)]
 fn whole(digits: &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for digit in digits {
@@ -345,7 +343,6 @@ fn whole(digits: &[u8]) -> Option<u64> {
 
 /// Decodes the escapes of a string, each of which is well formed, in place; the
 /// length that is left. `None` where half a surrogate pair stands alone.
-#[inline(never)]
 fn unescape(text: &mut [u8]) -> Option<usize> {
     let (mut from, mut to) = (0, 0);
     while let Some(&byte) = text.get(from) {

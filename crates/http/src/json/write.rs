@@ -125,6 +125,7 @@ impl<S: Sink> Json<S> {
         }
     }
 
+    #[inline(never)]
     fn comma(&mut self) {
         if self.needs_comma {
             self.sink.put(b",");

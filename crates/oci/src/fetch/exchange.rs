@@ -2,6 +2,7 @@
 //! made of.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use ureq::http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
@@ -13,6 +14,10 @@ use super::pace::Paced;
 use super::retry::retry_after;
 use super::url::{Url, UrlError};
 use super::{Client, FetchError};
+
+/// Bytes a second that are waited for when something is sent: a server that takes
+/// one now and then would hold us for ever.
+const SLOWEST_SENDING: u64 = 8 << 10;
 
 /// What is asked.
 pub(crate) struct Request<'a> {
@@ -148,13 +153,14 @@ impl Client {
         let result = match body {
             Body::None => agent.run(request.body(()).map_err(wrong)?),
             Body::Bytes(bytes) => {
-                agent.run(self.patient(&agent, request.body(bytes).map_err(wrong)?))
+                let size = bytes.len() as u64;
+                agent.run(self.patient(&agent, size, request.body(bytes).map_err(wrong)?))
             }
             Body::Reader(reader, size) => {
                 let request = request.header(CONTENT_LENGTH, size);
                 let mut reader = Exact { reader, left: size };
                 let body = SendBody::from_reader(&mut reader);
-                agent.run(self.patient(&agent, request.body(body).map_err(wrong)?))
+                agent.run(self.patient(&agent, size, request.body(body).map_err(wrong)?))
             }
         };
         let answer = result.map_err(|error| FetchError::of(url, error, options))?;
@@ -170,11 +176,22 @@ impl Client {
 
     /// What was sent may take the server a while to look through, in silence; what
     /// it then says is short.
-    fn patient<S: AsSendBody>(&self, agent: &Agent, request: http::Request<S>) -> http::Request<S> {
+    fn patient<S: AsSendBody>(
+        &self,
+        agent: &Agent,
+        size: u64,
+        request: http::Request<S>,
+    ) -> http::Request<S> {
+        let options = self.options();
+        let sending = options.slow_window * 10 + Duration::from_secs(size / SLOWEST_SENDING);
         agent
             .configure_request(request)
             .timeout_per_read(None)
-            .timeout_recv_body(Some(self.options().answer_timeout))
+            .timeout_send_body(Some(sending))
+            // A blob of gigabytes is hashed, or copied to where it stays, before it
+            // is acknowledged.
+            .timeout_recv_response(Some(options.answer_timeout * 5))
+            .timeout_recv_body(Some(options.answer_timeout))
             .build()
     }
 }

@@ -275,7 +275,7 @@ impl FetchError {
                     Timeout::RecvResponse | Timeout::Await100 => {
                         ("waiting for an answer", options.answer_timeout)
                     }
-                    Timeout::PerWrite => ("sending", options.idle_timeout),
+                    Timeout::PerWrite | Timeout::SendBody => ("sending", options.idle_timeout),
                     _ => ("receiving", options.idle_timeout),
                 };
                 Self::Timeout {
@@ -292,7 +292,10 @@ impl FetchError {
                 url: shown,
                 why: why.to_owned(),
             },
-            ureq::Error::ConnectProxyFailed(why) => Self::ProxyRefused { url: shown, why },
+            ureq::Error::ConnectProxyFailed(why) => Self::ProxyRefused {
+                url: shown,
+                why: why.split('/').next().unwrap_or_default().to_owned(),
+            },
             ureq::Error::ConnectionFailed => Self::Connection {
                 url: shown,
                 doing: "it cannot be reached",

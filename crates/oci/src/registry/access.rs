@@ -149,13 +149,19 @@ impl Grant {
                 Some(Credential::Identity(_)) | None => None,
             });
         };
-        let (token, lasts) = token(
-            client,
-            &self.wish,
-            &realm,
-            service.as_deref(),
-            credential.as_ref(),
-        )?;
+        let fetch = |wish: &Wish| {
+            let service = service.as_deref();
+            token(client, wish, &realm, service, credential.as_ref())
+        };
+        let (token, lasts) = match fetch(&self.wish) {
+            // What is wished for besides, to read another repository, may be refused:
+            // that is no reason not to do what was asked for.
+            Err(RegistryError::Denied { .. }) if self.wish.scopes.len() > 1 => {
+                self.wish.scopes.truncate(1);
+                fetch(&self.wish)?
+            }
+            result => result?,
+        };
         let header = bearer(&token);
         let until = Instant::now() + lasts.saturating_sub(MARGIN);
         self.token = Some((token, until));

@@ -50,8 +50,9 @@ struct Upload<'a> {
     least: u64,
     /// Most bytes of a request, where it takes no larger ones.
     piece: Option<u64>,
-    /// Whether to let the registry speak before the body is sent.
-    asks_first: bool,
+    /// Whether sending has failed before: then the registry is let speak before the
+    /// body is sent, since it may have said why.
+    has_broken: bool,
 }
 
 impl Session<'_> {
@@ -97,7 +98,7 @@ impl Session<'_> {
         let mut tries = Tries::new(&self.registry.options().fetch);
         let mut upload: Option<Upload<'_>> = None;
         // What was learnt of the registry is of use to a further upload, too.
-        let (mut piece, mut asks_first) = (None, false);
+        let (mut piece, mut has_broken) = (None, false);
         let mut is_broken = false;
         loop {
             let current = match &mut upload {
@@ -123,7 +124,7 @@ impl Session<'_> {
                         have: 0,
                         least: least.unwrap_or(0),
                         piece,
-                        asks_first,
+                        has_broken,
                     })
                 }
             };
@@ -132,7 +133,7 @@ impl Session<'_> {
                 true => current.go_on(watch),
                 false => current.send(watch),
             };
-            (piece, asks_first) = (current.piece, current.asks_first);
+            (piece, has_broken) = (current.piece, current.has_broken);
             let error = match result {
                 Ok(Step::Done) => {
                     let bytes = descriptor.size();
@@ -228,7 +229,10 @@ impl Upload<'_> {
     fn send(&mut self, watch: &mut Watch<'_>) -> Result<Step, RegistryError> {
         let size = self.descriptor.size();
         let left = size - self.have.min(size);
-        let is_whole = self.have == 0 && self.piece.is_none_or(|piece| piece >= size);
+        // Where a line has broken once it may do so again: of what is sent by PATCH a
+        // registry keeps what has come, of a PUT many keep nothing (distribution 2.8).
+        let is_whole =
+            self.have == 0 && !self.has_broken && self.piece.is_none_or(|piece| piece >= size);
         if is_whole || left == 0 {
             return self.close(left, watch);
         }
@@ -284,7 +288,7 @@ impl Upload<'_> {
     }
 
     fn expectation(&self, headers: &mut Vec<(HeaderName, String)>) {
-        if self.asks_first {
+        if self.has_broken {
             headers.push((EXPECT, "100-continue".to_owned()));
         }
     }
@@ -395,9 +399,7 @@ impl Upload<'_> {
                 }
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
-                    // It may have said why while we were still sending: next time
-                    // it is heard first.
-                    self.asks_first = true;
+                    self.has_broken = true;
                     return Err(error.into());
                 }
             }

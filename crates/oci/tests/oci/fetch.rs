@@ -9,38 +9,11 @@ use std::time::{Duration, Instant};
 use ounce_oci::Digest;
 use ounce_oci::fetch::{Client, Download, FetchError, Options, Proxies, What};
 
+use crate::held::{bytes, options};
 use crate::server::{Server, answer, head, range};
-
-/// A client that does not make a test wait.
-pub(crate) fn options() -> Options {
-    Options {
-        connect_timeout: Duration::from_secs(5),
-        answer_timeout: Duration::from_millis(600),
-        idle_timeout: Duration::from_millis(600),
-        slowest_bytes: 1000,
-        slow_window: Duration::from_millis(300),
-        tries: 4,
-        first_pause: Duration::from_millis(4),
-        longest_pause: Duration::from_millis(20),
-        longest_wait: Duration::from_secs(2),
-        ..Options::default()
-    }
-}
 
 fn client() -> Client {
     Client::new(options())
-}
-
-/// Bytes of which no two stretches are alike.
-pub(crate) fn bytes(count: usize) -> Vec<u8> {
-    // Steele, Lea and Flood's SplitMix, so that they do not compress either.
-    let mixed = |at: u64| {
-        let mut state = at.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (state >> 56) as u8
-    };
-    (0..count as u64).map(mixed).collect()
 }
 
 fn fetch(client: &Client, download: &Download) -> Result<Vec<u8>, FetchError> {

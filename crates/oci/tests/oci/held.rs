@@ -5,15 +5,44 @@ use std::collections::HashMap;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use ounce_oci::fetch;
 use ounce_oci::layer::{Compression, Content, Entry, EntryKind, LayerOptions};
 use ounce_oci::model::{Descriptor, MediaType};
 use ounce_oci::registry::{Options, PushOptions, Registry, RegistryError, Remote, Which};
 use ounce_oci::{Digest, Reference, Store};
 use serde_json::json;
 
-use crate::fetch::{bytes, options};
 use crate::server::{Asked, Server, answer, head};
+
+/// A client that does not make a test wait.
+pub(crate) fn options() -> fetch::Options {
+    fetch::Options {
+        connect_timeout: Duration::from_secs(5),
+        answer_timeout: Duration::from_millis(600),
+        idle_timeout: Duration::from_millis(600),
+        slowest_bytes: 1000,
+        slow_window: Duration::from_millis(300),
+        tries: 4,
+        first_pause: Duration::from_millis(4),
+        longest_pause: Duration::from_millis(20),
+        longest_wait: Duration::from_secs(2),
+        ..fetch::Options::default()
+    }
+}
+
+/// Bytes of which no two stretches are alike.
+pub(crate) fn bytes(count: usize) -> Vec<u8> {
+    // Steele, Lea and Flood's SplitMix, so that they do not compress either.
+    let mixed = |at: u64| {
+        let mut state = at.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (state >> 56) as u8
+    };
+    (0..count as u64).map(mixed).collect()
+}
 
 /// A media type and bytes.
 pub(crate) type Typed = (String, Vec<u8>);
@@ -86,6 +115,18 @@ impl Held {
             let index = json!({"schemaVersion": 2, "manifests": found});
             let kind = [("Content-Type", "application/vnd.oci.image.index.v1+json")];
             return answer(out, 200, &kind, index.to_string().as_bytes());
+        }
+        if let Some(repository) = path.strip_suffix("/tags/list") {
+            let all = self.manifests.lock().unwrap();
+            let of = all.keys().filter(|(of, _)| of == repository);
+            let mut tags: Vec<_> = of.map(|(_, name)| name.clone()).collect();
+            if tags.is_empty() {
+                return answer(out, 404, &[], b"");
+            }
+            tags.retain(|name| !name.contains(':'));
+            tags.sort();
+            let page = json!({"name": repository, "tags": tags}).to_string();
+            return answer(out, 200, &[], page.as_bytes());
         }
         if let Some((repository, rest)) = path.split_once("/blobs/uploads/") {
             return self.upload(asked, repository, rest, out);

@@ -7,6 +7,7 @@
 mod artifacts;
 mod crash;
 mod fetch;
+mod hanging;
 mod held;
 mod hostile;
 mod place;

@@ -19,9 +19,8 @@ use ounce_oci::registry::{
 use ounce_oci::{Digest, Place};
 use serde_json::json;
 
-use crate::fetch::options;
 use crate::held::{
-    Held, assert_clean, client, good, image, name, pull, push, registry, remote, store,
+    Held, assert_clean, client, good, image, name, options, pull, push, registry, remote, store,
 };
 use crate::server::{Server, answer, head};
 

@@ -223,7 +223,8 @@ impl AlpineError {
             },
             Self::Solve { locked: true, .. } => one("`ounce update` locks what the mirror has now"),
             Self::Solve { .. } => one(
-                "more repositories, as [\"main\", \"community\"], may be named in [base.alpine]",
+                "another repository may have it: --repository main --repository community, or \
+                 `repositories` in [base.alpine]",
             ),
             Self::Package { .. } => one("try again, or another --mirror"),
             _ => Vec::new(),

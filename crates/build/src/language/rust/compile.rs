@@ -9,6 +9,8 @@ use std::process::Stdio;
 use ounce_oci::Digest;
 use serde::Deserialize;
 
+use super::auditable;
+use super::smallest::{self, LAYOUT};
 use crate::Event;
 use crate::artifact::ArtifactError;
 use crate::compile::{CompileError, Memory, Refusal, Running, Saved, ladder, lines};
@@ -20,6 +22,9 @@ use crate::toolchain::Toolchain;
 
 fn failure_hints(text: &str, target: &str) -> Vec<String> {
     let mut hints = Vec::new();
+    if text.contains("-Zbuild-std") || text.contains("rust-src") {
+        hints.push("--smallest takes the newest unstable options: `rustup update`".to_owned());
+    }
     if text.contains("failed to find tool") || text.contains("ToolNotFound") {
         let name = target.replace('-', "_");
         hints.push(format!(
@@ -134,9 +139,21 @@ fn cargo(
     };
     let mut command = toolchain.command(&toolchain.cargo, &recipe.folder);
     command.args(&recipe.arguments);
+    if let Some(smallest) = &recipe.smallest
+        && smallest::is_with_library(flags)
+    {
+        command.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features="]);
+        if smallest::is_aborting(flags) {
+            command.arg("-Zpanic-immediate-abort");
+        }
+        if smallest.bootstrap {
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
+    }
     command.arg("--message-format=json-render-diagnostics");
     command.arg("--target-dir").arg(target_dir);
-    for flag in flags {
+    let of_profile = |flag: &&&Flag| smallest::is_of_profile(flag, flags);
+    for flag in flags.iter().filter(of_profile) {
         command.arg("--config").arg(format!(
             "profile.{}.{}={}",
             recipe.profile, flag.key, flag.value
@@ -146,6 +163,7 @@ fn cargo(
     if let Some((name, flags)) = recipe.rustflags.variable(toolchain) {
         command.env(name, flags);
     }
+    command.args(arguments_of_program(recipe, toolchain, flags)?);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Running::start(&mut command)?;
     let (Some(mut stdout), Some(stderr)) = (child.0.stdout.take(), child.0.stderr.take()) else {
@@ -183,6 +201,55 @@ fn cargo(
         })
         .find_map(|message| message.executable)
         .ok_or_else(|| no_program().into())
+}
+
+/// What rustc is told for the program alone, behind `--`; the files it names are
+/// written before.
+fn arguments_of_program(
+    recipe: &CargoRecipe,
+    toolchain: &Toolchain,
+    flags: &[&Flag],
+) -> Result<Vec<String>, CompileError> {
+    let mut arguments = Vec::new();
+    if let Some(smallest) = &recipe.smallest
+        && smallest::is_of_program(flags)
+    {
+        if let Some(layout) = &smallest.layout {
+            write_once(layout, LAYOUT.as_bytes())?;
+        }
+        arguments.extend(smallest.arguments.iter().cloned());
+    }
+    if recipe.auditable {
+        let object = auditable::object(recipe, toolchain)?;
+        // Cargo does not look into it: another list is another name.
+        let digest = Digest::of(&object).to_string();
+        let short: String = digest.chars().skip("sha256:".len()).take(16).collect();
+        let path = recipe.target_dir.join(format!("crates-{short}.o"));
+        write_once(&path, &object)?;
+        let shown = path.strip_prefix(&recipe.workspace_root).unwrap_or(&path);
+        arguments.push(format!("-Clink-arg={}", shown.display()));
+    }
+    if !arguments.is_empty() {
+        arguments.insert(0, "--".to_owned());
+    }
+    Ok(arguments)
+}
+
+/// Writes a file that others may read at the same time, whole or not at all.
+fn write_once(path: &Path, bytes: &[u8]) -> Result<(), CompileError> {
+    let failed = |source| CompileError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    if fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    fs::write(&new, bytes).map_err(failed)?;
+    fs::rename(&new, path).map_err(failed)
 }
 
 #[cfg(test)]

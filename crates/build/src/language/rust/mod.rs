@@ -1,9 +1,11 @@
 //! How a Rust project is compiled: program, profile, target and flags.
 
+pub(crate) mod auditable;
 pub(crate) mod cargo;
 pub(crate) mod compile;
 pub(crate) mod profile;
 pub(crate) mod rustflags;
+pub(crate) mod smallest;
 pub(crate) mod target;
 
 use std::fs;
@@ -47,9 +49,35 @@ pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
         toolchain.cargo_home().as_deref(),
     )?;
     let profile = settings.rust.profile.as_deref().unwrap_or("release");
-    let flags = files.flags(profile, toolchain)?;
+    let mut flags = files.flags(profile, toolchain)?;
+    let mut advice = Vec::new();
+    let mut smallest = settings.rust.smallest == Some(true);
+    if smallest && freestanding {
+        smallest = false;
+        advice.push(format!(
+            "--smallest changes nothing: {} has no standard library in it",
+            program.bin
+        ));
+    }
+    if smallest {
+        let (smaller, overruled) = smallest::flags(&flags);
+        flags = smaller;
+        if !overruled.is_empty() {
+            advice.push(format!(
+                "--smallest overrules what the project chose: {}",
+                overruled.join(", ")
+            ));
+        }
+        advice.push(
+            "smallest: a panic ends the program at once and says nothing, the program lies at a \
+             fixed address, and unstable options of cargo make it: see docs/rust.md"
+                .to_owned(),
+        );
+    }
     let measure = match settings.measure.unwrap_or_default() {
         _ if flags.iter().all(|flag| flag.by == By::Project) => Measure::No,
+        // Most of it is the standard library, compiled again for each.
+        Measure::Auto if smallest => Measure::Total,
         Measure::Auto if is_small(&program) => Measure::EachFlag,
         Measure::Auto => Measure::No,
         measure => measure,
@@ -63,7 +91,7 @@ pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
     }
     let remaps = rustflags::remaps(toolchain, &folder, &program.workspace_root);
     let mut programs = Vec::new();
-    let mut advice = Vec::new();
+    let auditable = settings.rust.auditable == Some(true);
     for platform in platforms {
         let chosen = target::choose(
             &platform,
@@ -102,7 +130,21 @@ pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
             target_dir: program.target_directory.join("ounce"),
             arguments: Vec::new(),
             rustflags,
+            workspace_root: program.workspace_root.clone(),
+            smallest: None,
+            auditable,
         };
+        if smallest {
+            recipe.smallest = Some(smallest::choose(
+                toolchain,
+                &folder,
+                recipe.linking,
+                own_linker,
+                auditable,
+                &recipe.target_dir,
+                &program.workspace_root,
+            )?);
+        }
         recipe.arguments = arguments(&recipe, settings, offline, own_linker);
         programs.push(ProgramRecipe {
             platform,
@@ -145,7 +187,12 @@ fn arguments(
         profile,
         ..
     } = recipe;
-    let mut arguments: Vec<String> = ["build", "--package", package, "--bin", bin]
+    // Both compile the same; only `rustc` takes arguments for the program alone.
+    let verb = match recipe.smallest.is_some() || recipe.auditable {
+        true => "rustc",
+        false => "build",
+    };
+    let mut arguments: Vec<String> = [verb, "--package", package, "--bin", bin]
         .into_iter()
         .chain(["--target", target, "--profile", profile])
         .map(str::to_owned)

@@ -14,7 +14,7 @@ use ounce_build::distribution::cache::{Cache, NoNetwork};
 use ounce_build::distribution::files::Files;
 use ounce_build::distribution::lock::LockedBase;
 use ounce_oci::Store;
-use ounce_oci::layer::{Compression, EntryKind, LayerOptions};
+use ounce_oci::layer::{Compression, Effort, EntryKind, LayerOptions};
 
 use repository::Repository;
 
@@ -198,4 +198,50 @@ fn the_same_lock_gives_the_same_layer_whatever_the_mirror_has_by_then() {
         (musl(&locked), musl(&moved)),
         ("1.2.5-r10".to_owned(), "1.2.6-r0".to_owned())
     );
+}
+
+/// Bytes that nothing can be made of (Marsaglia, "Xorshift RNGs", 2003).
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut noise = Vec::with_capacity(bytes);
+    while noise.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        noise.extend_from_slice(&state.to_le_bytes());
+    }
+    noise
+}
+
+#[test]
+fn the_core_costs_less_than_8_kilobytes_more_than_its_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = noise(100_000);
+    let mut repository = Repository::new(folder.path());
+    for mut package in system::packages(&program).into_iter().take(3) {
+        // As many links as the true one has.
+        let list: String = (0..304)
+            .map(|at| format!("usr/bin/program{at}\n"))
+            .collect();
+        let places = package.files.iter_mut();
+        for file in places.filter(|file| file.path.ends_with("paths.d/busybox")) {
+            file.content = repository::Content::File(list.clone().into_bytes());
+        }
+        repository.add(&package);
+    }
+    repository.publish();
+    let (_, base) = base(&repository, Kind::Core, &[]).unwrap();
+    assert!(base.files.get("usr/bin/program303").is_some());
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let mut writer = store.write().unwrap();
+    let options = LayerOptions {
+        compression: Compression::Gzip,
+        mtime: 0,
+    };
+    let entries = base.files.into_entries();
+    let layer = writer.layer_with(&entries, options, Effort::Once).unwrap();
+    let more = layer.descriptor.size() - 100_000;
+    assert!(more < 8 << 10, "{more}");
+    eprintln!("{more} bytes more than its programs");
 }

@@ -17,7 +17,7 @@ pub(crate) fn settings(options: &PackageOptions) -> AlpineSettings {
     AlpineSettings {
         mirror: options.mirror.clone(),
         release: options.suite.clone(),
-        repositories: None,
+        repositories: (!options.components.is_empty()).then(|| options.components.clone()),
         keys: options.keyring.clone(),
         packages: (!options.packages.is_empty()).then(|| options.packages.clone()),
     }

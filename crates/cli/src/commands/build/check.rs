@@ -128,9 +128,9 @@ impl Checked {
     /// The second build in a line.
     pub(super) fn text(&self) -> String {
         let how = match &self.how {
-            How::Elsewhere => "compiled again from a copy of the sources in another folder".into(),
+            How::Elsewhere => "made again from a copy of the sources in another folder".into(),
             How::InPlace { why } => format!(
-                "compiled again from the start, but in the same folder: {}",
+                "made again from the start, but in the same folder: {}",
                 shown(why)
             ),
             How::Packed => "a ready program, packed again".to_owned(),

@@ -93,9 +93,19 @@ impl<'a> Supply<'a> {
             ProvenanceChoice::Plain => None,
             ProvenanceChoice::Timed => Some((time(self.began), time(SystemTime::now()))),
         };
+        let mut base_layers = Vec::new();
+        for image in store.images_of(&built.reference)? {
+            let below = image
+                .layers
+                .split_last()
+                .map_or(&[][..], |(_, below)| below);
+            let below = below.iter().map(|layer| layer.digest);
+            base_layers.extend(below.map(|digest| (image.platform.clone(), digest)));
+        }
         let told = Told {
             builder: self.options.builder_id.clone(),
             times,
+            base_layers,
         };
         let predicate =
             provenance(request, recipe, &told).map_err(|error| by_cause(Kind::Input, error))?;

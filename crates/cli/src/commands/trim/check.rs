@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::prove::Bench;
 use super::suite::Stop;
 use super::{Subject, Work, scratch_folder};
-use crate::arguments::{TrimArguments, TrimTest};
+use crate::arguments::trim::{TrimArguments, TrimTest};
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
 

@@ -16,7 +16,7 @@ use ounce_run::spec::{Spec, SystemCalls, Tmpfs};
 use ounce_run::trial::{self, Case, Observed, Test, Trial, TrialError};
 use ounce_trim::reach::Seeds;
 
-use crate::arguments::TrimTest;
+use crate::arguments::trim::TrimTest;
 use crate::failure::{Failure, Kind};
 use crate::session::Session;
 use crate::start;
