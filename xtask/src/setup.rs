@@ -48,6 +48,11 @@ const NEEDS: &[Need] = &[
     need("busybox", "busybox-static"),
     need("cpio", "cpio"),
     need("mmdebstrap", "mmdebstrap"),
+    need("go", "golang-go"),
+    need("make", "make"),
+    need("cmake", "cmake"),
+    need("meson", "meson"),
+    need("ninja", "ninja-build"),
     need("docker-registry", "docker-registry"),
     need("htpasswd", "apache2-utils"),
     need("openssl", "openssl"),
@@ -60,6 +65,15 @@ struct Missing {
     sources: bool,
     targets: Vec<&'static str>,
     packages: Vec<&'static str>,
+    /// No distribution has it in its packages; Python's index has.
+    zig: bool,
+}
+
+/// The Zig that the examples and tests are compiled by.
+const ZIG: &str = "ziglang==0.14.1";
+
+fn has_zig() -> bool {
+    find("zig").is_some() || read(&mut command(&["python3", "-m", "ziglang", "version"])).is_ok()
 }
 
 impl Missing {
@@ -77,11 +91,12 @@ impl Missing {
                 .filter(|n| find(n.program).is_none())
                 .map(|n| n.package)
                 .collect(),
+            zig: !has_zig(),
         }
     }
 
     fn is_nothing(&self) -> bool {
-        !self.sources && self.targets.is_empty() && self.packages.is_empty()
+        !self.sources && self.targets.is_empty() && self.packages.is_empty() && !self.zig
     }
 
     /// The commands that would bring what is missing.
@@ -95,6 +110,9 @@ impl Missing {
         }
         if !self.packages.is_empty() {
             commands.push(format!("apt-get install {}", self.packages.join(" ")));
+        }
+        if self.zig {
+            commands.push(format!("pip3 install {ZIG}"));
         }
         commands.join(" && ")
     }
@@ -158,6 +176,11 @@ pub(crate) fn setup(check: bool) -> Result<()> {
                 .env("DEBIAN_FRONTEND", "noninteractive"),
         )?;
     }
+    if missing.zig && is_root() {
+        // Debian's pip asks for the last: it is the system's own Python.
+        let words = ["python3", "-m", "pip", "install", "--quiet"];
+        run(command(&words).args(["--break-system-packages", ZIG]))?;
+    }
     let still = Missing::look();
     if !still.is_nothing() {
         println!("still missing: {}", still.remedy());
@@ -175,10 +198,12 @@ mod tests {
             sources: true,
             targets: vec!["t1", "t2"],
             packages: vec!["p"],
+            zig: true,
         };
         assert_eq!(
             missing.remedy(),
-            "rustup component add rust-src && rustup target add t1 t2 && apt-get install p"
+            "rustup component add rust-src && rustup target add t1 t2 && apt-get install p \
+             && pip3 install ziglang==0.14.1"
         );
     }
 }

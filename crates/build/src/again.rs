@@ -50,6 +50,10 @@ pub fn elsewhere(request: &Request, recipe: &Recipe, folder: &Path) -> io::Resul
     let path = request.path.canonicalize()?;
     // Longer than any folder a project is likely to lie in, and of another depth.
     let root = folder.join("the/same/sources/in-another-folder");
+    if path.is_file() && recipe.found != Found::Program {
+        let why = "a source file may include others that lie anywhere".to_owned();
+        return Ok(in_place(request, folder, why));
+    }
     if path.is_file() {
         let copy = root.join(path.file_name().unwrap_or_default());
         std::fs::create_dir_all(&root)?;
@@ -107,6 +111,8 @@ fn moved(request: &Request, path: PathBuf, folder: &Path) -> Request {
     let made = folder.join("made");
     for (name, value) in [
         ("CARGO_TARGET_DIR", made.join("cargo").into_os_string()),
+        // Where the compilers of other languages have their folders.
+        ("XDG_CACHE_HOME", made.join("cache").into_os_string()),
         ("GOCACHE", made.join("go").into_os_string()),
         ("ZIG_GLOBAL_CACHE_DIR", made.join("zig").into_os_string()),
         (

@@ -8,7 +8,6 @@ use ounce_oci::layer::{Content, Entry, EntryKind, LayerOptions, Piece};
 use ounce_oci::model::{Descriptor, MediaType};
 use ounce_oci::store::{StoreError, StoreWriter};
 use ounce_oci::{Image, Platform, Reference, Store};
-use ounce_rootfs::elf::ElfFacts;
 use serde::Serialize;
 
 use crate::Event;
@@ -16,6 +15,7 @@ use crate::base::{self, BaseError};
 use crate::compile::{self, CompileError, Saved};
 use crate::distribution::{self, Base, StandError};
 use crate::flag::Flag;
+use crate::go_info::GoInfo;
 use crate::language::python::install::{self, Application, PythonError};
 use crate::language::python::interpreter::Interpreter;
 use crate::language::rust;
@@ -225,8 +225,8 @@ const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 /// A program as it will stand in the image.
 struct Ready {
     bytes: Vec<u8>,
-    /// None of an application.
-    facts: Option<ElfFacts>,
+    /// What the program itself tells, as labels.
+    labels: BTreeMap<String, String>,
     /// What a base's interpreter starts, in place of a program.
     application: Option<Application>,
     flags: Vec<Flag>,
@@ -402,7 +402,7 @@ fn ready(
             }
             return Ok(Ready {
                 bytes: Vec::new(),
-                facts: None,
+                labels: BTreeMap::new(),
                 application: Some(application),
                 flags: Vec::new(),
                 saved: Vec::new(),
@@ -424,9 +424,16 @@ fn ready(
     if let Some(base) = base.filter(|_| !facts.kind.runs_alone()) {
         distribution::check_stands(base, &recipe.image.entrypoint, &facts)?;
     }
+    let info = (facts.language == Some(ounce_rootfs::elf::Language::Go))
+        .then(|| GoInfo::read(&bytes))
+        .flatten();
+    let mut labels = info.map(|info| info.labels()).unwrap_or_default();
+    if facts.takes_listen_fds {
+        labels.insert(SOCKET_ACTIVATION.to_owned(), "1".to_owned());
+    }
     Ok(Ready {
         bytes,
-        facts: Some(facts),
+        labels,
         application: None,
         flags,
         saved,
@@ -544,7 +551,7 @@ fn image(
         &own,
         &command,
         platform,
-        program.facts.is_some_and(|facts| facts.takes_listen_fds),
+        &program.labels,
         base,
         layer.diff_id.to_string(),
     );
@@ -601,7 +608,7 @@ fn config<'a>(
     image: &'a ImageRecipe,
     command: &'a [String],
     platform: &'a Platform,
-    takes_listen_fds: bool,
+    told: &'a BTreeMap<String, String>,
     base: Option<&Image>,
     diff_id: String,
 ) -> ConfigDocument<'a> {
@@ -610,8 +617,8 @@ fn config<'a>(
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect();
-    if takes_listen_fds {
-        labels.entry(SOCKET_ACTIVATION).or_insert("1");
+    for (key, value) in told {
+        labels.entry(key).or_insert(value);
     }
     ConfigDocument {
         architecture: &platform.architecture,

@@ -3,17 +3,18 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use ounce_config::{ConfigError, ConfigFault};
 use ounce_config::{
     DeTable, DeValue, Read, Table, Value, invalid, missing, parsed, strings, table_of, tables,
     wrong_type,
 };
-use ounce_oci::Reference;
 use ounce_oci::layer::Compression;
+use ounce_oci::{Platform, Reference};
 
 use crate::distribution::Base;
+use crate::language::known::Language;
 use crate::settings::{
     AlpineSettings, Certificates, DebianSettings, ExtraFile, ImageSettings, Measure,
     PythonSettings, RustSettings, Settings, Zones, parse_mode,
@@ -36,6 +37,9 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, ConfigError> {
 
 const ROOT: &[&str] = &[
     "name",
+    "language",
+    "bin",
+    "programs",
     "platforms",
     "budget",
     "compression",
@@ -55,6 +59,16 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
     let table = Table::new(table, "", ROOT)?;
     let settings = Settings {
         name: table.string("name")?,
+        language: table.get("language", |name, value| {
+            parsed(name, value, |text| {
+                let known = Language::ALL.map(Language::key);
+                let language = Language::ALL.into_iter().find(|one| one.key() == text);
+                language.ok_or_else(|| format!("{text:?} is none of {}", known.join(", ")))
+            })
+        })?,
+        programs: table
+            .get("programs", |name, value| programs(name, value, folder))?
+            .unwrap_or_default(),
         platforms: table
             .get("platforms", |name, value| {
                 strings(name, value)?
@@ -89,7 +103,14 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
                 _ => Ok(SiteRules::default()),
             })?
             .unwrap_or_default(),
-        rust: table.get("rust", rust)?.unwrap_or_default(),
+        rust: {
+            let rust = table.get("rust", rust)?.unwrap_or_default();
+            let bin = table.string("bin")?;
+            RustSettings {
+                bin: rust.bin.clone().or(bin),
+                ..rust
+            }
+        },
         python: table
             .get("python", |name, value| python(name, value, folder))?
             .unwrap_or_default(),
@@ -130,6 +151,22 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Settings> {
         .check()
         .map_err(|error| invalid("ounce.toml", 0..0, error))?;
     Ok(settings)
+}
+
+/// `[programs]`: platform = file.
+fn programs(name: &str, value: &Value<'_>, folder: &Path) -> Read<Vec<(Platform, PathBuf)>> {
+    let table = table_of(name, value)?;
+    let mut programs = Vec::new();
+    for (key, value) in table.iter() {
+        let text: &str = key.get_ref();
+        let inner = format!("{name}.{text}");
+        let platform = text
+            .parse()
+            .map_err(|error| invalid(&inner, key.span(), error))?;
+        let file = parsed(&inner, value, |file| Ok::<_, String>(folder.join(file)))?;
+        programs.push((platform, file));
+    }
+    Ok(programs)
 }
 
 fn stages(name: &str, value: &Value<'_>, folder: &Path) -> Read<BTreeMap<String, Settings>> {
@@ -431,6 +468,9 @@ mod tests {
             r#"
                 allow-secrets = ["keys/*.pem"]
                 name = "hello"
+                language = "zig"
+                bin = "never"
+                programs = { "linux/arm/v6" = "out/hello" }
                 platforms = ["linux/amd64", "linux/arm64"]
                 budget = 20480
                 compression = "zstd"
@@ -555,6 +595,9 @@ mod tests {
             "budget = \"many\"",
             "compression = \"lzma\"",
             "measure = \"maybe\"",
+            "language = \"cobol\"",
+            "[programs]\n\"linux\" = 'a'",
+            "[programs]\n\"linux/amd64\" = 3",
             "platforms = [\"\"]",
             "[image]\nports = [0]",
             "[image]\nports = [65536]",

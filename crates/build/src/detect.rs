@@ -57,6 +57,9 @@ pub enum PlanError {
     /// A platform twice.
     #[error("{0} was asked for twice")]
     Twice(Platform),
+    /// Of ready programs none is for it.
+    #[error("no program is given for {0}")]
+    NoProgramFor(Platform),
     /// A stage that is not written down.
     #[error("there is no stage {name:?}")]
     NoStage {
@@ -111,6 +114,7 @@ impl PlanError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Unknown { remedy, .. } => vec![(*remedy).to_owned()],
+            Self::NoProgramFor(platform) => vec![format!("--program {platform}=FILE")],
             Self::NoStage { known, .. } if known.is_empty() => {
                 vec!["ounce.toml has none: add [stage.prod] with base = \"scratch\"".to_owned()]
             }
@@ -165,6 +169,12 @@ pub(crate) fn detect(
         found: found.to_owned(),
         remedy,
     };
+    if !settings.programs.is_empty() {
+        return Ok(Found::Program);
+    }
+    if let Some(language) = settings.language {
+        return Ok(Found::Project(language));
+    }
     if metadata.is_file() {
         return Ok(match Language::of_file(path) {
             Some(language) => Found::Project(language),
@@ -215,34 +225,74 @@ pub(crate) fn detect(
 
 pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected, PlanError> {
     refuse_settings(settings, "a ready program", &[])?;
-    let wanted = match &settings.platforms[..] {
-        [] => None,
-        [wanted] => Some(wanted),
-        _ => {
-            return Err(PlanError::Meaningless {
-                what: "more than one platform",
-                found: "a ready program",
-            });
-        }
-    };
-    let bytes = program::read(path)?;
     let on_base = !matches!(&settings.base, None | Some(Base::Scratch));
-    let (_, platform) = program::check_on(path, &bytes, wanted, on_base)?;
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
+    let mut files = settings.programs.clone();
+    for (platform, file) in &settings.programs {
+        let twice = files.iter().filter(|(other, _)| other == platform).count() > 1;
+        if twice {
+            return Err(PlanError::Twice(platform.clone()));
+        }
+        program::check_on(file, &program::read(file)?, Some(platform), on_base)?;
+    }
+    if files.is_empty() {
+        let wanted = match &settings.platforms[..] {
+            [] => None,
+            [wanted] => Some(wanted),
+            _ => {
+                return Err(PlanError::Meaningless {
+                    what: "more than one platform",
+                    found: "a ready program: name each by --program OS/ARCH=FILE",
+                });
+            }
+        };
+        let (_, platform) = program::check_on(path, &program::read(path)?, wanted, on_base)?;
+        files.push((platform, path.to_owned()));
+    } else if !settings.platforms.is_empty() {
+        // Of those there are, the ones that are asked for.
+        let missing = |wanted: &&Platform| files.iter().all(|(platform, _)| platform != *wanted);
+        if let Some(missing) = settings.platforms.iter().find(missing) {
+            return Err(PlanError::NoProgramFor(missing.clone()));
+        }
+        files.retain(|(platform, _)| settings.platforms.contains(platform));
+    }
     Ok(Detected {
         found: Found::Program,
-        name: name.unwrap_or_default(),
+        name: common_name(&files),
         image_name: None,
         port: None,
-        programs: vec![ProgramRecipe {
-            platform,
-            from: ProgramSource::File(path.to_owned()),
-        }],
+        programs: files
+            .into_iter()
+            .map(|(platform, file)| ProgramRecipe {
+                platform,
+                from: ProgramSource::File(file),
+            })
+            .collect(),
         site: None,
         advice: Vec::new(),
     })
+}
+
+/// What programs for several platforms are called alike: `app` of `app-amd64`
+/// and `app-arm64`.
+fn common_name(files: &[(Platform, PathBuf)]) -> String {
+    let mut names = files.iter().map(|(_, file)| {
+        let name = file.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    });
+    let first = names.next().unwrap_or_default();
+    let common = names.fold(first.clone(), |common, name| {
+        let same = common.chars().zip(name.chars()).take_while(|(a, b)| a == b);
+        same.map(|(a, _)| a).collect()
+    });
+    if common == first {
+        return first;
+    }
+    // The part that is shared may go on into the platforms' names.
+    let end = common.rfind(['-', '_', '.', '+']).unwrap_or(common.len());
+    match common[..end].trim_end_matches(['-', '_', '.', '+']) {
+        "" => first,
+        name => name.to_owned(),
+    }
 }
 
 /// Settings for compiling that mean nothing for what was `found`, but for those `taken`.
@@ -337,4 +387,26 @@ pub(crate) fn web_site(path: &Path, settings: &Settings) -> Result<Detected, Pla
         site: Some(site),
         advice: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_for_several_platforms_have_the_name_that_they_share() {
+        let name = |files: &[&str]| {
+            let platform: Platform = "linux/amd64".parse().unwrap();
+            let files = files.iter().map(|file| (platform.clone(), file.into()));
+            common_name(&files.collect::<Vec<(Platform, PathBuf)>>())
+        };
+        assert_eq!(name(&["out/app-amd64", "out/app-arm64"]), "app");
+        assert_eq!(name(&["amd64/app", "arm64/app"]), "app");
+        assert_eq!(
+            name(&["my_app_linux_x86_64", "my_app_linux_arm"]),
+            "my_app_linux"
+        );
+        assert_eq!(name(&["amd64", "riscv64"]), "amd64");
+        assert_eq!(name(&["app-1.2"]), "app-1.2");
+    }
 }

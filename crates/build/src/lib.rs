@@ -18,6 +18,7 @@ mod detect;
 pub mod distribution;
 mod event;
 mod flag;
+mod go_info;
 mod ignore;
 mod language;
 mod plan;

@@ -10,6 +10,7 @@ use ounce_oci::layer::Compression;
 use serde::Serialize;
 
 use crate::distribution::Base;
+use crate::language::known::Language;
 use crate::site::rules::{RuleError, SiteRules};
 
 /// Everything that can be chosen; what is `None` or empty is left to detection.
@@ -17,6 +18,10 @@ use crate::site::rules::{RuleError, SiteRules};
 pub struct Settings {
     /// The image's name in the store, and the program's name in the image.
     pub name: Option<String>,
+    /// The language, where it is another than the files tell.
+    pub language: Option<Language>,
+    /// Ready programs, each for its platform.
+    pub programs: Vec<(Platform, PathBuf)>,
     /// For which platforms; more than one gives an image index.
     pub platforms: Vec<Platform>,
     /// Most bytes that one platform's image may make a puller fetch.
@@ -226,6 +231,8 @@ impl Settings {
     pub fn or(self, lower: Settings) -> Settings {
         Settings {
             name: self.name.or(lower.name),
+            language: self.language.or(lower.language),
+            programs: first_filled(self.programs, lower.programs),
             platforms: first_filled(self.platforms, lower.platforms),
             budget_bytes: self.budget_bytes.or(lower.budget_bytes),
             compression: self.compression.or(lower.compression),

@@ -167,9 +167,12 @@ pub(crate) enum Command {
 /// Where an image comes from and how it is made.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BuildOptions {
-    /// A project (Rust, Go), a ready static program, or a folder of web files
+    /// A project (Rust, Go, Zig, C) or a source file, a ready static program, or a folder of web files
     #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
     pub(crate) path: PathBuf,
+    /// A ready static program for a platform; several make an image index
+    #[arg(long, value_name = "OS/ARCH=FILE", value_parser = program)]
+    pub(crate) program: Vec<(Platform, PathBuf)>,
     /// Name of the image [default: the program's name]
     #[arg(long, short, value_name = "NAME[:TAG]")]
     pub(crate) tag: Option<Reference>,
@@ -667,6 +670,16 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+fn program(text: &str) -> Result<(Platform, PathBuf), String> {
+    match text.split_once('=') {
+        Some((platform, file)) if !file.is_empty() => {
+            let platform = platform.parse::<Platform>();
+            Ok((platform.map_err(|error| error.to_string())?, file.into()))
+        }
+        _ => Err("write it as linux/arm64=FILE".to_owned()),
     }
 }
 

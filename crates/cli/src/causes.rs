@@ -196,6 +196,7 @@ impl From<PlanError> for Failure {
             | PlanError::Reference(_)
             | PlanError::Meaningless { .. }
             | PlanError::Twice(_)
+            | PlanError::NoProgramFor(_)
             | PlanError::Tool(ToolError::Several { .. } | ToolError::NoBin { .. }) => Kind::Usage,
             PlanError::Tool(ToolError::Missing { .. } | ToolError::NoWork)
             | PlanError::Project(ProjectError::Start { .. })

@@ -8,6 +8,7 @@
 mod arguments;
 mod causes;
 mod commands;
+mod emulate;
 mod failure;
 mod first_answer;
 mod named;

@@ -22,6 +22,7 @@ use ounce_run::{Beginning, Container};
 
 use crate::arguments::SocketChoice;
 use crate::commands::Context;
+use crate::emulate;
 use crate::failure::{Failure, Kind};
 
 /// How long a program may be on its way out that has no network left to enter.
@@ -57,12 +58,10 @@ pub(crate) fn of_image(
     image: &Image,
     overrides: Overrides,
 ) -> Result<Prepared, Failure> {
-    let host = Platform::host();
-    if !host.accepts(&image.platform) {
-        return Err(foreign(&image.platform, &host));
-    }
+    let runner = emulate::runner(&image.platform)?;
     let held = unpack::hold(&context.unpacked()?, image)?;
-    let spec = Spec::from_image(image, held.root.clone(), overrides)?;
+    let mut spec = Spec::from_image(image, held.root.clone(), overrides)?;
+    runner.apply(&mut spec)?;
     Ok(Prepared::held(spec, held))
 }
 
@@ -95,6 +94,10 @@ pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Pre
     let Some(held) = &prepared.held else {
         return;
     };
+    // The next start would not look for an emulator.
+    if !Platform::host().accepts(&image.platform) {
+        return;
+    }
     if let Ok(essence) = Essence::of(&image.config, &held.root, None) {
         let ready = Ready {
             digest: image.digest,
@@ -104,14 +107,6 @@ pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Pre
         };
         key.keep(since, &ready);
     }
-}
-
-/// An image that this machine cannot run.
-pub(crate) fn foreign(platform: &Platform, host: &Platform) -> Failure {
-    let text = format!("the image is for {platform}, this machine is {host}");
-    Failure::new(Kind::Input, text).hint(format!(
-        "build it for {host}, or choose with --platform where the image holds several"
-    ))
 }
 
 impl Prepared {
@@ -252,7 +247,7 @@ impl Prepared {
 /// Whether the program can be handed its sockets; a program that cannot be
 /// looked at cannot, and the start will say why.
 pub(crate) fn takes_sockets(spec: &Spec, label: Option<&str>) -> bool {
-    let Some(program) = spec.arguments.first() else {
+    let Some(program) = emulate::own_program(&spec.arguments) else {
         return false;
     };
     let inside = Path::new(program);

@@ -7,6 +7,7 @@
 mod archives;
 mod bases;
 mod engines;
+mod languages;
 mod manual;
 mod registry;
 mod runtime;
@@ -97,6 +98,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     archives::judge(&case, &mut bench);
     bases::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
+    languages::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
     registry::judge(&case, &mut bench);
     bench.check(

@@ -115,12 +115,14 @@ fn ladder(flags: &[Flag], measure: Measure, build: &dyn Fn(&[Flag], &str) -> Ste
         .filter(|flag| flag.by == By::Ounce)
         .cloned()
         .collect();
-    let trimmed = usize::from(ours.first().is_some_and(|flag| flag.key == "-trimpath"));
+    // The linker's flags stand last.
+    let linkers = ours.iter().filter(|flag| flag.key == "-ldflags").count();
+    let (all, rest) = (ours.len(), ours.len() - linkers);
     let firsts: Vec<(usize, usize)> = match measure {
         Measure::No => Vec::new(),
-        Measure::Auto => vec![(trimmed, ours.len())],
-        Measure::Total => vec![(0, ours.len())],
-        Measure::EachFlag => vec![(0, trimmed), (trimmed, ours.len())],
+        Measure::Auto => vec![(rest, all)],
+        Measure::Total => vec![(0, all)],
+        Measure::EachFlag => vec![(0, rest), (rest, all)],
     };
     firsts
         .into_iter()
@@ -300,14 +302,24 @@ fn value<'f>(own: &'f [String], name: &str) -> Option<&'f str> {
 }
 
 fn flags(own: &[String]) -> Vec<Flag> {
-    let mut flags = vec![match value(own, "trimpath") {
-        Some(value) => Flag::of_project("-trimpath", value),
-        None => Flag::of_ounce(
-            "-trimpath",
-            "",
-            "no folders of this machine: shorter, and the same bytes anywhere",
-        ),
-    }];
+    let mut flags = vec![
+        match value(own, "trimpath") {
+            Some(value) => Flag::of_project("-trimpath", value),
+            None => Flag::of_ounce(
+                "-trimpath",
+                "",
+                "no folders of this machine: shorter, and the same bytes anywhere",
+            ),
+        },
+        match value(own, "buildvcs") {
+            Some(value) => Flag::of_project("-buildvcs", value),
+            None => Flag::of_ounce(
+                "-buildvcs",
+                "false",
+                "the same bytes from a checkout and from a copy of the sources",
+            ),
+        },
+    ];
     let linker: Vec<&str> = value(own, "ldflags")
         .unwrap_or_default()
         .split_whitespace()
@@ -358,9 +370,6 @@ fn failure_hints(text: &str) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if text.contains("error obtaining VCS status") {
-        hints.push("GOFLAGS=-buildvcs=false leaves the revision out".to_owned());
-    }
     if text.contains("module lookup disabled") || text.contains("GOPROXY=off") {
         hints.push("run it once with the network, or `go mod download`".to_owned());
     }
@@ -393,13 +402,13 @@ mod tests {
         let none = own("");
         assert_eq!(
             words(&flags(&none), &none),
-            ["-trimpath", "-ldflags=-s -w -buildid="]
+            ["-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="]
         );
         let some = own("'-ldflags=-X main.a=b -w=0' --trimpath=false");
         let flags = flags(&some);
         assert_eq!(
             words(&flags, &some),
-            ["-ldflags=-X main.a=b -w=0 -s -buildid="]
+            ["-buildvcs=false", "-ldflags=-X main.a=b -w=0 -s -buildid="]
         );
         let project: Vec<String> = flags
             .iter()

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-use super::walk::{Omitted, SITE_BYTES, SITE_DEPTH, SITE_FILES, SiteError, left_out};
+use super::walk::{NAMED, Omitted, SITE_BYTES, SITE_DEPTH, SITE_FILES, SiteError, left_out};
+use crate::ignore::Ignore;
 
 /// The files of a site, links followed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -50,6 +51,7 @@ pub fn follow(root: &Path) -> Result<Followed, SiteError> {
     let real = canonical(root)?;
     let mut walk = Walk {
         above: vec![real.clone()],
+        ignore: Ignore::read(&real).map_err(|source| read(&real.join(".dockerignore"), source))?,
         root: real,
         found: Followed::default(),
         bytes: 0,
@@ -66,6 +68,7 @@ pub fn follow(root: &Path) -> Result<Followed, SiteError> {
 
 struct Walk {
     root: PathBuf,
+    ignore: Ignore,
     /// The real folders that the walk is in, from the root on.
     above: Vec<PathBuf>,
     found: Followed,
@@ -91,7 +94,11 @@ impl Walk {
             let why = if name.iter().any(is_odd) {
                 Some("no URL leads to a name with a control character or a backslash")
             } else {
-                left_out(&name, path.len() == name.len() + 1)
+                let own = left_out(&name, path.len() == name.len() + 1);
+                // Beneath a folder something may be taken in again.
+                let named = self.ignore.leaves_out(&path[1..])
+                    && !(self.ignore.takes_in() && from.is_dir());
+                own.or(named.then_some(NAMED))
             };
             match why {
                 Some(why) => self.found.omitted.push(Omitted {

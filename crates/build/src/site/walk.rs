@@ -6,12 +6,17 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::ignore::Ignore;
+
 /// Most files of a site.
 pub const SITE_FILES: usize = 100_000;
 /// Most bytes of a site.
 pub const SITE_BYTES: u64 = 4 << 30;
 /// Deepest folder.
 pub(super) const SITE_DEPTH: usize = 64;
+
+/// Why a path is left out that `.dockerignore` names.
+pub(super) const NAMED: &str = "named in .dockerignore";
 
 /// Why a name is left out, if it is. `is_root` says that it stands in the
 /// site's own folder.
@@ -130,6 +135,10 @@ pub fn walk(root: &Path) -> Result<Site, SiteError> {
     })?;
     let mut walk = Walk {
         root: real_root,
+        ignore: Ignore::read(root).map_err(|source| SiteError::Read {
+            path: root.join(".dockerignore"),
+            source,
+        })?,
         site: Site::default(),
         bytes: 0,
     };
@@ -145,6 +154,7 @@ pub fn walk(root: &Path) -> Result<Site, SiteError> {
 
 struct Walk {
     root: PathBuf,
+    ignore: Ignore,
     site: Site,
     bytes: u64,
 }
@@ -175,8 +185,12 @@ impl Walk {
                 path: from.clone(),
                 source,
             })?;
+            let named = self.ignore.leaves_out(path.as_bytes())
+                && !(metadata.is_dir() && self.ignore.takes_in());
             if let Some(why) = left_out(name.as_bytes(), prefix.is_empty()) {
                 self.omit(path, why);
+            } else if named {
+                self.omit(path, NAMED);
             } else if metadata.is_dir() {
                 self.folder(&from, &path, depth + 1)?;
             } else if metadata.is_symlink() {

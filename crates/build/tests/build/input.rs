@@ -205,3 +205,73 @@ fn a_file_that_vanishes_while_packing_is_an_error_and_leaves_no_image() {
     assert!(error.to_string().ends_with("index.html"), "{error}");
     assert!(store.names().unwrap().is_empty());
 }
+
+#[test]
+fn ready_programs_for_several_platforms_become_one_index_and_the_wrong_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    // One segment, no sections: enough for what an image asks of a program.
+    let elf = |machine: u8| {
+        let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0".to_vec();
+        bytes.extend([machine, 0, 1, 0, 0, 0]);
+        for word in [0x1_0000_u64, 64, 0] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 64, 0, 0, 0, 0, 0]);
+        bytes.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+        for word in [0_u64, 0x1_0000, 0x1_0000, 120, 120, 4096] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes
+    };
+    fs::write(folder.path().join("app-amd64"), elf(62)).unwrap();
+    fs::write(folder.path().join("app-arm64"), elf(183)).unwrap();
+    let text = "[programs]\n'linux/amd64' = 'app-amd64'\n'linux/arm64' = 'app-arm64'\n";
+    write(&folder.path().join("ounce.toml"), text);
+    let (_store, built) = crate::build(&request(folder.path()));
+    assert_eq!(built.reference.to_string(), "app:latest");
+    assert_eq!(built.images.len(), 2);
+    let mut asked = request(folder.path());
+    asked.settings.platforms = vec!["linux/arm64".parse().unwrap()];
+    assert_eq!(ounce_build::plan(&asked).unwrap().programs.len(), 1);
+    asked.settings.platforms = vec!["linux/riscv64".parse().unwrap()];
+    let error = ounce_build::plan(&asked).unwrap_err();
+    assert_eq!(error.to_string(), "no program is given for linux/riscv64");
+    asked.settings.platforms = Vec::new();
+    asked.settings.programs = vec![(
+        "linux/amd64".parse().unwrap(),
+        folder.path().join("app-arm64"),
+    )];
+    let error = ounce_build::plan(&asked).unwrap_err().to_string();
+    assert!(
+        error.ends_with("is for linux/arm64, and linux/amd64 was asked for"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_dockerignore_names_is_not_packed_with_a_site() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for path in ["index.html", "drafts/one.html", "drafts/two.html", "a.map"] {
+        write(&root.join(path), "text");
+    }
+    write(
+        &root.join(".dockerignore"),
+        "drafts\n!drafts/two.html\n*.map\n",
+    );
+    let walked: Vec<String> = site::walk::walk(root)
+        .unwrap()
+        .files
+        .into_iter()
+        .map(|file| file.path)
+        .collect();
+    assert_eq!(walked, ["drafts/two.html", "index.html"]);
+    let followed = site::follow::follow(root).unwrap();
+    assert_eq!(followed.files.len(), 2);
+    assert!(
+        followed
+            .omitted
+            .iter()
+            .any(|one| one.why == "named in .dockerignore")
+    );
+}

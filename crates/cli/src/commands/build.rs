@@ -136,6 +136,7 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
     let given = |flag: bool| flag.then_some(true);
     Settings {
         platforms: platforms.to_vec(),
+        programs: options.program.clone(),
         budget_bytes: options.budget.map(|budget| budget.0),
         compression: options.compression.map(Into::into),
         measure: options.rust.measure.map(|choice| match choice {

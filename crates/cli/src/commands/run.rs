@@ -19,6 +19,7 @@ use ounce_run::{Beginning, Exit};
 
 use super::Context;
 use crate::arguments::{NetworkChoice, RunArguments};
+use crate::emulate;
 use crate::failure::{Failure, Kind};
 use crate::named::{self, Named};
 use crate::session::Session;
@@ -194,7 +195,11 @@ fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
         }
         Spec::of_folder(path.clone(), words).map_err(broken)?
     } else {
-        Spec::of_program(path.clone(), rest)
+        let mut spec = Spec::of_program(path.clone(), rest);
+        if let Some(platform) = emulate::foreign_program(&path) {
+            emulate::runner(&platform)?.apply(&mut spec)?;
+        }
+        spec
     };
     for variable in start::environment(&arguments.env) {
         ounce_run::image::set(&mut spec.environment, variable);

@@ -34,7 +34,6 @@ use serde::Serialize;
 use super::{Context, write_file};
 use crate::arguments::trim::{TrimArguments, TrimTest};
 use crate::failure::{Failure, Kind};
-use crate::start;
 use prove::{Bench, Lab};
 use suite::{Shown, Stop, Tests, Wrong};
 
@@ -162,7 +161,7 @@ impl Work {
         let platform = arguments.platform.clone().unwrap_or(host.clone());
         let image = context.image(&arguments.image, &platform)?;
         if !host.accepts(&image.platform) {
-            return Err(start::foreign(&image.platform, &host));
+            return Err(crate::emulate::foreign(&image.platform, &host));
         }
         let held = unpack::hold(&context.unpacked()?, &image)?;
         let tests = Tests::of(&image, &held.root, test)?;

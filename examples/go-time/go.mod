@@ -1,0 +1,3 @@
+module example.com/go-time
+
+go 1.19
