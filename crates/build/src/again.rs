@@ -74,6 +74,8 @@ pub fn elsewhere(request: &Request, recipe: &Recipe, folder: &Path) -> io::Resul
         },
         _ => (path, PathBuf::new()),
     };
+    // A project without a name of its own has its folder's.
+    let root = root.join(from.file_name().unwrap_or_default());
     let Some(found) = Sources::walk(&from, is_code)? else {
         let why = format!("{} is too large to be copied", from.display());
         return Ok(in_place(request, folder, why));

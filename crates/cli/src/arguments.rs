@@ -88,7 +88,7 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Build, run, ask it something and show the figures: the main job in one command
     Up(UpArguments),
-    /// Make an image from a Rust project, a ready static program or a folder of web files
+    /// Make an image from source (Rust, Go, Zig, C, Python), a ready program or web files
     Build(BuildArguments),
     /// Put a base together from its distribution's packages, or show what one is made of
     Base(bases::BaseArguments),
