@@ -96,18 +96,18 @@ fn body(data: &[u8]) -> usize {
             [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => rest,
             _ => return count,
         };
+        let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
+        let name = rest.iter().take(64).take_while(is_name).count();
+        if name > 0 && rest.get(name) == Some(&b':') {
+            let ends = |from: &[u8]| from[0] == b'\n' || from.starts_with(b"\\n");
+            let line = (0..rest.len().min(256)).find(|at| ends(&rest[*at..]));
+            rest = &rest[line.unwrap_or(rest.len())..];
+            continue;
+        }
         let is_body = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
         let length = rest.iter().take(128).take_while(is_body).count();
-        match rest.get(length) {
-            Some(b':') => {
-                let line = rest.iter().take(256).position(|byte| *byte == b'\n');
-                rest = &rest[line.unwrap_or(rest.len())..];
-            }
-            _ => {
-                count += length;
-                rest = &rest[length..];
-            }
-        }
+        count += length;
+        rest = &rest[length..];
         if count >= KEY_BODY {
             break;
         }
