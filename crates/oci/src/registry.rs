@@ -4,7 +4,7 @@
 //! layout, lists tags and referrers, hangs artifacts on images and logs in. A
 //! blob is verified while it is written and gets its name only when it is whole;
 //! a name is given last, so that what breaks in the middle leaves nothing half
-//! done on either side. Its requests are [`fetch`](crate::fetch)'s, so their
+//! done on either side. Its requests are [`crate::fetch`]'s, so their
 //! deadlines, bounds and retries are the same.
 //!
 //! Nothing here reads the environment: which files hold credentials, which

@@ -40,7 +40,7 @@ impl Default for NetworkOptions {
 /// `ounce pull`.
 #[derive(Debug, Args)]
 pub(crate) struct PullArguments {
-    /// The image: HOST/NAME[:TAG][@DIGEST]; without a host it is Docker Hub's
+    /// The image: HOST/NAME:TAG or HOST/NAME@DIGEST; without a host it is Docker Hub's
     #[arg(value_name = "IMAGE")]
     pub(crate) from: Remote,
     /// Its name in the store [default: as in the registry]
@@ -68,7 +68,7 @@ pub(crate) struct PushArguments {
     /// The image: a name in the store, or a place
     #[arg(value_name = "IMAGE")]
     pub(crate) image: Place,
-    /// Where to: HOST/NAME[:TAG] [default: the image's name, if it has a host]
+    /// Where to: HOST/NAME:TAG; unless told, the image's own name, if it has a host
     #[arg(value_name = "TO")]
     pub(crate) to: Option<Remote>,
     /// Compress its layers anew
@@ -91,7 +91,7 @@ pub(crate) struct TagsArguments {
 /// `ounce login`.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArguments {
-    /// The registry: HOST[:PORT]
+    /// The registry: HOST or HOST:PORT
     pub(crate) host: String,
     /// Who [default: asked for]
     #[arg(long, short, value_name = "NAME")]
@@ -106,7 +106,7 @@ pub(crate) struct LoginArguments {
 /// `ounce logout`.
 #[derive(Debug, Args)]
 pub(crate) struct LogoutArguments {
-    /// The registry: HOST[:PORT]
+    /// The registry: HOST or HOST:PORT
     pub(crate) host: String,
     /// The file of credentials [default: podman's, then docker's]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

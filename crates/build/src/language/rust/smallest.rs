@@ -35,7 +35,7 @@ pub struct Smallest {
     pub bootstrap: bool,
     /// rustc's arguments for the program alone.
     pub arguments: Vec<String>,
-    /// A linker script with [`LAYOUT`], to be written before.
+    /// A linker script with `LAYOUT`, to be written before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<PathBuf>,
 }
