@@ -107,6 +107,7 @@ pub(crate) fn run(
             continue;
         }
         progress(&peer.row(http).title, 0, 1);
+        settle()?;
         match theirs(peer.as_ref(), time) {
             Ok(found) => all.push(found),
             Err(error) => absent.push(Absent::new(peer.row(http).title, format!("{error:#}"))),
@@ -252,6 +253,22 @@ fn answering(addresses: Vec<SocketAddr>) -> usize {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Waits until the kernel has given back what those before had: that goes on
+/// after their end, and would count as memory that the next ones do not take.
+fn settle() -> Result<()> {
+    const STEADY_KB: f64 = 4096.0;
+    let mut before = meminfo_kb("MemAvailable")?;
+    for _ in 0..30 {
+        std::thread::sleep(SETTLE);
+        let now = meminfo_kb("MemAvailable")?;
+        if (now - before).abs() < STEADY_KB {
+            break;
+        }
+        before = now;
+    }
+    Ok(())
 }
 
 /// As many as are up after this time.

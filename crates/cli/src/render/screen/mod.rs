@@ -6,12 +6,14 @@ mod tree;
 mod treemap;
 
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use ounce_linux::signal::{BlockedSignals, Signal, SignalSet, is_ignored};
 use ounce_weigh::{Inventory, Weight};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use tree::{Order, Tree};
 
@@ -372,13 +374,34 @@ enum Next {
     Signal(Signal),
 }
 
-/// Waits for a key or a signal.
+/// Waits for a key or a signal. A terminal that is gone is as its signal: the
+/// library would read its end without end.
 fn next(signals: &BlockedSignals) -> io::Result<Next> {
+    let input = io::stdin();
     loop {
+        let mut patience = PATIENCE;
+        if input.is_terminal() {
+            patience = Duration::ZERO;
+            let mut files = [
+                PollFd::new(&input, PollFlags::IN),
+                PollFd::new(signals, PollFlags::IN),
+            ];
+            let wait = Timespec::try_from(PATIENCE).ok();
+            match poll(&mut files, wait.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            if files[0]
+                .revents()
+                .intersects(PollFlags::HUP | PollFlags::ERR)
+            {
+                return Ok(Next::Signal(Signal::HUP));
+            }
+        }
         if let Some(taken) = signals.take()? {
             return Ok(Next::Signal(taken.signal));
         }
-        if event::poll(PATIENCE)? {
+        if event::poll(patience)? {
             return event::read().map(Next::Event);
         }
     }
