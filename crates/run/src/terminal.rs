@@ -442,7 +442,8 @@ pub fn supervise(
                 // The terminal raises it for its foreground group; a program
                 // in another one than process 1 gets it by itself.
                 let group = tcgetpgrp(&pty.master).ok();
-                watch.interrupted(group == Some(pid), tell);
+                let by_default = by_default(pid, Signal::INT);
+                watch.interrupted(group == Some(pid), by_default, tell);
             }
         }
         for (place, index) in kinds.into_iter().enumerate() {
@@ -490,6 +491,9 @@ impl Watch<'_> {
 
     fn forward(&mut self, taken: Taken, tell: &mut dyn FnMut(Event)) {
         let signal = taken.signal;
+        // Looked at before it is sent: one that has handled it may give the
+        // handler back on its way out, as Python does.
+        let by_default = by_default(self.pid, signal);
         // Asked each time: a program may change its group.
         let there =
             taken.by_kernel && getpgid(Some(self.pid)).is_ok_and(|group| group == getpgrp());
@@ -498,32 +502,28 @@ impl Watch<'_> {
             let _ = pidfd_send_signal(self.pidfd, signal);
         }
         match signal {
-            Signal::INT => self.interrupted(true, tell),
-            Signal::TERM | Signal::HUP | Signal::QUIT => self.ask(signal, tell),
+            Signal::INT => self.interrupted(true, by_default, tell),
+            Signal::TERM | Signal::HUP | Signal::QUIT => self.ask(signal, by_default, tell),
             // What a program without a handler for these does outside, too.
-            Signal::USR1 | Signal::USR2 | Signal::ALARM => self.act_by_default(signal, tell),
+            Signal::USR1 | Signal::USR2 | Signal::ALARM if by_default => self.kill(signal, tell),
             _ => {}
         }
     }
 
-    fn interrupted(&mut self, first_process: bool, tell: &mut dyn FnMut(Event)) {
+    fn interrupted(&mut self, first_process: bool, by_default: bool, tell: &mut dyn FnMut(Event)) {
         let now = Instant::now();
         self.interrupts.retain(|at| now - *at < IMPATIENCE);
         self.interrupts.push(now);
         if self.told || self.interrupts.len() >= 3 {
             self.kill(Signal::KILL, tell);
         } else if first_process {
-            self.ask(Signal::INT, tell);
+            self.ask(Signal::INT, by_default, tell);
         }
     }
 
-    fn ask(&mut self, signal: Signal, tell: &mut dyn FnMut(Event)) {
+    fn ask(&mut self, signal: Signal, by_default: bool, tell: &mut dyn FnMut(Event)) {
         self.asked.get_or_insert((signal, Instant::now()));
-        self.act_by_default(signal, tell);
-    }
-
-    fn act_by_default(&mut self, signal: Signal, tell: &mut dyn FnMut(Event)) {
-        if by_default(self.pid, signal) {
+        if by_default {
             self.kill(signal, tell);
         }
     }
@@ -549,15 +549,18 @@ impl Watch<'_> {
 /// Whether the process neither handles, ignores nor blocks the signal (one that
 /// it blocks it takes by sigwait or signalfd). Not known counts as no.
 fn by_default(pid: Pid, signal: Signal) -> bool {
-    let pid = pid.as_raw_nonzero().to_string();
+    let pid = pid.as_raw_nonzero();
+    // One reading, so that the three belong together.
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return false;
+    };
     ["SigBlk:", "SigIgn:", "SigCgt:"]
         .into_iter()
-        .all(|name| set_of(&pid, name).is_some_and(|set| !set.contains(signal)))
+        .all(|name| set_of(&status, name).is_some_and(|set| !set.contains(signal)))
 }
 
-/// A set of signals of a process (man 5 proc_pid_status).
-fn set_of(pid: &str, name: &str) -> Option<SignalSet> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+/// A set of signals in the status of a process (man 5 proc_pid_status).
+fn set_of(status: &str, name: &str) -> Option<SignalSet> {
     let text = status.lines().find_map(|line| line.strip_prefix(name))?;
     u64::from_str_radix(text.trim(), 16)
         .ok()

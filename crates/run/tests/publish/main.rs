@@ -65,6 +65,7 @@ fn main() -> ExitCode {
         terminal::settings_come_back_after_a_panic,
         terminal::settings_come_back_after_sigterm,
         terminal::a_handler_has_its_say,
+        terminal::a_handler_given_back_on_the_way_out_has_its_say,
         terminal::a_third_interrupt_kills,
         terminal::a_program_has_a_terminal_of_its_own,
         proxy::all_of_it_holds_without_root,

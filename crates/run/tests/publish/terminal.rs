@@ -164,6 +164,18 @@ pub(crate) fn a_handler_has_its_say() {
     assert_eq!(session.end(), 7);
 }
 
+pub(crate) fn a_handler_given_back_on_the_way_out_has_its_say() {
+    // As Python does when it ends: whoever looks for a handler now finds none.
+    let script = "trap 'trap - TERM; sleep 0.1; exit 7' TERM; echo set; sleep 60 & wait";
+    for _ in 0..5 {
+        let mut session = session("plain", script);
+        session.until("set");
+        thread::sleep(Duration::from_millis(50));
+        kill_process(Pid::from_child(&session.child), Signal::TERM).unwrap();
+        assert_eq!(session.end(), 7);
+    }
+}
+
 pub(crate) fn a_third_interrupt_kills() {
     let script = "trap '' INT; echo set; while :; do sleep 0.05; done";
     let mut session = session("plain", script);
