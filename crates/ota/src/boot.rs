@@ -93,16 +93,43 @@ pub(crate) fn hash<F: NorFlash>(
     size: u32,
 ) -> Result<Digest, F::Error> {
     let mut sha = Sha256::new();
-    let mut buffer = [0; 256];
+    let mut buffer = [0; BUFFER];
     let mut at = 0;
     while at < size {
-        // Whole buffers, as drivers may read no single bytes; sectors are multiples of what they read.
-        flash.read(region.offset + at, &mut buffer)?;
-        let left = (size - at).min(buffer.len() as u32);
-        sha.update(&buffer[..left as usize]);
-        at += left;
+        let left = (size - at).min(BUFFER as u32) as usize;
+        read(flash, region.offset + at, &mut buffer[..left])?;
+        sha.update(&buffer[..left]);
+        at += left as u32;
     }
     Ok(sha.finalize().into())
+}
+
+/// Bytes that are read at once.
+const BUFFER: usize = 256;
+
+/// Reads any bytes, where the driver may read whole units only.
+pub(crate) fn read<F: NorFlash>(
+    flash: &mut F,
+    offset: u32,
+    into: &mut [u8],
+) -> Result<(), F::Error> {
+    let unit = F::READ_SIZE as u32;
+    let is_whole = offset.is_multiple_of(unit) && into.len().is_multiple_of(F::READ_SIZE);
+    if is_whole {
+        return flash.read(offset, into);
+    }
+    let mut buffer = [0; 64];
+    let mut done = 0;
+    while done < into.len() {
+        let at = offset + done as u32;
+        let before = (at % unit) as usize;
+        let count = (into.len() - done).min(buffer.len() - before);
+        let units = (before + count).next_multiple_of(F::READ_SIZE);
+        flash.read(at - before as u32, &mut buffer[..units])?;
+        into[done..done + count].copy_from_slice(&buffer[before..before + count]);
+        done += count;
+    }
+    Ok(())
 }
 
 /// What a boot loader's own record says.

@@ -95,8 +95,10 @@ pub enum LayoutFault {
     /// The journal has fewer than two sectors, or a sector does not hold four records.
     #[error("the journal needs two sectors of four records each, at least")]
     Journal,
-    /// A record of the journal is no whole number of writes, or a write is larger than a buffer.
-    #[error("the flash writes units of {0} bytes, which records and buffers do not divide into")]
+    /// A record of the journal is no whole number of writes, or a unit is larger than a buffer.
+    #[error(
+        "the flash reads or writes units of {0} bytes, which records and buffers do not divide into"
+    )]
     Unit(usize),
     /// The checkpoint is no whole number of sectors, or no attempt is allowed.
     #[error(
@@ -134,6 +136,10 @@ impl Layout {
             }
         }
         let unit = F::WRITE_SIZE;
+        // Reads go through buffers of 64 bytes.
+        if F::READ_SIZE == 0 || !64usize.is_multiple_of(F::READ_SIZE) {
+            return Err(LayoutFault::Unit(F::READ_SIZE));
+        }
         if unit == 0
             || !crate::state::RECORD.is_multiple_of(unit)
             || !crate::download::STAGE.is_multiple_of(unit)

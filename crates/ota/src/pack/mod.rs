@@ -6,6 +6,7 @@ pub mod partitions;
 
 use std::vec::Vec;
 
+use ounce_delta::pack::{DiffError, Options, diff};
 use sha2::{Digest as _, Sha256};
 
 use crate::Digest;
@@ -89,6 +90,9 @@ pub enum PackError<E: core::error::Error + 'static> {
          first, a key is 0 to 31"
     )]
     Manifest,
+    /// No delta can be made.
+    #[error("making the delta")]
+    Delta(#[source] DiffError),
     /// The signer fails.
     #[error("signing")]
     Sign(#[source] E),
@@ -116,6 +120,19 @@ impl Release<'_> {
     /// The manifest cannot say what the release does, or the signer fails.
     pub fn whole<S: Sign>(&self, signer: &mut S) -> Result<Bundle, PackError<S::Error>> {
         self.bundle(None, self.image, signer)
+    }
+
+    /// The bundle that holds a delta against `old`, the image that the device runs.
+    ///
+    /// # Errors
+    /// As [`Release::whole`], and the images may be too large for a delta.
+    pub fn delta<S: Sign>(
+        &self,
+        old: &[u8],
+        signer: &mut S,
+    ) -> Result<Bundle, PackError<S::Error>> {
+        let made = diff(old, self.image, &Options::device()).map_err(PackError::Delta)?;
+        self.bundle(Some(digest(old)), &made.patch, signer)
     }
 
     fn bundle<S: Sign>(

@@ -219,6 +219,25 @@ fn no_cut_and_no_second_cut_bricks_loses_or_downgrades() {
     assert!(cuts >= CUTS, "only {cuts} cuts");
 }
 
+/// Storms of each story: many cuts one after the other, at operations that chance chooses.
+const STORMS: u64 = 400;
+
+#[test]
+fn no_storm_of_cuts_bricks_loses_or_downgrades() {
+    for (number, (story, _)) in stories().iter().enumerate() {
+        for storm in 0..STORMS {
+            let seed = number as u64 * STORMS + storm;
+            let result = story.storm(&mut story.delivered::<4>(), seed, 3 + storm % 10);
+            assert!(
+                result.is_ok(),
+                "{:?}, {}, seed {seed}: {result:?}",
+                story.format,
+                story.name
+            );
+        }
+    }
+}
+
 #[test]
 fn every_cut_with_true_signatures_is_survived() {
     // The secret of RFC 8032 §7.1, test 1.

@@ -62,7 +62,9 @@ fn refusal(flash: &mut Simulated, head: &[u8]) -> Option<Refusal> {
     }
 }
 
-fn refused(change: impl FnOnce(&mut State), release: &dyn Fn(&mut Release<'_>)) -> Option<Refusal> {
+type Change<'a> = &'a dyn Fn(&mut Release<'_>);
+
+fn refused(change: impl FnOnce(&mut State), release: Change<'_>) -> Option<Refusal> {
     let next = Program::new(6, 6, Behaviour::Works);
     let mut newer = next.release();
     release(&mut newer);
@@ -88,7 +90,7 @@ fn each_mistake_is_refused_with_its_own_code() {
     use Refusal::*;
     let five = running();
     let big = vec![7; LAYOUT.slots[1].length as usize + 1];
-    let cases: [(Refusal, &dyn Fn(&mut Release<'_>)); 8] = [
+    let cases: [(Refusal, Change<'_>); 8] = [
         (Product, &|release| release.product = "lamps"),
         (Hardware, &|release| release.hardware = (4, 9)),
         (Hardware, &|release| release.hardware = (0, 2)),

@@ -20,6 +20,25 @@ fn whole(programs: &[Program], program: usize) -> Offer {
     }
 }
 
+fn delta(programs: &[Program], from: usize, program: usize) -> Offer {
+    let old = &programs[from].image;
+    let bundle = programs[program]
+        .release()
+        .delta(old, &mut sign(0))
+        .unwrap();
+    assert!(
+        bundle.bytes.len() < 1_000,
+        "a delta of {} bytes",
+        bundle.bytes.len()
+    );
+    Offer {
+        bundle,
+        program,
+        drops: Vec::new(),
+        damaged: false,
+    }
+}
+
 /// All of them, for one boot loader.
 pub(crate) fn all(format: Format) -> Vec<Story> {
     let story = |name, programs: Vec<Program>, offers: Vec<Offer>, ends_with| Story {
@@ -121,6 +140,43 @@ pub(crate) fn all(format: Format) -> Vec<Story> {
     let mut replaced = story("another update replaces a download", programs, offers, 2);
     replaced.offers[0].drops = vec![1200];
     all.push(replaced);
+
+    let first = program(5, Works);
+    let second = Program::after(&first, 6, Works);
+    let third = Program::after(&second, 7, Works);
+    let programs = vec![first, second, third];
+    let offers = vec![delta(&programs, 0, 1)];
+    all.push(story("delta", programs[..2].to_vec(), offers, 1));
+    let drops = vec![100, 200, 50];
+    let offers = vec![Offer {
+        drops,
+        ..delta(&programs, 0, 1)
+    }];
+    all.push(story(
+        "interrupted delta",
+        programs[..2].to_vec(),
+        offers,
+        1,
+    ));
+    let offers = vec![delta(&programs, 1, 2), delta(&programs, 0, 1)];
+    let two = story("two deltas, there and back", programs.clone(), offers, 2);
+    all.push(Story {
+        tells: Some(Refusal::Base),
+        ..two
+    });
+    let offers = vec![
+        Offer {
+            damaged: true,
+            ..delta(&programs, 0, 1)
+        },
+        whole(&programs, 1),
+    ];
+    all.push(story(
+        "damaged delta, then a good one",
+        programs[..2].to_vec(),
+        offers,
+        1,
+    ));
 
     for (name, behaviour, tells) in [
         (

@@ -8,7 +8,7 @@ use ounce_ota::download::Workspace;
 use ounce_ota::esp::Otadata;
 use ounce_ota::pack::{Bundle, Release, digest, esp_image};
 use ounce_ota::signature::Verify;
-use ounce_ota::simulate::{Fault, Flash, Random};
+use ounce_ota::simulate::{Fault, Flash, Random, Torn};
 use ounce_ota::{
     Device, Error, Image, Layout, Refusal, Region, Slot, Standing, Version, boot::Boot,
 };
@@ -90,6 +90,33 @@ impl Program {
             image,
             version,
             counter,
+            behaviour,
+        }
+    }
+
+    /// A later version of another: some bytes changed, some put in.
+    pub(crate) fn after(old: &Self, number: u32, behaviour: Behaviour) -> Self {
+        let mut random = Random::new(u64::from(number));
+        let head = 24 + 8;
+        let mut bytes = old.image[head..old.image.len() - 48].to_vec();
+        for _ in 0..6 {
+            let at = random.below(bytes.len() as u64 - 8) as usize;
+            bytes[at] = bytes[at].wrapping_add(1);
+        }
+        let at = random.below(bytes.len() as u64) as usize;
+        let more: Vec<u8> = (0..60).map(|_| random.draw() as u8).collect();
+        bytes.splice(at..at, more);
+        let address = 0x3FC8_0000;
+        let segment = esp_image::Segment { address, bytes };
+        let image = esp_image::encode(CHIP, 0x4038_0000, &[segment]).unwrap();
+        let version = Version {
+            patch: number,
+            ..old.version
+        };
+        Self {
+            image,
+            version,
+            counter: number,
             behaviour,
         }
     }
@@ -316,6 +343,39 @@ impl Story {
         Err(Broken::Restless)
     }
 
+    /// Runs the device while the power is cut again and again, at operations that chance chooses, until
+    /// `cuts` cuts were made and it settles.
+    pub(crate) fn storm<const W: usize>(
+        &self,
+        flash: &mut Flash<W, SECTOR>,
+        seed: u64,
+        cuts: u64,
+    ) -> Result<u32, Broken> {
+        let mut random = Random::new(seed);
+        flash.seed(random.draw());
+        for start in 0..STARTS + cuts as u32 {
+            if flash.is_dead() {
+                flash.power_up(random.draw());
+            }
+            if u64::from(start) < cuts {
+                flash.cut_at(random.below(24), Torn::ALL[random.below(5) as usize]);
+            }
+            match self.start(flash, Quick) {
+                Err(Stop::Cut) | Ok(End::Reset) => {}
+                // Power that fails at every start of a trial uses up its attempts: that must be told.
+                Err(Stop::Broken(Broken::Ended(_)))
+                    if Note::of(flash.note).told >> Refusal::NotConfirmed.code() & 1 == 1 =>
+                {
+                    return Ok(start + 1);
+                }
+                Err(Stop::Broken(broken)) => return Err(broken),
+                Ok(End::Settled) if u64::from(start) >= cuts => return Ok(start + 1),
+                Ok(End::Settled) => {}
+            }
+        }
+        Err(Broken::Restless)
+    }
+
     fn start<const W: usize, V: Verify>(
         &self,
         flash: &mut Flash<W, SECTOR>,
@@ -434,26 +494,27 @@ impl Story {
                 .drops
                 .get(drops)
                 .map_or(payload.len(), |drop| *drop as usize);
-            let mut came = 0;
+            let piece = if offer.bundle.is_delta { 37 } else { 333 };
+            let is_damaged = offer.damaged && drops == 0;
+            let (mut came, mut result) = (0, Ok(()));
             while (download.wants() as usize) < payload.len() {
                 let from = download.wants() as usize;
-                let to = (from + 333).min(payload.len());
+                let to = (from + piece).min(payload.len());
                 if came >= until {
                     note(download.flash(), |note| note.drops += 1);
                     return Ok(End::Reset);
                 }
-                if offer.damaged && drops == 0 {
-                    let mut piece = payload[from..to].to_vec();
-                    piece[0] ^= 1;
-                    download.push(&piece)?;
-                } else {
-                    download.push(&payload[from..to])?;
+                let mut piece = payload[from..to].to_vec();
+                piece[0] ^= u8::from(is_damaged);
+                result = download.push(&piece);
+                if result.is_err() {
+                    break;
                 }
                 came += to - from;
             }
-            match download.finish() {
+            match result.and_then(|()| download.finish()) {
                 Ok(()) => {}
-                Err(Error::Refused(refusal)) if offer.damaged && drops == 0 => {
+                Err(Error::Refused(refusal)) if is_damaged => {
                     note(download.flash(), |note| {
                         note.drops += 1;
                         note.told |= 1 << refusal.code();
@@ -463,7 +524,7 @@ impl Story {
                 Err(error) => return Err(error.into()),
             }
             note(download.flash(), |note| {
-                note.armed = offer.program as u8 + 1
+                note.armed = offer.program as u8 + 1;
             });
             return Ok(End::Reset);
         }
