@@ -1,5 +1,6 @@
 //! Making patches, and applying them to whole images in memory.
 
+pub mod bundle;
 mod elf;
 mod encode;
 mod find;
@@ -7,6 +8,7 @@ mod mask;
 mod regions;
 mod steps;
 mod suffix;
+mod zstd_patch;
 
 use crate::apply::{Apply, Fault, Images, Refused};
 use crate::format::{Content, Header, LARGEST_IMAGE, Region};
@@ -191,6 +193,12 @@ fn fit(blocks: &mut Vec<Block>, regions: &[Region], old: &Masked, new: &Masked) 
         }
     }
     blocks.retain(|block| block.bytes > 0);
+}
+
+/// Bytes of an image that is sent whole, compressed (zstd, level 19).
+#[must_use]
+pub fn compressed_bytes(image: &[u8]) -> usize {
+    zstd_patch::encode(b"", image, 19).map_or(image.len(), |packed| packed.len())
 }
 
 fn check_bytes(profile: Profile) -> u32 {
