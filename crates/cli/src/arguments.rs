@@ -3,6 +3,7 @@
 
 pub(crate) mod bases;
 pub(crate) mod containers;
+pub(crate) mod delta;
 pub(crate) mod registry;
 pub(crate) mod supply;
 pub(crate) mod trim;
@@ -118,6 +119,8 @@ pub(crate) enum Command {
     Weigh(WeighArguments),
     /// Cut an image down to what its tests use, and prove that it still passes them
     Trim(trim::TrimArguments),
+    /// Make the smallest update between two images, programs or firmware files, or apply one
+    Delta(delta::DeltaArguments),
     /// List the images in the store
     Images,
     /// Show an image's manifest and configuration, or what is known of a container

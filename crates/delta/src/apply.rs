@@ -692,7 +692,7 @@ impl Patcher {
                 .ok_or(Fault::Damaged)?
         };
         let said = same.then(|| guess.says(&unit, raw));
-        self.walk.done(&unit, old_at, said);
+        self.walk.done(region, &unit, old_at, said);
         self.from += unit.bytes;
         self.left -= unit.bytes;
         for at in 0..unit.bytes {
