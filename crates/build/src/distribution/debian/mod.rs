@@ -13,7 +13,6 @@ mod dpkg;
 mod effects;
 mod index;
 mod ldcache;
-mod md5;
 mod openpgp;
 mod relation;
 mod release;
