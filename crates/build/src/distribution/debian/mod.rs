@@ -18,6 +18,7 @@ mod relation;
 mod release;
 mod solve;
 mod sources;
+pub mod untrusted;
 mod variants;
 mod version;
 
