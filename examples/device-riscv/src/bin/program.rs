@@ -12,9 +12,8 @@ mod device {
     use ounce_ota::boot::JournalBoot;
     use ounce_ota::bundle::HEAD_LIMIT;
     use ounce_ota::device::Identity;
-    use ounce_ota::download::Workspace;
     use ounce_ota::signature::Keyring;
-    use ounce_ota::{Device, Error, Slot, Standing, Version};
+    use ounce_ota::{Device, Error, Slot, Standing, Update, Version, Workspace};
 
     device_riscv::entry!(main);
 
@@ -79,8 +78,6 @@ mod device {
                 line::say("confirmed");
             }
         }
-        // The patcher's memory stands on the stack, so that all that updates take is told by its use.
-        let mut workspace = Workspace::new();
         loop {
             line::say("?head");
             let mut head = [0; HEAD_LIMIT];
@@ -88,7 +85,7 @@ mod device {
             if length == 0 {
                 continue;
             }
-            match update(&mut device, &head[..length], &mut workspace) {
+            match update(&mut device, &head[..length]) {
                 Ok(()) => {
                     let (fixed, stack) = board::memory();
                     line::text("armed");
@@ -102,12 +99,22 @@ mod device {
         }
     }
 
-    fn update(
-        device: &mut Own,
-        head: &[u8],
-        workspace: &mut Workspace,
-    ) -> Result<(), Error<Fault>> {
-        let mut download = device.offer(head, None, workspace)?;
+    /// The signature first: it takes as much stack as the patcher takes memory, but not at the same time.
+    fn update(device: &mut Own, head: &[u8]) -> Result<(), Error<Fault>> {
+        let update = consider(device, head)?;
+        receive(device, &update)
+    }
+
+    #[inline(never)]
+    fn consider(device: &Own, head: &[u8]) -> Result<Update, Error<Fault>> {
+        Ok(device.consider(head, None)?)
+    }
+
+    /// The patcher's memory stands on the stack, so that its use tells all that updates take.
+    #[inline(never)]
+    fn receive(device: &mut Own, update: &Update) -> Result<(), Error<Fault>> {
+        let mut workspace = Workspace::new();
+        let mut download = device.download(update, &mut workspace)?;
         let mut piece = [0; 128];
         while download.wants() < download.length() {
             line::text("?data");
