@@ -570,6 +570,11 @@ pub(crate) struct WeighArguments {
     /// With --json: every file of each image
     #[arg(long)]
     pub(crate) all_files: bool,
+    /// Also show what each costs on Lambda, Fargate, Kubernetes and a Raspberry Pi, at so
+    /// many requests a second
+    #[arg(long, value_name = "REQUESTS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "10", value_parser = ship::traffic, conflicts_with_all = ["sbom", "tui"])]
+    pub(crate) platforms: Option<f64>,
 }
 
 /// Forms of a bill of materials.

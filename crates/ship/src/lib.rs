@@ -17,6 +17,7 @@ pub mod node;
 pub mod nomad;
 pub mod quadlet;
 pub mod reading;
+pub mod resolve;
 pub mod shipment;
 pub mod ssh;
 pub mod systemd;

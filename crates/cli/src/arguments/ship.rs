@@ -96,6 +96,9 @@ pub(crate) struct ShipOptions {
     /// systemd, ssh: where its files lie there [default: /opt/NAME]
     #[arg(long, value_name = "PATH", value_parser = path_to_ask_for, help_heading = "Other platforms")]
     pub(crate) root: Option<String>,
+    /// ssh: its configuration [default: ssh's own]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Other platforms")]
+    pub(crate) ssh_config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) network: NetworkOptions,
 }
@@ -205,7 +208,7 @@ pub(crate) struct KubernetesOptions {
     pub(crate) wait: Duration,
 }
 
-fn traffic(text: &str) -> Result<f64, String> {
+pub(super) fn traffic(text: &str) -> Result<f64, String> {
     text.parse::<f64>()
         .ok()
         .filter(|number| number.is_finite() && (0.0..=1e9).contains(number))

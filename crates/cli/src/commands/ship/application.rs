@@ -38,10 +38,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 pub(super) struct Shipped {
     pub(super) application: Application,
     /// For one of its platforms.
-    #[expect(dead_code, reason = "what ssh sends")]
     pub(super) image: Image,
     /// All of them, where they are at hand.
-    #[expect(dead_code, reason = "what ssh sends")]
     pub(super) images: Vec<Image>,
     pub(super) notes: Vec<String>,
 }
