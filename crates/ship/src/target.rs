@@ -22,6 +22,8 @@ pub enum Target {
     Nomad,
     /// A machine that is reached by ssh.
     Ssh(Host),
+    /// A microcontroller: its flash, and updates over the air.
+    Device,
 }
 
 /// A machine that is reached by ssh.
@@ -45,6 +47,7 @@ pub const NAMES: &[&str] = &[
     "swarm",
     "nomad",
     "ssh://HOST",
+    "device",
 ];
 
 /// A text names no platform.
@@ -81,6 +84,7 @@ impl FromStr for Target {
             "compose" => Self::Compose,
             "swarm" => Self::Swarm,
             "nomad" => Self::Nomad,
+            "device" => Self::Device,
             _ => {
                 return Err(TargetError::Unknown {
                     text: text.to_owned(),
@@ -154,7 +158,7 @@ impl Host {
 impl Target {
     /// Whether the platform fetches the image from a registry.
     pub fn pulls(&self) -> bool {
-        !matches!(self, Self::Systemd | Self::Ssh(_))
+        !matches!(self, Self::Systemd | Self::Ssh(_) | Self::Device)
     }
 }
 
@@ -168,6 +172,7 @@ impl fmt::Display for Target {
             Self::Compose => "compose",
             Self::Swarm => "swarm",
             Self::Nomad => "nomad",
+            Self::Device => "device",
             Self::Ssh(host) => {
                 write!(f, "ssh://{}", host.login())?;
                 return host.port.map_or(Ok(()), |port| write!(f, ":{port}"));
@@ -190,6 +195,7 @@ mod tests {
             "compose",
             "swarm",
             "nomad",
+            "device",
             "ssh://pi@raspberry.local",
             "ssh://10.0.0.7:2222",
         ] {
