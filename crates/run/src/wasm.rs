@@ -305,11 +305,16 @@ pub fn compile(engine: &Engine, module: &Path, compiled: &Path) -> Result<(), Co
                 exit,
             });
         }
-        fs::rename(&aside, compiled).map_err(failed(compiled))
+        // Never in the place of another: a start may be about to mount that, and
+        // what has lost its name cannot be mounted.
+        match fs::hard_link(&aside, compiled) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(failed(compiled)(error))
+            }
+            _ => Ok(()),
+        }
     })();
-    if result.is_err() {
-        let _ = fs::remove_file(&aside);
-    }
+    let _ = fs::remove_file(&aside);
     result
 }
 

@@ -23,14 +23,15 @@ impl wasi::exports::http::incoming_handler::Guest for Component {
                 core::hint::black_box(0);
             }
         }
+        let text = format!("Hello, {path}\n");
         let fields = Fields::new();
         let _ = fields.append("content-type", b"text/plain");
+        let _ = fields.append("content-length", format!("{}", text.len()).as_bytes());
         let response = OutgoingResponse::new(fields);
         let body = response.body();
         ResponseOutparam::set(out, Ok(response));
         if let Ok(body) = body {
             if let Ok(stream) = body.write() {
-                let text = format!("Hello, {path}\n");
                 let _ = stream.blocking_write_and_flush(text.as_bytes());
             }
             let _ = OutgoingBody::finish(body, None);

@@ -432,8 +432,10 @@ fn a_component_that_handles_requests_is_served_and_one_that_loops_is_ended() {
         assert!(output.status.success(), "{arguments:?}: {told}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port().to_string();
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port().to_string()
+    };
     let publish = format!("{port}:8080");
     ounce(&[
         "run",

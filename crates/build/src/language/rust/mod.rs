@@ -159,7 +159,11 @@ pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
     }
     Ok(Detected {
         found: Found::Project(Language::Rust),
-        name: program.bin.clone(),
+        // A library's own name has underscores that nobody wrote.
+        name: match program.is_library {
+            true => program.package.clone(),
+            false => program.bin.clone(),
+        },
         image_name: None,
         port: None,
         programs,
