@@ -38,7 +38,7 @@ pub(crate) const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
 const SEARCHED: u64 = 1 << 20;
 
 /// A module smaller than this is compiled before a second thread has started.
-const WORTH_THREADS: usize = 48 << 10;
+const WORTH_THREADS: usize = 4 << 10;
 
 impl Kind {
     /// By its first bytes.

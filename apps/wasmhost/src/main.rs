@@ -24,6 +24,10 @@ use std::process::ExitCode;
 
 use arguments::Task;
 use failure::Failure;
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static MEMORY: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {

@@ -2,7 +2,8 @@
 //! start without either have to agree on.
 
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
+    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    RegallocAlgorithm, Strategy,
 };
 
 use crate::failure::{Failure, USAGE};
@@ -55,6 +56,9 @@ pub(crate) fn engine(
         }
         Compiler::Quick => {
             config.strategy(Strategy::Winch);
+            // Of what stands between modules and host, which is Cranelift's.
+            config.cranelift_opt_level(OptLevel::None);
+            config.cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
         }
         Compiler::Plain => {
             config.cranelift_opt_level(OptLevel::None);

@@ -172,7 +172,7 @@ impl Options {
     /// Whether containers are started or images made.
     pub(crate) fn has_containers(&self) -> bool {
         {
-            let others = [SuiteName::Serve, SuiteName::Registry];
+            let others = [SuiteName::Serve, SuiteName::Registry, SuiteName::Wasm];
             self.suites.iter().any(|suite| !others.contains(suite))
         }
     }
