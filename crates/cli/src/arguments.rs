@@ -4,6 +4,7 @@
 pub(crate) mod bases;
 pub(crate) mod containers;
 pub(crate) mod registry;
+pub(crate) mod ship;
 pub(crate) mod supply;
 pub(crate) mod trim;
 
@@ -132,6 +133,8 @@ pub(crate) enum Command {
     Pull(registry::PullArguments),
     /// Send an image to a registry
     Push(registry::PushArguments),
+    /// Put an image on Kubernetes, ECS, systemd, podman, docker, Nomad, or a machine by ssh
+    Ship(Box<ship::ShipArguments>),
     /// List the tags of a repository in a registry
     Tags(registry::TagsArguments),
     /// Tell a registry who you are, for docker and podman too
@@ -564,6 +567,11 @@ pub(crate) struct WeighArguments {
     /// With --json: every file of each image
     #[arg(long)]
     pub(crate) all_files: bool,
+    /// Also show what each costs on Lambda, Fargate, Kubernetes and a Raspberry Pi, at so
+    /// many requests a second
+    #[arg(long, value_name = "REQUESTS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "10", value_parser = ship::traffic, conflicts_with_all = ["sbom", "tui"])]
+    pub(crate) platforms: Option<f64>,
 }
 
 /// Forms of a bill of materials.

@@ -26,7 +26,9 @@ mod serve;
     reason = "shared with the tests of oci, which use more of it"
 )]
 mod server;
+mod ship;
 mod site;
+mod sshd;
 mod supply;
 mod torture;
 mod trim;
