@@ -12,12 +12,13 @@ use super::registry::NetworkOptions;
 use super::{pair, path_to_ask_for, seconds};
 
 const AFTER_HELP: &str = "\
-Platforms: kubernetes, ecs, systemd, quadlet, compose, swarm, nomad, ssh://[USER@]HOST[:PORT]
+Platforms: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad, ssh://[USER@]HOST[:PORT]
 
   ounce ship registry.example/shop:1.4 --to kubernetes | kubectl apply --server-side -f -
   ounce ship shop --registry registry.example/shop:1.4 --push --to kubernetes -o deploy
   ounce ship registry.example/shop:1.4 --to kubernetes --explain
   ounce ship shop --to ssh://pi@raspberrypi.local --apply
+  ounce ship shop --to lambda -o deploy && cd deploy && sam deploy --guided
   ounce ship resolve config/*.yaml --registry registry.example/team | kubectl apply -f -
 
 Without --output the main files go to stdout. Images are named by their digests.";
@@ -66,13 +67,13 @@ pub(crate) struct ResolveArguments {
 /// What is shipped, where to, and how.
 #[derive(Debug, Args)]
 pub(crate) struct ShipOptions {
-    /// The platform: kubernetes, ecs, systemd, quadlet, compose, swarm, nomad or ssh://HOST
+    /// The platform: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad or ssh://HOST
     #[arg(long, value_name = "PLATFORM", required = true)]
     pub(crate) to: Option<Target>,
     /// Write all files into this folder, in place of the main ones to stdout
     #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: Option<PathBuf>,
-    /// Do it: on the cluster, or on the machine
+    /// Do it: on the cluster, the machine, or by the AWS CLI
     #[arg(long)]
     pub(crate) apply: bool,
     /// Ask nothing
@@ -90,6 +91,8 @@ pub(crate) struct ShipOptions {
     pub(crate) application: ApplicationOptions,
     #[command(flatten)]
     pub(crate) kubernetes: KubernetesOptions,
+    #[command(flatten)]
+    pub(crate) lambda: LambdaOptions,
     /// ECS: the region of its log and its prices
     #[arg(long, value_name = "REGION", default_value = "us-east-1", value_parser = region, help_heading = "Other platforms")]
     pub(crate) region: String,
@@ -206,6 +209,50 @@ pub(crate) struct KubernetesOptions {
     /// Seconds to wait for the new replicas
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
     pub(crate) wait: Duration,
+}
+
+/// What only Lambda asks about.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Lambda")]
+pub(crate) struct LambdaOptions {
+    /// How the code is packed [default: zip, or image where there is more than a program]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) package: Option<PackageChoice>,
+    /// Who may call the function by an address of its own [default: iam, none without a port]
+    #[arg(long, value_name = "WHO")]
+    pub(crate) url: Option<AccessChoice>,
+    /// Seconds that an answer may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=900))]
+    pub(crate) timeout: u32,
+    /// Send answers on piece by piece
+    #[arg(long)]
+    pub(crate) stream: bool,
+    /// Freeze it once it is ready, and start from there
+    #[arg(long)]
+    pub(crate) snap_start: bool,
+    /// With --apply, the role that a new function has
+    #[arg(long, value_name = "ARN")]
+    pub(crate) role: Option<String>,
+}
+
+/// How a function's code is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PackageChoice {
+    /// The program alone
+    Zip,
+    /// All that is in the image, from the account's ECR
+    Image,
+}
+
+/// Who may call a function by an address of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AccessChoice {
+    /// There is none
+    None,
+    /// Who signs as somebody that IAM knows
+    Iam,
+    /// Everybody
+    Open,
 }
 
 pub(super) fn traffic(text: &str) -> Result<f64, String> {
