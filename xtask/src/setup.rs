@@ -10,6 +10,12 @@ use crate::tool::{command, find, is_root, read, run};
 /// The targets that programs are built for.
 pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 
+/// The targets that modules are built for.
+const MODULES: &[&str] = &["wasm32-unknown-unknown", "wasm32-wasip1", "wasm32-wasip2"];
+
+/// Targets that only one example is built for.
+const MORE_TARGETS: &[&str] = &["riscv32imc-unknown-none-elf"];
+
 /// A program that tasks call, and the Debian package it comes in.
 struct Need {
     program: &'static str,
@@ -45,6 +51,7 @@ const NEEDS: &[Need] = &[
     need("zsh", "zsh"),
     need("qemu-aarch64-static", "qemu-user-static"),
     need("qemu-system-x86_64", "qemu-system-x86"),
+    need("qemu-system-riscv32", "qemu-system-misc"),
     need("busybox", "busybox-static"),
     need("cpio", "cpio"),
     need("mmdebstrap", "mmdebstrap"),
@@ -86,6 +93,7 @@ impl Missing {
             sources: !has_sources(),
             targets: TARGETS
                 .iter()
+                .chain(MODULES)
                 .copied()
                 .filter(|t| !installed.iter().any(|own| own == t))
                 .collect(),
@@ -121,6 +129,10 @@ impl Missing {
     }
 }
 
+fn targets() -> impl Iterator<Item = &'static str> {
+    TARGETS.iter().chain(MORE_TARGETS).copied()
+}
+
 /// The targets whose standard library stands in the toolchain.
 fn installed_targets() -> Vec<String> {
     let Ok(sysroot) = read(&mut command(&["rustc", "--print", "sysroot"])) else {
@@ -129,6 +141,7 @@ fn installed_targets() -> Vec<String> {
     let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
     TARGETS
         .iter()
+        .chain(MODULES)
         .filter(|t| libraries.join(t).join("lib").is_dir())
         .map(|t| (*t).to_owned())
         .collect()

@@ -89,7 +89,7 @@ pub fn write_head(
         sink.put(b"Host: localhost\r\n");
     }
     write_cookies(request, sink)?;
-    field("X-Amzn-Trace-Id", context.trace_id.as_bytes(), sink);
+    field("X-Amzn-Trace-Id", context.trace_id().as_bytes(), sink);
     field("X-Amzn-Request-Context", request.context, sink);
     write_context(context, sink);
     // A server may wait for a body that is not announced.
@@ -107,7 +107,7 @@ pub fn write_event_head(path: &str, context: &Context<'_>, bytes: u64, sink: &mu
     }
     target::put(path, Part::Path, sink);
     sink.put(b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
-    field("X-Amzn-Trace-Id", context.trace_id.as_bytes(), sink);
+    field("X-Amzn-Trace-Id", context.trace_id().as_bytes(), sink);
     write_context(context, sink);
     sink.put(b"Content-Length: ");
     decimal(bytes, sink);
@@ -138,7 +138,7 @@ fn field(name: &str, value: &[u8], sink: &mut dyn Sink) {
 }
 
 fn write_context(context: &Context<'_>, sink: &mut dyn Sink) {
-    if !is_value(context.function_arn.as_bytes()) {
+    if !is_value(context.function_arn().as_bytes()) {
         return;
     }
     sink.put(b"X-Amzn-Lambda-Context: {\"request_id\":\"");
@@ -146,7 +146,7 @@ fn write_context(context: &Context<'_>, sink: &mut dyn Sink) {
     sink.put(b"\",\"deadline\":");
     decimal(context.deadline_ms, sink);
     sink.put(b",\"invoked_function_arn\":\"");
-    escape(context.function_arn.as_bytes(), sink);
+    escape(context.function_arn().as_bytes(), sink);
     sink.put(b"\"}\r\n");
 }
 
@@ -458,14 +458,14 @@ mod tests {
         }
     }
 
-    const CONTEXT: Context<'_> = Context {
-        request_id: "id-1",
-        deadline_ms: 7,
-        function_arn: "arn:x",
-        trace_id: "Root=1-2",
-        client_context: "",
-        cognito_identity: "",
-    };
+    const HEAD_OF_CONTEXT: &str = "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id-1\r\n\
+        Lambda-Runtime-Deadline-Ms: 2000000000000\r\nLambda-Runtime-Trace-Id: Root=1-2\r\n\
+        Lambda-Runtime-Invoked-Function-Arn: arn:x\r\n\r\n";
+
+    fn context() -> Context<'static> {
+        let head = reply::parse(HEAD_OF_CONTEXT.as_bytes(), 1_000, false).unwrap();
+        Context::read(head, 1).unwrap()
+    }
 
     /// The request that an event becomes, or why it becomes none.
     fn request_below(event: &Value, base: &str) -> Result<String, Unfit> {
@@ -474,7 +474,7 @@ mod tests {
             panic!("no request: {event}");
         };
         let mut out = Bytes::default();
-        write_head(&mut request, &CONTEXT, base, &mut out)?;
+        write_head(&mut request, &context(), base, &mut out)?;
         assert!(request.write_body(&mut out));
         Ok(String::from_utf8_lossy(&out.0).into_owned())
     }
@@ -542,7 +542,7 @@ mod tests {
             "x-empty: ",
             "Cookie: a=b; c=d",
             "X-Amzn-Trace-Id: Root=1-2",
-            r#"X-Amzn-Lambda-Context: {"request_id":"id-1","deadline":7,"invoked_function_arn":"arn:x"}"#,
+            r#"X-Amzn-Lambda-Context: {"request_id":"id-1","deadline":2000000000000,"invoked_function_arn":"arn:x"}"#,
             "Content-Length: 6",
             "Connection: close",
         ] {
@@ -836,7 +836,7 @@ mod tests {
             let mut bytes = serde_json::to_vec(&event).unwrap();
             let Ok(Event::Request(mut request)) = event::read(&mut bytes) else { return Ok(()) };
             let mut out = Bytes::default();
-            if write_head(&mut request, &CONTEXT, "", &mut out).is_ok() {
+            if write_head(&mut request, &context(), "", &mut out).is_ok() {
                 let end = out.0.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
                 prop_assert_eq!(end + 4, out.0.len());
                 let lines = out.0.split(|byte| *byte == b'\n');

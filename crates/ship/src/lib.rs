@@ -14,6 +14,7 @@ pub mod ecs;
 pub mod explain;
 mod hcl;
 pub mod kubernetes;
+pub mod lambda;
 pub mod node;
 pub mod nomad;
 pub mod quadlet;

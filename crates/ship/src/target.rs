@@ -10,6 +10,8 @@ pub enum Target {
     Kubernetes,
     /// Fargate or EC2 behind a service: CloudFormation and Terraform.
     Ecs,
+    /// A function, as a zip or an image, with templates of SAM's and Terraform's.
+    Lambda,
     /// A hardened unit, as a portable service.
     Systemd,
     /// A unit of podman's.
@@ -41,6 +43,7 @@ pub struct Host {
 pub const NAMES: &[&str] = &[
     "kubernetes",
     "ecs",
+    "lambda",
     "systemd",
     "quadlet",
     "compose",
@@ -79,6 +82,7 @@ impl FromStr for Target {
         Ok(match text {
             "kubernetes" | "k8s" => Self::Kubernetes,
             "ecs" => Self::Ecs,
+            "lambda" => Self::Lambda,
             "systemd" => Self::Systemd,
             "quadlet" => Self::Quadlet,
             "compose" => Self::Compose,
@@ -156,9 +160,13 @@ impl Host {
 }
 
 impl Target {
-    /// Whether the platform fetches the image from a registry.
+    /// Whether the platform fetches the image from a registry, as it is. Lambda is
+    /// given one of its own, or a zip.
     pub fn pulls(&self) -> bool {
-        !matches!(self, Self::Systemd | Self::Ssh(_) | Self::Device)
+        !matches!(
+            self,
+            Self::Systemd | Self::Ssh(_) | Self::Lambda | Self::Device
+        )
     }
 }
 
@@ -167,6 +175,7 @@ impl fmt::Display for Target {
         f.write_str(match self {
             Self::Kubernetes => "kubernetes",
             Self::Ecs => "ecs",
+            Self::Lambda => "lambda",
             Self::Systemd => "systemd",
             Self::Quadlet => "quadlet",
             Self::Compose => "compose",
@@ -190,6 +199,7 @@ mod tests {
         for text in [
             "kubernetes",
             "ecs",
+            "lambda",
             "systemd",
             "quadlet",
             "compose",

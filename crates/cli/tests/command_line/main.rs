@@ -35,3 +35,4 @@ mod torture;
 mod trim;
 mod up;
 mod usage;
+mod wasm;
