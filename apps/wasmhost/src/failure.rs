@@ -50,7 +50,7 @@ impl Failure {
     }
 
     /// With an error of the system as its reason.
-    pub(crate) fn from_io(mut self, error: &std::io::Error) -> Self {
+    pub(crate) fn because_of(mut self, error: &std::io::Error) -> Self {
         self.causes.push(error.to_string());
         self
     }

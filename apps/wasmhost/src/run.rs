@@ -44,7 +44,7 @@ fn end_when_asked() -> Result<(), Failure> {
     let always = Arc::new(AtomicBool::new(true));
     for signal in [TERMINATE, signal_hook::consts::SIGINT] {
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, always.clone())
-            .map_err(|error| Failure::new(USAGE, "handling signals").from_io(&error))?;
+            .map_err(|error| Failure::new(USAGE, "handling signals").because_of(&error))?;
     }
     Ok(())
 }
@@ -76,7 +76,7 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|error| Failure::new(USAGE, "setting up input and output").from_io(&error))
+        .map_err(|error| Failure::new(USAGE, "setting up input and output").because_of(&error))
 }
 
 fn run_module(engine: &Engine, module: &Module, start: &Start) -> Result<ExitCode, Failure> {
@@ -118,7 +118,7 @@ fn run_module(engine: &Engine, module: &Module, start: &Start) -> Result<ExitCod
         let before = linker.instantiate_pre(module).map_err(Stop::Link)?;
         let instance = before.instantiate_async(&mut store).await?;
         if let Some(function) = &start.invoke {
-            return Ok(invoke::of_module(&mut store, &instance, function, &start.arguments).await?);
+            return invoke::of_module(&mut store, &instance, function, &start.arguments).await;
         }
         let entry = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
         entry.call_async(&mut store, ()).await?;
@@ -166,7 +166,7 @@ fn run_component(
         if let Some(function) = &start.invoke {
             let instance = before.instantiate_async(&mut store).await?;
             let words = &start.arguments;
-            return Ok(invoke::of_component(&mut store, &instance, function, words).await?);
+            return invoke::of_component(&mut store, &instance, function, words).await;
         }
         let instance = before.instantiate_async(&mut store).await?;
         let command = Command::new(&mut store, &instance)?;
