@@ -44,6 +44,8 @@ cargo xtask TASK
   judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
                                put together from Debian's packages
   judges registry OUNCE        docker-registry, skopeo and podman alone
+  judges ship OUNCE            Kubernetes' schemas, cfn-lint, moto, podman-compose and
+                               systemd on what is shipped
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
@@ -107,6 +109,14 @@ fn run(arguments: &[String]) -> Result<()> {
             let mut tally = tally::Tally::default();
             let ounce = std::path::absolute(ounce)?;
             let result = judges::run_registry(&house, &ounce, &mut tally);
+            println!("{tally}");
+            result
+        }
+        ["judges", "ship", ounce] => {
+            setup::setup(false)?;
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_ship(&house, &ounce, &mut tally);
             println!("{tally}");
             result
         }

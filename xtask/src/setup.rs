@@ -59,6 +59,9 @@ const NEEDS: &[Need] = &[
     need("docker-registry", "docker-registry"),
     need("htpasswd", "apache2-utils"),
     need("openssl", "openssl"),
+    need("ssh", "openssh-client"),
+    need("sshd", "openssh-server"),
+    need("systemd-analyze", "systemd"),
 ];
 
 /// What a run of setup would have to install.

@@ -1,0 +1,413 @@
+//! `ship`: what each platform is told, what is refused before anything is, a
+//! cluster that is not there, and a machine behind a real ssh server.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::harness::Workbench;
+use crate::held::{Held, registry};
+use crate::programs::{prints, waits};
+
+const REGISTRY: [&str; 2] = ["--registry", "registry.example/team/app:1.4"];
+
+/// A workbench with an image of a program that listens, as it says, on 8080.
+fn bench() -> Workbench {
+    let bench = Workbench::new();
+    bench.program("app", prints("/healthz --health\n", 0));
+    bench.succeed(&["build", "app", "--expose", "8080"]);
+    bench
+}
+
+fn shipped(bench: &Workbench, words: &[&str]) -> String {
+    bench.succeed(&[&["ship", "app"], words, &REGISTRY, &["--unchecked", "-q"]].concat())
+}
+
+#[test]
+fn every_platform_is_told_the_image_by_its_digest() {
+    let bench = bench();
+    let text = bench.succeed(&["--json", "inspect", "app"]);
+    let inspected: Value = serde_json::from_str(&text).unwrap();
+    let digest = inspected["digest"].as_str().unwrap();
+    let image = format!("registry.example/team/app@{digest}");
+    for platform in ["kubernetes", "ecs", "quadlet", "compose", "swarm", "nomad"] {
+        let text = shipped(&bench, &["--to", platform]);
+        assert!(text.contains(&image), "{platform}: {text}");
+        assert!(!text.contains(":1.4@"), "{platform}: {text}");
+    }
+    // What no platform pulls needs no registry.
+    let unit = bench.succeed(&["ship", "app", "--to", "systemd", "-q"]);
+    assert!(unit.contains("ExecStart=/app"), "{unit}");
+}
+
+#[test]
+fn what_the_program_knows_is_asked_for_without_being_told() {
+    let bench = bench();
+    let text = shipped(&bench, &["--to", "kubernetes"]);
+    assert!(text.contains("path: /healthz"), "{text}");
+    let text = shipped(&bench, &["--to", "compose"]);
+    assert!(text.contains("- \"--health\""), "{text}");
+    let text = shipped(&bench, &["--to", "kubernetes", "--health", "/ready"]);
+    assert!(
+        text.contains("path: /ready") && !text.contains("/healthz"),
+        "{text}"
+    );
+}
+
+#[test]
+fn folder_gets_all_files_and_the_document_names_them() {
+    let bench = bench();
+    let words = ["--to", "kubernetes", "-o", "deploy"];
+    let lines = shipped(&bench, &words);
+    for line in lines.lines() {
+        assert!(bench.path(line).is_file(), "{line}");
+    }
+    assert!(
+        lines.contains("deploy/chart/templates/deployment.yaml"),
+        "{lines}"
+    );
+    let all = [
+        &["--json", "ship", "app"],
+        &words[..],
+        &REGISTRY,
+        &["--unchecked"],
+    ]
+    .concat();
+    let document: Value = serde_json::from_str(&bench.succeed(&all)).unwrap();
+    assert_eq!(document["schema"], "ounce.ship/1");
+    assert_eq!(
+        document["files"].as_array().unwrap().len(),
+        lines.lines().count()
+    );
+    assert!(document["creates"].as_array().unwrap().len() >= 6);
+    bench.succeed(&["ship", "app", "--to", "systemd", "-o", "unit", "-q"]);
+    let root = bench.path("unit/portable/app");
+    assert!(root.join("app").is_file() && root.join("usr/lib/os-release").is_file());
+    assert!(root.join("usr/lib/systemd/system/app.service").is_file());
+}
+
+#[test]
+fn link_in_an_image_leads_no_file_out_of_the_folder() {
+    let bench = Workbench::new();
+    bench.file("outside/keep", "mine");
+    let outside = bench.path("outside");
+    fs::create_dir_all(bench.path("root")).unwrap();
+    std::os::unix::fs::symlink(&outside, bench.path("root/usr")).unwrap();
+    bench.program("root/app", prints("hi\n", 0));
+    // An image with a link as docker would save it.
+    let layer = bench.path("layer.tar");
+    let mut archive = tar_of(&bench.path("root"));
+    fs::write(&layer, archive.split_off(0)).unwrap();
+    docker_archive(&bench, &layer);
+    let words = [
+        "ship",
+        "docker-archive:saved.tar",
+        "--to",
+        "systemd",
+        "--no-port",
+    ];
+    let output = bench.output(&[&words[..], &["--name", "app", "-o", "unit"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("is a link"), "{stderr}");
+    let left: Vec<_> = fs::read_dir(&outside).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1);
+}
+
+fn tar_of(folder: &std::path::Path) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.follow_symlinks(false);
+    archive.append_dir_all(".", folder).unwrap();
+    archive.into_inner().unwrap()
+}
+
+/// `saved.tar`, of one layer.
+fn docker_archive(bench: &Workbench, layer: &std::path::Path) {
+    let bytes = fs::read(layer).unwrap();
+    let digest = ounce_oci::Digest::of(&bytes);
+    let config = serde_json::json!({
+        "architecture": ounce_oci::Platform::host().architecture, "os": "linux",
+        "config": {"Entrypoint": ["/app"]},
+        "rootfs": {"type": "layers", "diff_ids": [digest.to_string()]}
+    });
+    let manifest = serde_json::json!([
+        {"Config": "config.json", "RepoTags": ["app:1"], "Layers": ["layer.tar"]}
+    ]);
+    let mut archive = tar::Builder::new(fs::File::create(bench.path("saved.tar")).unwrap());
+    for (name, bytes) in [
+        ("manifest.json", manifest.to_string().into_bytes()),
+        ("config.json", config.to_string().into_bytes()),
+        ("layer.tar", bytes),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+#[test]
+fn refusals_say_what_and_what_to_do() {
+    let bench = bench();
+    bench.succeed(&["build", "app", "-t", "mute"]);
+    let mut pictures = String::new();
+    for words in [
+        &["--to", "kubernetes"][..],
+        &["--to", "kubernetes", "-e", "DB_PASSWORD=hunter2"],
+        &["--to", "kubernetes", "-n", "Shop"],
+        &["--to", "kubernetes", "--max-replicas", "1"],
+        &["--to", "kubernetes", "--egress", "10.0.0.1"],
+        &["--to", "ecs", "--secret", "TOKEN=queue"],
+        &["--to", "ecs", "--cpu", "20000"],
+        &["--to", "ecs", "--apply"],
+        &["--to", "heroku"],
+        &["--to", "ssh://-oProxyCommand=x"],
+    ] {
+        let registry = if words.len() > 2 { &REGISTRY[..] } else { &[] };
+        let all = [&["ship", "app", "-q", "--unchecked"], words, registry].concat();
+        let picture = bench.picture(&all);
+        assert!(!picture.contains("hunter2"), "{picture}");
+        pictures.push_str(&format!("$ {}\n{picture}\n", words.join(" ")));
+    }
+    for name in ["mute", "absent"] {
+        let all = [
+            &["ship", name, "--to", "kubernetes", "--unchecked"],
+            &REGISTRY[..],
+        ]
+        .concat();
+        pictures.push_str(&format!("$ {name}\n{}\n", bench.picture(&all)));
+    }
+    insta::assert_snapshot!(pictures);
+}
+
+#[test]
+fn registry_that_has_not_the_image_is_asked_before_the_platform_is_told() {
+    let bench = bench();
+    let server = registry(Held::default(), |_, _| None).0;
+    let name = format!("{}/team/app:1", server.address);
+    let words = [
+        "ship",
+        "app",
+        "--to",
+        "compose",
+        "--no-port",
+        "--registry",
+        &name,
+    ];
+    let refused = bench.output(&words);
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("hint: push it first: --push"), "{stderr}");
+    bench.succeed(&[&words[..], &["--push"]].concat());
+    bench.succeed(&words);
+    // From the registry alone, by its tag there.
+    let place = format!("docker://{name}");
+    let text = bench.succeed(&["ship", &place, "--to", "compose", "--no-port", "-q"]);
+    assert!(
+        text.contains(&format!("{}/team/app@sha256:", server.address)),
+        "{text}"
+    );
+}
+
+#[test]
+fn cluster_that_is_not_there_and_context_that_nobody_can_be_asked_about() {
+    let bench = bench();
+    let config = |server: &str| {
+        format!(
+            "current-context: home\ncontexts:\n- {{name: home, context: {{cluster: c, user: u}}}}\n\
+             clusters:\n- {{name: c, cluster: {{server: '{server}'}}}}\nusers:\n\
+             - {{name: u, user: {{token: hush}}}}\n"
+        )
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    bench.file("config", config(&format!("http://{address}")));
+    let apply = |words: &[&str]| {
+        let all = [
+            &[
+                "ship",
+                "app",
+                "--to",
+                "kubernetes",
+                "--unchecked",
+                "-q",
+                "--apply",
+            ],
+            &REGISTRY[..],
+            words,
+        ];
+        let picture = bench.picture(&all.concat());
+        picture.replace(&address.to_string(), "[SERVER]")
+    };
+    let mut pictures = String::new();
+    for words in [
+        &["--kubeconfig", "config"][..],
+        &["--kubeconfig", "config", "--yes"],
+        &["--kubeconfig", "config", "--context", "work", "--yes"],
+        &["--kubeconfig", "none", "--yes"],
+    ] {
+        pictures.push_str(&format!("$ {}\n{}\n", words.join(" "), apply(words)));
+    }
+    assert!(!pictures.contains("hush"), "{pictures}");
+    insta::assert_snapshot!(pictures);
+}
+
+#[test]
+fn explanation_names_what_is_created_and_what_it_costs() {
+    let bench = bench();
+    let all = [
+        &[
+            "--json",
+            "ship",
+            "app",
+            "--to",
+            "ecs",
+            "--explain",
+            "--unchecked",
+            "--traffic",
+            "50",
+        ],
+        &REGISTRY[..],
+    ];
+    let document: Value = serde_json::from_str(&bench.succeed(&all.concat())).unwrap();
+    assert_eq!(document["schema"], "ounce.ship-explain/1");
+    assert_eq!(document["requests_per_second"], 50.0);
+    assert_eq!(document["estimate"]["platform"], "fargate");
+    assert!(document["estimate"]["dollars_month"][0].as_f64().unwrap() > 0.0);
+    assert_eq!(document["platforms"].as_array().unwrap().len(), 4);
+    let text = bench.succeed(&["weigh", "app", "--platforms=50"]);
+    for word in [
+        "lambda",
+        "fargate",
+        "kubernetes",
+        "raspberry pi",
+        "not offers",
+    ] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn images_named_by_their_sources_are_built_pushed_and_pinned() {
+    let bench = Workbench::new();
+    bench.program("bin/app", prints("hi\n", 0));
+    let server = registry(Held::default(), |_, _| None).0;
+    let to = format!("{}/team", server.address);
+    let yaml =
+        "# kept\nkind: Pod\nspec:\n  containers:\n  - image: ounce://bin/app # here\n    name: a\n";
+    bench.file("pod.yaml", yaml);
+    bench.file("again.yaml", "image: \"ounce://bin/app\"\n");
+    let out = bench.succeed(&[
+        "ship",
+        "resolve",
+        "pod.yaml",
+        "again.yaml",
+        "--registry",
+        &to,
+        "-q",
+    ]);
+    let image = out.split("image: ").nth(1).unwrap();
+    let image = image.split_whitespace().next().unwrap().to_owned();
+    assert!(image.starts_with(&format!("{to}/app@sha256:")), "{out}");
+    let pinned = yaml.replace("ounce://bin/app", &image);
+    assert_eq!(out, format!("{pinned}---\nimage: {image}\n"));
+    bench.succeed(&["pull", &image, "back"]);
+    bench.file("broken.yaml", "image: [ounce://bin/app");
+    bench.file("gone.yaml", "image: ounce://gone\n");
+    for (file, code) in [("broken.yaml", 3), ("gone.yaml", 3), ("none.yaml", 3)] {
+        let output = bench.output(&["ship", "resolve", file, "--registry", &to]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{file}: {stderr}");
+        assert!(stderr.contains(file) || stderr.contains("gone"), "{stderr}");
+    }
+}
+
+#[test]
+fn machine_gets_the_program_and_keeps_the_old_one_if_the_new_is_not_well() {
+    let bench = Workbench::new();
+    let host = crate::sshd::Host::start(&bench);
+    bench.program("good", waits());
+    bench.program("bad", prints("no luck\n", 3));
+    let there = bench.path("there").display().to_string();
+    let apply = |image: &str, more: &[&str]| {
+        let words = [
+            "ship",
+            image,
+            "--name",
+            "app",
+            "--no-port",
+            "--apply",
+            "--yes",
+        ];
+        let place = [
+            "--to",
+            host.url(),
+            "--ssh-config",
+            host.config(),
+            "--root",
+            &there,
+        ];
+        bench.output(&[&words[..], &place[..], more].concat())
+    };
+    let running = || {
+        let pid = fs::read_to_string(bench.path("there/pid")).unwrap_or_default();
+        pid.split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    for image in ["good", "bad"] {
+        bench.succeed(&["build", image, "-q"]);
+    }
+    // Nothing to go back to yet.
+    let first = apply("bad", &[]);
+    let stderr = String::from_utf8_lossy(&first.stderr);
+    assert_eq!(first.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("nothing well to go back to"), "{stderr}");
+    let output = apply("good", &["--json"]);
+    assert!(output.status.success(), "{output:?}");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["schema"], "ounce.ship-ssh/1");
+    assert!(document["sent_bytes"].as_u64().unwrap() > 0);
+    let pid = running();
+    assert!(fs::exists(format!("/proc/{pid}/stat")).unwrap(), "{pid}");
+    // Again: nothing is sent, nothing is started anew.
+    let output = apply("good", &["--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (document["sent_bytes"].as_u64(), running()),
+        (Some(0), pid.clone())
+    );
+    // Another variable: the same files, started anew.
+    assert!(apply("good", &["-e", "LEVEL=it's"]).status.success());
+    let second = running();
+    assert_ne!(second, pid);
+    let environment = fs::read_to_string(format!("/proc/{second}/environ")).unwrap_or_default();
+    assert!(environment.contains("LEVEL=it's"), "{environment:?}");
+    // A worse one: the one before runs again.
+    let output = apply("bad", &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("what ran before runs again"), "{stderr}");
+    let third = running();
+    let environment = fs::read_to_string(format!("/proc/{third}/environ")).unwrap_or_default();
+    assert!(environment.contains("LEVEL=it's"), "{environment:?}");
+    // A machine that is not there.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = format!("ssh://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let words = [
+        "ship",
+        "good",
+        "--no-port",
+        "--apply",
+        "--yes",
+        "--to",
+        &nowhere,
+    ];
+    let gone = bench.ounce(&words).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(gone.status.code(), Some(5), "{gone:?}");
+    let killed = std::process::Command::new("kill").arg(&third).status();
+    assert!(killed.unwrap().success());
+}
