@@ -95,6 +95,22 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Why a module stopped.
+pub(crate) enum Stop {
+    /// Before it ran: its imports do not fit.
+    Link(Error),
+    /// By its own doing.
+    Guest(Error),
+    /// What was asked for does not fit it.
+    Asked(Failure),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Guest(error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,10 +32,10 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::arguments::Start;
 use crate::failure::{Failure, NOT_EXECUTABLE, USAGE};
-use crate::run::runtime;
 use crate::settings::REQUESTS;
 use crate::state::Whole;
 use crate::trusted;
+use crate::waiting::{out_of_time, runtime};
 
 /// Where requests are taken that nobody hands a socket for.
 const PORT: u16 = 8080;
@@ -248,7 +248,7 @@ async fn handle(server: &Arc<Server>, request: Request<Incoming>) -> Response<Hy
                 Some(StatusCode::INTERNAL_SERVER_ERROR)
             }
             Err(_) => {
-                eprint!("{}", crate::run::out_of_time(work.timeout));
+                eprint!("{}", out_of_time(work.timeout));
                 Some(StatusCode::GATEWAY_TIMEOUT)
             }
         }
