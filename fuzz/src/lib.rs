@@ -5,6 +5,7 @@
 pub mod build;
 pub mod http;
 pub mod oci;
+pub mod ota;
 pub mod rootfs;
 
 /// A target by the name of its seeds' folder.
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("debian_package", build::debian_package),
     ("debian_release", build::debian_release),
     ("settings", build::settings),
+    ("ota_bundle", ota::bundle),
     ("oci_layer", oci::layer),
     ("oci_documents", oci::documents),
 ];

@@ -6,6 +6,7 @@ mod alpine;
 #[cfg(target_arch = "x86_64")]
 mod bases;
 mod delta;
+mod device;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
 #[allow(
