@@ -43,6 +43,7 @@ cargo xtask TASK
   judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
                                put together from Debian's packages
   judges registry OUNCE        docker-registry, skopeo and podman alone
+  judges lambda OUNCE          AWS's emulator and cargo-lambda's, cfn-lint and moto alone
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
@@ -104,6 +105,13 @@ fn run(arguments: &[String]) -> Result<()> {
             let mut tally = tally::Tally::default();
             let ounce = std::path::absolute(ounce)?;
             let result = judges::run_registry(&house, &ounce, &mut tally);
+            println!("{tally}");
+            result
+        }
+        ["judges", "lambda", ounce] => {
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_lambda(&house, &ounce, &mut tally);
             println!("{tally}");
             result
         }
