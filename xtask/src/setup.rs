@@ -10,6 +10,9 @@ use crate::tool::{command, find, is_root, read, run};
 /// The targets that programs are built for.
 pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 
+/// The targets that modules are built for.
+const MODULES: &[&str] = &["wasm32-unknown-unknown", "wasm32-wasip1", "wasm32-wasip2"];
+
 /// A program that tasks call, and the Debian package it comes in.
 struct Need {
     program: &'static str,
@@ -86,6 +89,7 @@ impl Missing {
             sources: !has_sources(),
             targets: TARGETS
                 .iter()
+                .chain(MODULES)
                 .copied()
                 .filter(|t| !installed.iter().any(|own| own == t))
                 .collect(),
@@ -129,6 +133,7 @@ fn installed_targets() -> Vec<String> {
     let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
     TARGETS
         .iter()
+        .chain(MODULES)
         .filter(|t| libraries.join(t).join("lib").is_dir())
         .map(|t| (*t).to_owned())
         .collect()

@@ -38,8 +38,8 @@ pub mod signature;
 pub mod simulate;
 mod state;
 
-pub use device::{Device, Standing};
-pub use download::Download;
+pub use device::{Device, Standing, Update};
+pub use download::{Download, Workspace};
 pub use layout::{Layout, LayoutFault, Region, Slot};
 pub use manifest::{Manifest, Version};
 pub use refusal::{Error, Refusal};

@@ -13,6 +13,7 @@ mod manual;
 mod registry;
 mod runtime;
 mod server;
+mod ship;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -112,6 +113,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
         cycles::run(ounce, cycles::COUNT)
     });
     runtime::judge(&case, &mut bench);
+    ship::judge(&case, &mut bench);
     server::judge(house, &mut bench);
     let failed = tally.failed - before;
     if failed > 0 {
@@ -179,6 +181,27 @@ pub(crate) fn run_registry(house: &House, ounce: &Path, tally: &mut Tally) -> Re
         prepare(&case)
     });
     registry::judge(&case, &mut bench);
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
+/// Runs the judges of what is shipped alone.
+pub(crate) fn run_ship(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let scratch = Scratch::new("judges")?;
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
+    let before = tally.failed;
+    let mut bench = Bench { tally };
+    bench.check("ounce builds and exports the judged image", &[], || {
+        prepare(&case)
+    });
+    ship::judge(&case, &mut bench);
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");
