@@ -561,7 +561,7 @@ fn lambda_is_told_by_the_aws_cli_where_there_is_one() {
     let script = "#!/bin/sh\necho \"$*\" >>calls\ncase \"$*\" in\n\
         *get-function*) echo 'An error occurred (ResourceNotFoundException)' >&2; exit 254;;\n\
         *create-function*) echo '{\"FunctionArn\":\"arn:made\"}';;\nesac\n";
-    bench.program("bin/aws", script.as_bytes().to_vec());
+    bench.program("bin/aws", script);
     let path = format!("{}:/bin:/usr/bin", bench.path("bin").display());
     let mut apply = bench.ounce(&["ship", "app", "--to", "lambda", "--apply", "--yes"]);
     let output = apply.env("PATH", &path).output().unwrap();
