@@ -10,12 +10,13 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|registry|wasm|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|registry|lambda|wasm|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
 only when they are wanted; density, many containers at once; registry, pushing and
-pulling; wasm, WebAssembly modules and handlers of requests. A whole run of a suite (all
+pulling; lambda, functions under AWS's emulator; wasm, WebAssembly modules and
+handlers of requests. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
 every run writes report.md and report.json in target/bench.
 
@@ -43,17 +44,19 @@ pub(crate) enum SuiteName {
     Zero,
     Density,
     Registry,
+    Lambda,
     Wasm,
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 7] = [
+    pub(crate) const ALL: [SuiteName; 8] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
         SuiteName::Zero,
         SuiteName::Density,
         SuiteName::Registry,
+        SuiteName::Lambda,
         SuiteName::Wasm,
     ];
 
@@ -66,6 +69,7 @@ impl SuiteName {
             SuiteName::Zero => "zero",
             SuiteName::Density => "density",
             SuiteName::Registry => "registry",
+            SuiteName::Lambda => "lambda",
             SuiteName::Wasm => "wasm",
         }
     }
@@ -120,6 +124,7 @@ impl Options {
                 "zero" => options.suites = vec![SuiteName::Zero],
                 "density" => options.suites = vec![SuiteName::Density],
                 "registry" => options.suites = vec![SuiteName::Registry],
+                "lambda" => options.suites = vec![SuiteName::Lambda],
                 "wasm" => options.suites = vec![SuiteName::Wasm],
                 "--count" => {
                     options.count = value()?.parse().context("--count wants a number")?;
@@ -172,7 +177,12 @@ impl Options {
     /// Whether containers are started or images made.
     pub(crate) fn has_containers(&self) -> bool {
         {
-            let others = [SuiteName::Serve, SuiteName::Registry, SuiteName::Wasm];
+            let others = [
+                SuiteName::Serve,
+                SuiteName::Registry,
+                SuiteName::Lambda,
+                SuiteName::Wasm,
+            ];
             self.suites.iter().any(|suite| !others.contains(suite))
         }
     }
