@@ -49,10 +49,10 @@ impl Parts<'_> {
 
 /// Profile `device`: what a patch for small machines may need.
 pub const DEVICE: Needs = Needs {
-    blocks: 256,
+    blocks: 240,
     window_bytes: 4_096,
     learned: 64,
-    contexts: 8,
+    contexts: 4,
     regions: 8,
 };
 
