@@ -56,6 +56,7 @@ const NEEDS: &[Need] = &[
     need("docker-registry", "docker-registry"),
     need("htpasswd", "apache2-utils"),
     need("openssl", "openssl"),
+    need("rpmbuild", "rpm"),
 ];
 
 /// What a run of setup would have to install.

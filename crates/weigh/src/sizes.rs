@@ -13,6 +13,7 @@ use ounce_rootfs::tree::{ContentId, Hiding, LookupError, NodeKind, Tree, TreeErr
 use ounce_rootfs::{ElfFacts, Script};
 use serde::Serialize;
 
+use crate::calls::{self, ProgramCalls};
 use crate::inventory::{Inventory, Item};
 use crate::kind::FileKind;
 use crate::pass::{self, Facts, Found, Stop};
@@ -219,6 +220,8 @@ pub struct Program {
     pub bytes: ByteSize,
     /// Facts of the ELF file.
     pub elf: Option<ElfFacts>,
+    /// What it can ask of the kernel, where it is static and its code can be read.
+    pub system_calls: Option<ProgramCalls>,
     /// For a script, the program that runs it.
     pub interpreter: Option<String>,
     /// Why nothing is known of it.
@@ -592,6 +595,7 @@ fn program(image: &Image, tree: &Tree) -> Result<Option<Program>, MeasureError> 
         path: None,
         bytes: ByteSize(0),
         elf: None,
+        system_calls: None,
         interpreter: None,
         fault: None,
         command,
@@ -617,7 +621,11 @@ fn program(image: &Image, tree: &Tree) -> Result<Option<Program>, MeasureError> 
         program.interpreter = Some(script.program().to_owned());
     } else {
         match ElfFacts::read(&data) {
-            Ok(facts) => program.elf = Some(facts),
+            Ok(facts) => {
+                let is_static = facts.kind.runs_alone();
+                program.system_calls = is_static.then(|| calls::of(&data)).flatten();
+                program.elf = Some(facts);
+            }
             Err(fault) => program.fault = Some(fault.to_string()),
         }
     }

@@ -5,6 +5,7 @@ mod alpine;
 // The archive that the tests make has packages for one architecture.
 #[cfg(target_arch = "x86_64")]
 mod bases;
+mod calls;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
 #[allow(
