@@ -51,7 +51,7 @@ const DEFAULTS: [Figure; 2] = [
     },
     Figure {
         by: "ounce",
-        calls: [300, 260],
+        calls: [307, 262],
     },
 ];
 

@@ -213,3 +213,20 @@ fn both_tables_of_names_say_the_same_of_this_machine() {
         }
     }
 }
+
+#[test]
+fn what_weigh_says_that_ounce_allows_is_what_it_allows() {
+    let bench = Workbench::new();
+    bench.file("program", crate::programs::prints("hello", 0));
+    let document = bench.succeed(&["--json", "weigh", "./program"]);
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let calls = &document["images"][0]["program"]["system_calls"];
+    assert_eq!(calls["unresolved"], 0, "{calls}");
+    assert!(
+        calls["names"].as_array().unwrap().contains(&"write".into()),
+        "{calls}"
+    );
+    let defaults = calls["defaults"].as_array().unwrap();
+    let ours = defaults.iter().find(|one| one["by"] == "ounce").unwrap();
+    assert_eq!(ours["calls"], ounce_run::syscalls::allowed());
+}

@@ -128,6 +128,10 @@ fn what_a_program_opens_stays_with_all_links_on_the_way_and_the_rest_goes() {
     ]);
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["after"]["files"], 2, "{text}");
+    // Both calls that its code makes besides those of every list, used or not.
+    assert_eq!(document["all_calls_known"], true, "{text}");
+    let calls = document["system_calls"].as_array().unwrap();
+    assert!(calls.contains(&json!("openat")) && calls.contains(&json!("sendfile")));
     assert_eq!(
         kept(&bench, "report.json"),
         ["app", "data", "data/link", "data/real", "way"]
