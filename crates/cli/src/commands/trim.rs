@@ -33,7 +33,8 @@ use ounce_trim::witness::{self, Act, Seen};
 use ounce_trim::{Kept, Reason, Survey};
 use serde::Serialize;
 
-use super::{Context, write_file};
+use super::{Context, weigh, write_file};
+use crate::arguments::BillChoice;
 use crate::arguments::trim::{TrimArguments, TrimTest};
 use crate::failure::{Failure, Kind};
 use answer::{Document, Report, profile};
@@ -127,6 +128,16 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
     }
     if let Some(path) = &arguments.keeping.seccomp {
         write_file(path, &json(&profile(&calls))?)?;
+    }
+    if let Some(path) = &arguments.keeping.sbom {
+        let is_cyclone = path.to_string_lossy().ends_with(".cdx.json");
+        let form = match is_cyclone {
+            true => BillChoice::Cyclonedx,
+            false => BillChoice::Spdx,
+        };
+        let images = (&work.image, &made);
+        let bill = weigh::bill_of_rest(form, &output.to_string(), images, &stays)?;
+        write_file(path, &json(&bill)?)?;
     }
     if let Some(path) = report {
         let report = Report {

@@ -13,6 +13,7 @@ mod harness;
     reason = "shared with the tests of oci, which use more of it"
 )]
 mod held;
+mod huge;
 mod images;
 mod programs;
 mod python;
