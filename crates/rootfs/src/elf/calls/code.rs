@@ -55,6 +55,8 @@ pub(super) struct Code<'data> {
     pub(super) sites: Vec<(u64, Flow)>,
 }
 
+/// Instructions of what compilers part off, at most.
+const PARTED: usize = 48;
 /// Instructions between a comparison and its branch.
 const FLAGS: usize = 12;
 
@@ -451,6 +453,30 @@ impl<'data> Code<'data> {
             (here, step) = previous.next()?;
             if previous.next().is_some() {
                 return None;
+            }
+        }
+        None
+    }
+
+    /// The instructions of a short function without branches and calls, as
+    /// compilers part off what stands in several places, when they save bytes. Such
+    /// a function keeps to no convention about registers.
+    pub(super) fn parted(&self, address: u64) -> Option<Vec<Step>> {
+        let mut steps = Vec::new();
+        let mut here = address;
+        while steps.len() < PARTED {
+            let step = self.step(here)?;
+            match step.flow {
+                Flow::On | Flow::System => {
+                    steps.push(step);
+                    here += u64::from(step.length);
+                }
+                Flow::Jump(there) => {
+                    steps.push(step);
+                    here = there;
+                }
+                Flow::Leave => return Some(steps),
+                _ => return None,
             }
         }
         None

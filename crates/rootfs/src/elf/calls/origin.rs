@@ -59,6 +59,28 @@ impl Rules {
             spot => step.before(spot, self.stack_pointer),
         }
     }
+
+    /// What was in `spot` before several instructions in a row.
+    fn through(&self, steps: &[Step], spot: Spot) -> Value {
+        let mut value = Value::From(spot, Change::NONE);
+        for step in steps.iter().rev() {
+            let Value::From(spot, change) = value else {
+                break;
+            };
+            value = match self.before(step, spot) {
+                (Value::Number(number), None) => Value::Number(change.of(number)),
+                (Value::From(spot, first), None) => change
+                    .after(first)
+                    .map_or(Value::Unknown, |change| Value::From(spot, change)),
+                _ => Value::Unknown,
+            };
+        }
+        match value {
+            // Counted from another place than the caller's.
+            Value::From(Spot::Stack(_), _) => Value::Unknown,
+            value => value,
+        }
+    }
 }
 
 /// The numbers that the system call at `site` can have, and whether these are all.
@@ -117,7 +139,14 @@ fn values(
                 found.insert(change.of(number));
                 continue;
             }
-            let (first, other) = rules.before(&one.step, spot);
+            let parted = match (one.step.flow, spot) {
+                (Flow::Call(there), Spot::Register(_)) => code.parted(there),
+                _ => None,
+            };
+            let (first, other) = match parted {
+                Some(steps) => (rules.through(&steps, spot), None),
+                None => rules.before(&one.step, spot),
+            };
             for value in [Some(first), other].into_iter().flatten() {
                 match value {
                     Value::Number(number) => {

@@ -149,6 +149,44 @@ fn a_wrapper_gets_its_numbers_from_those_who_call_it() {
 }
 
 #[test]
+fn what_is_parted_off_from_several_places_is_looked_into() {
+    // bl +4; svc; bl +3; svc; brk
+    // first: mov w8, #93; ret; second: mov w9, #172; mov x8, x9; ret
+    let words = [
+        0x9400_0005,
+        0xd400_0001,
+        0x9400_0005,
+        0xd400_0001,
+        0xd420_0020,
+        0x5280_0ba8,
+        0xd65f_03c0,
+        0x5280_1589,
+        0xaa09_03e8,
+        0xd65f_03c0,
+    ];
+    assert_eq!(arm64(&words), (vec![93, 172], 0));
+    // What it does not touch is as before; what another calls is not looked into.
+    // mov w8, #93; bl +3; svc; brk; ret
+    let words = [
+        0x5280_0ba8,
+        0x9400_0003,
+        0xd400_0001,
+        0xd420_0020,
+        0xd65f_03c0,
+    ];
+    assert_eq!(arm64(&words), (vec![93], 0));
+    let words = [
+        0x5280_0ba8,
+        0x9400_0003,
+        0xd400_0001,
+        0xd420_0020,
+        0xd63f_0200,
+        0xd65f_03c0,
+    ];
+    assert_eq!(arm64(&words), (vec![], 1));
+}
+
+#[test]
 fn what_cannot_be_told_is_told_as_unresolved() {
     for code in [
         // mov eax, [rdi]; syscall
