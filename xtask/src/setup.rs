@@ -66,6 +66,7 @@ const NEEDS: &[Need] = &[
     need("ssh", "openssh-client"),
     need("sshd", "openssh-server"),
     need("systemd-analyze", "systemd"),
+    need("rpmbuild", "rpm"),
 ];
 
 /// What a run of setup would have to install.
