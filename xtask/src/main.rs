@@ -47,6 +47,7 @@ cargo xtask TASK
   judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
                                put together from Debian's packages
   judges registry OUNCE        docker-registry, skopeo and podman alone
+  judges lambda OUNCE          AWS's emulator and cargo-lambda's, cfn-lint and moto alone
   judges ship OUNCE            Kubernetes' schemas, cfn-lint, moto, podman-compose and
                                systemd on what is shipped
   corpus [--help]              trims real images, writes docs/trim-corpus.md
@@ -121,6 +122,13 @@ fn run(arguments: &[String]) -> Result<()> {
             let mut tally = tally::Tally::default();
             let ounce = std::path::absolute(ounce)?;
             let result = judges::run_registry(&house, &ounce, &mut tally);
+            println!("{tally}");
+            result
+        }
+        ["judges", "lambda", ounce] => {
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_lambda(&house, &ounce, &mut tally);
             println!("{tally}");
             result
         }

@@ -66,6 +66,7 @@ const NEEDS: &[Need] = &[
     need("ssh", "openssh-client"),
     need("sshd", "openssh-server"),
     need("systemd-analyze", "systemd"),
+    need("rpmbuild", "rpm"),
 ];
 
 /// What a run of setup would have to install.
@@ -91,10 +92,7 @@ impl Missing {
         let installed = installed_targets();
         Self {
             sources: !has_sources(),
-            targets: TARGETS
-                .iter()
-                .chain(MODULES)
-                .copied()
+            targets: targets()
                 .filter(|t| !installed.iter().any(|own| own == t))
                 .collect(),
             packages: NEEDS
@@ -130,7 +128,8 @@ impl Missing {
 }
 
 fn targets() -> impl Iterator<Item = &'static str> {
-    TARGETS.iter().chain(MORE_TARGETS).copied()
+    let all = [TARGETS, MODULES, MORE_TARGETS];
+    all.into_iter().flatten().copied()
 }
 
 /// The targets whose standard library stands in the toolchain.
@@ -139,11 +138,9 @@ fn installed_targets() -> Vec<String> {
         return Vec::new();
     };
     let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
-    TARGETS
-        .iter()
-        .chain(MODULES)
+    targets()
         .filter(|t| libraries.join(t).join("lib").is_dir())
-        .map(|t| (*t).to_owned())
+        .map(str::to_owned)
         .collect()
 }
 

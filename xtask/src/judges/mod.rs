@@ -8,6 +8,7 @@ mod archives;
 mod bases;
 mod device;
 mod engines;
+mod lambda;
 mod languages;
 mod manual;
 mod registry;
@@ -101,6 +102,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     bases::judge(&case, &mut bench);
     device::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
+    lambda::judge(&case, &mut bench);
     languages::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
     registry::judge(&case, &mut bench);
@@ -149,6 +151,23 @@ pub(crate) fn run_bases(house: &House, ounce: &Path, tally: &mut Tally) -> Resul
     };
     let before = tally.failed;
     bases::judge(&case, &mut Bench { tally });
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
+/// Runs the judges of Lambda alone.
+pub(crate) fn run_lambda(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let scratch = Scratch::new("judges")?;
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
+    let before = tally.failed;
+    lambda::judge(&case, &mut Bench { tally });
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");

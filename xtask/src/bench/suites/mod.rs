@@ -2,8 +2,10 @@
 
 pub(crate) mod build;
 mod counts;
+pub(crate) mod delta;
 pub(crate) mod density;
 mod held;
+pub(crate) mod lambda;
 pub(crate) mod registry;
 pub(crate) mod serve;
 pub(crate) mod start;
