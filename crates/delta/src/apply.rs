@@ -280,6 +280,19 @@ impl Source for Old<'_> {
     }
 }
 
+impl Apply<crate::memory::Device> {
+    /// A patcher with the memory of profile `device`, made where it will stand: with [`Apply::new`] the
+    /// memory is on the stack once more while it is moved.
+    #[inline(never)]
+    #[must_use]
+    pub fn device() -> Self {
+        Self {
+            memory: crate::memory::Device::new(),
+            patcher: Patcher::new(),
+        }
+    }
+}
+
 impl<M: Memory> Apply<M> {
     /// A patcher at the start of a patch.
     pub fn new(memory: M) -> Self {
@@ -291,6 +304,14 @@ impl<M: Memory> Apply<M> {
 
     /// Begins anew, with another patch, where it stands: a value of this size is not moved for nothing.
     pub fn restart(&mut self) {
+        if self.patcher.stage != Stage::Head || self.patcher.decoder.waiting() > 0 {
+            self.begin_anew();
+        }
+    }
+
+    /// Apart, since a whole patcher is on the stack here.
+    #[inline(never)]
+    fn begin_anew(&mut self) {
         self.patcher = Patcher::new();
     }
 
@@ -359,7 +380,7 @@ impl Patcher {
             },
             to_come: 0,
             decoder: Decoder::new(),
-            model: Model::NEW,
+            model: Model::BLANK,
             walk: Walk::NEW,
             experience: Experience::NEW,
             digest: Sha256::new(),
@@ -450,6 +471,7 @@ impl Patcher {
             .checked_sub(waiting)
             .ok_or(Fault::TooLong)?;
         self.header = header;
+        self.model.reset();
         parts.near.fill(Chance::EVEN);
         parts.learned.fill(Learned::NONE);
         self.ahead.image_bytes = header.old_bytes;

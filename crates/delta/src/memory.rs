@@ -76,7 +76,7 @@ impl Device {
             order: [0; DEVICE.blocks as usize],
             window: [0; DEVICE.window_bytes as usize],
             learned: [Learned::NONE; DEVICE.learned as usize],
-            near: [Chance::EVEN; DEVICE.contexts as usize * 256],
+            near: [Chance::BLANK; DEVICE.contexts as usize * 256],
             regions: [Region::NONE; DEVICE.regions as usize],
         }
     }

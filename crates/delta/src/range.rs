@@ -15,6 +15,9 @@ const RATE: [u8; 16] = [
 ];
 
 impl Chance {
+    /// Zeros: memory that was not begun with.
+    pub(crate) const BLANK: Self = Self(0);
+
     /// Nothing is known yet.
     pub(crate) const EVEN: Self = Self(2_048 << 4);
 

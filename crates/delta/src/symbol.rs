@@ -14,9 +14,9 @@ pub(crate) struct Number {
 pub(crate) const LARGEST: u32 = (1 << 31) - 2;
 
 impl Number {
-    pub(crate) const NEW: Self = Self {
-        length: [Chance::EVEN; 32],
-        second: [Chance::EVEN; 32],
+    const BLANK: Self = Self {
+        length: [Chance::BLANK; 32],
+        second: [Chance::BLANK; 32],
     };
 
     /// Codes a number up to [`LARGEST`].
@@ -118,12 +118,33 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) const NEW: Self = Self {
-        numbers: [Number::NEW; NUMBERS],
-        flags: [Chance::EVEN; FLAGS],
-        lanes: [[Chance::EVEN; 256]; LANES],
-        matched: [[Chance::EVEN; 256]; 2],
+    /// Zeros, to be [reset](Self::reset) where it stands: neither do 3 KB of one number over and over
+    /// stand on a device's flash, nor is a model on its stack once more.
+    pub(crate) const BLANK: Self = Self {
+        numbers: [Number::BLANK; NUMBERS],
+        flags: [Chance::BLANK; FLAGS],
+        lanes: [[Chance::BLANK; 256]; LANES],
+        matched: [[Chance::BLANK; 256]; 2],
     };
+
+    /// As it begins.
+    #[cfg(any(feature = "pack", test))]
+    pub(crate) fn new() -> Self {
+        let mut model = Self::BLANK;
+        model.reset();
+        model
+    }
+
+    /// Begins: all is as likely as not.
+    pub(crate) fn reset(&mut self) {
+        for number in &mut self.numbers {
+            number.length.fill(Chance::EVEN);
+            number.second.fill(Chance::EVEN);
+        }
+        self.flags.fill(Chance::EVEN);
+        self.lanes.as_flattened_mut().fill(Chance::EVEN);
+        self.matched.as_flattened_mut().fill(Chance::EVEN);
+    }
 
     pub(crate) fn number<C: Coder>(&mut self, coder: &mut C, kind: Kind, value: u32) -> u32 {
         self.numbers[kind as usize].code(coder, value)
@@ -208,7 +229,7 @@ mod tests {
     fn numbers_and_bytes_come_back() {
         let numbers = [0, 1, 2, 3, 7, 8, 255, 256, 65_535, 1 << 20, LARGEST];
         let signs = [0, -1, 1, 17, -4_000, 1 << 29, -(1 << 29)];
-        let mut model = Model::NEW;
+        let mut model = Model::new();
         let mut near = [Chance::EVEN; 512];
         let mut encoder = Encoder::new();
         for &number in &numbers {
@@ -222,7 +243,7 @@ mod tests {
             model.changed(&mut encoder, byte ^ 4, 1, byte);
         }
         let bytes = encoder.finish();
-        let mut model = Model::NEW;
+        let mut model = Model::new();
         let mut near = [Chance::EVEN; 512];
         let mut decoder = Decoder::new();
         let mut rest = &bytes[decoder.fill(&bytes)..];

@@ -24,7 +24,7 @@ impl Workspace {
     /// Memory that was not used yet.
     pub fn new() -> Self {
         Self {
-            patcher: Apply::new(memory::Device::new()),
+            patcher: Apply::device(),
         }
     }
 }

@@ -163,7 +163,7 @@ impl<'a, C: Coder> Pass<'a, C> {
             steps: Vec::new(),
             runs: Vec::new(),
             literal_cost: 6 * BIT,
-            model: Model::NEW,
+            model: Model::new(),
             near: vec![Chance::EVEN; needs.contexts as usize * 256],
             learned: vec![Learned::NONE; needs.learned as usize],
             walk: Walk::NEW,

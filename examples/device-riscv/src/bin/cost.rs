@@ -7,7 +7,6 @@ mod device {
     use device_riscv::board::{receive, send};
     use device_riscv::{KEYS, board};
     use ounce_delta::apply::{Apply, Images, Refused};
-    use ounce_delta::memory::Device;
     use ounce_ota::signature::{Keyring, Verify as _};
     use sha2::{Digest as _, Sha256};
 
@@ -32,7 +31,7 @@ mod device {
         let message: [u8; 64] = core::array::from_fn(|_| receive());
         let good = Keyring::new(&KEYS).verify(receive(), &message, &message);
         let digest = Sha256::digest(message);
-        let mut apply = Apply::new(Device::new());
+        let mut apply = Apply::device();
         let pushed = apply.push(&message, &mut Line).is_ok();
         send(u8::from(good) ^ u8::from(pushed) ^ digest[0]);
         board::reset()

@@ -115,7 +115,7 @@ mod device {
     fn receive(device: &mut Own, update: &Update) -> Result<(), Error<Fault>> {
         let mut workspace = Workspace::new();
         let mut download = device.download(update, &mut workspace)?;
-        let mut piece = [0; 128];
+        let mut piece = [0; 512];
         while download.wants() < download.length() {
             line::text("?data");
             line::number("from", download.wants());
