@@ -5,7 +5,6 @@ use embedded_storage::nor_flash::NorFlash;
 use crate::Digest;
 use crate::boot::{self, Boot, Look};
 use crate::bundle::Head;
-use crate::download::{Download, Workspace};
 use crate::journal::Journal;
 use crate::layout::{Layout, Slot};
 use crate::manifest::{Manifest, Version};
@@ -49,7 +48,7 @@ pub struct Update {
     pub(crate) image: Image,
     pub(crate) payload: u32,
     pub(crate) base: Option<Digest>,
-    revokes: u32,
+    pub(crate) revokes: u32,
     key: u8,
     head: usize,
 }
@@ -348,7 +347,7 @@ impl<'a, F: NorFlash, B: Boot, V: Verify> Device<'a, F, B, V> {
     }
 
     /// What the journal says to an update that is signed and for this device.
-    fn admit(&self, update: &Update) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, update: &Update) -> Result<(), Refusal> {
         let (state, image) = (&self.state, &update.image);
         if state.revoked >> update.key & 1 == 1 {
             return Err(Refusal::KeyRevoked);
@@ -378,53 +377,5 @@ impl<'a, F: NorFlash, B: Boot, V: Verify> Device<'a, F, B, V> {
             return Err(Refusal::Base);
         }
         Ok(())
-    }
-
-    /// Takes an update that was considered: notes in the journal that the other slot is being written,
-    /// and hands out what takes the payload. One that was interrupted goes on where it was.
-    ///
-    /// The workspace need not be there while an update is considered, whose signature takes as much
-    /// stack.
-    ///
-    /// # Errors
-    /// The device has changed since, and the update is refused now; or the flash refuses.
-    pub fn download<'d, 'w>(
-        &'d mut self,
-        update: &Update,
-        workspace: &'w mut Workspace,
-    ) -> Result<Download<'d, 'a, 'w, F, B, V>, Error<F::Error>> {
-        self.admit(update)?;
-        let mut state = self.state;
-        let idle = state.idle();
-        if state.phase == Phase::Downloading {
-            // A download before this was cut, and what it erased since its last note is counted nowhere:
-            // that is a checkpoint at most.
-            let sectors = self.layout.checkpoint / F::ERASE_SIZE as u32;
-            let wear = &mut state.wear.slots[idle.index()];
-            *wear = wear.saturating_add(sectors);
-        }
-        if state.phase != Phase::Downloading || *state.image(idle) != update.image {
-            state.progress = 0;
-        }
-        *state.image_mut(idle) = update.image;
-        state.phase = Phase::Downloading;
-        state.revokes = update.revokes;
-        state.report = 0;
-        self.save_as(state)?;
-        Ok(Download::new(self, update, workspace))
-    }
-
-    /// Considers an update and takes it, for devices with memory enough for both at once.
-    ///
-    /// # Errors
-    /// As [`Device::consider`] and [`Device::download`].
-    pub fn offer<'d, 'w>(
-        &'d mut self,
-        head: &[u8],
-        now: Option<u64>,
-        workspace: &'w mut Workspace,
-    ) -> Result<Download<'d, 'a, 'w, F, B, V>, Error<F::Error>> {
-        let update = self.consider(head, now)?;
-        self.download(&update, workspace)
     }
 }

@@ -7,12 +7,10 @@ use ounce_delta::memory;
 
 use crate::boot::{self, Boot};
 use crate::device::{Device, Update};
+use crate::layout::STAGE;
 use crate::refusal::{Error, Refusal};
 use crate::signature::Verify;
 use crate::state::{Phase, State};
-
-/// Bytes that are gathered to be written at once: a page of common flash chips.
-pub(crate) const STAGE: usize = 256;
 
 /// The memory that a delta is applied in. A download borrows it, so that it need only be there for as long.
 #[derive(Debug, Clone)]
@@ -49,6 +47,56 @@ pub struct Download<'d, 'a, 'w, F: NorFlash, B, V> {
     /// Bytes of the payload, and how many of them came.
     payload: u32,
     received: u32,
+}
+
+impl<'a, F: NorFlash, B: Boot, V: Verify> Device<'a, F, B, V> {
+    /// Takes an update that was considered: notes in the journal that the other slot is being written,
+    /// and hands out what takes the payload. One that was interrupted goes on where it was.
+    ///
+    /// The workspace need not be there while an update is considered, whose signature takes as much
+    /// stack.
+    ///
+    /// # Errors
+    /// The device has changed since, and the update is refused now; or the flash refuses.
+    pub fn download<'d, 'w>(
+        &'d mut self,
+        update: &Update,
+        workspace: &'w mut Workspace,
+    ) -> Result<Download<'d, 'a, 'w, F, B, V>, Error<F::Error>> {
+        self.admit(update)?;
+        let mut state = self.state;
+        let idle = state.idle();
+        if state.phase == Phase::Downloading {
+            // A download before this was cut, and what it erased since its last note is counted nowhere:
+            // that is a checkpoint at most.
+            let sectors = self.layout.checkpoint / F::ERASE_SIZE as u32;
+            let wear = &mut state.wear.slots[idle.index()];
+            *wear = wear.saturating_add(sectors);
+        }
+        if state.phase != Phase::Downloading || *state.image(idle) != update.image {
+            state.progress = 0;
+        }
+        *state.image_mut(idle) = update.image;
+        state.phase = Phase::Downloading;
+        state.revokes = update.revokes;
+        state.report = 0;
+        self.save_as(state)?;
+        Ok(Download::new(self, update, workspace))
+    }
+
+    /// Considers an update and takes it, for devices with memory enough for both at once.
+    ///
+    /// # Errors
+    /// As [`Device::consider`] and [`Device::download`].
+    pub fn offer<'d, 'w>(
+        &'d mut self,
+        head: &[u8],
+        now: Option<u64>,
+        workspace: &'w mut Workspace,
+    ) -> Result<Download<'d, 'a, 'w, F, B, V>, Error<F::Error>> {
+        let update = self.consider(head, now)?;
+        self.download(&update, workspace)
+    }
 }
 
 /// Where the image goes.

@@ -16,8 +16,8 @@
 
 use embedded_storage::nor_flash::NorFlash;
 
-use crate::layout::Region;
-use crate::state::{RECORD, State};
+use crate::layout::{RECORD, Region};
+use crate::state::State;
 
 /// Where in the journal the next record goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

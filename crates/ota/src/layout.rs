@@ -2,6 +2,12 @@
 
 use embedded_storage::nor_flash::NorFlash;
 
+/// Bytes of a record of the journal: a whole number of writes for units of up to 32 bytes.
+pub(crate) const RECORD: usize = 160;
+
+/// Bytes of a slot that are gathered to be written at once: a page of common flash chips.
+pub(crate) const STAGE: usize = 256;
+
 /// One of the two places for a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slot {
@@ -141,13 +147,13 @@ impl Layout {
             return Err(LayoutFault::Unit(F::READ_SIZE));
         }
         if unit == 0
-            || !crate::state::RECORD.is_multiple_of(unit)
-            || !crate::download::STAGE.is_multiple_of(unit)
+            || !RECORD.is_multiple_of(unit)
+            || !STAGE.is_multiple_of(unit)
             || !F::ERASE_SIZE.is_multiple_of(unit)
         {
             return Err(LayoutFault::Unit(unit));
         }
-        if self.journal.length / sector < 2 || F::ERASE_SIZE / crate::state::RECORD < 4 {
+        if self.journal.length / sector < 2 || F::ERASE_SIZE / RECORD < 4 {
             return Err(LayoutFault::Journal);
         }
         if self.checkpoint == 0 || !self.checkpoint.is_multiple_of(sector) || self.attempts == 0 {

@@ -5,11 +5,8 @@
 
 use crate::Digest;
 use crate::crc::crc32;
-use crate::layout::Slot;
+use crate::layout::{RECORD, Slot};
 use crate::manifest::Version;
-
-/// Bytes of a record: a whole number of writes for units of up to 32 bytes.
-pub(crate) const RECORD: usize = 160;
 
 const MAGIC: [u8; 4] = *b"oST1";
 const SUM_AT: usize = RECORD - 4;
