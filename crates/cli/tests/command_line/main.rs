@@ -5,6 +5,12 @@ mod alpine;
 // The archive that the tests make has packages for one architecture.
 #[cfg(target_arch = "x86_64")]
 mod bases;
+#[path = "../../../ship/tests/ship/cluster.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of ship, which use more of it"
+)]
+mod cluster;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
 #[allow(

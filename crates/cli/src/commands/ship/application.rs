@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use ounce_oci::model::{self, ImageIndex, Role};
 use ounce_oci::registry::Remote;
 use ounce_oci::{Digest, Image, Place, Platform};
@@ -263,9 +264,7 @@ fn program(root: &Path, inside: &Path) -> Option<Vec<u8>> {
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes
-        .windows(text.len())
-        .any(|part| part == text.as_bytes())
+    memmem::find(bytes, text.as_bytes()).is_some()
 }
 
 /// Starts it, isolated, waits for its first answer, and looks at its memory.
