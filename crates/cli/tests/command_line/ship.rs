@@ -516,3 +516,59 @@ fn machine_gets_the_image_for_what_it_is() {
         "{stderr}"
     );
 }
+
+#[test]
+fn interrupted_half_way_it_says_what_there_is() {
+    let bench = bench();
+    let cluster = crate::cluster::Cluster::new();
+    cluster.stall_rollouts();
+    bench.file(
+        "config",
+        format!(
+            "current-context: c\ncontexts:\n- {{name: c, context: {{cluster: c, namespace: shop}}}}\n\
+             clusters:\n- {{name: c, cluster: {{server: '{}'}}}}\n",
+            cluster.url()
+        ),
+    );
+    let words = [
+        "ship",
+        "app",
+        "--to",
+        "kubernetes",
+        "--unchecked",
+        "--apply",
+        "--yes",
+    ];
+    let words = [&words[..], &["--kubeconfig", "config", "-q"], &REGISTRY].concat();
+    let mut child = bench.ounce(&words).stderr(Stdio::piped()).spawn().unwrap();
+    // Once the rollout is being looked at, all is applied and it is waited for.
+    let looked = || {
+        let asked = cluster.asked();
+        let looks = asked.iter().filter(|it| {
+            it.line()
+                .ends_with("GET /apis/apps/v1/namespaces/shop/deployments/app")
+        });
+        looks.count() >= 3
+    };
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !looked() && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let mut kill = std::process::Command::new("kill");
+    assert!(
+        kill.args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut stderr = String::new();
+    let mut pipe = child.stderr.take().unwrap();
+    std::io::Read::read_to_string(&mut pipe, &mut stderr).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("error: interrupted")
+            && stderr.contains("on the cluster now, in shop: ServiceAccount app"),
+        "{stderr}"
+    );
+    assert_eq!(cluster.objects().len(), 6);
+}

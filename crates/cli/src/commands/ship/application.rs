@@ -141,7 +141,11 @@ fn find(context: &Context, place: &Place, options: &ShipOptions) -> Result<Found
             platforms.push(image.platform.clone());
         }
         return Ok(Found {
-            name: remote.repository().to_owned(),
+            name: options
+                .application
+                .name
+                .clone()
+                .unwrap_or_else(|| remote.repository().to_owned()),
             digest: document.digest,
             images: vec![image.clone()],
             image,
