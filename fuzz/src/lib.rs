@@ -7,6 +7,7 @@ pub mod delta;
 pub mod http;
 pub mod oci;
 pub mod rootfs;
+pub mod ship;
 
 /// A target by the name of its seeds' folder.
 pub type Target = (&'static str, fn(&[u8]));
@@ -30,4 +31,5 @@ pub const TARGETS: &[Target] = &[
     ("settings", build::settings),
     ("oci_layer", oci::layer),
     ("oci_documents", oci::documents),
+    ("yaml", ship::yaml),
 ];

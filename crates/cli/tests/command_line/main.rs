@@ -6,6 +6,12 @@ mod alpine;
 #[cfg(target_arch = "x86_64")]
 mod bases;
 mod calls;
+#[path = "../../../ship/tests/ship/cluster.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of ship, which use more of it"
+)]
+mod cluster;
 mod delta;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
