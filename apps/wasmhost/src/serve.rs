@@ -32,10 +32,10 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::arguments::Start;
 use crate::failure::{Failure, NOT_EXECUTABLE, USAGE};
-use crate::run::runtime;
 use crate::settings::REQUESTS;
 use crate::state::Whole;
 use crate::trusted;
+use crate::waiting::{out_of_time, runtime};
 
 /// Where requests are taken that nobody hands a socket for.
 const PORT: u16 = 8080;
@@ -97,13 +97,13 @@ fn clones(listeners: &[TcpListener]) -> Result<Vec<TcpListener>, Failure> {
     let clones = listeners.iter().map(TcpListener::try_clone);
     clones
         .collect::<Result<_, _>>()
-        .map_err(|error| Failure::new(USAGE, "sharing a socket").from_io(&error))
+        .map_err(|error| Failure::new(USAGE, "sharing a socket").because_of(&error))
 }
 
 /// The sockets that were handed in, or one of our own.
 fn listeners(start: &Start) -> Result<Vec<TcpListener>, Failure> {
     let failed = |what: String| {
-        move |error: std::io::Error| Failure::new(USAGE, what.clone()).from_io(&error)
+        move |error: std::io::Error| Failure::new(USAGE, what.clone()).because_of(&error)
     };
     let mut listeners = trusted::sockets();
     if listeners.is_empty() {
@@ -124,7 +124,7 @@ fn worker(server: &Arc<Server>, listeners: Vec<TcpListener>) -> Result<(), Failu
     let runtime = runtime()?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
-        let failed = |error: std::io::Error| Failure::new(USAGE, "serving").from_io(&error);
+        let failed = |error: std::io::Error| Failure::new(USAGE, "serving").because_of(&error);
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let open = Rc::new(Cell::new(0_usize));
@@ -248,7 +248,7 @@ async fn handle(server: &Arc<Server>, request: Request<Incoming>) -> Response<Hy
                 Some(StatusCode::INTERNAL_SERVER_ERROR)
             }
             Err(_) => {
-                eprint!("{}", crate::run::out_of_time(work.timeout));
+                eprint!("{}", out_of_time(work.timeout));
                 Some(StatusCode::GATEWAY_TIMEOUT)
             }
         }

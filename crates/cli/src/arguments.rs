@@ -4,6 +4,7 @@
 pub(crate) mod bases;
 pub(crate) mod containers;
 pub(crate) mod delta;
+pub(crate) mod device;
 pub(crate) mod registry;
 pub(crate) mod ship;
 pub(crate) mod supply;

@@ -9,6 +9,7 @@
 
 pub mod application;
 pub mod compose;
+pub mod device;
 pub mod ecs;
 pub mod explain;
 mod hcl;

@@ -24,6 +24,8 @@ pub enum Target {
     Nomad,
     /// A machine that is reached by ssh.
     Ssh(Host),
+    /// A microcontroller: its flash, and updates over the air.
+    Device,
 }
 
 /// A machine that is reached by ssh.
@@ -48,6 +50,7 @@ pub const NAMES: &[&str] = &[
     "swarm",
     "nomad",
     "ssh://HOST",
+    "device",
 ];
 
 /// A text names no platform.
@@ -85,6 +88,7 @@ impl FromStr for Target {
             "compose" => Self::Compose,
             "swarm" => Self::Swarm,
             "nomad" => Self::Nomad,
+            "device" => Self::Device,
             _ => {
                 return Err(TargetError::Unknown {
                     text: text.to_owned(),
@@ -159,7 +163,10 @@ impl Target {
     /// Whether the platform fetches the image from a registry, as it is. Lambda is
     /// given one of its own, or a zip.
     pub fn pulls(&self) -> bool {
-        !matches!(self, Self::Systemd | Self::Ssh(_) | Self::Lambda)
+        !matches!(
+            self,
+            Self::Systemd | Self::Ssh(_) | Self::Lambda | Self::Device
+        )
     }
 }
 
@@ -174,6 +181,7 @@ impl fmt::Display for Target {
             Self::Compose => "compose",
             Self::Swarm => "swarm",
             Self::Nomad => "nomad",
+            Self::Device => "device",
             Self::Ssh(host) => {
                 write!(f, "ssh://{}", host.login())?;
                 return host.port.map_or(Ok(()), |port| write!(f, ":{port}"));
@@ -197,6 +205,7 @@ mod tests {
             "compose",
             "swarm",
             "nomad",
+            "device",
             "ssh://pi@raspberry.local",
             "ssh://10.0.0.7:2222",
         ] {

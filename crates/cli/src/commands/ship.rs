@@ -7,6 +7,7 @@
 mod application;
 mod asking;
 mod cluster;
+mod device;
 pub(super) mod explain;
 mod lambda;
 mod machine;
@@ -37,6 +38,16 @@ pub(crate) fn run(context: &Context, arguments: ShipArguments) -> Result<ExitCod
             "an image and --to PLATFORM are needed",
         ));
     };
+    if target == Target::Device {
+        return device::run(context, &image.text, &options);
+    }
+    let image = image.place.ok_or_else(|| {
+        Failure::new(
+            Kind::Usage,
+            format!("{} is a file, not an image", image.text),
+        )
+        .hint("ounce build FILE makes an image of a program; --to device takes a firmware")
+    })?;
     let is_done_here = matches!(target, Target::Kubernetes | Target::Ssh(_) | Target::Lambda);
     if options.apply && !is_done_here {
         return Err(Failure::new(
@@ -115,8 +126,8 @@ fn shipment(
         Target::Compose => compose::compose(application),
         Target::Swarm => compose::swarm(application),
         Target::Nomad => nomad::ship(application),
-        // It is told more than an application: see `lambda`.
-        Target::Lambda => Shipment::default(),
+        // They are told more, or other, than an application: see `lambda` and `device`.
+        Target::Lambda | Target::Device => Shipment::default(),
     })
 }
 
