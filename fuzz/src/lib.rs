@@ -6,6 +6,7 @@ pub mod build;
 pub mod delta;
 pub mod http;
 pub mod oci;
+pub mod ota;
 pub mod rootfs;
 pub mod ship;
 
@@ -29,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("delta_patch", delta::patch),
     ("delta_bundle", delta::bundle),
     ("settings", build::settings),
+    ("ota_bundle", ota::bundle),
     ("oci_layer", oci::layer),
     ("oci_documents", oci::documents),
     ("yaml", ship::yaml),

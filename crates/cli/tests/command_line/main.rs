@@ -13,6 +13,7 @@ mod calls;
 )]
 mod cluster;
 mod delta;
+mod device;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
 #[allow(
