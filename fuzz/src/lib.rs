@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod delta;
 pub mod http;
 pub mod oci;
 pub mod rootfs;
@@ -19,7 +20,13 @@ pub const TARGETS: &[Target] = &[
     ("elf", rootfs::elf),
     ("references", rootfs::references),
     ("names", oci::names),
+    ("keys", oci::keys),
     ("apk_index", build::apk_index),
+    ("debian_index", build::debian_index),
+    ("debian_package", build::debian_package),
+    ("debian_release", build::debian_release),
+    ("delta_patch", delta::patch),
+    ("delta_bundle", delta::bundle),
     ("settings", build::settings),
     ("oci_layer", oci::layer),
     ("oci_documents", oci::documents),

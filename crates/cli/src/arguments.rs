@@ -3,7 +3,10 @@
 
 pub(crate) mod bases;
 pub(crate) mod containers;
+pub(crate) mod delta;
+pub(crate) mod device;
 pub(crate) mod registry;
+pub(crate) mod ship;
 pub(crate) mod supply;
 pub(crate) mod trim;
 
@@ -118,6 +121,8 @@ pub(crate) enum Command {
     Weigh(WeighArguments),
     /// Cut an image down to what its tests use, and prove that it still passes them
     Trim(trim::TrimArguments),
+    /// Make the smallest update between two images, programs or firmware files, or apply one
+    Delta(delta::DeltaArguments),
     /// List the images in the store
     Images,
     /// Show an image's manifest and configuration, or what is known of a container
@@ -132,6 +137,8 @@ pub(crate) enum Command {
     Pull(registry::PullArguments),
     /// Send an image to a registry
     Push(registry::PushArguments),
+    /// Put an image on Kubernetes, ECS, systemd, podman, docker, Nomad, or a machine by ssh
+    Ship(Box<ship::ShipArguments>),
     /// List the tags of a repository in a registry
     Tags(registry::TagsArguments),
     /// Tell a registry who you are, for docker and podman too
@@ -389,7 +396,7 @@ pub(crate) struct RunArguments {
     /// User, by name or number
     #[arg(long, short, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
-    /// Program to start in place of the image's
+    /// Program to start in place of the image's; of a WebAssembly module the function to call
     #[arg(long, value_name = "PATH")]
     pub(crate) entrypoint: Option<String>,
     /// Host name inside
@@ -398,6 +405,9 @@ pub(crate) struct RunArguments {
     /// Most memory (64MB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<ByteSize>,
+    /// WebAssembly: seconds that it may run, or take for a request
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) deadline: Option<Duration>,
     /// Most processors, in parts too (0.5)
     #[arg(long, value_name = "COUNT")]
     pub(crate) cpus: Option<f64>,
@@ -564,6 +574,11 @@ pub(crate) struct WeighArguments {
     /// With --json: every file of each image
     #[arg(long)]
     pub(crate) all_files: bool,
+    /// Also show what each costs on Lambda, Fargate, Kubernetes and a Raspberry Pi, at so
+    /// many requests a second
+    #[arg(long, value_name = "REQUESTS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "10", value_parser = ship::traffic, conflicts_with_all = ["sbom", "tui"])]
+    pub(crate) platforms: Option<f64>,
 }
 
 /// Forms of a bill of materials.

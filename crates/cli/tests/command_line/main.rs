@@ -6,6 +6,7 @@ mod alpine;
 #[cfg(target_arch = "x86_64")]
 mod bases;
 mod calls;
+mod delta;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
 #[allow(
@@ -28,9 +29,12 @@ mod serve;
     reason = "shared with the tests of oci, which use more of it"
 )]
 mod server;
+mod ship;
 mod site;
+mod sshd;
 mod supply;
 mod torture;
 mod trim;
 mod up;
 mod usage;
+mod wasm;
