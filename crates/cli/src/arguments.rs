@@ -4,6 +4,7 @@
 pub(crate) mod bases;
 pub(crate) mod containers;
 pub(crate) mod registry;
+pub(crate) mod ship;
 pub(crate) mod supply;
 pub(crate) mod trim;
 
@@ -132,6 +133,8 @@ pub(crate) enum Command {
     Pull(registry::PullArguments),
     /// Send an image to a registry
     Push(registry::PushArguments),
+    /// Put an image on Kubernetes, ECS, systemd, podman, docker, Nomad, or a machine by ssh
+    Ship(Box<ship::ShipArguments>),
     /// List the tags of a repository in a registry
     Tags(registry::TagsArguments),
     /// Tell a registry who you are, for docker and podman too

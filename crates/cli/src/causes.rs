@@ -21,6 +21,9 @@ use ounce_run::plan::PlanError as RunPlanError;
 use ounce_run::proxy::ProxyError;
 use ounce_run::publish::PublishError;
 use ounce_run::serve::ServeError;
+use ounce_ship::application::ApplicationError;
+use ounce_ship::ecs::EcsError;
+use ounce_ship::kubernetes::OptionsError;
 use ounce_trim::scratch::HostError;
 use ounce_weigh::plain::PlainError;
 use ounce_weigh::sizes::MeasureError;
@@ -308,6 +311,38 @@ impl From<ProxyError> for Failure {
         let hint = error.hint();
         hint.into_iter()
             .fold(Failure::new(Kind::Host, error), Failure::hint)
+    }
+}
+
+impl From<ApplicationError> for Failure {
+    fn from(error: ApplicationError) -> Self {
+        let hint = error.hint();
+        let kind = match &error {
+            ApplicationError::User(_) | ApplicationError::Program | ApplicationError::Port => {
+                Kind::Input
+            }
+            _ => Kind::Usage,
+        };
+        Failure::new(kind, error).hint(hint)
+    }
+}
+
+impl From<EcsError> for Failure {
+    fn from(error: EcsError) -> Self {
+        let (kind, hint) = match &error {
+            EcsError::Size { .. } => (Kind::Usage, "lower --cpu or --memory"),
+            EcsError::Architecture(_) => (
+                Kind::Input,
+                "build it for one of them: ounce build --platform linux/arm64",
+            ),
+        };
+        Failure::new(kind, error).hint(hint)
+    }
+}
+
+impl From<OptionsError> for Failure {
+    fn from(error: OptionsError) -> Self {
+        Failure::new(Kind::Usage, error)
     }
 }
 

@@ -75,6 +75,7 @@ fn main() -> ExitCode {
         Command::Copy(arguments) => commands::copy::run(&context, arguments),
         Command::Pull(arguments) => commands::pull::run(&context, arguments),
         Command::Push(arguments) => commands::push::run(&context, arguments),
+        Command::Ship(arguments) => commands::ship::run(&context, *arguments),
         Command::Tags(arguments) => commands::tags::run(&context, arguments),
         Command::Login(arguments) => commands::login::run(&context, arguments),
         Command::Logout(arguments) => commands::login::forget(&context, arguments),

@@ -23,6 +23,7 @@
 //! (proxies, certificates) comes in as values: nothing here reads it. Which
 //! requests make a registry is `registry`'s.
 
+mod call;
 mod certificates;
 mod download;
 mod exchange;
@@ -42,6 +43,7 @@ use ureq::Agent;
 use ureq::config::AutoHeaderValue;
 use ureq::tls::{RootCerts, TlsConfig};
 
+pub use call::{Call, Identity, Reply};
 pub use certificates::Certificates;
 pub use download::Download;
 pub(crate) use download::Watch;
@@ -79,6 +81,8 @@ pub struct Options {
     pub most_redirects: u32,
     /// Whom to trust.
     pub certificates: Certificates,
+    /// Who we are to servers that ask for a certificate.
+    pub identity: Option<Identity>,
     /// Where to go through.
     pub proxies: Proxies,
     /// How we call ourselves.
@@ -99,6 +103,7 @@ impl Default for Options {
             longest_wait: Duration::from_secs(120),
             most_redirects: 8,
             certificates: Certificates::host(),
+            identity: None,
             proxies: Proxies::default(),
             user_agent: concat!("ounce/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
@@ -211,7 +216,12 @@ impl Client {
             true => options.certificates.load()?,
             false => Vec::new(),
         };
+        let identity = match (&options.identity, way.with_tls) {
+            (Some(identity), true) => Some(certificates::identity(identity)?),
+            _ => None,
+        };
         let tls = TlsConfig::builder()
+            .client_cert(identity)
             .root_certs(RootCerts::Specific(Arc::new(roots)))
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .build();

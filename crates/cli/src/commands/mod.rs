@@ -25,6 +25,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod runtime;
 pub(crate) mod serve;
+pub(crate) mod ship;
 pub(crate) mod sign;
 pub(crate) mod stats;
 pub(crate) mod stop;

@@ -78,7 +78,7 @@ pub(crate) fn run(context: &Context, arguments: PushArguments) -> Result<ExitCod
 }
 
 /// Whether a name's first part is a host (docker's rule).
-fn has_host(name: &str) -> bool {
+pub(super) fn has_host(name: &str) -> bool {
     name.split_once('/')
         .is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost")
 }

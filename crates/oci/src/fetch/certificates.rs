@@ -6,9 +6,9 @@ use std::fs;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-use ureq::tls::{Certificate, PemItem, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, parse_pem};
 
-use super::FetchError;
+use super::{FetchError, Identity};
 
 /// Where systems keep their bundle; the first that is there is taken.
 const BUNDLES: [&str; 6] = [
@@ -39,6 +39,8 @@ pub struct Certificates {
     pub folders: Vec<PathBuf>,
     /// Further files, which have to be there: one's own authority.
     pub further: Vec<PathBuf>,
+    /// Certificates at hand, PEM: those that a file of settings holds within it.
+    pub given: Vec<Vec<u8>>,
 }
 
 impl Certificates {
@@ -80,6 +82,9 @@ impl Certificates {
             let bytes = read(path).map_err(|source| unreadable(path, source))?;
             add(path, &bytes, &mut found)?;
         }
+        for bytes in &self.given {
+            add(Path::new("the settings"), bytes, &mut found)?;
+        }
         match found.is_empty() {
             true => Err(FetchError::NoCertificates {
                 looked: self.bundles.first().cloned().unwrap_or_default(),
@@ -87,6 +92,20 @@ impl Certificates {
             false => Ok(found),
         }
     }
+}
+
+/// A certificate and its key, read.
+pub(super) fn identity(identity: &Identity) -> Result<ClientCert, FetchError> {
+    let place = Path::new("the client's certificate");
+    let mut chain = Vec::new();
+    add(place, &identity.certificate, &mut chain)?;
+    let key = parse_pem(&identity.key).find_map(|item| match item {
+        Ok(PemItem::PrivateKey(key)) => Some(key),
+        _ => None,
+    });
+    let missing = || io::Error::new(ErrorKind::InvalidData, "there is no private key (PEM)");
+    let key = key.ok_or_else(|| unreadable(place, missing()))?;
+    Ok(ClientCert::new_with_certs(&chain, key))
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -1,0 +1,452 @@
+//! A machine that is reached by ssh: what it is asked, how the files of an image
+//! come to lie there, and the script that swaps the new program for the old one.
+//!
+//! Nothing but a POSIX shell and tar is needed there. Each state of the program
+//! has a folder of its own, by its digest, so what is there already is not sent
+//! again, and going back is a link that is changed. Where systemd runs and we may,
+//! it keeps the program, sandboxed as `systemd` has it; else a process in the
+//! background does. Running ssh is `cli`'s.
+
+use std::fmt::Write as _;
+
+use ounce_oci::Platform;
+
+use crate::application::Application;
+use crate::systemd;
+
+/// Tries until a new program has to be well, a second apart.
+const HEALTH_TRIES: u32 = 30;
+/// Seconds that a program without any check has to stay alive.
+const ALIVE_SECONDS: u32 = 3;
+
+/// What a machine is asked first, as one command; its answer is lines of `name=value`.
+pub const PROBE: &str = "\
+echo \"system=$(uname -s)\"; echo \"machine=$(uname -m)\"; echo \"user=$(id -u)\"; \
+echo \"home=$HOME\"; \
+if [ -d /run/systemd/system ]; then echo systemd=yes; fi; \
+if sudo -n true 2>/dev/null; then echo sudo=yes; fi; \
+for tool in tar curl wget; do if command -v $tool >/dev/null 2>&1; then echo \"$tool=yes\"; fi; done";
+
+/// What a machine has said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// What runs on it.
+    pub platform: Platform,
+    /// How root is become there: not at all, by being it, or by sudo.
+    pub root: Root,
+    /// Whether systemd runs there.
+    pub has_systemd: bool,
+    /// The home of whoever logs in.
+    pub home: String,
+    /// What asks by HTTP there, if the program has no check of its own.
+    pub asks: Option<Asks>,
+}
+
+/// How root is become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// Whoever logs in is it.
+    Is,
+    /// By `sudo` without a password.
+    Sudo,
+    /// Not at all.
+    No,
+}
+
+/// A tool that asks by HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// curl.
+    Curl,
+    /// wget, busybox's too.
+    Wget,
+}
+
+/// A machine is not one to ship to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MachineError {
+    /// It did not say what was asked.
+    #[error("the machine's answer has no {0}: a POSIX shell is needed there")]
+    Silent(&'static str),
+    /// It is no Linux.
+    #[error("the machine runs {0}, and images are for Linux")]
+    System(String),
+    /// A processor that images have no name for.
+    #[error("the machine's processor is {0:?}, which no image is for")]
+    Processor(String),
+    /// There is no tar.
+    #[error("the machine has no tar")]
+    NoTar,
+    /// There is no image for it.
+    #[error("the machine is {machine}, and the image is for {}", image.join(", "))]
+    NoImage {
+        /// It.
+        machine: Platform,
+        /// What there is.
+        image: Vec<String>,
+    },
+}
+
+impl MachineError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoImage { machine, .. } => Some(format!(
+                "build it for that: ounce build --platform {machine}"
+            )),
+            Self::NoTar => Some("install tar, or busybox, there".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl Machine {
+    /// Reads the answer to [`PROBE`]. A login's banner before it does no harm.
+    ///
+    /// # Errors
+    /// It is no Linux machine that images are for, or has no tar.
+    pub fn read(answer: &str) -> Result<Self, MachineError> {
+        let value = |name: &str| {
+            let mut lines = answer.lines().rev();
+            lines.find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix('='))
+        };
+        let needed = |name: &'static str| {
+            let found = value(name).filter(|found| !found.is_empty());
+            found.ok_or(MachineError::Silent(name))
+        };
+        let system = needed("system")?;
+        if system != "Linux" {
+            return Err(MachineError::System(system.to_owned()));
+        }
+        let machine = needed("machine")?;
+        let platform = platform(machine);
+        let platform = platform.ok_or_else(|| MachineError::Processor(machine.to_owned()))?;
+        if value("tar").is_none() {
+            return Err(MachineError::NoTar);
+        }
+        let root = match (needed("user")?, value("sudo")) {
+            ("0", _) => Root::Is,
+            (_, Some(_)) => Root::Sudo,
+            _ => Root::No,
+        };
+        Ok(Self {
+            platform,
+            root,
+            has_systemd: value("systemd").is_some(),
+            home: needed("home")?.to_owned(),
+            asks: match (value("curl"), value("wget")) {
+                (Some(_), _) => Some(Asks::Curl),
+                (None, Some(_)) => Some(Asks::Wget),
+                (None, None) => None,
+            },
+        })
+    }
+
+    /// Whether systemd is to keep the program.
+    pub fn by_systemd(&self) -> bool {
+        self.has_systemd && self.root != Root::No
+    }
+
+    /// Which of these images is the one for it.
+    ///
+    /// # Errors
+    /// None is.
+    pub fn choose(&self, images: &[Platform]) -> Result<usize, MachineError> {
+        let best = self.platform.best(images);
+        best.ok_or_else(|| MachineError::NoImage {
+            machine: self.platform.clone(),
+            image: images.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// Where the files of an application lie there.
+    pub fn folder(&self, application: &Application, told: Option<&str>) -> String {
+        let own = || match self.root {
+            Root::No => format!("{}/.local/share/ounce/{}", self.home, application.name),
+            _ => format!("/opt/{}", application.name),
+        };
+        told.map_or_else(own, str::to_owned)
+    }
+
+    /// A command as root, where that is possible.
+    fn as_root(&self, command: &str) -> String {
+        match self.root {
+            Root::Sudo => format!("sudo -n sh -c {}", word(command)),
+            Root::Is | Root::No => command.to_owned(),
+        }
+    }
+}
+
+/// The platform of a machine as `uname -m` names it. Which of the older ones runs
+/// which program is `Platform`'s to know.
+fn platform(machine: &str) -> Option<Platform> {
+    let text = match machine {
+        "x86_64" | "amd64" => "linux/amd64",
+        "aarch64" | "arm64" => "linux/arm64",
+        "armv8l" | "armv7l" | "armv7" => "linux/arm/v7",
+        "armv6l" | "armv6" => "linux/arm/v6",
+        "armv5tel" | "armv5tejl" => "linux/arm/v5",
+        "riscv64" => "linux/riscv64",
+        "ppc64le" => "linux/ppc64le",
+        "s390x" => "linux/s390x",
+        "i386" | "i486" | "i586" | "i686" => "linux/386",
+        "loongarch64" => "linux/loong64",
+        _ => return None,
+    };
+    text.parse().ok()
+}
+
+/// A word of a shell's.
+pub fn word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// The folder of one state of the program, below the application's.
+pub fn release(application: &Application) -> String {
+    format!("releases/{}", &application.digest.hex()[..16])
+}
+
+/// The command that says `here` where that state lies there already.
+pub fn look(machine: &Machine, folder: &str, release: &str) -> String {
+    let place = word(&format!("{folder}/{release}"));
+    machine.as_root(&format!("if [ -d {place} ]; then echo here; fi"))
+}
+
+/// The command that takes the files as a tar stream from its input. They are
+/// whole, or not there.
+pub fn receive(machine: &Machine, folder: &str, release: &str) -> String {
+    let place = word(&format!("{folder}/{release}"));
+    let part = word(&format!("{folder}/{release}.part"));
+    machine.as_root(&format!(
+        "set -eu; umask 022; rm -rf {part}; mkdir -p {part}; tar -x -f - -C {part}; \
+         rm -rf {place}; mv {part} {place}"
+    ))
+}
+
+/// The command that reads a script from its input and does it.
+pub fn shell(machine: &Machine) -> String {
+    machine.as_root("sh -s")
+}
+
+/// The script that makes that state the one that runs, sees whether it is well,
+/// and goes back if it is not. It ends with 0, with 10 where it went back, with 11
+/// where there was nothing to go back to.
+pub fn switch(
+    application: &Application,
+    machine: &Machine,
+    folder: &str,
+    release: &str,
+    options: &systemd::Options,
+) -> String {
+    let name = &application.name;
+    let mut script = format!(
+        "set -eu\nfolder={}\nrelease={}\ncd \"$folder\"\n",
+        word(folder),
+        word(release)
+    );
+    // A link is changed by renaming another over it: there is always one.
+    script.push_str(
+        "point() { rm -f next; ln -s \"$1\" next; mv -T next current 2>/dev/null || \
+         { rm -f current; mv next current; }; }\n\
+         before=$(readlink current 2>/dev/null || true)\n",
+    );
+    match machine.by_systemd() {
+        true => by_systemd(&mut script, application, folder, options),
+        false => in_background(&mut script, application),
+    }
+    let _ = writeln!(
+        script,
+        "well() {{\n  tries=0\n  while [ $tries -lt {HEALTH_TRIES} ]; do\n    if ! alive; then return 1; fi\n    \
+         if check; then return 0; fi\n    tries=$((tries + 1))\n    sleep 1\n  done\n  return 1\n}}"
+    );
+    script.push_str(&check(application, machine));
+    let _ = write!(
+        script,
+        "if [ \"$before\" = \"$release\" ] && alive && check; then\n  echo \"ounce: unchanged\"\n  exit 0\nfi\n\
+         stop\npoint \"$release\"\nstart\nif well; then\n  \
+         for old in releases/*; do\n    case \"$old\" in \"$release\"|\"$before\") ;; *) rm -rf \"$old\" ;; esac\n  done\n  \
+         echo \"ounce: {name} is well\"\n  exit 0\nfi\n\
+         echo \"ounce: {name} is not well\" >&2\nsaid\nstop\n\
+         if [ -n \"$before\" ] && [ -d \"$before\" ] && [ \"$before\" != \"$release\" ]; then\n  \
+         point \"$before\"\n  start\n  if well; then echo \"ounce: back to $before\" >&2; exit 10; fi\n  \
+         echo \"ounce: back to $before, which is not well either\" >&2\n  exit 11\nfi\n\
+         rm -f current\nexit 11\n"
+    );
+    script
+}
+
+fn by_systemd(
+    script: &mut String,
+    application: &Application,
+    folder: &str,
+    options: &systemd::Options,
+) {
+    let name = &application.name;
+    // Started by hand and by itself, not by its socket: a swap is to be seen.
+    let mut plain = application.clone();
+    plain.takes_socket = false;
+    let unit = systemd::unit(&plain, options);
+    let root = systemd::root_file(&format!("{folder}/current"));
+    let _ = write!(
+        script,
+        "mkdir -p /etc/systemd/system/{name}.service.d\n\
+         cat > /etc/systemd/system/{name}.service <<'OUNCE'\n{unit}OUNCE\n\
+         cat > /etc/systemd/system/{name}.service.d/root.conf <<'OUNCE'\n{root}OUNCE\n\
+         systemctl daemon-reload\n\
+         stop() {{ systemctl stop {name}.service || true; }}\n\
+         start() {{ systemctl enable --quiet {name}.service || true; \
+         systemctl start {name}.service || true; }}\n\
+         alive() {{ systemctl is-active --quiet {name}.service; }}\n\
+         said() {{ journalctl --quiet --no-pager -n 20 -u {name}.service >&2 || true; }}\n"
+    );
+}
+
+fn in_background(script: &mut String, application: &Application) {
+    let own = application.own_environment.iter();
+    let variables: Vec<String> = own
+        .chain(&application.environment)
+        .map(|(name, value)| word(&format!("{name}={value}")))
+        .collect();
+    let mut words = application.command.iter();
+    let program = words.next().map(String::as_str).unwrap_or_default();
+    let rest: Vec<String> = words.map(|it| word(it)).collect();
+    let _ = write!(
+        script,
+        "stop() {{\n  pid=$(cat pid 2>/dev/null || true)\n  rm -f pid\n  \
+         if [ -z \"$pid\" ] || ! kill -0 \"$pid\" 2>/dev/null; then return 0; fi\n  \
+         kill -TERM \"$pid\" 2>/dev/null || return 0\n  left={}\n  \
+         while kill -0 \"$pid\" 2>/dev/null; do\n    if [ $left -le 0 ]; then kill -KILL \"$pid\" 2>/dev/null || true; return 0; fi\n    \
+         left=$((left - 1))\n    sleep 1\n  done\n}}\n\
+         start() {{\n  (\n    cd \"current/\"{}\n    \
+         exec env -i PATH=/usr/local/bin:/usr/bin:/bin {} nohup \"$folder/current/\"{} {} </dev/null >\"$folder/log\" 2>&1\n  ) &\n  \
+         echo $! > pid\n}}\n\
+         alive() {{ kill -0 \"$(cat pid 2>/dev/null || echo 0)\" 2>/dev/null; }}\n\
+         said() {{ tail -n 20 log >&2 || true; }}\n",
+        application.stop_seconds,
+        word(
+            application
+                .workdir
+                .as_deref()
+                .unwrap_or(".")
+                .trim_start_matches('/')
+        ),
+        variables.join(" "),
+        word(program.trim_start_matches('/')),
+        rest.join(" "),
+    );
+}
+
+/// Whether it is well: by its own word, by HTTP, or by being alive for a while.
+fn check(application: &Application, machine: &Machine) -> String {
+    let url = application
+        .port
+        .zip(application.health_path.as_ref())
+        .map(|(port, path)| word(&format!("http://127.0.0.1:{port}{path}")));
+    let test = match (&application.health_command, url, machine.asks) {
+        (Some(words), ..) => {
+            let program = words.first().map(String::as_str).unwrap_or_default();
+            let rest: Vec<String> = words.iter().skip(1).map(|it| word(it)).collect();
+            let own = application.own_environment.iter();
+            let variables = own.chain(&application.environment);
+            let variables = variables.map(|(name, value)| word(&format!("{name}={value}")));
+            format!(
+                "env -i {} \"$folder/current/\"{} {} >/dev/null 2>&1",
+                variables.collect::<Vec<_>>().join(" "),
+                word(program.trim_start_matches('/')),
+                rest.join(" ")
+            )
+        }
+        (None, Some(url), Some(Asks::Curl)) => {
+            format!("curl -fsS -m 2 -o /dev/null {url} 2>/dev/null")
+        }
+        (None, Some(url), Some(Asks::Wget)) => {
+            format!("wget -q -T 2 -O /dev/null {url} 2>/dev/null")
+        }
+        _ => format!("sleep {ALIVE_SECONDS} && alive"),
+    };
+    format!("check() {{ {test}; }}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::application::tests::shop;
+
+    const PI: &str = "Welcome!\nsystem=Linux\nmachine=armv6l\nuser=1000\nhome=/home/pi\nsystemd=yes\n\
+                      sudo=yes\ntar=yes\nwget=yes\n";
+
+    #[test]
+    fn machine_says_what_it_is() {
+        let pi = Machine::read(PI).unwrap();
+        assert_eq!(pi.platform.to_string(), "linux/arm/v6");
+        assert_eq!((pi.root, pi.by_systemd()), (Root::Sudo, true));
+        assert_eq!(pi.asks, Some(Asks::Wget));
+        for (from, to, why) in [
+            ("system=Linux", "system=Darwin", "Darwin"),
+            ("machine=armv6l", "machine=vax", "vax"),
+            ("tar=yes", "", "tar"),
+            ("home=/home/pi", "", "home"),
+        ] {
+            let error = Machine::read(&PI.replace(from, to)).unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn image_for_the_machine_is_chosen_and_an_older_one_will_do() {
+        let images: Vec<Platform> = ["linux/amd64", "linux/arm/v6", "linux/arm/v7", "linux/arm64"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        for (machine, chosen) in [
+            ("armv6l", Some(1)),
+            ("armv7l", Some(2)),
+            ("aarch64", Some(3)),
+            ("x86_64", Some(0)),
+            ("riscv64", None),
+        ] {
+            let answer = PI.replace("machine=armv6l", &format!("machine={machine}"));
+            let found = Machine::read(&answer).unwrap().choose(&images).ok();
+            assert_eq!(found, chosen, "{machine}");
+        }
+        let seven = Machine::read(&PI.replace("armv6l", "armv7l")).unwrap();
+        assert_eq!(seven.choose(&images[..2]).unwrap(), 1);
+        let six = Machine::read(PI).unwrap();
+        assert!(six.choose(&images[2..3]).is_err());
+    }
+
+    #[test]
+    fn scripts_are_as_before_and_shells_take_them() {
+        let mut shop = shop();
+        shop.environment
+            .push(("MOTTO".to_owned(), "it's $HOME `x`".to_owned()));
+        let pi = Machine::read(PI).unwrap();
+        let folder = pi.folder(&shop, None);
+        let plain = Machine {
+            root: Root::No,
+            has_systemd: false,
+            ..pi.clone()
+        };
+        let options = systemd::Options::default();
+        let release = release(&shop);
+        let background = switch(
+            &shop,
+            &plain,
+            &plain.folder(&shop, None),
+            &release,
+            &options,
+        );
+        let kept = switch(&shop, &pi, &folder, &release, &options);
+        for script in [
+            &background,
+            &kept,
+            &receive(&pi, &folder, &release),
+            &PROBE.to_owned(),
+        ] {
+            let mut shell = std::process::Command::new("sh");
+            let output = shell.args(["-n", "-c", script]).output().unwrap();
+            assert!(output.status.success(), "{output:?}\n{script}");
+        }
+        insta::assert_snapshot!(background);
+    }
+}
