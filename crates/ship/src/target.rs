@@ -20,6 +20,8 @@ pub enum Target {
     Swarm,
     /// A job file.
     Nomad,
+    /// A static folder for browser pages.
+    Web,
     /// A machine that is reached by ssh.
     Ssh(Host),
 }
@@ -44,6 +46,7 @@ pub const NAMES: &[&str] = &[
     "compose",
     "swarm",
     "nomad",
+    "web",
     "ssh://HOST",
 ];
 
@@ -81,6 +84,7 @@ impl FromStr for Target {
             "compose" => Self::Compose,
             "swarm" => Self::Swarm,
             "nomad" => Self::Nomad,
+            "web" => Self::Web,
             _ => {
                 return Err(TargetError::Unknown {
                     text: text.to_owned(),
@@ -154,7 +158,7 @@ impl Host {
 impl Target {
     /// Whether the platform fetches the image from a registry.
     pub fn pulls(&self) -> bool {
-        !matches!(self, Self::Systemd | Self::Ssh(_))
+        !matches!(self, Self::Systemd | Self::Web | Self::Ssh(_))
     }
 }
 
@@ -168,6 +172,7 @@ impl fmt::Display for Target {
             Self::Compose => "compose",
             Self::Swarm => "swarm",
             Self::Nomad => "nomad",
+            Self::Web => "web",
             Self::Ssh(host) => {
                 write!(f, "ssh://{}", host.login())?;
                 return host.port.map_or(Ok(()), |port| write!(f, ":{port}"));
@@ -190,6 +195,7 @@ mod tests {
             "compose",
             "swarm",
             "nomad",
+            "web",
             "ssh://pi@raspberry.local",
             "ssh://10.0.0.7:2222",
         ] {

@@ -12,11 +12,12 @@ use super::registry::NetworkOptions;
 use super::{pair, path_to_ask_for, seconds};
 
 const AFTER_HELP: &str = "\
-Platforms: kubernetes, ecs, systemd, quadlet, compose, swarm, nomad, ssh://[USER@]HOST[:PORT]
+Platforms: kubernetes, ecs, systemd, quadlet, compose, swarm, nomad, web, ssh://[USER@]HOST[:PORT]
 
   ounce ship registry.example/shop:1.4 --to kubernetes | kubectl apply --server-side -f -
   ounce ship shop --registry registry.example/shop:1.4 --push --to kubernetes -o deploy
   ounce ship registry.example/shop:1.4 --to kubernetes --explain
+  ounce ship counter --to web -o public
   ounce ship shop --to ssh://pi@raspberrypi.local --apply
   ounce ship resolve config/*.yaml --registry registry.example/team | kubectl apply -f -
 
@@ -66,7 +67,7 @@ pub(crate) struct ResolveArguments {
 /// What is shipped, where to, and how.
 #[derive(Debug, Args)]
 pub(crate) struct ShipOptions {
-    /// The platform: kubernetes, ecs, systemd, quadlet, compose, swarm, nomad or ssh://HOST
+    /// The platform: kubernetes, ecs, systemd, quadlet, compose, swarm, nomad, web or ssh://HOST
     #[arg(long, value_name = "PLATFORM", required = true)]
     pub(crate) to: Option<Target>,
     /// Write all files into this folder, in place of the main ones to stdout

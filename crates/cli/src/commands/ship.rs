@@ -5,7 +5,10 @@
 //! printed, written, or applied.
 
 mod application;
+mod web;
 mod write;
+
+pub(super) use write::put;
 
 use std::process::ExitCode;
 
@@ -29,6 +32,9 @@ pub(crate) fn run(context: &Context, arguments: ShipArguments) -> Result<ExitCod
         ));
     };
     let image = super::reached(image)?;
+    if target == Target::Web {
+        return web::run(context, &image, &options);
+    }
     let shipped = application::of(context, &image, &target, &options)?;
     let shipment = shipment(&shipped.application, &target, &options)?;
     for note in shipped.notes.iter().chain(&shipment.notes) {
@@ -61,6 +67,8 @@ fn shipment(
         Target::Compose => compose::compose(application),
         Target::Swarm => compose::swarm(application),
         Target::Nomad => nomad::ship(application),
+        // It has no application: `web` deals with it before.
+        Target::Web => Shipment::default(),
     })
 }
 
