@@ -1,15 +1,18 @@
-// Builds the examples and writes a static folder of them into target/site, as `ounce ship --to web` does.
+// Has ounce build the examples, and gathers the folders that it serves into target/site.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
 
 const at = (name) => fileURLToPath(new URL(name, import.meta.url));
 export const SITE = at("target/site/");
-const TRIPLE = "wasm32-unknown-unknown";
-
-/** Where cargo puts the module of an example. */
-export const moduleOf = (name) => at(`../examples/${name}/target/${TRIPLE}/release/${name}.wasm`);
+/** The program; a debug build does. */
+export const OUNCE = process.env.OUNCE ?? at("../target/debug/ounce");
+/** A store of its own. */
+export const STORE = at("target/store");
+export const EXAMPLES = ["counter", "table", "todomvc", "hundred"];
+export const example = (name) => at("../examples/" + name);
 
 export const sha256 = (bytes) => "sha256:" + createHash("sha256").update(bytes).digest("hex");
 
@@ -28,14 +31,38 @@ export const place = async (folder, name, bytes) => {
   return sha256(manifest);
 };
 
-export const build = async (names = ["counter", "todomvc", "table"]) => {
+export const build = async () => {
   await rm(SITE, { recursive: true, force: true });
   await mkdir(SITE, { recursive: true });
-  for (const name of names) {
-    execFileSync("cargo", ["build", "--quiet", "--locked", "--release", "--target", TRIPLE], { cwd: at(`../examples/${name}`), stdio: "inherit" });
-    await place(SITE, name, await readFile(moduleOf(name)));
+  for (const name of EXAMPLES) {
+    execFileSync(OUNCE, ["--store", STORE, "--quiet", "up", "--once", "--publish", "127.0.0.1:0:8080", example(name)], { stdio: ["ignore", "ignore", "inherit"] });
+    await cp(example(name) + "/target/ounce-page/", SITE, { recursive: true });
   }
-  for (const file of ["ounce.js", "more.js", "worker.js", "frame.js", "frame.html", "shell.js"]) await cp(at("dist/" + file), SITE + file);
 };
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await build();
+/** The module of an image in a folder. */
+export const moduleIn = async (folder, name) => {
+  const { layers } = JSON.parse(await readFile(`${folder}${name}.json`, "utf8"));
+  return readFile(`${folder}blobs/${layers[0].digest.replace(":", "/")}.wasm`);
+};
+
+/** Prints what each module has, and fails where one is past its budget. */
+const weigh = async () => {
+  const budgets = JSON.parse(await readFile(at("budget.json"), "utf8"));
+  for (const name of EXAMPLES) {
+    const bytes = await moduleIn(SITE, name);
+    const gzip = gzipSync(bytes, { level: 9 }).length;
+    // As browsers get it of the server that ounce packs.
+    const brotli = brotliCompressSync(bytes).length;
+    console.log(`${name}.wasm: ${bytes.length} bytes, ${gzip} by gzip, ${brotli} by brotli`);
+    if (brotli > (budgets[name + ".wasm"] ?? Infinity)) {
+      console.error(`error: ${name}.wasm has ${brotli} bytes compressed, and ${budgets[name + ".wasm"]} is its budget`);
+      process.exitCode = 1;
+    }
+  }
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await build();
+  await weigh();
+}

@@ -164,6 +164,7 @@ export class OunceElement extends HTMLElement {
           for (const resolve of this.#saves.splice(0)) resolve(state);
         }
         place();
+        surface.settle();
       };
       const limit = (name: string, usual: number): number => +(this.getAttribute(name) ?? usual) || usual;
       if (level === "frame") top.append(root);

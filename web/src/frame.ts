@@ -43,6 +43,7 @@ onmessage = async ({ data, ports }: MessageEvent<ToFrame>) => {
           // Told before: the page ends what does not come back.
           tell({ began: true });
           surface.apply(runtime.call(...next));
+          surface.settle();
           tell({ state: surface.state });
           surface.state = undefined;
         }

@@ -109,7 +109,11 @@ export const prerender = (module: WebAssembly.Module, text = "", answers: Record
     if (answer !== undefined) replies.push([message, answer]);
   });
   surface.apply(runtime.call(Message.Start, 0, 0, text));
-  for (let next; (next = replies.shift()); ) surface.apply(runtime.call(next[0], 0, 0, next[1]));
+  surface.settle();
+  for (let next; (next = replies.shift()); ) {
+    surface.apply(runtime.call(next[0], 0, 0, next[1]));
+    surface.settle();
+  }
   runtime.end();
   return root.innerHTML;
 };

@@ -26,6 +26,8 @@ export class Surface {
   /** What is known of each name: bit 0 a tag that is allowed, above it the kind of attribute. */
   readonly #known: number[] = [];
   readonly #listened = new Map<string, EventListener>();
+  #calls: [name: string, text: string, message: number][] = [];
+  #focus: HTMLElement | undefined;
   /** The state that the last patch brought. */
   state: string | undefined;
 
@@ -43,11 +45,10 @@ export class Surface {
     this.#listened.clear();
   }
 
-  /** Does what a patch says, in order. */
+  /** Does what a patch says, in order; what needs the page whole is left to `settle`. */
   apply({ words, text }: Patch): void {
     const names = this.#names;
     const nodes = this.#nodes;
-    const calls: [string, string, number][] = [];
     let held: DocumentFragment | undefined;
     let current = this.#root as Node as Field;
     let from = 0;
@@ -168,10 +169,10 @@ export class Surface {
           current.textContent = "";
           break;
         case Op.Focus:
-          (current as Node as HTMLElement).focus();
+          this.#focus = current as Node as HTMLElement;
           break;
         case Op.Call:
-          calls.push([names[a]!, take(words[at + 1]!), words[at]!]);
+          this.#calls.push([names[a]!, take(words[at + 1]!), words[at]!]);
           at += 2;
           break;
         case Op.State:
@@ -190,8 +191,13 @@ export class Surface {
           throw new Failure("patch", `command ${word & 255} is unknown`);
       }
     }
-    // When the page is whole: an answer may come at once.
-    for (const [name, value, message] of calls) this.#ask(name, value, message);
+  }
+
+  /** Gives the focus, and asks the page what was asked; an answer may come at once. */
+  settle(): void {
+    this.#focus?.focus();
+    this.#focus = undefined;
+    for (const call of this.#calls.splice(0)) this.#ask(...call);
   }
 
   #attribute(element: Element, index: number, value: string): void {

@@ -9,6 +9,7 @@ const shown = (words: number[], text = "", asked: unknown[] = []): string => {
   const root = new PlainNode("div");
   const surface = new Surface(root as unknown as Element, () => undefined, (...ask) => asked.push(ask));
   surface.apply({ words: new Uint32Array(words), text });
+  surface.settle();
   return root.innerHTML;
 };
 

@@ -18,6 +18,7 @@ mod test;
 mod tidy;
 mod tokens;
 mod tool;
+mod web;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,8 @@ cargo xtask TASK
   judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
                                put together from Debian's packages
   judges registry OUNCE        docker-registry, skopeo and podman alone
+  web [OUNCE]                  the package for pages: types, sizes, tests in node and in
+                               Chromium, on pages that this ounce makes
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
@@ -107,6 +110,8 @@ fn run(arguments: &[String]) -> Result<()> {
             println!("{tally}");
             result
         }
+        ["web"] => pages(&house, &tidy::Packer::debug(&house)?.ounce),
+        ["web", ounce] => pages(&house, &std::path::absolute(ounce)?),
         ["judges", ounce] => judged(&house, &std::path::absolute(ounce)?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -119,6 +124,14 @@ fn run(arguments: &[String]) -> Result<()> {
 fn judged_bases(house: &House, ounce: &std::path::Path) -> Result<()> {
     let mut tally = tally::Tally::default();
     let result = judges::run_bases(house, ounce, &mut tally);
+    println!("{tally}");
+    result
+}
+
+fn pages(house: &House, ounce: &std::path::Path) -> Result<()> {
+    setup::setup(false)?;
+    let mut tally = tally::Tally::default();
+    let result = web::check(house, ounce, &mut tally);
     println!("{tally}");
     result
 }

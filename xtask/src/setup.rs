@@ -10,6 +10,9 @@ use crate::tool::{command, find, is_root, read, run};
 /// The targets that programs are built for.
 pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 
+/// What components of pages are compiled for; no program is.
+const COMPONENTS: &str = "wasm32-unknown-unknown";
+
 /// A program that tasks call, and the Debian package it comes in.
 struct Need {
     program: &'static str,
@@ -56,6 +59,8 @@ const NEEDS: &[Need] = &[
     need("docker-registry", "docker-registry"),
     need("htpasswd", "apache2-utils"),
     need("openssl", "openssl"),
+    need("npm", "npm"),
+    need("chromium", "chromium"),
 ];
 
 /// What a run of setup would have to install.
@@ -81,9 +86,7 @@ impl Missing {
         let installed = installed_targets();
         Self {
             sources: !has_sources(),
-            targets: TARGETS
-                .iter()
-                .copied()
+            targets: all_targets()
                 .filter(|t| !installed.iter().any(|own| own == t))
                 .collect(),
             packages: NEEDS
@@ -118,16 +121,19 @@ impl Missing {
     }
 }
 
+fn all_targets() -> impl Iterator<Item = &'static str> {
+    TARGETS.iter().copied().chain([COMPONENTS])
+}
+
 /// The targets whose standard library stands in the toolchain.
 fn installed_targets() -> Vec<String> {
     let Ok(sysroot) = read(&mut command(&["rustc", "--print", "sysroot"])) else {
         return Vec::new();
     };
     let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
-    TARGETS
-        .iter()
+    all_targets()
         .filter(|t| libraries.join(t).join("lib").is_dir())
-        .map(|t| (*t).to_owned())
+        .map(str::to_owned)
         .collect()
 }
 

@@ -4,7 +4,7 @@
 
 extern crate alloc;
 
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use ounce_ui::{App, Event, Patch, START, View};
@@ -63,14 +63,16 @@ impl Todos {
     fn add(&mut self, title: &str) {
         self.all.push(Todo {
             id: self.next,
-            title: title.to_string(),
+            title: String::from(title),
             done: false,
         });
         self.next += 1;
     }
 
+    /// Takes one away, or with 0 all that are done.
     fn remove(&mut self, id: u32) {
-        self.all.retain(|todo| todo.id != id);
+        self.all
+            .retain(|todo| todo.id != id && (id > 0 || !todo.done));
     }
 
     /// Takes an edited title; an empty one removes it.
@@ -78,11 +80,11 @@ impl Todos {
         if core::mem::take(&mut self.editing) != id {
             return;
         }
-        match title.trim() {
+        match title.trim_ascii() {
             "" => self.remove(id),
             title => {
                 if let Some(todo) = self.all.iter_mut().find(|todo| todo.id == id) {
-                    todo.title = title.to_string();
+                    todo.title = String::from(title);
                 }
             }
         }
@@ -115,14 +117,14 @@ impl App for Todos {
                 return;
             }
             TYPED => {
-                self.draft = event.text.to_string();
+                self.draft = String::from(event.text);
                 return;
             }
             KEY_NEW => {
                 if event.detail != ENTER {
                     return;
                 }
-                let title = event.text.trim();
+                let title = event.text.trim_ascii();
                 if !title.is_empty() {
                     self.add(title);
                 }
@@ -138,7 +140,7 @@ impl App for Todos {
                 self.all.iter_mut().for_each(|todo| todo.done = done);
             }
             DESTROY => self.remove(event.argument),
-            CLEAR => self.all.retain(|todo| !todo.done),
+            CLEAR => self.remove(0),
             EDIT => {
                 self.editing = event.argument;
                 return;

@@ -108,7 +108,11 @@ impl Todos {
             view.element("span", |view| {
                 view.class("todo-count");
                 view.element("strong", |view| view.number(left as i32));
-                view.text(if left == 1 { " item left" } else { " items left" });
+                view.text(if left == 1 {
+                    " item left"
+                } else {
+                    " items left"
+                });
             });
             view.element("ul", |view| {
                 view.class("filters");

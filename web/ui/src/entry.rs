@@ -1,6 +1,7 @@
 //! A module's way in: what it exports, and where its one component stands.
 //!
-//! The only unsafe code: exported names, and the word that a module has one thread.
+//! The only unsafe code: exported names, the word that a module has one thread, and the heap,
+//! which hands all on.
 #![allow(unsafe_code)]
 
 use core::cell::RefCell;
@@ -128,9 +129,46 @@ macro_rules! room {
     ($stage:ident) => {};
 }
 
+/// The heap. Where there is no more memory it traps: a caller that need not look for a null has
+/// no message for it either, with all of formatting behind it.
 #[cfg(all(target_arch = "wasm32", feature = "alloc", not(feature = "std")))]
-#[global_allocator]
-static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+mod heap {
+    use core::alloc::{GlobalAlloc, Layout};
+
+    use dlmalloc::GlobalDlmalloc;
+
+    use crate::bare::trap;
+
+    struct Heap;
+
+    #[global_allocator]
+    static HEAP: Heap = Heap;
+
+    // SAFETY: all is handed on to an allocator, as it came.
+    unsafe impl GlobalAlloc for Heap {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            // SAFETY: the caller's own promise.
+            there(unsafe { GlobalDlmalloc.alloc(layout) })
+        }
+
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            // SAFETY: the caller's own promise.
+            unsafe { GlobalDlmalloc.dealloc(pointer, layout) }
+        }
+
+        unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            // SAFETY: the caller's own promise.
+            there(unsafe { GlobalDlmalloc.realloc(pointer, layout, size) })
+        }
+    }
+
+    fn there(pointer: *mut u8) -> *mut u8 {
+        if pointer.is_null() {
+            trap();
+        }
+        pointer
+    }
+}
 
 #[cfg(all(target_arch = "wasm32", not(feature = "std")))]
 #[panic_handler]
