@@ -35,3 +35,48 @@ pub fn apk_index(bytes: &[u8]) {
         assert_eq!(version::compare(a, b), version::compare(b, a).reverse());
     }
 }
+
+/// An index of Debian's: packages of one name come from the newest on, and
+/// versions are in one order.
+pub fn debian_index(bytes: &[u8]) {
+    use ounce_build::distribution::debian::untrusted::{index, order};
+
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let (packages, _) = index(text);
+    for pair in packages.windows(2) {
+        let [(name, version), (other_name, other_version)] = pair else {
+            continue;
+        };
+        let found = order(version, other_version);
+        assert_eq!(found, order(other_version, version).reverse());
+        if name == other_name {
+            assert!(found.is_ge(), "{name} {version} before {other_version}");
+        }
+    }
+}
+
+/// A package's file of Debian's: what is in it is named by plain paths.
+pub fn debian_package(bytes: &[u8]) {
+    use ounce_build::distribution::debian::untrusted::package;
+
+    for path in package(bytes).unwrap_or_default() {
+        let is_plain = !path.split('/').any(|part| matches!(part, ".." | "." | ""));
+        assert!(path.is_empty() || is_plain, "{path}");
+    }
+}
+
+/// A release that is signed: only what was signed comes out, whatever is
+/// changed around it.
+pub fn debian_release(bytes: &[u8]) {
+    use ounce_build::distribution::debian::untrusted::release;
+
+    const KEYRING: &[u8] = include_bytes!("debian_release.keyring");
+    const SIGNED: &str = include_str!("debian_release.txt");
+    if let Ok(text) = release(bytes, KEYRING) {
+        assert_eq!(text.trim_end(), SIGNED.trim_end());
+    }
+    // As a keyring, too.
+    let _ = release(b"", bytes);
+}

@@ -203,3 +203,22 @@ fn judge_layout(folder: &Path) {
     let _ = place.images(&store);
     let _ = store.verify();
 }
+
+/// Keys in PEM's form: what is read is read the same once written.
+pub fn keys(bytes: &[u8]) {
+    use ounce_oci::signature::{PrivateKey, PublicKey};
+
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(key) = PublicKey::from_pem(text) {
+        let again = PublicKey::from_pem(&key.to_pem()).expect("as it was written");
+        assert_eq!(again.fingerprint(), key.fingerprint());
+        assert!(!key.verifies(b"nothing", bytes));
+    }
+    if let Ok(key) = PrivateKey::from_pem(text, None) {
+        let signature = key.sign(b"something").expect("a key signs");
+        assert!(key.public().verifies(b"something", &signature));
+        assert!(!key.public().verifies(b"anything", &signature));
+    }
+}

@@ -112,7 +112,7 @@ fn no_seed_and_no_change_of_one_breaks_what_must_hold() {
     let asked = std::env::var("OUNCE_FUZZ_ROUNDS").ok();
     let rounds: usize = asked.and_then(|text| text.parse().ok()).unwrap_or(100_000);
     // In CI a slow machine must not make this the longest test of all.
-    let most = Duration::from_secs(if rounds > 100_000 { 3_600 } else { 8 });
+    let most = Duration::from_secs(if rounds > 100_000 { 3_600 } else { 6 });
     for (name, target) in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("seeds")

@@ -66,6 +66,13 @@ unsafe extern "C" {
     safe fn ounce_main(arguments: Strings, environment: Strings) -> u8;
 }
 
+#[cfg(not(test))]
+unsafe extern "Rust" {
+    /// What `entry!` defines in the program, with this very signature: it says a
+    /// last word, or nothing.
+    safe fn ounce_panicked(place: Option<&core::panic::Location<'_>>);
+}
+
 extern "C" fn start(stack: *const usize) -> ! {
     // SAFETY: the kernel puts the count of arguments at the stack pointer.
     let count = unsafe { *stack };
@@ -80,8 +87,10 @@ extern "C" fn start(stack: *const usize) -> ! {
 // Linting builds this library as a test, which has a handler of its own.
 #[cfg(not(test))]
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     // Nothing to unwind and nowhere to format to; 70 is "our bug".
+    // Of what it could say, only the place: its text would bring formatting.
+    ounce_panicked(info.location());
     ounce_exit(70)
 }
 
@@ -178,6 +187,33 @@ impl<T> Once<T> {
         self.is_taken.store(true, Ordering::Relaxed);
         // SAFETY: the flag lets only one caller ever come here.
         Some(unsafe { &mut *self.value.get() })
+    }
+}
+
+/// A value that is replaced and copied as a whole, as a static: what a program's
+/// last word needs, say.
+pub struct Kept<T>(UnsafeCell<T>);
+
+// SAFETY: a program with this entry has one thread and no signal handlers, and
+// neither function below lends what it holds.
+unsafe impl<T: Send> Sync for Kept<T> {}
+
+impl<T: Copy> Kept<T> {
+    /// Holds this value.
+    pub const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Holds another one.
+    pub fn set(&self, value: T) {
+        // SAFETY: nothing is borrowed of it, see above.
+        unsafe { *self.0.get() = value };
+    }
+
+    /// A copy.
+    pub fn get(&self) -> T {
+        // SAFETY: nothing writes to it meanwhile, see above.
+        unsafe { *self.0.get() }
     }
 }
 

@@ -54,7 +54,7 @@ mod streams;
 
 #[doc(hidden)]
 pub use entry::Strings;
-pub use entry::{Once, State};
+pub use entry::{Kept, Once, State};
 pub use ounce_http as http;
 pub use ounce_http::asset::Asset;
 pub use ounce_http::etag::Tag;
@@ -70,11 +70,24 @@ pub use serve::serve;
 pub use service::MAX_BODY_BYTES;
 pub use streams::{MAX_ANSWER_BYTES, MAX_STREAMS};
 
+/// The last word of programs that have none.
+#[doc(hidden)]
+pub fn say_nothing(_: Option<&core::panic::Location<'_>>) {}
+
 /// Defines the program's way in: calls a `fn(&Program) -> u8`, whose result is
-/// the exit status.
+/// the exit status. A second one, a `fn(Option<&core::panic::Location>)`, is called
+/// where the program has panicked, before it ends with status 70.
 #[macro_export]
 macro_rules! entry {
     ($main:path) => {
+        $crate::entry!($main, $crate::say_nothing);
+    };
+    ($main:path, $panicked:path) => {
+        #[unsafe(no_mangle)]
+        fn ounce_panicked(place: Option<&::core::panic::Location<'_>>) {
+            $panicked(place)
+        }
+
         #[unsafe(no_mangle)]
         extern "C" fn ounce_main(arguments: $crate::Strings, environment: $crate::Strings) -> u8 {
             let main: fn(&$crate::Program) -> u8 = $main;

@@ -83,6 +83,22 @@ pub(crate) fn all(mut bytes: &[u8], class: u8) -> bool {
     bytes.is_empty()
 }
 
+/// Whether this can be a field's name or a method (RFC 9110 section 5.6.2).
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && all(bytes, TOKEN)
+}
+
+/// Whether this can be a field's value: text, tabs and bytes past ASCII, but
+/// nothing that ends a line (RFC 9110 section 5.5).
+pub fn is_value(bytes: &[u8]) -> bool {
+    all(bytes, VALUE)
+}
+
+/// Whether a byte can stand in a request's target as it is.
+pub fn is_target_byte(byte: u8) -> bool {
+    byte < 128 && is(byte, TARGET)
+}
+
 /// Equal to the last bit.
 pub(crate) fn is_equal(a: &[u8], b: &[u8]) -> bool {
     a == b

@@ -7,6 +7,8 @@
 //! answers, and [`response`] joins a body with its head; a program that does not
 //! use them does not carry them.
 //!
+//! For programs that ask other servers, [`reply`] reads the head of an answer.
+//!
 //! Sockets, files, clocks and timeouts belong to the caller (`ounce-httpd`).
 //!
 //! RFC 9110 and RFC 9112 are kept on the strict side: a message that two
@@ -33,6 +35,7 @@ pub mod method;
 pub mod packed;
 pub mod path;
 pub mod problem;
+pub mod reply;
 pub mod request;
 pub mod response;
 pub mod route;
@@ -43,4 +46,4 @@ pub mod text;
 mod words;
 pub mod writer;
 
-pub use ascii::{parse_decimal, take_until, utf8};
+pub use ascii::{is_target_byte, is_token, is_value, parse_decimal, take_until, utf8};

@@ -340,14 +340,18 @@ fn slow(server: &Server, options: &[&str]) -> Result<()> {
         .args(["-p", "2", "-v", "1", "-u", &server.url(path)])
         .stdout(Stdio::piped())
         .spawn()?;
-    // While the clients are still at it, the server must be rid of them.
+    // While the clients are still at it, the server must be rid of them: of
+    // those that it has, and of those that the kernel holds for it.
     std::thread::sleep(Duration::from_millis(500));
     let limit = Duration::from_secs(DEADLINE + 4);
-    while server.descriptors()? > before && begun.elapsed() < limit {
+    let (left, held) = loop {
+        let left = server.descriptors()?.saturating_sub(before);
+        let held = server.connections()?;
+        if (left == 0 && held <= 2) || begun.elapsed() >= limit {
+            break (left, held);
+        }
         std::thread::sleep(Duration::from_millis(100));
-    }
-    let left = server.descriptors()?.saturating_sub(before);
-    let held = server.connections()?;
+    };
     let mut said = String::new();
     if let Some(mut stdout) = child.stdout.take() {
         stdout.read_to_string(&mut said)?;

@@ -21,6 +21,9 @@ const FLOORS: &[(&str, u8)] = &[
     ("ounce-httpd", 1),
     // Beside the house too: what components of web pages are written with.
     ("ounce-ui", 1),
+    // The same for functions on Lambda.
+    ("ounce-bootstrap", 1),
+    ("ounce-lambda", 1),
     ("ounce-delta", 1),
     ("ounce-ota", 1),
     ("ounce-rootfs", 2),
@@ -36,6 +39,8 @@ const FLOORS: &[(&str, u8)] = &[
 const ALLOWED: &[(&str, &str)] = &[
     // An update is applied by the same decoder that made it: the slot logic needs it.
     ("ounce-ota", "ounce-delta"),
+    // The Runtime API is HTTP, which is written and read in one place.
+    ("ounce-lambda", "ounce-http"),
 ];
 
 /// The floor of what programs beside the house may import.

@@ -25,7 +25,15 @@ fn settings(terminal: &OwnedFd) -> String {
     format!("{:?}", tcgetattr(terminal).unwrap())
 }
 
-fn show(bench: &Workbench) -> Shown {
+/// Whether the terminal is the process's own, as a shell would have it, or one
+/// that it was only given: then no signal tells that it has hung up.
+#[derive(Clone, Copy, PartialEq)]
+enum Terminal {
+    Own,
+    Given,
+}
+
+fn show(bench: &Workbench, whose: Terminal) -> Shown {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let user = openpt(flags).unwrap();
     unlockpt(&user).unwrap();
@@ -40,9 +48,12 @@ fn show(bench: &Workbench) -> Shown {
     let before = settings(&terminal);
     let stream = || Stdio::from(terminal.try_clone().unwrap());
     let ounce = bench.ounce(&["weigh", "hi", "--tui"]);
-    // The terminal has to be the process's own, as a shell would have it.
-    let child = Command::new("setsid")
-        .args(["-c", "-w"])
+    let mut command = Command::new("setsid");
+    if whose == Terminal::Own {
+        command.arg("-c");
+    }
+    let child = command
+        .arg("-w")
         .arg(ounce.get_program())
         .args(ounce.get_args())
         .envs(
@@ -100,7 +111,7 @@ fn a_signal_during_the_screen_leaves_the_terminal_as_it_was() {
     bench.program("hi", prints("hi\n", 0));
     bench.succeed(&["build", "hi"]);
     for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129), (Signal::INT, 130)] {
-        let mut shown = show(&bench);
+        let mut shown = show(&bench, Terminal::Own);
         shown.until("quit");
         assert_ne!(settings(&shown.terminal), shown.before, "it is raw");
         kill_process(shown.ounce(), signal).unwrap();
@@ -111,9 +122,32 @@ fn a_signal_during_the_screen_leaves_the_terminal_as_it_was() {
         assert_eq!(settings(&shown.terminal), shown.before);
     }
     // As by a key.
-    let mut shown = show(&bench);
+    let mut shown = show(&bench, Terminal::Own);
     shown.until("quit");
     std::io::Write::write_all(&mut shown.user, b"q").unwrap();
     assert_eq!(shown.child.wait().unwrap().code(), Some(0));
     assert_eq!(settings(&shown.terminal), shown.before);
+}
+
+#[test]
+fn a_terminal_that_hangs_up_ends_the_screen() {
+    let bench = Workbench::new();
+    bench.program("hi", prints("hi\n", 0));
+    bench.succeed(&["build", "hi"]);
+    for whose in [Terminal::Own, Terminal::Given] {
+        let mut shown = show(&bench, whose);
+        shown.until("quit");
+        let Shown {
+            user,
+            terminal,
+            mut child,
+            ..
+        } = shown;
+        drop((user, terminal));
+        let begin = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it goes on");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
 }

@@ -194,8 +194,18 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes any value, checked, as it is written.
-    #[inline(never)]
     pub fn raw(&mut self) -> &'a str {
+        let text = ascii::utf8(self.part());
+        if text.is_none() {
+            self.fail(Kind::Nothing);
+        }
+        text.unwrap_or_default()
+    }
+
+    /// Takes any value as it is written, for a reader of its own to read later.
+    /// That it is UTF-8 that one will see to, string by string.
+    #[inline(never)]
+    pub fn part(&mut self) -> &'a mut [u8] {
         if self.peek() == Kind::Nothing {
             self.fail(Kind::Nothing);
         }
@@ -204,11 +214,11 @@ impl<'a> Reader<'a> {
         let behind = check.bytes.len();
         let text = self.split(self.rest.len() - behind);
         self.has_value = true;
-        let text = found.and_then(|()| ascii::utf8(text));
-        if text.is_none() {
+        if found.is_none() {
             self.fail(Kind::Nothing);
+            return &mut [];
         }
-        text.unwrap_or_default()
+        text
     }
 
     /// Takes any value, checked, and drops it.
@@ -487,6 +497,26 @@ mod tests {
         ] {
             assert_eq!(string(half), Err(Fault::Malformed(half.len())), "{half}");
         }
+    }
+
+    #[test]
+    fn a_part_is_read_by_a_reader_of_its_own_later() {
+        let mut bytes = *br#" {"a": [1, "\u0062"] , "c": 2}"#;
+        let mut json = Reader::new(&mut bytes);
+        json.object();
+        json.key();
+        let part = json.part();
+        assert_eq!((json.key(), json.u64(), json.key()), (Some("c"), 2, None));
+        assert_eq!(json.end(), Ok(()));
+        let mut json = Reader::new(part);
+        json.array();
+        assert!(json.element() && json.u64() == 1 && json.element());
+        assert_eq!((json.string(), json.element()), ("b", false));
+        assert_eq!(json.end(), Ok(()));
+        let mut bytes = *b"[1, {]";
+        let mut json = Reader::new(&mut bytes);
+        assert_eq!(json.part(), b"");
+        assert_eq!(json.end(), Err(Fault::Malformed(5)));
     }
 
     #[test]

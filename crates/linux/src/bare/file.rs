@@ -287,6 +287,31 @@ pub fn map(fd: Fd, length: usize) -> &'static [u8] {
     unsafe { core::slice::from_raw_parts(start as *const u8, length) }
 }
 
+/// So many bytes of new memory, all zeros, for as long as the program runs; each
+/// page is there from when it is first written to. Empty where there is none.
+pub fn memory(length: usize) -> &'static mut [u8] {
+    const RIGHTS: u32 = raw::PROT_READ | raw::PROT_WRITE;
+    const MANNER: u32 = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
+    // SAFETY: a new mapping of no file, at an address that the kernel chooses.
+    let start = unsafe {
+        call6(
+            raw::__NR_mmap,
+            0,
+            length,
+            RIGHTS as usize,
+            MANNER as usize,
+            usize::MAX,
+            0,
+        )
+    };
+    if start < 0 {
+        return &mut [];
+    }
+    // SAFETY: so many bytes are mapped there, readable and writable, for good, and
+    // nothing else refers to them.
+    unsafe { core::slice::from_raw_parts_mut(start as *mut u8, length) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

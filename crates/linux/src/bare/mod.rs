@@ -17,16 +17,16 @@ use core::arch::asm;
 
 pub use confine::{SERVING, SERVING_PACKED, allow_only, no_new_privileges, see_beneath};
 pub use file::{
-    File, FileKind, OPEN_FILE, OPEN_FOLDER, OPEN_SITE, close, entries, length, look, map, open,
-    open_beneath, read, read_at, seek, send_file, write,
+    File, FileKind, OPEN_FILE, OPEN_FOLDER, OPEN_SITE, close, entries, length, look, map, memory,
+    open, open_beneath, read, read_at, seek, send_file, write,
 };
 pub use poll::{
     Change, ERROR, Event, HANGUP, OUTPUT, PEER_DONE, WATCH_ALL, WATCH_INPUT, epoll, is_writable,
-    wait, watch,
+    wait, wait_input, watch,
 };
 pub use process::{
-    CHILD_CHANGED, Clock, descriptor_limit, drop_user, moment, process_id, reap, signals,
-    take_signal, time, user_id,
+    CHILD_CHANGED, Clock, descriptor_limit, drop_user, ended, moment, process_id, reap, signals,
+    start, take_signal, time, user_id,
 };
 pub use socket::{
     Address, Kept, PEEK, Setting, TAKE, accept, adopt, bind, connect, keep, kept, listen, local,

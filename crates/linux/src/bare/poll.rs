@@ -100,6 +100,32 @@ pub fn wait(epoll: Fd, events: &mut [Event], timeout_ms: i32) -> i32 {
     }
 }
 
+/// Waits until there is input, the peer's end included, for so many milliseconds;
+/// 0 where there is none by then. Of a negative descriptor there never is
+/// (ppoll(2)).
+#[inline(never)]
+pub fn wait_input(fd: Fd, timeout_ms: u32) -> i32 {
+    let mut poll = raw::pollfd {
+        fd,
+        events: raw::POLLIN as i16,
+        revents: 0,
+    };
+    let patience = raw::__kernel_timespec {
+        tv_sec: (timeout_ms / 1_000).into(),
+        tv_nsec: (timeout_ms % 1_000 * 1_000_000).into(),
+    };
+    // SAFETY: as in `is_writable`.
+    unsafe {
+        call4(
+            raw::__NR_ppoll,
+            &raw mut poll as usize,
+            1,
+            &raw const patience as usize,
+            0,
+        ) as i32
+    }
+}
+
 /// Whether a descriptor takes output at once (ppoll(2)).
 pub fn is_writable(fd: Fd) -> bool {
     let mut poll = raw::pollfd {

@@ -1,8 +1,10 @@
 //! Signals, clocks, and who the process is.
 
 use linux_raw_sys::general as raw;
+use rustix::fd::BorrowedFd;
 
 use super::{Fd, call1, call2, call4, call5, number};
+use crate::launch::{Text, execute_file};
 
 /// A clock's seconds.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +67,43 @@ pub fn take_signal(fd: Fd, scratch: &mut [u8]) -> u32 {
 pub fn reap() {
     // SAFETY: neither a status nor a usage is asked for.
     while unsafe { call4(raw::__NR_wait4, usize::MAX, 0, raw::WNOHANG as usize, 0) } > 0 {}
+}
+
+/// Starts a program that is open as a child (fork(2), execveat(2)), which is
+/// killed when this process ends; the child's id, or a negative error. It has the
+/// caller's standard streams and what is not closed on exec. For programs with one
+/// thread: only system calls come before its own first instruction. Where it
+/// cannot be executed it ends with status 127.
+pub fn start(file: BorrowedFd<'_>, arguments: &[Text<'_>], environment: &[Text<'_>]) -> i32 {
+    /// PR_SET_PDEATHSIG (prctl(2)).
+    const PARENT_DEATH: u32 = 1;
+    // SAFETY: without CLONE_VM the child goes on with copies of everything here, its
+    // stack included, and no pointer is given.
+    let child = unsafe { call5(raw::__NR_clone, raw::SIGCHLD as usize, 0, 0, 0, 0) };
+    if child == 0 {
+        control(PARENT_DEATH, raw::SIGKILL as usize);
+        execute_file(file, arguments, environment);
+        // SAFETY: no pointer is given; nothing comes after it.
+        unsafe { call1(raw::__NR_exit_group, 127) };
+    }
+    child as i32
+}
+
+/// How a child has ended, as wait(2) has it: 256 times its status, or the signal;
+/// `None` while it runs.
+pub fn ended(child: i32) -> Option<u32> {
+    let mut status = 0_u32;
+    // SAFETY: a live integer of 32 bits is written.
+    let found = unsafe {
+        call4(
+            raw::__NR_wait4,
+            number(child),
+            &raw mut status as usize,
+            raw::WNOHANG as usize,
+            0,
+        )
+    };
+    (found != 0).then_some(status)
 }
 
 /// A clock's whole seconds (clock_gettime(2)).

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use md5::{Digest as _, Md5};
 use ounce_oci::layer::EntryKind;
 
 use super::control::{Paragraph, paragraphs};
 use super::deb::Deb;
-use super::md5;
 use crate::distribution::files::{Files, FilesError, Node};
 
 const FOLDER: &str = "var/lib/dpkg";
@@ -159,7 +159,10 @@ fn status_of(files: &Files, deb: &Deb, fields: Paragraph<'_>) -> String {
             _ => None,
         });
         if let Some(content) = content {
-            conffile_lines.push_str(&format!("\n /{path} {}", md5::hex(content)));
+            // By it dpkg knows a file that somebody has changed; it protects nothing.
+            let sum = Md5::digest(content);
+            let digits: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+            conffile_lines.push_str(&format!("\n /{path} {digits}"));
         }
     }
     for (name, value) in fields.fields() {

@@ -13,12 +13,12 @@ mod dpkg;
 mod effects;
 mod index;
 mod ldcache;
-mod md5;
 mod openpgp;
 mod relation;
 mod release;
 mod solve;
 mod sources;
+pub mod untrusted;
 mod variants;
 mod version;
 

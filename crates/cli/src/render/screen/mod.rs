@@ -343,13 +343,15 @@ pub(crate) fn show(
     // What this process was started to ignore, as by nohup, stays ignored.
     let ends: Vec<Signal> = ENDS.into_iter().filter(|one| !is_ignored(*one)).collect();
     let signals = BlockedSignals::new(SignalSet::of(&ends))?;
+    // Asked now: one that has hung up is no terminal any more.
+    let from_terminal = io::stdin().is_terminal();
     let mut terminal = ratatui::try_init()?;
     let result = loop {
         let drawn = terminal.draw(|frame| draw::draw(&mut screen, frame, is_plain));
         if let Err(error) = drawn {
             break Err(error);
         }
-        match next(&signals) {
+        match next(&signals, from_terminal) {
             Ok(Next::Signal(signal)) => break Ok(Some(signal)),
             Ok(Next::Event(Event::Key(key))) if key.kind != KeyEventKind::Release => {
                 screen.press(key.code, key.modifiers);
@@ -376,11 +378,11 @@ enum Next {
 
 /// Waits for a key or a signal. A terminal that is gone is as its signal: the
 /// library would read its end without end.
-fn next(signals: &BlockedSignals) -> io::Result<Next> {
+fn next(signals: &BlockedSignals, from_terminal: bool) -> io::Result<Next> {
     let input = io::stdin();
     loop {
         let mut patience = PATIENCE;
-        if input.is_terminal() {
+        if from_terminal {
             patience = Duration::ZERO;
             let mut files = [
                 PollFd::new(&input, PollFlags::IN),

@@ -1,0 +1,206 @@
+//! Hostile and mistaken updates: each refused with its code, before anything is written.
+
+use ounce_ota::boot::JournalBoot;
+use ounce_ota::bundle::HEAD_LIMIT;
+use ounce_ota::device::Identity;
+use ounce_ota::download::Workspace;
+use ounce_ota::pack::Release;
+use ounce_ota::simulate::{Flash, Random};
+use ounce_ota::{Device, Error, Refusal, Slot, State};
+
+use crate::world::{
+    Behaviour, Format, HARDWARE, LAYOUT, PRODUCT, Program, Quick, SECTOR, Story, sign,
+};
+
+type Simulated = Flash<4, SECTOR>;
+
+fn running() -> Program {
+    Program::new(5, 5, Behaviour::Works)
+}
+
+/// A device that runs program 5, with a changed journal.
+fn device(change: impl FnOnce(&mut State)) -> Simulated {
+    let program = running();
+    let story = Story {
+        name: "",
+        format: Format::Journal,
+        programs: vec![program.clone()],
+        offers: Vec::new(),
+        blank: true,
+        ends_with: 0,
+        tells: None,
+    };
+    let mut flash = story.delivered();
+    let mut state = State::new(Slot::A, program.known());
+    change(&mut state);
+    let (mut journal, _) = ounce_ota::journal::Journal::open(&mut flash, LAYOUT.journal).unwrap();
+    journal.append(&mut flash, &mut state).unwrap();
+    flash
+}
+
+/// The refusal of an offer, which must leave the flash as it was.
+fn refusal(flash: &mut Simulated, head: &[u8]) -> Option<Refusal> {
+    let program = running();
+    let identity = Identity {
+        product: PRODUCT,
+        hardware: HARDWARE,
+        version: program.version,
+        counter: program.counter,
+    };
+    let before = flash.bytes().to_vec();
+    let mut workspace = Workspace::default();
+    let (mut device, _) =
+        Device::start(&mut *flash, LAYOUT, JournalBoot, Quick, identity, Slot::A).unwrap();
+    let result = device.offer(head, Some(1_000), &mut workspace).map(|_| ());
+    match result {
+        Ok(()) => None,
+        Err(Error::Refused(refusal)) => {
+            assert_eq!(flash.bytes(), before, "{refusal:?} has changed the flash");
+            Some(refusal)
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+type Change<'a> = &'a dyn Fn(&mut Release<'_>);
+
+fn refused(change: impl FnOnce(&mut State), release: Change<'_>) -> Option<Refusal> {
+    let next = Program::new(6, 6, Behaviour::Works);
+    let mut newer = next.release();
+    release(&mut newer);
+    let bundle = newer
+        .whole(&mut sign(usize::from(newer.key.min(1))))
+        .unwrap();
+    refusal(&mut device(change), bundle.head())
+}
+
+#[test]
+fn a_good_update_is_taken() {
+    assert_eq!(refused(|_| {}, &|_| {}), None);
+    assert_eq!(refused(|_| {}, &|release| release.key = 1), None);
+    assert_eq!(
+        refused(|_| {}, &|release| release.expires = Some(1_000)),
+        None
+    );
+    assert_eq!(refused(|_| {}, &|release| release.hardware = (3, 3)), None);
+}
+
+#[test]
+fn each_mistake_is_refused_with_its_own_code() {
+    use Refusal::*;
+    let five = running();
+    let big = vec![7; LAYOUT.slots[1].length as usize + 1];
+    let cases: [(Refusal, Change<'_>); 8] = [
+        (Product, &|release| release.product = "lamps"),
+        (Hardware, &|release| release.hardware = (4, 9)),
+        (Hardware, &|release| release.hardware = (0, 2)),
+        (Expired, &|release| release.expires = Some(999)),
+        (RolledBack, &|release| release.counter = 4),
+        (KeyUnknown, &|release| release.key = 2),
+        (Older, &|release| release.version.patch = 4),
+        (Older, &|release| release.version.major = 0),
+    ];
+    for (refusal, change) in cases {
+        assert_eq!(refused(|_| {}, change), Some(refusal));
+    }
+    let next = Program::new(6, 6, Behaviour::Works);
+    let too_big = Release {
+        image: &big,
+        ..next.release()
+    }
+    .whole(&mut sign(0))
+    .unwrap();
+    assert_eq!(refusal(&mut device(|_| {}), too_big.head()), Some(TooBig));
+    let same = five.release().whole(&mut sign(0)).unwrap();
+    assert_eq!(refusal(&mut device(|_| {}), same.head()), Some(Running));
+}
+
+#[test]
+fn what_the_journal_knows_is_refused() {
+    let next = Program::new(6, 6, Behaviour::Works);
+    let digest = next.known().digest;
+    let failed = refused(|state| state.failed.copy_from_slice(&digest[..16]), &|_| {});
+    assert_eq!(failed, Some(Refusal::FailedBefore));
+    assert_eq!(
+        refused(|state| state.revoked = 1, &|_| {}),
+        Some(Refusal::KeyRevoked)
+    );
+    assert_eq!(
+        refused(|state| state.revoked = 1, &|release| release.key = 1),
+        None
+    );
+    assert_eq!(
+        refused(|state| state.floor = 7, &|_| {}),
+        Some(Refusal::RolledBack)
+    );
+}
+
+#[test]
+fn no_cut_and_no_changed_bit_of_a_head_is_taken() {
+    let next = Program::new(6, 6, Behaviour::Works);
+    let bundle = next.release().whole(&mut sign(0)).unwrap();
+    let head = bundle.head();
+    let mut flash = device(|_| {});
+    for end in 0..head.len() {
+        assert_eq!(
+            refusal(&mut flash, &head[..end]),
+            Some(Refusal::Truncated),
+            "{end} bytes"
+        );
+    }
+    for bit in 0..head.len() * 8 {
+        let mut changed = head.to_vec();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(refusal(&mut flash, &changed).is_some(), "bit {bit}");
+    }
+}
+
+#[test]
+fn no_noise_is_taken_for_an_update() {
+    let next = Program::new(6, 6, Behaviour::Works);
+    let bundle = next.release().whole(&mut sign(0)).unwrap();
+    let mut flash = device(|_| {});
+    let mut random = Random::new(8);
+    for _ in 0..2_000 {
+        let mut noise = bundle.head().to_vec();
+        noise.resize(HEAD_LIMIT, 0);
+        // Behind the magic, so that more than the first check sees it.
+        let from = random.below(60) as usize;
+        for byte in &mut noise[from..] {
+            *byte = random.draw() as u8;
+        }
+        assert!(refusal(&mut flash, &noise).is_some());
+    }
+}
+
+#[test]
+fn an_endless_payload_is_cut_off_and_a_short_one_is_not_armed() {
+    let next = Program::new(6, 6, Behaviour::Works);
+    let bundle = next.release().whole(&mut sign(0)).unwrap();
+    let program = running();
+    let identity = Identity {
+        product: PRODUCT,
+        hardware: HARDWARE,
+        version: program.version,
+        counter: program.counter,
+    };
+    let mut flash = device(|_| {});
+    let mut workspace = Workspace::default();
+    let (mut device, _) =
+        Device::start(&mut flash, LAYOUT, JournalBoot, Quick, identity, Slot::A).unwrap();
+    let mut download = device.offer(bundle.head(), None, &mut workspace).unwrap();
+    assert_eq!(download.finish(), Err(Error::Refused(Refusal::TooShort)));
+    let payload = bundle.payload();
+    download.push(&payload[..100]).unwrap();
+    let endless = vec![0; payload.len()];
+    assert_eq!(
+        download.push(&endless),
+        Err(Error::Refused(Refusal::TooLong))
+    );
+    // None of it was taken: the rest makes it whole.
+    download.push(&payload[100..]).unwrap();
+    assert_eq!(download.push(&[0]), Err(Error::Refused(Refusal::TooLong)));
+    download.finish().unwrap();
+    let other = &flash.bytes()[LAYOUT.slots[0].offset as usize..];
+    assert!(other.starts_with(&program.image));
+}
