@@ -18,6 +18,7 @@ mod test;
 mod tidy;
 mod tokens;
 mod tool;
+mod wasmhost;
 mod web;
 
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ cargo xtask TASK
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
+  wasmhost [--help]            the engine of WebAssembly images, shipped beside it
   bench [--help]               ounce against its peers; writes docs/benchmarks.md";
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn run(arguments: &[String]) -> Result<()> {
         // These read their own arguments.
         Some((task, rest)) if task == "bench" => return bench::run(rest),
         Some((task, rest)) if task == "dist" => return dist::run(rest),
+        Some((task, rest)) if task == "wasmhost" => return wasmhost::task(&house, rest),
         Some((task, rest)) if task == "corpus" => return corpus::run(&house, rest),
         _ => {}
     }

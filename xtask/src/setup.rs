@@ -10,8 +10,8 @@ use crate::tool::{command, find, is_root, read, run};
 /// The targets that programs are built for.
 pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 
-/// What components of pages are compiled for; no program is.
-const COMPONENTS: &str = "wasm32-unknown-unknown";
+/// The targets that modules are built for.
+const MODULES: &[&str] = &["wasm32-unknown-unknown", "wasm32-wasip1", "wasm32-wasip2"];
 
 /// A program that tasks call, and the Debian package it comes in.
 struct Need {
@@ -86,7 +86,10 @@ impl Missing {
         let installed = installed_targets();
         Self {
             sources: !has_sources(),
-            targets: all_targets()
+            targets: TARGETS
+                .iter()
+                .chain(MODULES)
+                .copied()
                 .filter(|t| !installed.iter().any(|own| own == t))
                 .collect(),
             packages: NEEDS
@@ -121,19 +124,17 @@ impl Missing {
     }
 }
 
-fn all_targets() -> impl Iterator<Item = &'static str> {
-    TARGETS.iter().copied().chain([COMPONENTS])
-}
-
 /// The targets whose standard library stands in the toolchain.
 fn installed_targets() -> Vec<String> {
     let Ok(sysroot) = read(&mut command(&["rustc", "--print", "sysroot"])) else {
         return Vec::new();
     };
     let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
-    all_targets()
+    TARGETS
+        .iter()
+        .chain(MODULES)
         .filter(|t| libraries.join(t).join("lib").is_dir())
-        .map(str::to_owned)
+        .map(|t| (*t).to_owned())
         .collect()
 }
 

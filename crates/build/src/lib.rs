@@ -32,6 +32,7 @@ pub mod site;
 mod sources;
 mod tool;
 mod toolchain;
+pub mod wasm;
 
 pub use artifact::ArtifactError;
 pub use assemble::{Budget, BuildError, Built, BuiltImage, SOCKET_ACTIVATION, execute, execute_on};
@@ -59,3 +60,4 @@ pub use secrets::SecretError;
 pub use settings::{Measure, Settings};
 pub use tool::{Call, Copied, Output, Rung, Steps, ToolRecipe, Written};
 pub use toolchain::Toolchain;
+pub use wasm::{WasmBuildError, WasmRecipe};

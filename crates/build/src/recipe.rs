@@ -21,6 +21,7 @@ use crate::site::pack::Packing;
 use crate::site::walk::Site;
 use crate::tool::ToolRecipe;
 use crate::toolchain::Toolchain;
+use crate::wasm::WasmRecipe;
 
 /// Everything that will be done.
 #[derive(Debug, Clone, Serialize)]
@@ -45,6 +46,9 @@ pub struct Recipe {
     /// Patterns of paths at which what looks like a secret is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow_secrets: Vec<String>,
+    /// What is done to a WebAssembly module.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wasm: Option<WasmRecipe>,
     /// What could be better, one sentence each.
     pub advice: Vec<String>,
     /// What the program stands on.
@@ -161,6 +165,9 @@ pub struct CargoRecipe {
     /// Whether the program carries the list of its crates.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub auditable: bool,
+    /// Whether it is a library that is linked alone, as components are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub library: bool,
 }
 
 /// What stands in the image beside the program, and its configuration.

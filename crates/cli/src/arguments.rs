@@ -392,7 +392,7 @@ pub(crate) struct RunArguments {
     /// User, by name or number
     #[arg(long, short, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
-    /// Program to start in place of the image's
+    /// Program to start in place of the image's; of a WebAssembly module the function to call
     #[arg(long, value_name = "PATH")]
     pub(crate) entrypoint: Option<String>,
     /// Host name inside
@@ -401,6 +401,9 @@ pub(crate) struct RunArguments {
     /// Most memory (64MB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<ByteSize>,
+    /// WebAssembly: seconds that it may run, or take for a request
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) deadline: Option<Duration>,
     /// Most processors, in parts too (0.5)
     #[arg(long, value_name = "COUNT")]
     pub(crate) cpus: Option<f64>,

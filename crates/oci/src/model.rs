@@ -31,6 +31,10 @@ pub enum Role {
     Manifest,
     /// An image configuration.
     Config,
+    /// The configuration of a WebAssembly image (see [`crate::wasm`]).
+    WasmConfig,
+    /// The layer of a WebAssembly image: the module itself.
+    Module,
     /// A layer, compressed so.
     Layer(Compression),
     /// Anything else: an attestation, an artifact.
@@ -58,6 +62,8 @@ pub fn role(media_type: &MediaType) -> Role {
         "application/vnd.oci.image.layer.v1.tar+zstd"
         | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
         | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Role::Layer(Compression::Zstd),
+        crate::wasm::CONFIG => Role::WasmConfig,
+        crate::wasm::MODULE => Role::Module,
         _ => Role::Other,
     }
 }

@@ -34,7 +34,11 @@ impl Platform {
 
     /// Whether an image for `image` runs on this platform: same system and
     /// architecture, and a variant that is the same, absent or lower.
+    /// WebAssembly runs on all.
     pub fn accepts(&self, image: &Platform) -> bool {
+        if image.architecture == crate::wasm::ARCHITECTURE {
+            return self.architecture != crate::wasm::ARCHITECTURE || self.os == image.os;
+        }
         self.os == image.os
             && self.architecture == image.architecture
             && (self.variant == image.variant
@@ -52,7 +56,11 @@ impl Platform {
             .into_iter()
             .enumerate()
             .filter(|(_, image)| self.accepts(image))
-            .max_by_key(|(at, image)| (image.level(), Reverse(*at)))
+            .max_by_key(|(at, image)| {
+                // The machine's own code goes before what it would have to make.
+                let native = image.architecture != crate::wasm::ARCHITECTURE;
+                (native, image.level(), Reverse(*at))
+            })
             .map(|(at, _)| at)
     }
 
@@ -225,6 +233,16 @@ mod tests {
         assert_eq!(platform("linux/arm/v6").best(&offered), Some(2));
         assert_eq!(platform("linux/arm/v7").best(&offered), Some(3));
         assert_eq!(platform("linux/s390x").best(&offered), None);
+    }
+
+    #[test]
+    fn every_machine_runs_webassembly_but_its_own_code_goes_first() {
+        let wasm = platform("wasip1/wasm");
+        assert!(platform("linux/riscv64").accepts(&wasm));
+        assert!(!wasm.accepts(&platform("wasip2/wasm")));
+        let offered = ["wasip1/wasm", "linux/riscv64"].map(platform);
+        assert_eq!(platform("linux/riscv64").best(&offered), Some(1));
+        assert_eq!(platform("linux/s390x").best(&offered), Some(0));
     }
 
     #[test]

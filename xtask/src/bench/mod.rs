@@ -109,6 +109,9 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
             &mut progress,
         )?);
     }
+    if options.has(SuiteName::Wasm) {
+        suites.push(suites::wasm::run(options, stage, &mut progress)?);
+    }
     Ok(Report {
         schema: "ounce-bench/2",
         command: command_line(arguments),

@@ -10,12 +10,12 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|registry|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|registry|wasm|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
 only when they are wanted; density, many containers at once; registry, pushing and
-pulling. A whole run of a suite (all
+pulling; wasm, WebAssembly modules and handlers of requests. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
 every run writes report.md and report.json in target/bench.
 
@@ -24,7 +24,7 @@ every run writes report.md and report.json in target/bench.
                    bubblewrap, crun, runc, youki (where it is on the PATH),
                    podman, docker, buildah, umoci, skopeo;
                    nginx, lighttpd, busybox, darkhttpd, static-web-server
-  --server NAME=FILE  take this program for a peer of `serve`
+  --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
                    latency, boot, memory
   --count N        containers of `density` [default: 10000]
@@ -43,16 +43,18 @@ pub(crate) enum SuiteName {
     Zero,
     Density,
     Registry,
+    Wasm,
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 6] = [
+    pub(crate) const ALL: [SuiteName; 7] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
         SuiteName::Zero,
         SuiteName::Density,
         SuiteName::Registry,
+        SuiteName::Wasm,
     ];
 
     /// As it is called on the command line and on the page.
@@ -64,6 +66,7 @@ impl SuiteName {
             SuiteName::Zero => "zero",
             SuiteName::Density => "density",
             SuiteName::Registry => "registry",
+            SuiteName::Wasm => "wasm",
         }
     }
 }
@@ -117,6 +120,7 @@ impl Options {
                 "zero" => options.suites = vec![SuiteName::Zero],
                 "density" => options.suites = vec![SuiteName::Density],
                 "registry" => options.suites = vec![SuiteName::Registry],
+                "wasm" => options.suites = vec![SuiteName::Wasm],
                 "--count" => {
                     options.count = value()?.parse().context("--count wants a number")?;
                     anyhow::ensure!(options.count > 0, "--count wants at least 1");
@@ -168,7 +172,7 @@ impl Options {
     /// Whether containers are started or images made.
     pub(crate) fn has_containers(&self) -> bool {
         {
-            let others = [SuiteName::Serve, SuiteName::Registry];
+            let others = [SuiteName::Serve, SuiteName::Registry, SuiteName::Wasm];
             self.suites.iter().any(|suite| !others.contains(suite))
         }
     }

@@ -8,6 +8,7 @@ use ounce_weigh::difference::Difference;
 use ounce_weigh::report::{Document, Named};
 
 use super::table::{Align, Table};
+use super::wasm;
 
 /// Kinds, packages and copies that are shown.
 const SHOWN: usize = 8;
@@ -313,6 +314,9 @@ fn details(name: &str, weight: &Weight, files: usize, color: bool) -> String {
     let mut text = format!("\n{name}\n");
     if let Some(program) = &weight.program {
         let what = match (&program.elf, &program.interpreter, &program.fault) {
+            _ if program.wasm.is_some() => {
+                program.wasm.as_ref().map(wasm::line).unwrap_or_default()
+            }
             (Some(elf), ..) => format!(
                 "{}, {}{}",
                 kind(elf.kind),
@@ -337,6 +341,10 @@ fn details(name: &str, weight: &Weight, files: usize, color: bool) -> String {
     }
     if !table.is_empty() {
         text.push_str(&table.text(color));
+    }
+    let module = weight.program.as_ref().and_then(|it| it.wasm.as_ref());
+    if let Some(facts) = module {
+        text.push_str(&wasm::tables(facts, files, color));
     }
     text
 }

@@ -32,3 +32,4 @@ mod torture;
 mod trim;
 mod up;
 mod usage;
+mod wasm;

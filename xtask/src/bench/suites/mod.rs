@@ -7,4 +7,5 @@ mod held;
 pub(crate) mod registry;
 pub(crate) mod serve;
 pub(crate) mod start;
+pub(crate) mod wasm;
 pub(crate) mod zero;
