@@ -50,6 +50,8 @@ export const enum Op {
   State,
   /** A = node; first. A copy of a node with all in it; its elements are numbered from `first` on. */
   Copy,
+  /** A = name. The classes of the current, by a name. */
+  ClassName,
 }
 
 /** Messages from the page itself. A component's own are below 2^21. */

@@ -133,8 +133,9 @@ export class Surface {
           else inner().removeAttribute(name);
           break;
         }
-        case Op.Class: {
-          const value = take(a);
+        case Op.Class:
+        case Op.ClassName: {
+          const value = (word & 255) === Op.Class ? take(a) : names[a]!;
           if (inner().namespaceURI === SVG) current.setAttribute("class", value);
           else current.className = value;
           break;

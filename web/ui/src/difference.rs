@@ -8,7 +8,8 @@ use crate::bare::Bare as _;
 use crate::op::Op;
 use crate::patch::Patch;
 use crate::view::{
-    ATTRIBUTE, CLASS, ELEMENT, FLAG, FOCUS, HEAD, KEYLESS, ON, SMALL, SVG, TEXT, Tree, VALUE,
+    ATTRIBUTE, CLASS, CLASSES, ELEMENT, FLAG, FOCUS, HEAD, KEYLESS, ON, SMALL, SVG, TEXT, Tree,
+    VALUE,
 };
 
 /// The numbers of nodes: which are free again, and the next that never was in use.
@@ -24,6 +25,23 @@ impl Nodes {
             free: Vec::new(),
             used: 0,
         }
+    }
+
+    /// The first of so many in a row; `None` where there are enough that are not in a row.
+    fn take_row(&mut self, count: u32) -> Option<u32> {
+        let count = count as usize;
+        let Some(from) = self.free.len().checked_sub(count) else {
+            let first = self.used + 1;
+            self.used += count as u32;
+            return Some(first);
+        };
+        let first = self.free.at(from);
+        let row = self.free.part(from, self.free.len());
+        if !row.iter().zip(first..).all(|(own, wanted)| *own == wanted) {
+            return None;
+        }
+        self.free.truncate(from);
+        Some(first)
     }
 
     fn take(&mut self) -> u32 {
@@ -145,7 +163,7 @@ impl Walk<'_> {
 
     fn is_equal(&self, old: usize, new: usize) -> bool {
         match self.old.kind(old) {
-            ATTRIBUTE | CLASS | VALUE => self.old.text(old) == self.new.text(new),
+            ATTRIBUTE | CLASSES | VALUE => self.old.text(old) == self.new.text(new),
             _ => self.old.words.part(old + 2, old + 4) == self.new.words.part(new + 2, new + 4),
         }
     }
@@ -159,8 +177,12 @@ impl Walk<'_> {
                 self.patch.command(Op::Attribute, name);
                 self.patch.word(units);
             }
-            CLASS | VALUE => {
-                let op = if kind == CLASS { Op::Class } else { Op::Value };
+            CLASS => self.patch.command(Op::ClassName, one),
+            CLASSES | VALUE => {
+                let op = match kind {
+                    CLASSES => Op::Class,
+                    _ => Op::Value,
+                };
                 self.patch.put_as(op, self.new.text(at));
             }
             FLAG => {
@@ -181,7 +203,7 @@ impl Walk<'_> {
         let name = self.old.words.at(at + 1);
         match self.old.kind(at) {
             ATTRIBUTE => self.patch.command(Op::Unattribute, name),
-            CLASS => self.patch.command(Op::Class, 0),
+            CLASS | CLASSES => self.patch.command(Op::Class, 0),
             FLAG => {
                 self.patch.command(Op::Flag, name);
                 self.patch.word(0);
@@ -366,8 +388,19 @@ impl Walk<'_> {
     }
 
     fn make(&mut self, mut at: usize, end: usize) {
+        // What was made last; its like are copies of it.
+        let mut model = NONE;
         while at < end {
             let kind = self.new.words.at(at);
+            if model != NONE
+                && let Some(count) = self.likeness(model, at)
+                && let Some(first) = self.nodes.take_row(count)
+            {
+                self.copy(model, at, first);
+                at = self.new.end(at);
+                continue;
+            }
+            let made = at;
             let node = self.nodes.take();
             let here = self.new.end(at);
             if kind == TEXT {
@@ -395,9 +428,91 @@ impl Walk<'_> {
                     None => self.make(content, here),
                 }
                 self.patch.close();
+                model = made;
             }
             at = here;
         }
+    }
+
+    /// How many elements `other` has, if it is `model` but for its texts and the values of its
+    /// settings, and large enough for a copy to be worth it.
+    fn likeness(&self, model: usize, other: usize) -> Option<u32> {
+        let length = self.new.end(model) - model;
+        if length < LEAST_COPIED || self.new.end(other) - other != length {
+            return None;
+        }
+        let mut elements = 0;
+        let mut at = 0;
+        while at < length {
+            let (one, two) = (model + at, other + at);
+            let kind = self.new.words.at(one);
+            if kind != self.new.words.at(two) {
+                return None;
+            }
+            let is_text = kind == TEXT;
+            // A text among others has a number, which copies do not have.
+            if is_text && self.new.words.at(one + 1) != 0 {
+                return None;
+            }
+            if !is_text && self.new.words.at(one + 1) != self.new.words.at(two + 1) {
+                return None;
+            }
+            if kind & !SVG == ELEMENT {
+                if self.new.end(one) - one != self.new.end(two) - two {
+                    return None;
+                }
+                elements += 1;
+                at += HEAD;
+            } else {
+                at += SMALL;
+            }
+        }
+        Some(elements)
+    }
+
+    /// Makes `at` a copy of `model`, with numbers from `first` on, and says what differs.
+    fn copy(&mut self, model: usize, at: usize, first: u32) {
+        self.patch.command(Op::Copy, Self::node(self.new, model));
+        self.patch.word(first);
+        let mut current = first;
+        let mut node = first;
+        let mut next = first;
+        let end = self.new.end(at);
+        let (mut there, mut own) = (model, at);
+        while own < end {
+            let kind = self.new.kind(own);
+            if kind == ELEMENT {
+                node = next;
+                self.new.words.put(own + 3, node);
+                next += 1;
+                own += HEAD;
+                there += HEAD;
+                continue;
+            }
+            let is_same = match kind {
+                TEXT | ATTRIBUTE | CLASSES => self.new.text(own) == self.new.text(there),
+                CLASS => self.new.words.at(own + 2) == self.new.words.at(there + 2),
+                // What is no part of the markup is no part of a copy.
+                _ => false,
+            };
+            if !is_same {
+                if current != node {
+                    self.patch.at(node);
+                    current = node;
+                }
+                match kind {
+                    TEXT => self.patch.put_as(Op::Text, self.new.text(own)),
+                    _ => self.set(own, node),
+                }
+            }
+            own += SMALL;
+            there += SMALL;
+        }
+        if current != first {
+            self.patch.at(first);
+        }
+        // Its parent is where the next goes.
+        self.patch.close();
     }
 
     /// Numbers of what was seen from `at` to `end` are free again.
@@ -415,6 +530,9 @@ impl Walk<'_> {
         }
     }
 }
+
+/// Words that an element has at least for a copy to be cheaper than making it.
+const LEAST_COPIED: usize = 3 * HEAD;
 
 /// No place.
 const NONE: usize = usize::MAX;

@@ -53,4 +53,6 @@ pub enum Op {
     /// (node) first. A copy of a node with all in it, last in the current; it becomes the current.
     /// Its elements are numbered from `first` on, as they stand.
     Copy,
+    /// (name) The classes of the current, by a name.
+    ClassName,
 }

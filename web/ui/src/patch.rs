@@ -222,7 +222,13 @@ impl Patch {
     }
 
     /// Sets the classes of the current.
-    pub fn class(&mut self, classes: &str) {
+    pub fn class(&mut self, classes: &'static str) {
+        let name = self.name(classes);
+        self.command(Op::ClassName, name);
+    }
+
+    /// Sets the classes of the current to what is put together.
+    pub fn classes(&mut self, classes: &str) {
         self.put_as(Op::Class, classes.as_bytes());
     }
 

@@ -17,13 +17,14 @@ pub(crate) const VALUE: u32 = 4;
 pub(crate) const FLAG: u32 = 5;
 pub(crate) const ON: u32 = 6;
 pub(crate) const FOCUS: u32 = 7;
+pub(crate) const CLASSES: u32 = 8;
 
-/// Words of an element's head: kind (and 8 for SVG), name, key, node, end.
+/// Words of an element's head: kind (and 16 for SVG), name, key, node, end.
 pub(crate) const HEAD: usize = 5;
 /// Words of all else: kind, name or node, and two more: a text's place and length, or values.
 pub(crate) const SMALL: usize = 4;
 /// The flag of an element's kind that stands in the namespace of SVG.
-pub(crate) const SVG: u32 = 8;
+pub(crate) const SVG: u32 = 16;
 /// The key of an element that has none.
 pub(crate) const KEYLESS: u32 = u32::MAX;
 
@@ -48,7 +49,7 @@ impl Tree {
     }
 
     pub(crate) fn kind(&self, at: usize) -> u32 {
-        self.words.at(at) & 7
+        self.words.at(at) & 15
     }
 
     /// The text that the last two of the small words at `at` name.
@@ -156,8 +157,14 @@ impl<'a> View<'a> {
     }
 
     /// Its classes.
-    pub fn class(&mut self, classes: &str) {
-        self.texted(CLASS, 0, classes.as_bytes());
+    pub fn class(&mut self, classes: &'static str) {
+        let number = self.patch.name(classes);
+        self.setting(CLASS, 0, number, 0);
+    }
+
+    /// Its classes, put together. The page keeps no name for them.
+    pub fn classes(&mut self, classes: &str) {
+        self.texted(CLASSES, 0, classes.as_bytes());
     }
 
     /// An attribute. The page refuses those that run code.

@@ -56,6 +56,29 @@ impl Page {
         }
     }
 
+    /// A copy as the DOM makes it: without listeners, its elements numbered as they stand.
+    fn copied(&mut self, node: usize, number: &mut u32) -> usize {
+        let from = self.arena[node].clone();
+        let made = self.make(Node {
+            attributes: from
+                .attributes
+                .into_iter()
+                .filter(|(name, _)| !name.starts_with("on "))
+                .collect(),
+            children: Vec::new(),
+            ..from
+        });
+        if !self.arena[made].tag.is_empty() {
+            self.numbers.insert(*number, made);
+            *number += 1;
+        }
+        for child in from.children {
+            let child = self.copied(child, number);
+            self.arena[made].children.push(child);
+        }
+        made
+    }
+
     fn insert(&mut self, parent: usize, node: usize, before: u32) {
         self.detach(node);
         let children = &self.arena[parent].children;
@@ -146,14 +169,23 @@ impl Page {
                     self.arena[current].attributes.insert(name, String::new());
                 }
                 at += 1;
-            } else if is(Op::Class) {
-                let value = take(a);
+            } else if is(Op::Class) || is(Op::ClassName) {
+                let value = match is(Op::Class) {
+                    true => take(a),
+                    false => self.names[a as usize].clone(),
+                };
                 self.arena[current].attributes.remove("class");
                 if !value.is_empty() {
                     self.arena[current]
                         .attributes
                         .insert("class".to_owned(), value);
                 }
+            } else if is(Op::Copy) {
+                let mut number = one;
+                let made = self.copied(self.numbers[&a], &mut number);
+                self.arena[current].children.push(made);
+                current = made;
+                at += 1;
             } else if is(Op::On) {
                 let name = format!("on {}", self.names[a as usize]);
                 self.arena[current]
@@ -236,10 +268,30 @@ impl App for Listed {
     }
 }
 
+/// The same markup for each key, so that one is a copy of another.
+fn row(rest: &str, view: &mut View<'_>) {
+    let key = rest.bytes().next().unwrap_or(b'0') % 16;
+    view.keyed(u32::from(key), "tr", |view| {
+        view.class(if rest.len() % 2 == 0 { "even" } else { "odd" });
+        view.element("td", |view| {
+            view.attribute("title", rest);
+            view.number(i32::from(key));
+        });
+        view.element("td", |view| {
+            view.flag("hidden", rest.len() == 3);
+            view.element("a", |view| {
+                view.on("click", 2, u32::from(key));
+                view.text(rest);
+            });
+        });
+    });
+}
+
 fn sibling(word: &str, view: &mut View<'_>) {
     let (kind, rest) = word.split_at(1);
     match kind {
         "t" => view.text(rest),
+        "r" => row(rest, view),
         "u" => view.element("li", |view| {
             if rest.len() % 2 == 1 {
                 view.flag("hidden", true);
@@ -252,7 +304,7 @@ fn sibling(word: &str, view: &mut View<'_>) {
             let key = rest.bytes().next().unwrap_or(b'0') % 16;
             view.keyed(u32::from(key), "li", |view| {
                 if kind == "c" {
-                    view.class(rest);
+                    view.classes(rest);
                     view.on("click", 1, u32::from(key));
                 }
                 if rest.len() % 3 == 0 {
@@ -301,6 +353,7 @@ fn word() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "k[0-9a-f][a-c]{0,4}",
         2 => "c[0-9a-f][a-c]{0,4}",
+        4 => "r[0-9a-f][a-c]{0,4}",
         1 => "u[a-c.]{0,4}",
         1 => "t[a-cé🎉]{0,3}",
     ]
@@ -346,6 +399,32 @@ fn two_rows_that_swap_take_two_moves() {
     told(&mut component, &mut page, &mut patch, &words(b"0123456789"));
     told(&mut component, &mut page, &mut patch, &words(b"0823456719"));
     assert_eq!(page.moves, 2);
+}
+
+#[test]
+fn rows_are_copies_and_their_numbers_are_used_again() {
+    let rows = "r0a r1a r2bb r3 r4a r5";
+    let mut component = Shown::<Listed>::NEW;
+    let (mut page, mut patch) = (Page::new(), Patch::new());
+    told(&mut component, &mut page, &mut patch, rows);
+    let copies = |patch: &Patch, page: &Page| {
+        let fresh = sequence(&[rows.to_owned()]);
+        assert_eq!(page.shown(0), fresh.shown(0));
+        let copy = Op::Copy as u32;
+        patch
+            .words()
+            .iter()
+            .filter(|word| **word & 0xff == copy)
+            .count()
+    };
+    assert!(copies(&patch, &page) >= 5);
+    let most = page.numbers.keys().max().copied();
+    for _ in 0..20 {
+        told(&mut component, &mut page, &mut patch, "");
+        told(&mut component, &mut page, &mut patch, rows);
+    }
+    assert!(copies(&patch, &page) >= 5);
+    assert_eq!(page.numbers.keys().max().copied(), most);
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(super) fn run(
          <ounce-component src=\"{name}.json#{manifest_digest}\"></ounce-component>\n"
     ))?;
     context.output.note(&format!(
-        "{} in {}, a module of {}; the page above shows it",
+        "{} files in {}, a module of {}; the page above shows it",
         shipment.files.len(),
         folder.display(),
         ByteSize(image.module.len() as u64)
