@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
 import { EXAMPLES, moduleIn, SITE } from "../components.mjs";
@@ -208,11 +208,12 @@ await context.close();
 server.close();
 await rm(profile, { recursive: true, force: true, maxRetries: 5 });
 
+const packed = (bytes) => ({ bytes: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length, brotli: brotliCompressSync(bytes).length });
+const host = packed(await readFile(FOLDER + "ounce.js"));
 const modules = {};
 for (const name of EXAMPLES) {
-  const bytes = await moduleIn(SITE, name);
-  modules[name] = { bytes: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length };
+  modules[name] = packed(await moduleIn(SITE, name));
 }
 const locked = JSON.parse(await readFile(at("../package-lock.json"), "utf8")).packages;
 const versions = { chromium: version, preact: locked["node_modules/preact"].version, lit: "lit-html " + locked["node_modules/lit-html"].version };
-await writeFile(file, JSON.stringify({ versions, rounds: ROUNDS, sizes, modules, samples, load, switch: ways }));
+await writeFile(file, JSON.stringify({ versions, rounds: ROUNDS, sizes, host, modules, samples, load, switch: ways }));

@@ -112,6 +112,9 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
     if options.has(SuiteName::Wasm) {
         suites.push(suites::wasm::run(options, stage, &mut progress)?);
     }
+    if options.has(SuiteName::Web) {
+        suites.push(suites::web::run(options)?);
+    }
     Ok(Report {
         schema: "ounce-bench/2",
         command: command_line(arguments),

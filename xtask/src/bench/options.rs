@@ -10,12 +10,13 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|registry|wasm|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|registry|wasm|web|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
 only when they are wanted; density, many containers at once; registry, pushing and
-pulling; wasm, WebAssembly modules and handlers of requests. A whole run of a suite (all
+pulling; wasm, WebAssembly modules and handlers of requests; web, components
+of pages in a browser. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
 every run writes report.md and report.json in target/bench.
 
@@ -24,7 +25,8 @@ every run writes report.md and report.json in target/bench.
                    bubblewrap, crun, runc, youki (where it is on the PATH),
                    podman, docker, buildah, umoci, skopeo;
                    nginx, lighttpd, busybox, darkhttpd, static-web-server
-  --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime
+  --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime;
+                   web=FILE: the samples that web/bench/run.mjs wrote
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
                    latency, boot, memory
   --count N        containers of `density` [default: 10000]
@@ -44,10 +46,11 @@ pub(crate) enum SuiteName {
     Density,
     Registry,
     Wasm,
+    Web,
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 7] = [
+    pub(crate) const ALL: [SuiteName; 8] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
@@ -55,6 +58,7 @@ impl SuiteName {
         SuiteName::Density,
         SuiteName::Registry,
         SuiteName::Wasm,
+        SuiteName::Web,
     ];
 
     /// As it is called on the command line and on the page.
@@ -67,6 +71,7 @@ impl SuiteName {
             SuiteName::Density => "density",
             SuiteName::Registry => "registry",
             SuiteName::Wasm => "wasm",
+            SuiteName::Web => "web",
         }
     }
 }
@@ -121,6 +126,7 @@ impl Options {
                 "density" => options.suites = vec![SuiteName::Density],
                 "registry" => options.suites = vec![SuiteName::Registry],
                 "wasm" => options.suites = vec![SuiteName::Wasm],
+                "web" => options.suites = vec![SuiteName::Web],
                 "--count" => {
                     options.count = value()?.parse().context("--count wants a number")?;
                     anyhow::ensure!(options.count > 0, "--count wants at least 1");
@@ -172,7 +178,12 @@ impl Options {
     /// Whether containers are started or images made.
     pub(crate) fn has_containers(&self) -> bool {
         {
-            let others = [SuiteName::Serve, SuiteName::Registry, SuiteName::Wasm];
+            let others = [
+                SuiteName::Serve,
+                SuiteName::Registry,
+                SuiteName::Wasm,
+                SuiteName::Web,
+            ];
             self.suites.iter().any(|suite| !others.contains(suite))
         }
     }

@@ -13,6 +13,7 @@ mod harness;
 )]
 mod held;
 mod images;
+mod page;
 mod programs;
 mod python;
 mod registry;
