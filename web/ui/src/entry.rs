@@ -87,6 +87,9 @@ impl<C: Component> Stage<C> {
 #[macro_export]
 macro_rules! component {
     ($component:ty) => {
+        // Elsewhere it is only looked at: its tests run on the machine it is written on.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: $crate::Stage<$component> = $crate::Stage::new();
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             static STAGE: $crate::Stage<$component> = $crate::Stage::new();

@@ -272,7 +272,10 @@ impl App for Listed {
 fn row(rest: &str, view: &mut View<'_>) {
     let key = rest.bytes().next().unwrap_or(b'0') % 16;
     view.keyed(u32::from(key), "tr", |view| {
-        view.class(if rest.len() % 2 == 0 { "even" } else { "odd" });
+        view.class(match rest.len() % 2 {
+            0 => "even",
+            _ => "odd",
+        });
         view.element("td", |view| {
             view.attribute("title", rest);
             view.number(i32::from(key));
