@@ -163,7 +163,7 @@ struct Own {
     components: Vec<PathBuf>,
 }
 
-/// The page at a path, if there is one; all else is for [`plan`](crate::plan).
+/// The page at a path, if there is one; all else is for [`plan`](crate::plan()).
 ///
 /// # Errors
 /// A manifest that cannot be read, or that names what is no component.
