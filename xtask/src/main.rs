@@ -47,6 +47,9 @@ cargo xtask TASK
   judges registry OUNCE        docker-registry, skopeo and podman alone
   web [OUNCE]                  the package for pages: types, sizes, tests in node and in
                                Chromium, on pages that this ounce makes
+  judges lambda OUNCE          AWS's emulator and cargo-lambda's, cfn-lint and moto alone
+  judges ship OUNCE            Kubernetes' schemas, cfn-lint, moto, podman-compose and
+                               systemd on what is shipped
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
@@ -110,6 +113,21 @@ fn run(arguments: &[String]) -> Result<()> {
             let mut tally = tally::Tally::default();
             let ounce = std::path::absolute(ounce)?;
             let result = judges::run_registry(&house, &ounce, &mut tally);
+            println!("{tally}");
+            result
+        }
+        ["judges", "lambda", ounce] => {
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_lambda(&house, &ounce, &mut tally);
+            println!("{tally}");
+            result
+        }
+        ["judges", "ship", ounce] => {
+            setup::setup(false)?;
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_ship(&house, &ounce, &mut tally);
             println!("{tally}");
             result
         }

@@ -92,6 +92,7 @@ fn names_of(component: &Component, engine: &wasmtime::Engine) -> (Vec<String>, V
 fn out(bytes: &[u8]) -> Result<ExitCode, Failure> {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-    written.map_err(|error| Failure::new(USAGE, "writing to standard output").from_io(&error))?;
+    written
+        .map_err(|error| Failure::new(USAGE, "writing to standard output").because_of(&error))?;
     Ok(ExitCode::SUCCESS)
 }

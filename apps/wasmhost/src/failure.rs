@@ -50,7 +50,7 @@ impl Failure {
     }
 
     /// With an error of the system as its reason.
-    pub(crate) fn from_io(mut self, error: &std::io::Error) -> Self {
+    pub(crate) fn because_of(mut self, error: &std::io::Error) -> Self {
         self.causes.push(error.to_string());
         self
     }
@@ -92,6 +92,22 @@ impl fmt::Display for Failure {
         self.hints
             .iter()
             .try_for_each(|hint| writeln!(f, "hint: {hint}"))
+    }
+}
+
+/// Why a module stopped.
+pub(crate) enum Stop {
+    /// Before it ran: its imports do not fit.
+    Link(Error),
+    /// By its own doing.
+    Guest(Error),
+    /// What was asked for does not fit it.
+    Asked(Failure),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Guest(error)
     }
 }
 

@@ -4,8 +4,7 @@
 use wasmtime::component::{self, Type};
 use wasmtime::{Instance, Store, Val, ValType};
 
-use crate::failure::{Failure, NOT_EXECUTABLE, USAGE};
-use crate::run::Stop;
+use crate::failure::{Failure, NOT_EXECUTABLE, Stop, USAGE};
 use crate::state::{Core, Whole};
 
 /// Of a core module: numbers in and out.

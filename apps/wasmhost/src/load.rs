@@ -114,8 +114,9 @@ pub(crate) fn invalid(error: &wasmtime::Error) -> Failure {
 
 /// The bytes of a module.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
-        .map_err(|error| Failure::new(USAGE, format!("reading {}", path.display())).from_io(&error))
+    std::fs::read(path).map_err(|error| {
+        Failure::new(USAGE, format!("reading {}", path.display())).because_of(&error)
+    })
 }
 
 /// Whether the module seems to handle requests: the answer decides on the pool

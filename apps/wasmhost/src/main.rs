@@ -19,6 +19,7 @@ mod serve;
 mod settings;
 mod state;
 mod trusted;
+mod waiting;
 
 use std::process::ExitCode;
 

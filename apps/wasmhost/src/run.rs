@@ -4,9 +4,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use tokio::runtime::Runtime;
 use wasmtime::component::{Component, Linker as ComponentLinker};
 use wasmtime::{Engine, Error, Linker, Module, Store};
 use wasmtime_wasi::I32Exit;
@@ -14,9 +12,10 @@ use wasmtime_wasi::p1;
 use wasmtime_wasi::p2::bindings::Command;
 
 use crate::arguments::Start;
-use crate::failure::{Failure, NOT_EXECUTABLE, OUT_OF_TIME, USAGE};
+use crate::failure::{Failure, NOT_EXECUTABLE, Stop, USAGE};
 use crate::load::{Code, HANDLER, load};
 use crate::state::{Core, Whole, environment};
+use crate::waiting::{runtime, watch};
 use crate::{invoke, serve};
 
 /// Of WASI preview 1.
@@ -44,39 +43,9 @@ fn end_when_asked() -> Result<(), Failure> {
     let always = Arc::new(AtomicBool::new(true));
     for signal in [TERMINATE, signal_hook::consts::SIGINT] {
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, always.clone())
-            .map_err(|error| Failure::new(USAGE, "handling signals").from_io(&error))?;
+            .map_err(|error| Failure::new(USAGE, "handling signals").because_of(&error))?;
     }
     Ok(())
-}
-
-/// Ends the process when its time is up; what was written before stands.
-pub(crate) fn watch(timeout: Option<Duration>) {
-    let Some(timeout) = timeout else {
-        return;
-    };
-    std::thread::spawn(move || {
-        std::thread::sleep(timeout);
-        eprint!("{}", out_of_time(timeout));
-        std::process::exit(OUT_OF_TIME.into());
-    });
-}
-
-/// It took longer than it may.
-pub(crate) fn out_of_time(timeout: Duration) -> Failure {
-    let text = format!(
-        "the module ran for {} ms, which is all it may",
-        timeout.as_millis()
-    );
-    Failure::new(OUT_OF_TIME, text).hint("ounce run --deadline gives it more time")
-}
-
-/// The runtime that WASI's calls wait in.
-pub(crate) fn runtime() -> Result<Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(|error| Failure::new(USAGE, "setting up input and output").from_io(&error))
 }
 
 fn run_module(engine: &Engine, module: &Module, start: &Start) -> Result<ExitCode, Failure> {
@@ -118,7 +87,7 @@ fn run_module(engine: &Engine, module: &Module, start: &Start) -> Result<ExitCod
         let before = linker.instantiate_pre(module).map_err(Stop::Link)?;
         let instance = before.instantiate_async(&mut store).await?;
         if let Some(function) = &start.invoke {
-            return Ok(invoke::of_module(&mut store, &instance, function, &start.arguments).await?);
+            return invoke::of_module(&mut store, &instance, function, &start.arguments).await;
         }
         let entry = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
         entry.call_async(&mut store, ()).await?;
@@ -166,7 +135,7 @@ fn run_component(
         if let Some(function) = &start.invoke {
             let instance = before.instantiate_async(&mut store).await?;
             let words = &start.arguments;
-            return Ok(invoke::of_component(&mut store, &instance, function, words).await?);
+            return invoke::of_component(&mut store, &instance, function, words).await;
         }
         let instance = before.instantiate_async(&mut store).await?;
         let command = Command::new(&mut store, &instance)?;
@@ -205,22 +174,6 @@ fn is_proxy(name: &str) -> bool {
     ["wasi:cli/stdin@", "wasi:cli/stdout@", "wasi:cli/stderr@"]
         .iter()
         .any(|prefix| name.starts_with(prefix))
-}
-
-/// Why a module stopped.
-pub(crate) enum Stop {
-    /// Before it ran: its imports do not fit.
-    Link(Error),
-    /// By its own doing.
-    Guest(Error),
-    /// What was asked for does not fit it.
-    Asked(Failure),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Guest(error)
-    }
 }
 
 fn ended(

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::LocalSet;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
@@ -31,10 +32,10 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::arguments::Start;
 use crate::failure::{Failure, NOT_EXECUTABLE, USAGE};
-use crate::run::runtime;
 use crate::settings::REQUESTS;
 use crate::state::Whole;
 use crate::trusted;
+use crate::waiting::{out_of_time, runtime};
 
 /// Where requests are taken that nobody hands a socket for.
 const PORT: u16 = 8080;
@@ -78,12 +79,17 @@ pub(crate) fn serve(
     });
     // The others are only worth it once there is work.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut others = Vec::new();
     for _ in 1..processors {
         let server = Arc::clone(&server);
         let listeners = clones(&listeners)?;
-        std::thread::spawn(move || worker(&server, listeners));
+        others.push(std::thread::spawn(move || worker(&server, listeners)));
     }
     worker(&server, listeners)?;
+    // Each has been asked to end as well, and finishes what it has begun.
+    for other in others {
+        let _ = other.join();
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,13 +97,13 @@ fn clones(listeners: &[TcpListener]) -> Result<Vec<TcpListener>, Failure> {
     let clones = listeners.iter().map(TcpListener::try_clone);
     clones
         .collect::<Result<_, _>>()
-        .map_err(|error| Failure::new(USAGE, "sharing a socket").from_io(&error))
+        .map_err(|error| Failure::new(USAGE, "sharing a socket").because_of(&error))
 }
 
 /// The sockets that were handed in, or one of our own.
 fn listeners(start: &Start) -> Result<Vec<TcpListener>, Failure> {
     let failed = |what: String| {
-        move |error: std::io::Error| Failure::new(USAGE, what.clone()).from_io(&error)
+        move |error: std::io::Error| Failure::new(USAGE, what.clone()).because_of(&error)
     };
     let mut listeners = trusted::sockets();
     if listeners.is_empty() {
@@ -118,15 +124,18 @@ fn worker(server: &Arc<Server>, listeners: Vec<TcpListener>) -> Result<(), Failu
     let runtime = runtime()?;
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
-        let failed = |error: std::io::Error| Failure::new(USAGE, "serving").from_io(&error);
+        let failed = |error: std::io::Error| Failure::new(USAGE, "serving").because_of(&error);
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let open = Rc::new(Cell::new(0_usize));
+        let (end, ending) = watch::channel(false);
+        let mut accepting = Vec::new();
         for listener in listeners {
             let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
             let server = Arc::clone(server);
             let open = Rc::clone(&open);
-            tokio::task::spawn_local(async move {
+            let ending = ending.clone();
+            accepting.push(tokio::task::spawn_local(async move {
                 loop {
                     let Ok((stream, _)) = listener.accept().await else {
                         // Too many open files, above all: some will be closed.
@@ -136,13 +145,14 @@ fn worker(server: &Arc<Server>, listeners: Vec<TcpListener>) -> Result<(), Failu
                     let _ = stream.set_nodelay(true);
                     let server = Arc::clone(&server);
                     let open = Rc::clone(&open);
+                    let ending = ending.clone();
+                    open.set(open.get() + 1);
                     tokio::task::spawn_local(async move {
-                        open.set(open.get() + 1);
-                        connection(&server, stream).await;
+                        connection(&server, stream, ending).await;
                         open.set(open.get() - 1);
                     });
                 }
-            });
+            }));
         }
         poll_fn(|context| {
             let asked =
@@ -154,25 +164,44 @@ fn worker(server: &Arc<Server>, listeners: Vec<TcpListener>) -> Result<(), Failu
             }
         })
         .await;
-        let end = tokio::time::Instant::now() + GRACE;
-        while server.clock.busy() && tokio::time::Instant::now() < end {
+        // What is accepted is answered; what waits in the kernel's queue is the
+        // next one's.
+        accepting.iter().for_each(|task| task.abort());
+        let _ = end.send(true);
+        let last = tokio::time::Instant::now() + GRACE;
+        while open.get() > 0 && tokio::time::Instant::now() < last {
             tokio::time::sleep(SLICE).await;
         }
         Ok(())
     })
 }
 
-async fn connection(server: &Arc<Server>, stream: tokio::net::TcpStream) {
+async fn connection(
+    server: &Arc<Server>,
+    stream: tokio::net::TcpStream,
+    mut ending: watch::Receiver<bool>,
+) {
     let service = service_fn(|request| {
         let server = Arc::clone(server);
         async move { Ok::<_, Infallible>(handle(&server, request).await) }
     });
     // What a client does wrong is told to it; there is nobody else to tell.
-    let _ = http1::Builder::new()
-        .keep_alive(true)
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let mut connection = pin!(
+        http1::Builder::new()
+            .keep_alive(true)
+            .pipeline_flush(true)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let mut ended = pin!(ending.wait_for(|ends| *ends));
+    let mut told = false;
+    let _ = poll_fn(|context| {
+        if !told && ended.as_mut().poll(context).is_ready() {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(context)
+    })
+    .await;
 }
 
 /// One request in an instance of its own.
@@ -219,7 +248,7 @@ async fn handle(server: &Arc<Server>, request: Request<Incoming>) -> Response<Hy
                 Some(StatusCode::INTERNAL_SERVER_ERROR)
             }
             Err(_) => {
-                eprint!("{}", crate::run::out_of_time(work.timeout));
+                eprint!("{}", out_of_time(work.timeout));
                 Some(StatusCode::GATEWAY_TIMEOUT)
             }
         }
@@ -264,10 +293,6 @@ impl Clock {
             }
         });
         Self(shared)
-    }
-
-    fn busy(&self) -> bool {
-        *locked(&self.0.0) > 0
     }
 
     fn begin(&self) -> Busy<'_> {

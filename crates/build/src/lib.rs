@@ -55,9 +55,11 @@ pub use language::{Language, ToolError};
 pub use plan::{Request, plan, stages};
 pub use program::ProgramError;
 pub use provenance::{BUILDER, ProvenanceError, Told, provenance};
-pub use recipe::{CargoRecipe, Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
+pub use recipe::{
+    CargoRecipe, Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe, WasmRecipe,
+};
 pub use secrets::SecretError;
 pub use settings::{Measure, Settings};
 pub use tool::{Call, Copied, Output, Rung, Steps, ToolRecipe, Written};
 pub use toolchain::Toolchain;
-pub use wasm::{WasmBuildError, WasmRecipe};
+pub use wasm::WasmBuildError;

@@ -21,7 +21,6 @@ use crate::site::pack::Packing;
 use crate::site::walk::Site;
 use crate::tool::ToolRecipe;
 use crate::toolchain::Toolchain;
-use crate::wasm::WasmRecipe;
 
 /// Everything that will be done.
 #[derive(Debug, Clone, Serialize)]
@@ -82,6 +81,17 @@ fn compression_name<S: Serializer>(value: &Compression, to: S) -> Result<S::Ok, 
         Compression::Gzip => "gzip",
         Compression::Zstd => "zstd",
     })
+}
+
+/// What is done to a module before it is packed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WasmRecipe {
+    /// The optimiser, where it is installed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimiser: Option<PathBuf>,
+    /// What makes components.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<PathBuf>,
 }
 
 /// What was found at the path.

@@ -18,11 +18,10 @@ use ounce_oci::wasm::{
 use ounce_oci::{Digest, Platform};
 use ounce_rootfs::WasmFacts;
 use ounce_rootfs::wasm::{StripError, WasmError, WasmKind, strip};
-use serde::Serialize;
 
 use crate::Event;
 use crate::compile::Saved;
-use crate::recipe::ImageRecipe;
+use crate::recipe::{ImageRecipe, WasmRecipe};
 use crate::toolchain::Toolchain;
 
 /// The engine's program, which makes components as well.
@@ -39,17 +38,6 @@ const FEATURES: [&str; 6] = [
     "--enable-reference-types",
     "--enable-sign-ext",
 ];
-
-/// What is done to a module before it is packed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct WasmRecipe {
-    /// The optimiser, where it is installed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub optimiser: Option<PathBuf>,
-    /// What makes components.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub engine: Option<PathBuf>,
-}
 
 /// A module cannot be made an image of.
 #[derive(Debug, thiserror::Error)]

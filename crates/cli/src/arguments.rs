@@ -3,6 +3,8 @@
 
 pub(crate) mod bases;
 pub(crate) mod containers;
+pub(crate) mod delta;
+pub(crate) mod device;
 pub(crate) mod registry;
 pub(crate) mod ship;
 pub(crate) mod supply;
@@ -119,6 +121,8 @@ pub(crate) enum Command {
     Weigh(WeighArguments),
     /// Cut an image down to what its tests use, and prove that it still passes them
     Trim(trim::TrimArguments),
+    /// Make the smallest update between two images, programs or firmware files, or apply one
+    Delta(delta::DeltaArguments),
     /// List the images in the store
     Images,
     /// Show an image's manifest and configuration, or what is known of a container
@@ -570,6 +574,11 @@ pub(crate) struct WeighArguments {
     /// With --json: every file of each image
     #[arg(long)]
     pub(crate) all_files: bool,
+    /// Also show what each costs on Lambda, Fargate, Kubernetes and a Raspberry Pi, at so
+    /// many requests a second
+    #[arg(long, value_name = "REQUESTS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "10", value_parser = ship::traffic, conflicts_with_all = ["sbom", "tui"])]
+    pub(crate) platforms: Option<f64>,
 }
 
 /// Forms of a bill of materials.

@@ -71,6 +71,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => commands::serve::run(&context, arguments),
         Command::Weigh(arguments) => commands::weigh::run(&context, arguments),
         Command::Trim(arguments) => commands::trim::run(&context, arguments),
+        Command::Delta(arguments) => commands::delta::run(&context, arguments),
         Command::Images => commands::images::run(&context),
         Command::Inspect(arguments) => commands::inspect::run(&context, arguments),
         Command::Tag(arguments) => commands::tag::run(&context, arguments),

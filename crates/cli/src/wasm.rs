@@ -205,9 +205,11 @@ pub(crate) fn overrides(mut overrides: Overrides) -> (Overrides, Option<String>)
     (overrides, invoke)
 }
 
-/// What of a spec is otherwise than a program's: arguments of a function that is
-/// called are those given alone, and nothing needs to be user 0.
+/// What of a spec is otherwise than a program's, before the user's own wishes:
+/// arguments of a function that is called are those given alone, nothing needs to
+/// be user 0, and there is no `/tmp` that nobody has asked for.
 pub(crate) fn settle(spec: &mut Spec, arguments: Vec<OsString>, invoke: bool, user: bool) {
+    spec.tmpfs.clear();
     if invoke {
         spec.arguments = arguments;
     }

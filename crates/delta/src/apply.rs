@@ -287,6 +287,11 @@ impl<M: Memory> Apply<M> {
         }
     }
 
+    /// Begins anew, with another patch, where it stands: a value of this size is not moved for nothing.
+    pub fn restart(&mut self) {
+        self.patcher = Patcher::new();
+    }
+
     /// Takes the next bytes of the patch, and writes what follows from them.
     ///
     /// # Errors
@@ -692,7 +697,7 @@ impl Patcher {
                 .ok_or(Fault::Damaged)?
         };
         let said = same.then(|| guess.says(&unit, raw));
-        self.walk.done(&unit, old_at, said);
+        self.walk.done(region, &unit, old_at, said);
         self.from += unit.bytes;
         self.left -= unit.bytes;
         for at in 0..unit.bytes {

@@ -4,6 +4,9 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
+/// The architecture of WebAssembly: every machine runs it.
+pub const WASM: &str = "wasm";
+
 /// What an image is for (OCI image spec, image-index.md, `platform`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Platform {
@@ -36,8 +39,8 @@ impl Platform {
     /// architecture, and a variant that is the same, absent or lower.
     /// WebAssembly runs on all.
     pub fn accepts(&self, image: &Platform) -> bool {
-        if image.architecture == crate::wasm::ARCHITECTURE {
-            return self.architecture != crate::wasm::ARCHITECTURE || self.os == image.os;
+        if image.architecture == WASM {
+            return self.architecture != WASM || self.os == image.os;
         }
         self.os == image.os
             && self.architecture == image.architecture
@@ -58,7 +61,7 @@ impl Platform {
             .filter(|(_, image)| self.accepts(image))
             .max_by_key(|(at, image)| {
                 // The machine's own code goes before what it would have to make.
-                let native = image.architecture != crate::wasm::ARCHITECTURE;
+                let native = image.architecture != WASM;
                 (native, image.level(), Reverse(*at))
             })
             .map(|(at, _)| at)

@@ -14,14 +14,10 @@ use serde_json::Value;
 
 use crate::compression::read::Stream;
 use crate::model::{Descriptor, ImageConfiguration, from_json};
+pub use crate::model::{WASM_CONFIG as CONFIG, WASM_MODULE as MODULE};
+pub use crate::platform::WASM as ARCHITECTURE;
 use crate::tar::{BLOCK, Fields, emit, padding};
 
-/// The media type of the configuration.
-pub const CONFIG: &str = "application/vnd.wasm.config.v0+json";
-/// The media type of the layer.
-pub const MODULE: &str = "application/wasm";
-/// The architecture of such images: every machine runs them.
-pub const ARCHITECTURE: &str = "wasm";
 /// The file that the layer is, for readers of images.
 pub const MODULE_NAME: &str = "module.wasm";
 

@@ -342,7 +342,7 @@ mod tests {
             target: "/data".into(),
             read_only: true,
         });
-        spec.tmpfs.push("/tmp".parse::<Tmpfs>().unwrap());
+        spec.tmpfs = vec!["/tmp".parse::<Tmpfs>().unwrap()];
         spec.limits.memory_bytes = Some(8 << 20);
         let options = Options {
             deadline: Some(Duration::from_secs(2)),

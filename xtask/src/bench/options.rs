@@ -10,13 +10,13 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|registry|wasm|web|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|registry|lambda|wasm|web|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
 only when they are wanted; density, many containers at once; registry, pushing and
-pulling; wasm, WebAssembly modules and handlers of requests; web, components
-of pages in a browser. A whole run of a suite (all
+pulling; lambda, functions under AWS's emulator; wasm, WebAssembly modules and
+handlers of requests; web, components of pages in a browser. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
 every run writes report.md and report.json in target/bench.
 
@@ -45,18 +45,20 @@ pub(crate) enum SuiteName {
     Zero,
     Density,
     Registry,
+    Lambda,
     Wasm,
     Web,
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 8] = [
+    pub(crate) const ALL: [SuiteName; 9] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
         SuiteName::Zero,
         SuiteName::Density,
         SuiteName::Registry,
+        SuiteName::Lambda,
         SuiteName::Wasm,
         SuiteName::Web,
     ];
@@ -70,6 +72,7 @@ impl SuiteName {
             SuiteName::Zero => "zero",
             SuiteName::Density => "density",
             SuiteName::Registry => "registry",
+            SuiteName::Lambda => "lambda",
             SuiteName::Wasm => "wasm",
             SuiteName::Web => "web",
         }
@@ -125,6 +128,7 @@ impl Options {
                 "zero" => options.suites = vec![SuiteName::Zero],
                 "density" => options.suites = vec![SuiteName::Density],
                 "registry" => options.suites = vec![SuiteName::Registry],
+                "lambda" => options.suites = vec![SuiteName::Lambda],
                 "wasm" => options.suites = vec![SuiteName::Wasm],
                 "web" => options.suites = vec![SuiteName::Web],
                 "--count" => {
@@ -181,6 +185,7 @@ impl Options {
             let others = [
                 SuiteName::Serve,
                 SuiteName::Registry,
+                SuiteName::Lambda,
                 SuiteName::Wasm,
                 SuiteName::Web,
             ];

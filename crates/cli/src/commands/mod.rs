@@ -6,6 +6,7 @@ pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod debug;
+pub(crate) mod delta;
 pub(crate) mod exec;
 pub(crate) mod gc;
 pub(crate) mod images;

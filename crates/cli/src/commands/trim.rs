@@ -163,6 +163,13 @@ impl Work {
         if !host.accepts(&image.platform) {
             return Err(crate::emulate::foreign(&image.platform, &host));
         }
+        if image.is_wasm() {
+            let why =
+                "a WebAssembly image is one module, and there are no files to be cut out of it";
+            return Err(Failure::new(Kind::Input, why).hint(
+                "ounce build makes the module itself small, by wasm-opt where it is installed",
+            ));
+        }
         let held = unpack::hold(&context.unpacked()?, &image)?;
         let tests = Tests::of(&image, &held.root, test)?;
         // The layers are read while the tests run.

@@ -5,6 +5,7 @@ mod alpine;
 // The archive that the tests make has packages for one architecture.
 #[cfg(target_arch = "x86_64")]
 mod bases;
+mod delta;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
 #[allow(
@@ -27,7 +28,9 @@ mod serve;
     reason = "shared with the tests of oci, which use more of it"
 )]
 mod server;
+mod ship;
 mod site;
+mod sshd;
 mod supply;
 mod torture;
 mod trim;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::harness::Workbench;
+use crate::held::{Held, registry};
 
 /// The engine's program.
 fn engine() -> Option<PathBuf> {
@@ -432,10 +433,7 @@ fn a_component_that_handles_requests_is_served_and_one_that_loops_is_ended() {
         assert!(output.status.success(), "{arguments:?}: {told}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let port = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().port().to_string()
-    };
+    let port = free_port();
     let publish = format!("{port}:8080");
     ounce(&[
         "run",
@@ -448,17 +446,9 @@ fn a_component_that_handles_requests_is_served_and_one_that_loops_is_ended() {
         "2",
         "http",
     ]);
-    let get = |path: &str| {
-        let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
-    };
-    let answer = get("/you");
-    let slow = get("/loop");
-    let after = get("/again");
+    let answer = get(&port, "/you");
+    let slow = get(&port, "/loop");
+    let after = get(&port, "/again");
     ounce(&["stop", &name]);
     assert!(
         answer.starts_with("HTTP/1.1 200") && answer.contains("Hello, /you"),
@@ -466,6 +456,81 @@ fn a_component_that_handles_requests_is_served_and_one_that_loops_is_ended() {
     );
     assert!(slow.starts_with("HTTP/1.1 504"), "{slow}");
     assert!(after.contains("Hello, /again"), "{after}");
+}
+
+#[test]
+fn a_registry_and_a_layout_give_the_image_back_and_other_forms_are_refused() {
+    let bench = Workbench::new();
+    bench.file("hi.wasm", prints("hi\n"));
+    let mut build = bench.ounce(&["build", "hi.wasm"]);
+    assert!(build.output().unwrap().status.success());
+    let (server, _) = registry(Held::default(), |_, _| None);
+    let remote = format!("{}/app:1", server.address);
+    let digest = |bench: &Workbench, what: &str| {
+        let text = bench.succeed(&["inspect", what]);
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        json["digest"].as_str().unwrap().to_owned()
+    };
+    bench.succeed(&["push", "hi", &remote]);
+    let other = Workbench::new();
+    other.succeed(&["pull", &remote, "back"]);
+    assert_eq!(digest(&other, "back"), digest(&bench, "hi"));
+    bench.succeed(&["copy", "hi", "oci:layout:hi"]);
+    assert_eq!(digest(&bench, "oci:layout:hi"), digest(&bench, "hi"));
+    for words in [
+        &["copy", "hi", "docker-archive:hi.tar"][..],
+        &["trim", "hi", "--output", "less"],
+    ] {
+        let output = bench.output(words);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{words:?}: {told}");
+        assert!(told.starts_with("error: "), "{told}");
+    }
+}
+
+#[test]
+fn a_handler_is_started_by_its_first_connection_and_stopped_when_nobody_asks() {
+    let Some(bench) = Bench::new() else { return };
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/wasm-http");
+    bench.succeed(&["build", project.to_str().unwrap(), "--tag", "http"]);
+    let port = free_port();
+    let mut command = bench.ounce(&["serve", "http", "-p", &port, "--idle", "1s"]);
+    let mut serving = command
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = std::io::BufReader::new(serving.stderr.take().unwrap());
+    let mut told = std::io::BufRead::lines(told).map(Result::unwrap);
+    let mut wait = |word: &str| {
+        let line = told.find(|line| line.contains(word));
+        assert!(line.is_some(), "{word}");
+    };
+    wait("127.0.0.1");
+    for path in ["/first", "/second"] {
+        let answer = get(&port, path);
+        assert!(answer.ends_with(&format!("Hello, {path}\n")), "{answer}");
+        wait("started");
+        wait("stopped with exit code 0");
+    }
+    let pid = rustix::process::Pid::from_child(&serving);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(serving.wait().unwrap().success());
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().port().to_string()
+}
+
+/// The whole answer to a request.
+fn get(port: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
 }
 
 #[test]

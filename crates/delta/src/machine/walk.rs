@@ -112,9 +112,14 @@ impl Walk {
         }
     }
 
-    /// Remembers what came of a unit: `old` and `new` are what it says in both images;
-    /// nothing if it has become another instruction.
-    pub(crate) fn done(&mut self, unit: &Unit, at: u32, new: Option<u32>) {
+    /// Remembers what came of a unit: `new` is what it says in the new image, nothing
+    /// if it has become another instruction.
+    pub(crate) fn done(&mut self, region: &Region, unit: &Unit, at: u32, new: Option<u32>) {
+        match region.content {
+            Content::Riscv32 | Content::Riscv64 => self.known &= !riscv_writes(unit.raw),
+            Content::Aarch64 => self.known &= !aarch64_writes(unit.raw),
+            _ => return,
+        }
         if let Some(register) = register_written(unit.form, unit.raw) {
             self.known &= !(1 << register);
             if let Some(new) = new {
@@ -394,6 +399,51 @@ pub(crate) fn x86_before_distance(raw: u32) -> u32 {
         }
         _ => 0,
     }
+}
+
+/// Registers of RISC-V that a called function may change.
+const RISCV_CALLER_SAVED: u32 = 0xf003_fce2;
+
+/// The registers whose value is another after this instruction, as bits: all, where
+/// what comes next is reached from elsewhere.
+fn riscv_writes(raw: u32) -> u32 {
+    let full = 1_u32 << (raw >> 7 & 31);
+    let high = 0x100_u32 << (raw >> 7 & 7);
+    let low = 0x100_u32 << (raw >> 2 & 7);
+    match (raw & 3, raw >> 13 & 7) {
+        (3, _) => match raw & 0x7f {
+            0x63 | 0x23 | 0x27 => 0,
+            0x6f | 0x67 if raw >> 7 & 31 == 0 => u32::MAX,
+            0x6f | 0x67 => RISCV_CALLER_SAVED,
+            _ => full,
+        },
+        (0, 0 | 2) => low,
+        (1, 0 | 2 | 3) | (2, 0 | 2) => full,
+        (1, 4) => high,
+        (1, 1) => RISCV_CALLER_SAVED,
+        (1, 5) => u32::MAX,
+        // c.jr, c.jalr, c.mv, c.add
+        (2, 4) if raw >> 2 & 31 == 0 => {
+            if raw >> 12 & 1 == 0 {
+                u32::MAX
+            } else {
+                RISCV_CALLER_SAVED
+            }
+        }
+        (2, 4) => full,
+        _ => 0,
+    }
+}
+
+/// The same for AArch64.
+fn aarch64_writes(raw: u32) -> u32 {
+    if raw & 0xfc00_0000 == 0x9400_0000 || raw & 0xffff_fc1f == 0xd63f_0000 {
+        return 0x0007_ffff;
+    }
+    if raw & 0xfc00_0000 == 0x1400_0000 || raw & 0xff9f_fc1f == 0xd61f_0000 {
+        return u32::MAX;
+    }
+    1 << (raw & 31)
 }
 
 fn riscv_lower(raw: u32) -> Option<Form> {

@@ -4,6 +4,7 @@ pub(crate) mod build;
 mod counts;
 pub(crate) mod density;
 mod held;
+pub(crate) mod lambda;
 pub(crate) mod registry;
 pub(crate) mod serve;
 pub(crate) mod start;

@@ -174,12 +174,13 @@ impl<'a> Images<'a> {
         spec.system_calls = image::system_calls(known.ready.calls.as_deref())?;
         let takes_socket = known.takes_socket;
         let identity = Arc::clone(&known.identity);
+        if known.ready.module.is_some() {
+            wasm::settle(&mut spec, Vec::new(), false, service.options.user.is_some());
+        }
         settle(&mut spec, service)?;
         if let Some(inside) = &known.ready.module {
             let host = held.root.join(inside);
             let module = Module::new(self.context, host, &known.ready.digest.hex())?;
-            let user = service.options.user.is_some();
-            wasm::settle(&mut spec, Vec::new(), false, user);
             let options = ounce_run::wasm::Options {
                 listens: !takes_socket,
                 ..Default::default()
