@@ -23,6 +23,7 @@ mod harness;
 mod held;
 mod huge;
 mod images;
+mod page;
 mod programs;
 mod python;
 mod registry;
