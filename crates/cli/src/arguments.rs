@@ -4,6 +4,7 @@
 pub(crate) mod bases;
 pub(crate) mod containers;
 pub(crate) mod delta;
+pub(crate) mod device;
 pub(crate) mod registry;
 pub(crate) mod ship;
 pub(crate) mod supply;
@@ -395,7 +396,7 @@ pub(crate) struct RunArguments {
     /// User, by name or number
     #[arg(long, short, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
-    /// Program to start in place of the image's
+    /// Program to start in place of the image's; of a WebAssembly module the function to call
     #[arg(long, value_name = "PATH")]
     pub(crate) entrypoint: Option<String>,
     /// Host name inside
@@ -404,6 +405,9 @@ pub(crate) struct RunArguments {
     /// Most memory (64MB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<ByteSize>,
+    /// WebAssembly: seconds that it may run, or take for a request
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) deadline: Option<Duration>,
     /// Most processors, in parts too (0.5)
     #[arg(long, value_name = "COUNT")]
     pub(crate) cpus: Option<f64>,
@@ -570,6 +574,11 @@ pub(crate) struct WeighArguments {
     /// With --json: every file of each image
     #[arg(long)]
     pub(crate) all_files: bool,
+    /// Also show what each costs on Lambda, Fargate, Kubernetes and a Raspberry Pi, at so
+    /// many requests a second
+    #[arg(long, value_name = "REQUESTS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "10", value_parser = ship::traffic, conflicts_with_all = ["sbom", "tui"])]
+    pub(crate) platforms: Option<f64>,
 }
 
 /// Forms of a bill of materials.

@@ -24,6 +24,12 @@ use ounce_run::serve::ServeError;
 use ounce_ship::application::ApplicationError;
 use ounce_ship::ecs::EcsError;
 use ounce_ship::kubernetes::OptionsError;
+use ounce_ship::kubernetes::api::ApiError;
+use ounce_ship::kubernetes::apply::ApplyError;
+use ounce_ship::kubernetes::kubeconfig::KubeconfigError;
+use ounce_ship::lambda::LambdaError;
+use ounce_ship::resolve::ResolveError;
+use ounce_ship::ssh::MachineError;
 use ounce_trim::scratch::HostError;
 use ounce_weigh::plain::PlainError;
 use ounce_weigh::sizes::MeasureError;
@@ -331,6 +337,10 @@ impl From<EcsError> for Failure {
     fn from(error: EcsError) -> Self {
         let (kind, hint) = match &error {
             EcsError::Size { .. } => (Kind::Usage, "lower --cpu or --memory"),
+            EcsError::Secret { .. } => (
+                Kind::Usage,
+                "name it by its ARN: --secret NAME=arn:aws:secretsmanager:…",
+            ),
             EcsError::Architecture(_) => (
                 Kind::Input,
                 "build it for one of them: ounce build --platform linux/arm64",
@@ -340,9 +350,90 @@ impl From<EcsError> for Failure {
     }
 }
 
+impl From<LambdaError> for Failure {
+    fn from(error: LambdaError) -> Self {
+        let (kind, hint) = match &error {
+            LambdaError::Architecture(_) => (
+                Kind::Input,
+                "build it for one of them: ounce build --platform linux/arm64",
+            ),
+            LambdaError::NoAdapter { reason, .. } => (Kind::Bug, *reason),
+            LambdaError::MoreFiles(_) => (Kind::Input, "take it whole: --package image"),
+            LambdaError::LongZip(_) => (Kind::Input, "take it as an image: --package image"),
+            LambdaError::LongImage(_) => (Kind::Input, "ounce trim cuts it down"),
+            LambdaError::Compression { .. } => (
+                Kind::Input,
+                "ounce copy, or ounce build, writes it with gzip",
+            ),
+            LambdaError::Reserved(_) => (Kind::Usage, "give it another name"),
+            LambdaError::Variables(_) => (Kind::Usage, "put them into a file of the image"),
+            LambdaError::Secret(_) => (
+                Kind::Usage,
+                "let the program read it, by the role it runs with",
+            ),
+            LambdaError::Memory(_) => (Kind::Usage, "say less by --memory"),
+            LambdaError::Word(_) => (Kind::Input, "build it with another command"),
+            LambdaError::Layer(_) | LambdaError::Store(_) => (Kind::Host, "ounce verify"),
+        };
+        Failure::new(kind, error).hint(hint)
+    }
+}
+
 impl From<OptionsError> for Failure {
     fn from(error: OptionsError) -> Self {
         Failure::new(Kind::Usage, error)
+    }
+}
+
+impl From<KubeconfigError> for Failure {
+    fn from(error: KubeconfigError) -> Self {
+        let hint = error.hint();
+        let kind = match &error {
+            KubeconfigError::Program { .. } => Kind::Host,
+            KubeconfigError::NoContext { .. } | KubeconfigError::Missing { .. } => Kind::Usage,
+            _ => Kind::Input,
+        };
+        hint.into_iter().fold(by_cause(kind, error), Failure::hint)
+    }
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Self {
+        let hint = error.hint();
+        let kind = match &error {
+            ApplyError::Api(
+                ApiError::Unreachable(_)
+                | ApiError::Answer { .. }
+                | ApiError::Refused {
+                    status: 401 | 403 | 429 | 500..,
+                    ..
+                },
+            ) => Kind::Network,
+            ApplyError::Rollout { .. } | ApplyError::Interrupted => Kind::No,
+            _ => Kind::Input,
+        };
+        hint.into_iter()
+            .fold(Failure::new(kind, error), Failure::hint)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        ApplyError::from(error).into()
+    }
+}
+
+impl From<MachineError> for Failure {
+    fn from(error: MachineError) -> Self {
+        let hint = error.hint();
+        hint.into_iter()
+            .fold(Failure::new(Kind::Input, error), Failure::hint)
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        Failure::new(Kind::Input, error)
     }
 }
 

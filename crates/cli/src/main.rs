@@ -18,6 +18,7 @@ mod quick;
 mod render;
 mod session;
 mod start;
+mod wasm;
 
 use std::alloc::System;
 use std::ffi::OsString;
@@ -44,7 +45,9 @@ fn main() -> ExitCode {
         warn("hint: please report it with the command line and the output");
         std::process::exit(Kind::Bug.code().into());
     }));
-    let own = commands::runtime::intercept().or_else(commands::keep::intercept);
+    let own = commands::runtime::intercept()
+        .or_else(commands::keep::intercept)
+        .or_else(wasm::intercept);
     if let Some(code) = own {
         return code;
     }

@@ -289,6 +289,11 @@ impl<M: Memory> Apply<M> {
         }
     }
 
+    /// Begins anew, with another patch, where it stands: a value of this size is not moved for nothing.
+    pub fn restart(&mut self) {
+        self.patcher = Patcher::new();
+    }
+
     /// Takes the next bytes of the patch, and writes what follows from them.
     ///
     /// # Errors

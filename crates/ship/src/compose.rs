@@ -122,7 +122,7 @@ pub fn swarm(application: &Application) -> Shipment {
         );
     }
     let document = map! {
-        "version" => "3.8",
+        "version" => "3.9",
         "services" => map! { name => service },
         "secrets" => filled(outside),
     };

@@ -21,6 +21,14 @@ pub use size::{EcsError, Size, architecture, size};
 /// # Errors
 /// ECS cannot run it.
 pub fn ship(application: &Application, region: &str) -> Result<Shipment, EcsError> {
+    for secret in &application.secrets {
+        if !secret.from.starts_with("arn:") {
+            return Err(EcsError::Secret {
+                variable: secret.variable.clone(),
+                from: secret.from.clone(),
+            });
+        }
+    }
     let parts = Parts {
         application,
         region,

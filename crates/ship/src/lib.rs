@@ -9,14 +9,17 @@
 
 pub mod application;
 pub mod compose;
+pub mod device;
 pub mod ecs;
 pub mod explain;
 mod hcl;
 pub mod kubernetes;
+pub mod lambda;
 pub mod node;
 pub mod nomad;
 pub mod quadlet;
 pub mod reading;
+pub mod resolve;
 pub mod shipment;
 pub mod ssh;
 pub mod systemd;

@@ -49,11 +49,8 @@ fn unit(application: &Application) -> String {
     line("User", &application.user.to_string());
     line("Group", &application.group.to_string());
     line("ReadOnly", "true");
-    // Of the folders that podman makes writable in memory there is none here.
-    line("VolatileTmp", "false");
     line("NoNewPrivileges", "true");
     line("DropCapability", "all");
-    line("RunInit", "false");
     if let Some(port) = application.port {
         line("PublishPort", &format!("{port}:{port}"));
         if port < 1024 {
@@ -64,6 +61,8 @@ fn unit(application: &Application) -> String {
         }
     }
     for (variable, value) in &application.environment {
+        // The generator makes a command line of it, in which systemd expands.
+        let value = value.replace('$', "$$");
         line("Environment", &word(&format!("{variable}={value}")));
     }
     for secret in &application.secrets {
@@ -74,13 +73,13 @@ fn unit(application: &Application) -> String {
         line("Tmpfs", &word(&format!("{folder}:size=64m,mode=1777")));
     }
     if let Some(words) = &application.health_command {
-        // A list, or podman would look for a shell.
-        let words: Vec<&str> = ["CMD"]
-            .into_iter()
-            .chain(words.iter().map(String::as_str))
-            .collect();
-        let list = serde_json::Value::from(words).to_string();
-        line("HealthCmd", &plain(&list));
+        // A list of two and more is executed as it is; one word would be a shell's,
+        // unless it says that it is none (podman's `makeHealthCheckFromCli`).
+        let text = match &words[..] {
+            [only] => format!("CMD {only}"),
+            words => serde_json::Value::from(words.to_vec()).to_string(),
+        };
+        line("HealthCmd", &plain(&text).replace('$', "$$"));
         line("HealthInterval", "10s");
         line("HealthTimeout", "2s");
         line("HealthRetries", "3");
@@ -111,7 +110,7 @@ mod tests {
     fn unit_is_as_before() {
         let mut shop = shop();
         shop.environment
-            .push(("MOTTO".to_owned(), "100 % \"good\"".to_owned()));
+            .push(("MOTTO".to_owned(), "100 % \"good\" ${HOME}".to_owned()));
         shop.secrets = vec![SecretVariable {
             variable: "TOKEN".to_owned(),
             from: "queue".to_owned(),

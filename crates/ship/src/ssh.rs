@@ -19,12 +19,21 @@ const HEALTH_TRIES: u32 = 30;
 /// Seconds that a program without any check has to stay alive.
 const ALIVE_SECONDS: u32 = 3;
 
+/// The code of a script that went back to what was there before.
+pub const WENT_BACK: i32 = 10;
+/// The code of a script that had nothing to go back to, or nothing that is well.
+pub const NOTHING_BEFORE: i32 = 11;
+
 /// What a machine is asked first, as one command; its answer is lines of `name=value`.
 pub const PROBE: &str = "\
 echo \"system=$(uname -s)\"; echo \"machine=$(uname -m)\"; echo \"user=$(id -u)\"; \
 echo \"home=$HOME\"; \
 if [ -d /run/systemd/system ]; then echo systemd=yes; fi; \
 if sudo -n true 2>/dev/null; then echo sudo=yes; fi; \
+if chroot --userspec=65532:65532 / true 2>/dev/null || \
+sudo -n chroot --userspec=65532:65532 / true 2>/dev/null; then echo chroot=user; \
+elif command -v chroot >/dev/null 2>&1; then echo chroot=root; fi; \
+if unshare --user --map-root-user --root=/ true 2>/dev/null; then echo unshare=yes; fi; \
 for tool in tar curl wget; do if command -v $tool >/dev/null 2>&1; then echo \"$tool=yes\"; fi; done";
 
 /// What a machine has said of itself.
@@ -40,6 +49,21 @@ pub struct Machine {
     pub home: String,
     /// What asks by HTTP there, if the program has no check of its own.
     pub asks: Option<Asks>,
+    /// How a program comes to see the image's files as its root, without systemd.
+    pub enters: Enters,
+}
+
+/// How a program comes to see the image's files as its root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enters {
+    /// By chroot, as the image's user.
+    Chroot,
+    /// By chroot, as root: busybox's knows no users.
+    ChrootAsRoot,
+    /// By a user namespace.
+    Unshare,
+    /// Not at all: it sees the machine's root.
+    Not,
 }
 
 /// How root is become.
@@ -129,9 +153,16 @@ impl Machine {
             (_, Some(_)) => Root::Sudo,
             _ => Root::No,
         };
+        let enters = match (root, value("chroot"), value("unshare")) {
+            (Root::Is | Root::Sudo, Some("user"), _) => Enters::Chroot,
+            (Root::No, _, Some(_)) => Enters::Unshare,
+            (Root::Is | Root::Sudo, Some(_), _) => Enters::ChrootAsRoot,
+            _ => Enters::Not,
+        };
         Ok(Self {
             platform,
             root,
+            enters,
             has_systemd: value("systemd").is_some(),
             home: needed("home")?.to_owned(),
             asks: match (value("curl"), value("wget")) {
@@ -229,8 +260,8 @@ pub fn shell(machine: &Machine) -> String {
 }
 
 /// The script that makes that state the one that runs, sees whether it is well,
-/// and goes back if it is not. It ends with 0, with 10 where it went back, with 11
-/// where there was nothing to go back to.
+/// and goes back if it is not. It ends with 0, with [`WENT_BACK`] or with
+/// [`NOTHING_BEFORE`].
 pub fn switch(
     application: &Application,
     machine: &Machine,
@@ -239,44 +270,52 @@ pub fn switch(
     options: &systemd::Options,
 ) -> String {
     let name = &application.name;
+    let mut how = String::new();
+    match machine.by_systemd() {
+        true => by_systemd(&mut how, application, folder, options),
+        false => in_background(&mut how, application, machine),
+    }
+    how.push_str(&check(application, machine));
+    // No line of an image's own can be this: it would have to know its own digest.
+    let end = format!("OUNCE_{}", &application.digest.hex()[..32]);
     let mut script = format!(
         "set -eu\nfolder={}\nrelease={}\ncd \"$folder\"\n",
         word(folder),
         word(release)
     );
-    // A link is changed by renaming another over it: there is always one.
-    script.push_str(
-        "point() { rm -f next; ln -s \"$1\" next; mv -T next current 2>/dev/null || \
-         { rm -f current; mv next current; }; }\n\
-         before=$(readlink current 2>/dev/null || true)\n",
-    );
-    match machine.by_systemd() {
-        true => by_systemd(&mut script, application, folder, options),
-        false => in_background(&mut script, application),
-    }
-    let _ = writeln!(
-        script,
-        "well() {{\n  tries=0\n  while [ $tries -lt {HEALTH_TRIES} ]; do\n    if ! alive; then return 1; fi\n    \
-         if check; then return 0; fi\n    tries=$((tries + 1))\n    sleep 1\n  done\n  return 1\n}}"
-    );
-    script.push_str(&check(application, machine));
+    // How each state is started and asked lies beside its files, since the one
+    // before may be another program. A link is changed by renaming another over
+    // it: there is always one.
     let _ = write!(
         script,
-        "if [ \"$before\" = \"$release\" ] && alive && check; then\n  echo \"ounce: unchanged\"\n  exit 0\nfi\n\
-         stop\npoint \"$release\"\nstart\nif well; then\n  \
-         for old in releases/*; do\n    case \"$old\" in \"$release\"|\"$before\") ;; *) rm -rf \"$old\" ;; esac\n  done\n  \
+        "cat > \"$release.how.new\" <<'{end}'\n{how}{end}\n\
+         point() {{\n  rm -f next\n  ln -s \"$1\" next\n  mv -T next current 2>/dev/null || \
+         {{ rm -f current; mv next current; }}\n}}\n\
+         well() {{\n  tries=0\n  while [ $tries -lt {HEALTH_TRIES} ]; do\n    \
+         if ! alive; then return 1; fi\n    if check; then return 0; fi\n    \
+         tries=$((tries + 1))\n    sleep 1\n  done\n  return 1\n}}\n\
+         before=$(readlink current 2>/dev/null || true)\n\
+         if [ -n \"$before\" ] && [ -f \"$before.how\" ]; then\n  . \"./$before.how\"\n  \
+         if [ \"$before\" = \"$release\" ] && [ \"$(cat \"$before.how\")\" = \"$(cat \"$before.how.new\")\" ] \
+         && alive && check; then\n    rm -f \"$release.how.new\"\n    echo \"ounce: unchanged\"\n    exit 0\n  fi\n  \
+         stop\n  cp \"$before.how\" before.how\nelse\n  before=\n  rm -f before.how\nfi\n\
+         mv \"$release.how.new\" \"$release.how\"\n\
+         . \"./$release.how\"\npoint \"$release\"\nstart\nif well; then\n  \
+         for old in releases/*; do\n    case \"$old\" in \"$release\"|\"$release.how\") ;; \
+         \"$before\"|\"$before.how\") ;; *) rm -rf \"$old\" ;; esac\n  done\n  \
          echo \"ounce: {name} is well\"\n  exit 0\nfi\n\
          echo \"ounce: {name} is not well\" >&2\nsaid\nstop\n\
-         if [ -n \"$before\" ] && [ -d \"$before\" ] && [ \"$before\" != \"$release\" ]; then\n  \
-         point \"$before\"\n  start\n  if well; then echo \"ounce: back to $before\" >&2; exit 10; fi\n  \
-         echo \"ounce: back to $before, which is not well either\" >&2\n  exit 11\nfi\n\
-         rm -f current\nexit 11\n"
+         if [ -n \"$before\" ]; then\n  mv before.how \"$before.how\"\n  . \"./$before.how\"\n  \
+         point \"$before\"\n  start\n  \
+         if well; then echo \"ounce: back to $before\" >&2; exit {WENT_BACK}; fi\n  \
+         echo \"ounce: back to $before, which is not well either\" >&2\n  exit {NOTHING_BEFORE}\nfi\n\
+         rm -f current\nexit {NOTHING_BEFORE}\n"
     );
     script
 }
 
 fn by_systemd(
-    script: &mut String,
+    how: &mut String,
     application: &Application,
     folder: &str,
     options: &systemd::Options,
@@ -288,51 +327,69 @@ fn by_systemd(
     let unit = systemd::unit(&plain, options);
     let root = systemd::root_file(&format!("{folder}/current"));
     let _ = write!(
-        script,
-        "mkdir -p /etc/systemd/system/{name}.service.d\n\
+        how,
+        "stop() {{ systemctl stop {name}.service || true; }}\n\
+         alive() {{ systemctl is-active --quiet {name}.service; }}\n\
+         said() {{ journalctl --quiet --no-pager -n 20 -u {name}.service >&2 || true; }}\n\
+         start() {{\nmkdir -p /etc/systemd/system/{name}.service.d\n\
          cat > /etc/systemd/system/{name}.service <<'OUNCE'\n{unit}OUNCE\n\
          cat > /etc/systemd/system/{name}.service.d/root.conf <<'OUNCE'\n{root}OUNCE\n\
-         systemctl daemon-reload\n\
-         stop() {{ systemctl stop {name}.service || true; }}\n\
-         start() {{ systemctl enable --quiet {name}.service || true; \
-         systemctl start {name}.service || true; }}\n\
-         alive() {{ systemctl is-active --quiet {name}.service; }}\n\
-         said() {{ journalctl --quiet --no-pager -n 20 -u {name}.service >&2 || true; }}\n"
+         systemctl daemon-reload\nsystemctl enable --quiet {name}.service || true\n\
+         systemctl start {name}.service || true\n}}\n"
     );
 }
 
-fn in_background(script: &mut String, application: &Application) {
+/// Words that start one of the program's commands with its own variables, and where
+/// it can be with its own root, as a process in the background has it.
+fn start(application: &Application, machine: &Machine, words: &[String]) -> String {
     let own = application.own_environment.iter();
     let variables: Vec<String> = own
         .chain(&application.environment)
         .map(|(name, value)| word(&format!("{name}={value}")))
         .collect();
-    let mut words = application.command.iter();
-    let program = words.next().map(String::as_str).unwrap_or_default();
-    let rest: Vec<String> = words.map(|it| word(it)).collect();
+    let program = words.first().map(String::as_str).unwrap_or_default();
+    let rest: Vec<String> = words.iter().skip(1).map(|it| word(it)).collect();
+    // Within another root the program has its own path, else one below the folder.
+    let inside = word(program);
+    let (enter, program) = match machine.enters {
+        Enters::Chroot => {
+            let (user, group) = (application.user, application.group);
+            let enter = format!("chroot --userspec={user}:{group} \"$folder/current\"");
+            (enter, inside)
+        }
+        Enters::ChrootAsRoot => ("chroot \"$folder/current\"".to_owned(), inside),
+        Enters::Unshare => {
+            let enter = "unshare --user --map-root-user --root=\"$folder/current\"";
+            (enter.to_owned(), inside)
+        }
+        Enters::Not => {
+            let below = word(program.trim_start_matches('/'));
+            (String::new(), format!("\"$folder/current/\"{below}"))
+        }
+    };
+    format!(
+        "env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin {} {enter} {program} {}",
+        variables.join(" "),
+        rest.join(" ")
+    )
+}
+
+fn in_background(how: &mut String, application: &Application, machine: &Machine) {
     let _ = write!(
-        script,
-        "stop() {{\n  pid=$(cat pid 2>/dev/null || true)\n  rm -f pid\n  \
-         if [ -z \"$pid\" ] || ! kill -0 \"$pid\" 2>/dev/null; then return 0; fi\n  \
-         kill -TERM \"$pid\" 2>/dev/null || return 0\n  left={}\n  \
-         while kill -0 \"$pid\" 2>/dev/null; do\n    if [ $left -le 0 ]; then kill -KILL \"$pid\" 2>/dev/null || true; return 0; fi\n    \
-         left=$((left - 1))\n    sleep 1\n  done\n}}\n\
-         start() {{\n  (\n    cd \"current/\"{}\n    \
-         exec env -i PATH=/usr/local/bin:/usr/bin:/bin {} nohup \"$folder/current/\"{} {} </dev/null >\"$folder/log\" 2>&1\n  ) &\n  \
-         echo $! > pid\n}}\n\
-         alive() {{ kill -0 \"$(cat pid 2>/dev/null || echo 0)\" 2>/dev/null; }}\n\
+        how,
+        // A number of a process comes to mean another; with the time of its birth
+        // it does not.
+        "born() {{ sed 's/.*) //' \"/proc/$1/stat\" 2>/dev/null | cut -d ' ' -f 20; }}\n\
+         alive() {{\n  if ! read -r pid birth < pid 2>/dev/null; then return 1; fi\n  \
+         [ -n \"$birth\" ] && [ \"$(born \"$pid\")\" = \"$birth\" ]\n}}\n\
+         stop() {{\n  if alive; then\n    kill -TERM \"$pid\" 2>/dev/null || true\n    left={}\n    \
+         while alive; do\n      if [ $left -le 0 ]; then kill -KILL \"$pid\" 2>/dev/null || true; fi\n      \
+         left=$((left - 1))\n      sleep 1\n    done\n  fi\n  rm -f pid\n}}\n\
+         start() {{\n  (\n    trap '' HUP\n    exec {} </dev/null >\"$folder/log\" 2>&1\n  ) &\n  \
+         echo \"$! $(born $!)\" > pid\n}}\n\
          said() {{ tail -n 20 log >&2 || true; }}\n",
         application.stop_seconds,
-        word(
-            application
-                .workdir
-                .as_deref()
-                .unwrap_or(".")
-                .trim_start_matches('/')
-        ),
-        variables.join(" "),
-        word(program.trim_start_matches('/')),
-        rest.join(" "),
+        start(application, machine, &application.command),
     );
 }
 
@@ -344,16 +401,9 @@ fn check(application: &Application, machine: &Machine) -> String {
         .map(|(port, path)| word(&format!("http://127.0.0.1:{port}{path}")));
     let test = match (&application.health_command, url, machine.asks) {
         (Some(words), ..) => {
-            let program = words.first().map(String::as_str).unwrap_or_default();
-            let rest: Vec<String> = words.iter().skip(1).map(|it| word(it)).collect();
-            let own = application.own_environment.iter();
-            let variables = own.chain(&application.environment);
-            let variables = variables.map(|(name, value)| word(&format!("{name}={value}")));
             format!(
-                "env -i {} \"$folder/current/\"{} {} >/dev/null 2>&1",
-                variables.collect::<Vec<_>>().join(" "),
-                word(program.trim_start_matches('/')),
-                rest.join(" ")
+                "{} >/dev/null 2>&1 </dev/null",
+                start(application, machine, words)
             )
         }
         (None, Some(url), Some(Asks::Curl)) => {
@@ -373,7 +423,7 @@ mod tests {
     use crate::application::tests::shop;
 
     const PI: &str = "Welcome!\nsystem=Linux\nmachine=armv6l\nuser=1000\nhome=/home/pi\nsystemd=yes\n\
-                      sudo=yes\ntar=yes\nwget=yes\n";
+                      sudo=yes\ntar=yes\nwget=yes\nchroot=user\nunshare=yes\n";
 
     #[test]
     fn machine_says_what_it_is() {
@@ -425,6 +475,7 @@ mod tests {
         let plain = Machine {
             root: Root::No,
             has_systemd: false,
+            enters: Enters::Unshare,
             ..pi.clone()
         };
         let options = systemd::Options::default();

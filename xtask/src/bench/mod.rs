@@ -112,6 +112,12 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
             &mut progress,
         )?);
     }
+    if options.has(SuiteName::Lambda) {
+        suites.push(suites::lambda::run(options, stage, &mut progress)?);
+    }
+    if options.has(SuiteName::Wasm) {
+        suites.push(suites::wasm::run(options, stage, &mut progress)?);
+    }
     if options.has(SuiteName::Delta) {
         let ounce = match &options.ounce {
             Some(path) => path.clone(),

@@ -7,11 +7,13 @@
 mod archives;
 mod bases;
 mod engines;
+mod lambda;
 mod languages;
 mod manual;
 mod registry;
 mod runtime;
 mod server;
+mod ship;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -98,6 +100,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     archives::judge(&case, &mut bench);
     bases::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
+    lambda::judge(&case, &mut bench);
     languages::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
     registry::judge(&case, &mut bench);
@@ -110,6 +113,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
         cycles::run(ounce, cycles::COUNT)
     });
     runtime::judge(&case, &mut bench);
+    ship::judge(&case, &mut bench);
     server::judge(house, &mut bench);
     let failed = tally.failed - before;
     if failed > 0 {
@@ -128,6 +132,23 @@ pub(crate) fn run_bases(house: &House, ounce: &Path, tally: &mut Tally) -> Resul
     };
     let before = tally.failed;
     bases::judge(&case, &mut Bench { tally });
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
+/// Runs the judges of Lambda alone.
+pub(crate) fn run_lambda(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let scratch = Scratch::new("judges")?;
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
+    let before = tally.failed;
+    lambda::judge(&case, &mut Bench { tally });
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");
@@ -160,6 +181,27 @@ pub(crate) fn run_registry(house: &House, ounce: &Path, tally: &mut Tally) -> Re
         prepare(&case)
     });
     registry::judge(&case, &mut bench);
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
+/// Runs the judges of what is shipped alone.
+pub(crate) fn run_ship(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let scratch = Scratch::new("judges")?;
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
+    let before = tally.failed;
+    let mut bench = Bench { tally };
+    bench.check("ounce builds and exports the judged image", &[], || {
+        prepare(&case)
+    });
+    ship::judge(&case, &mut bench);
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");

@@ -130,6 +130,14 @@ impl Context {
         Containers::new(&named.unwrap_or_else(runtime::default_root))
     }
 
+    /// The folder of code that was made of WebAssembly modules.
+    ///
+    /// # Errors
+    /// As [`Context::unpacked`].
+    pub(crate) fn compiled(&self) -> Result<PathBuf, Failure> {
+        Ok(home("XDG_CACHE_HOME", ".cache")?.join("wasm"))
+    }
+
     /// The folder of unpacked images, which can be made again.
     ///
     /// # Errors

@@ -5,10 +5,20 @@
 //! printed, written, or applied.
 
 mod application;
+mod asking;
+mod cluster;
+mod device;
+pub(super) mod explain;
+mod lambda;
+mod machine;
+mod resolve;
 mod write;
 
 use std::process::ExitCode;
 
+use ounce_oci::Image;
+use ounce_ship::application::Resources;
+use ounce_ship::explain::{Estimate, platforms};
 use ounce_ship::kubernetes::{self, Egress};
 use ounce_ship::{Application, Shipment, Target, compose, ecs, nomad, quadlet, systemd};
 
@@ -18,8 +28,8 @@ use crate::failure::{Failure, Kind};
 
 /// Ships it.
 pub(crate) fn run(context: &Context, arguments: ShipArguments) -> Result<ExitCode, Failure> {
-    if let Some(ShipVerb::Resolve(_)) = arguments.verb {
-        return Err(Failure::new(Kind::Usage, "resolve is not there yet"));
+    if let Some(ShipVerb::Resolve(arguments)) = arguments.verb {
+        return resolve::run(context, &arguments);
     }
     let options = arguments.options;
     let (Some(image), Some(target)) = (arguments.image, options.to.clone()) else {
@@ -28,14 +38,75 @@ pub(crate) fn run(context: &Context, arguments: ShipArguments) -> Result<ExitCod
             "an image and --to PLATFORM are needed",
         ));
     };
+    if target == Target::Device {
+        return device::run(context, &image.text, &options);
+    }
+    let image = image.place.ok_or_else(|| {
+        Failure::new(
+            Kind::Usage,
+            format!("{} is a file, not an image", image.text),
+        )
+        .hint("ounce build FILE makes an image of a program; --to device takes a firmware")
+    })?;
+    let is_done_here = matches!(target, Target::Kubernetes | Target::Ssh(_) | Target::Lambda);
+    if options.apply && !is_done_here {
+        return Err(Failure::new(
+            Kind::Usage,
+            format!("--apply does it for kubernetes, lambda and ssh://HOST, not for {target}"),
+        )
+        .hint("-o DIR writes the files, and says what comes next"));
+    }
     let image = super::reached(image)?;
     let shipped = application::of(context, &image, &target, &options)?;
-    let shipment = shipment(&shipped.application, &target, &options)?;
+    let shipment = match target {
+        Target::Lambda => lambda::shipment(context, &shipped, &options)?,
+        _ => shipment(&shipped.application, &target, &options)?,
+    };
     for note in shipped.notes.iter().chain(&shipment.notes) {
         context.output.note(&format!("note: {note}"));
     }
-    write::out(context, &shipped, &target, &shipment, &options)?;
-    Ok(ExitCode::SUCCESS)
+    if options.explain {
+        explain::out(context, &shipped, &target, &shipment, &options)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !options.apply {
+        write::out(context, &shipped, &target, &shipment, &options)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(folder) = &options.output {
+        write::all(context, &shipped, &target, folder, &shipment)?;
+    }
+    match &target {
+        Target::Ssh(host) => {
+            let wanted = of_systemd(&options)?;
+            machine::apply(context, &shipped, host, &options, &wanted)
+        }
+        Target::Lambda => lambda::apply(context, &shipped, &shipment, &options),
+        _ => {
+            let wanted = of_kubernetes(&shipped.application, &options)?;
+            cluster::apply(context, &shipped, &options, &wanted)
+        }
+    }
+}
+
+/// What an image that was only weighed is on each platform: its memory estimated,
+/// two of it. One whose configuration says no more than files is taken for one that
+/// nobody runs as root.
+pub(super) fn estimates(
+    name: &str,
+    image: &Image,
+    unpacked_bytes: u64,
+    traffic: f64,
+) -> Vec<Estimate> {
+    let application = Application::of(name, image.digest, &image.config)
+        .or_else(|_| Application::of("image", image.digest, &Default::default()));
+    let Ok(mut application) = application else {
+        return Vec::new();
+    };
+    application.platforms = vec![image.platform.clone()];
+    application.pulled_bytes = image.pulled_bytes();
+    application.resources = Resources::estimated(unpacked_bytes);
+    platforms(&application, traffic)
 }
 
 /// What the platform is told.
@@ -50,17 +121,21 @@ fn shipment(
             kubernetes::ship(application, &wanted)
         }
         Target::Ecs => ecs::ship(application, &options.region)?,
-        Target::Systemd | Target::Ssh(_) => {
-            let wanted = systemd::Options {
-                opens_connections: egress(options)? != Egress::Names,
-                root: options.root.clone(),
-            };
-            systemd::ship(application, &wanted)
-        }
+        Target::Systemd | Target::Ssh(_) => systemd::ship(application, &of_systemd(options)?),
         Target::Quadlet => quadlet::ship(application),
         Target::Compose => compose::compose(application),
         Target::Swarm => compose::swarm(application),
         Target::Nomad => nomad::ship(application),
+        // They are told more, or other, than an application: see `lambda` and `device`.
+        Target::Lambda | Target::Device => Shipment::default(),
+    })
+}
+
+/// What systemd is asked for.
+fn of_systemd(options: &ShipOptions) -> Result<systemd::Options, Failure> {
+    Ok(systemd::Options {
+        opens_connections: egress(options)? != Egress::Names,
+        root: options.root.clone(),
     })
 }
 

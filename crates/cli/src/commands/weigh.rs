@@ -13,13 +13,33 @@ use ounce_weigh::report::{Document, Named};
 use ounce_weigh::sbom::{self, Form};
 use ounce_weigh::{Inventory, Weight, measure_all, plain, surface};
 
+use ounce_ship::explain::Estimate;
+use serde::Serialize;
 use serde_json::Value;
 
-use super::Context;
+use super::ship::explain::side_by_side;
+use super::{Context, ship};
 use crate::arguments::{BillChoice, WeighArguments};
 use crate::failure::{self, Failure};
 use crate::render::progress::Progress;
 use crate::render::{html, screen, weigh};
+
+/// The document with what else was asked for.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    document: &'a Document,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    platforms: Vec<Platforms>,
+}
+
+/// What an image is on each platform.
+#[derive(Serialize)]
+struct Platforms {
+    name: String,
+    requests_per_second: f64,
+    estimates: Vec<Estimate>,
+}
 
 /// Weighs them; exit code 1 if one is over the budget or has what is denied.
 pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCode, Failure> {
@@ -74,6 +94,16 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
     if arguments.diff {
         document.difference = compared(&measured);
     }
+    let platforms: Vec<Platforms> = arguments.platforms.map_or(Vec::new(), |traffic| {
+        let images = images.iter().zip(&document.images);
+        images
+            .map(|((name, image, _), weighed)| Platforms {
+                name: name.clone(),
+                requests_per_second: traffic,
+                estimates: ship::estimates(name, image, weighed.weight.unpacked_bytes.0, traffic),
+            })
+            .collect()
+    });
     if context.output.json {
         if arguments.all_files {
             document.files = measured
@@ -81,9 +111,21 @@ pub(crate) fn run(context: &Context, arguments: WeighArguments) -> Result<ExitCo
                 .map(|(_, _, inventory)| inventory)
                 .collect();
         }
-        context.output.document(&document)?;
+        context.output.document(&Whole {
+            document: &document,
+            platforms,
+        })?;
     } else {
-        let text = weigh::text(&document, arguments.files, context.output.color);
+        let mut text = weigh::text(&document, arguments.files, context.output.color);
+        for one in &platforms {
+            let Platforms {
+                name,
+                requests_per_second,
+                estimates,
+            } = one;
+            let table = side_by_side(estimates, *requests_per_second, context.output.color);
+            text.push_str(&format!("\n{name}\n{table}"));
+        }
         context.output.text(&text)?;
     }
     answer(&document, &arguments)
@@ -232,6 +274,23 @@ fn bill(
 pub(crate) fn bill_of(form: BillChoice, name: &str, image: &Image) -> Result<Value, Failure> {
     let (weight, _) = measure_all(image)?;
     Ok(written(form, name, image, &weight))
+}
+
+/// The bill of materials of an image that was cut out of another: the packages of
+/// the whole of which `stays` says that something is left.
+///
+/// # Errors
+/// A layer cannot be read.
+pub(crate) fn bill_of_rest(
+    form: BillChoice,
+    name: &str,
+    (whole, rest): (&Image, &Image),
+    stays: &dyn Fn(&Path) -> bool,
+) -> Result<Value, Failure> {
+    let (mut weight, inventory) = measure_all(whole)?;
+    weight.packages = sbom::remaining(weight.packages, &inventory, stays);
+    weight.digest = rest.digest.to_string();
+    Ok(written(form, name, rest, &weight))
 }
 
 fn written(form: BillChoice, name: &str, image: &Image, weight: &Weight) -> Value {

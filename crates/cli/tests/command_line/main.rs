@@ -5,6 +5,7 @@ mod alpine;
 // The archive that the tests make has packages for one architecture.
 #[cfg(target_arch = "x86_64")]
 mod bases;
+mod calls;
 mod delta;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
@@ -13,6 +14,7 @@ mod harness;
     reason = "shared with the tests of oci, which use more of it"
 )]
 mod held;
+mod huge;
 mod images;
 mod programs;
 mod python;
@@ -27,9 +29,12 @@ mod serve;
     reason = "shared with the tests of oci, which use more of it"
 )]
 mod server;
+mod ship;
 mod site;
+mod sshd;
 mod supply;
 mod torture;
 mod trim;
 mod up;
 mod usage;
+mod wasm;

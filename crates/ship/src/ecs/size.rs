@@ -28,6 +28,14 @@ pub enum EcsError {
         /// What was asked for.
         memory: ByteSize,
     },
+    /// ECS reads secrets by their ARNs.
+    #[error("the secret of {variable} is {from:?}, and ECS wants an ARN")]
+    Secret {
+        /// The variable.
+        variable: String,
+        /// What keeps it, as it was told.
+        from: String,
+    },
     /// Fargate has two architectures.
     #[error("the image is for {0}, and Fargate runs linux/amd64 and linux/arm64")]
     Architecture(String),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use ounce_rootfs::unpack;
 use ounce_ship::shipment::{Created, File};
 use ounce_ship::{Shipment, Target};
 use serde::Serialize;
@@ -47,9 +48,7 @@ pub(super) fn out(
     options: &ShipOptions,
 ) -> Result<(), Failure> {
     if let Some(folder) = &options.output {
-        for file in &shipment.files {
-            put(folder, file)?;
-        }
+        all(context, shipped, target, folder, shipment)?;
     }
     if context.output.json {
         let written = options.output.is_some();
@@ -100,9 +99,51 @@ pub(super) fn out(
     }
 }
 
+/// Writes all files into a folder; the image's own, too, where they are a portable
+/// service's.
+pub(super) fn all(
+    context: &Context,
+    shipped: &Shipped,
+    target: &Target,
+    folder: &Path,
+    shipment: &Shipment,
+) -> Result<(), Failure> {
+    if *target == Target::Systemd {
+        let held = unpack::hold(&context.unpacked()?, &shipped.image)?;
+        let root = folder.join("portable").join(&shipped.application.name);
+        copy(&held.root, &root).map_err(|error| {
+            Failure::new(Kind::Host, format!("writing {}: {error}", root.display()))
+        })?;
+    }
+    shipment.files.iter().try_for_each(|file| put(folder, file))
+}
+
+/// A folder with all that is in it. Links stay links, and lead nowhere while it is
+/// written: what is there is replaced, never written through.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        let there = fs::symlink_metadata(&target).map(|there| there.is_dir());
+        if let Ok(false) = there {
+            fs::remove_file(&target)?;
+        }
+        if kind.is_dir() {
+            copy(&entry.path(), &target)?;
+            fs::set_permissions(&target, entry.metadata()?.permissions())?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, &target)?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
 /// The main files as one text: documents of YAML are one stream, others have
 /// their names above them.
-pub(super) fn shown(target: &Target, shipment: &Shipment) -> String {
+fn shown(target: &Target, shipment: &Shipment) -> String {
     let shown: Vec<&File> = shipment.files.iter().filter(|file| file.is_shown).collect();
     let text = |file: &File| String::from_utf8_lossy(&file.contents).into_owned();
     match (&shown[..], target) {
@@ -119,11 +160,23 @@ pub(super) fn shown(target: &Target, shipment: &Shipment) -> String {
 }
 
 /// Writes one file below a folder; a path that ends with `/` is a folder.
+/// Writes a file below the folder.
 pub(super) fn put(folder: &Path, file: &File) -> Result<(), Failure> {
     let path = folder.join(&file.path);
     let fault = |path: &Path, error: std::io::Error| {
         Failure::new(Kind::Host, format!("making {}: {error}", path.display()))
     };
+    // A link that an image brought would lead elsewhere.
+    let parts = Path::new(&file.path).components();
+    let mut on_the_way = folder.to_owned();
+    for part in parts {
+        on_the_way.push(part);
+        let is_link = fs::symlink_metadata(&on_the_way).is_ok_and(|there| there.is_symlink());
+        if is_link {
+            let why = format!("{} is a link, and may lead anywhere", on_the_way.display());
+            return Err(Failure::new(Kind::Input, why).hint("write to an empty folder"));
+        }
+    }
     let parent = match file.path.ends_with('/') {
         true => Some(path.as_path()),
         false => path.parent(),
