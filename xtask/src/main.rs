@@ -6,6 +6,7 @@ mod corpus;
 mod cycles;
 mod dist;
 mod figures;
+mod fleet;
 mod guest;
 mod house;
 mod judges;
@@ -19,6 +20,7 @@ mod tidy;
 mod tokens;
 mod tool;
 mod wasmhost;
+mod web;
 
 use std::process::ExitCode;
 
@@ -40,10 +42,15 @@ cargo xtask TASK
                                version 2 only
   cycles [COUNT]               containers that come and go, 10,000 unless told, and what
                                is left of them: nothing
+  fleet [DEVICES]              devices that are updated over a bad link, 100,000 unless told
+  judges device OUNCE          esptool on the firmware that this ounce ships
   judges http                  REDbot and slowhttptest on the web server alone
   judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
                                put together from Debian's packages
   judges registry OUNCE        docker-registry, skopeo and podman alone
+  web [OUNCE]                  the package for pages: types, sizes, tests in node and in
+                               Chromium, on pages that this ounce makes
+  judges lambda OUNCE          AWS's emulator and cargo-lambda's, cfn-lint and moto alone
   judges ship OUNCE            Kubernetes' schemas, cfn-lint, moto, podman-compose and
                                systemd on what is shipped
   corpus [--help]              trims real images, writes docs/trim-corpus.md
@@ -92,6 +99,15 @@ fn run(arguments: &[String]) -> Result<()> {
             let count = count.parse().context("COUNT is a number")?;
             cycles::run(&dist::build(dist::HOST_TARGET)?, count)
         }
+        ["fleet"] => fleet::run(&house, fleet::DEVICES),
+        ["fleet", devices] => fleet::run(&house, devices.parse().context("DEVICES is a number")?),
+        ["judges", "device", ounce] => {
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_device(&house, &ounce, &mut tally);
+            println!("{tally}");
+            result
+        }
         ["judges", "http"] => {
             setup::setup(false)?;
             let mut tally = tally::Tally::default();
@@ -112,6 +128,13 @@ fn run(arguments: &[String]) -> Result<()> {
             println!("{tally}");
             result
         }
+        ["judges", "lambda", ounce] => {
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_lambda(&house, &ounce, &mut tally);
+            println!("{tally}");
+            result
+        }
         ["judges", "ship", ounce] => {
             setup::setup(false)?;
             let mut tally = tally::Tally::default();
@@ -120,6 +143,8 @@ fn run(arguments: &[String]) -> Result<()> {
             println!("{tally}");
             result
         }
+        ["web"] => pages(&house, &tidy::Packer::debug(&house)?.ounce),
+        ["web", ounce] => pages(&house, &std::path::absolute(ounce)?),
         ["judges", ounce] => judged(&house, &std::path::absolute(ounce)?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -132,6 +157,14 @@ fn run(arguments: &[String]) -> Result<()> {
 fn judged_bases(house: &House, ounce: &std::path::Path) -> Result<()> {
     let mut tally = tally::Tally::default();
     let result = judges::run_bases(house, ounce, &mut tally);
+    println!("{tally}");
+    result
+}
+
+fn pages(house: &House, ounce: &std::path::Path) -> Result<()> {
+    setup::setup(false)?;
+    let mut tally = tally::Tally::default();
+    let result = web::check(house, ounce, &mut tally);
     println!("{tally}");
     result
 }

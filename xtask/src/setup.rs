@@ -13,6 +13,9 @@ pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unkn
 /// The targets that modules are built for.
 const MODULES: &[&str] = &["wasm32-unknown-unknown", "wasm32-wasip1", "wasm32-wasip2"];
 
+/// Targets that only one example is built for.
+const MORE_TARGETS: &[&str] = &["riscv32imc-unknown-none-elf"];
+
 /// A program that tasks call, and the Debian package it comes in.
 struct Need {
     program: &'static str,
@@ -48,6 +51,7 @@ const NEEDS: &[Need] = &[
     need("zsh", "zsh"),
     need("qemu-aarch64-static", "qemu-user-static"),
     need("qemu-system-x86_64", "qemu-system-x86"),
+    need("qemu-system-riscv32", "qemu-system-misc"),
     need("busybox", "busybox-static"),
     need("cpio", "cpio"),
     need("mmdebstrap", "mmdebstrap"),
@@ -62,6 +66,9 @@ const NEEDS: &[Need] = &[
     need("ssh", "openssh-client"),
     need("sshd", "openssh-server"),
     need("systemd-analyze", "systemd"),
+    need("npm", "npm"),
+    need("chromium", "chromium"),
+    need("rpmbuild", "rpm"),
 ];
 
 /// What a run of setup would have to install.
@@ -87,10 +94,7 @@ impl Missing {
         let installed = installed_targets();
         Self {
             sources: !has_sources(),
-            targets: TARGETS
-                .iter()
-                .chain(MODULES)
-                .copied()
+            targets: targets()
                 .filter(|t| !installed.iter().any(|own| own == t))
                 .collect(),
             packages: NEEDS
@@ -125,17 +129,20 @@ impl Missing {
     }
 }
 
+fn targets() -> impl Iterator<Item = &'static str> {
+    let all = [TARGETS, MODULES, MORE_TARGETS];
+    all.into_iter().flatten().copied()
+}
+
 /// The targets whose standard library stands in the toolchain.
 fn installed_targets() -> Vec<String> {
     let Ok(sysroot) = read(&mut command(&["rustc", "--print", "sysroot"])) else {
         return Vec::new();
     };
     let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
-    TARGETS
-        .iter()
-        .chain(MODULES)
+    targets()
         .filter(|t| libraries.join(t).join("lib").is_dir())
-        .map(|t| (*t).to_owned())
+        .map(str::to_owned)
         .collect()
 }
 

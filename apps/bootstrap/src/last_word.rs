@@ -43,8 +43,5 @@ pub fn panicked() {
     let fault = Fault::new("Function.Panic", "the function panicked");
     let mut client = Client::new(api, Socket::to(host, port));
     // There is nothing left to do about it if this fails.
-    let _ = match request_id.as_str() {
-        "" => client.init_failed(&fault),
-        id => client.fail(id, &fault),
-    };
+    let _ = client.fail(request_id.as_str(), &fault);
 }

@@ -116,7 +116,7 @@ impl Start {
             return Ok(());
         };
         complain(program, &fault);
-        let _ = self.client.init_failed(&fault);
+        let _ = self.client.fail("", &fault);
         Err(NOT_STARTED)
     }
 }

@@ -9,7 +9,7 @@ use ounce_http::{is_value, reply, take_until};
 use crate::address::Api;
 use crate::base64;
 use crate::exchange::{Bad, Cut, MAX_HEAD_BYTES, NEVER, Out, Reading, Wire};
-use crate::fault::{Content, Count, Fault};
+use crate::fault::{Content, Count, Fault, Whole};
 use crate::invocation::{Context, Invocation};
 
 /// How often a request is sent anew whose connection was lost: the one that was kept
@@ -70,15 +70,9 @@ struct Call<'c> {
     path: &'static str,
     request_id: &'c str,
     fault: Option<&'c Fault<'c>>,
-    load: Load<'c>,
-}
-
-/// What goes with it.
-enum Load<'c> {
-    Nothing,
-    Content(&'c (dyn Content + 'c)),
-    /// Pieces, of this type.
-    Pieces(&'c str),
+    /// Further lines of the head.
+    lines: &'c [u8],
+    content: Option<&'c (dyn Content + 'c)>,
 }
 
 impl<'c> Call<'c> {
@@ -87,16 +81,17 @@ impl<'c> Call<'c> {
             path,
             request_id: "",
             fault: None,
-            load: Load::Nothing,
+            lines: b"",
+            content: None,
         }
     }
 
     fn tell(path: &'static str, request_id: &'c str, fault: &'c Fault<'c>) -> Self {
         Self {
-            path,
             request_id,
             fault: Some(fault),
-            load: Load::Content(fault),
+            content: Some(fault),
+            ..Self::get(path)
         }
     }
 }
@@ -171,28 +166,24 @@ impl<'a, W: Wire> Client<'a, W> {
     /// [`Broken`].
     pub fn respond(&mut self, request_id: &str, content: &dyn Content) -> Result<Verdict, Broken> {
         self.tell(&Call {
-            path: "invocation/%/response",
             request_id,
-            fault: None,
-            load: Load::Content(content),
+            content: Some(content),
+            ..Call::get(RESPONSE)
         })
     }
 
-    /// Answers an invocation by an error.
+    /// Answers an invocation by an error; without a name, says that the function
+    /// cannot start.
     ///
     /// # Errors
     /// [`Broken`].
     #[inline(never)]
     pub fn fail(&mut self, request_id: &str, fault: &Fault<'_>) -> Result<Verdict, Broken> {
-        self.tell(&Call::tell("invocation/%/error", request_id, fault))
-    }
-
-    /// Says that the function cannot start; then the program is to end.
-    ///
-    /// # Errors
-    /// [`Broken`].
-    pub fn init_failed(&mut self, fault: &Fault<'_>) -> Result<Verdict, Broken> {
-        self.tell(&Call::tell("init/error", "", fault))
+        let path = match request_id {
+            "" => "init/error",
+            _ => "invocation/%/error",
+        };
+        self.tell(&Call::tell(path, request_id, fault))
     }
 
     /// With SnapStart, says that the function is ready to be frozen, and comes back
@@ -229,11 +220,21 @@ impl<'a, W: Wire> Client<'a, W> {
     pub fn begin_pieces(&mut self, request_id: &str, media_type: &str) -> Result<(), Broken> {
         // A fresh one: a kept connection may turn out to be closed in the midst.
         self.connect()?;
+        let mut lines = [0; 512];
+        let mut writer = HeadWriter::new(&mut lines);
+        writer.put(STREAMING);
+        let is_fine = is_value(media_type.as_bytes()) && media_type.len() <= 256;
+        let media_type = if is_fine {
+            media_type
+        } else {
+            "application/octet-stream"
+        };
+        writer.field("Content-Type", media_type.as_bytes());
         let sent = self.send(&Call {
-            path: "invocation/%/response",
             request_id,
-            fault: None,
-            load: Load::Pieces(media_type),
+            lines: writer.bytes(),
+            content: Some(&PIECES),
+            ..Call::get(RESPONSE)
         });
         self.is_connected = sent.is_ok();
         sent.map_err(Broken::Cut)
@@ -341,7 +342,7 @@ impl<'a, W: Wire> Client<'a, W> {
         write_head(&mut writer, &self.api, call);
         let mut out = Out::new(&mut self.wire);
         out.put(writer.bytes());
-        if let Load::Content(content) = call.load {
+        if let Some(content) = call.content {
             content.write(&mut out);
         }
         out.end()
@@ -398,8 +399,11 @@ fn context(head: &[u8], now_ms: u64) -> Result<Context<'_>, Broken> {
     Context::read(reply, now_ms).ok_or(Broken::Malformed)
 }
 
+/// The path of an answer.
+const RESPONSE: &str = "invocation/%/response";
+
 fn write_head(out: &mut HeadWriter<'_>, api: &Api<'_>, call: &Call<'_>) {
-    let is_get = matches!(call.load, Load::Nothing);
+    let is_get = call.content.is_none();
     out.put(if is_get { b"GET " } else { b"POST " });
     out.put(api.prefix.as_bytes());
     out.put(b"/2018-06-01/runtime/");
@@ -410,31 +414,23 @@ fn write_head(out: &mut HeadWriter<'_>, api: &Api<'_>, call: &Call<'_>) {
     }
     out.put(b" HTTP/1.1\r\n");
     out.field("Host", api.authority.as_bytes());
+    out.put(call.lines);
     if let Some(fault) = call.fault {
         let kind = fault.header().as_bytes();
         out.field("Lambda-Runtime-Function-Error-Type", kind);
     }
-    match call.load {
-        Load::Nothing => {}
-        Load::Content(content) => {
-            let mut count = Count::default();
-            content.write(&mut count);
-            out.put(b"Content-Type: application/json\r\n");
-            out.content_length(count.0);
-        }
-        Load::Pieces(media_type) => {
-            let is_fine = is_value(media_type.as_bytes()) && media_type.len() <= 256;
-            let media_type = if is_fine {
-                media_type
-            } else {
-                "application/octet-stream"
-            };
-            out.field("Content-Type", media_type.as_bytes());
-            out.put(STREAMING);
-        }
+    if let Some(content) = call.content
+        && call.lines.is_empty()
+    {
+        let mut count = Count::default();
+        content.write(&mut count);
+        out.content_length(count.0);
     }
     out.put(b"\r\n");
 }
+
+/// Nothing yet: pieces follow.
+const PIECES: Whole<'static> = Whole(b"");
 
 /// What Lambda wants of an answer that goes out piece by piece.
 const STREAMING: &[u8] = b"Lambda-Runtime-Function-Response-Mode: streaming\r\n\

@@ -281,12 +281,12 @@ fn serve(settings: &Settings, function: impl Function) -> Result<core::convert::
     let worker = Worker { jobs, told };
 
     if let Err(failure) = worker.prepare(Job::Start) {
-        client.init_failed(&failure.fault())?;
+        client.fail("", &failure.fault())?;
         return Err(Stop::Start(failure));
     }
     if settings.is_snap_start {
         if let Err(failure) = worker.prepare(Job::BeforeSnapshot) {
-            client.init_failed(&failure.fault())?;
+            client.fail("", &failure.fault())?;
             return Err(Stop::Start(failure));
         }
         client.restored()?;

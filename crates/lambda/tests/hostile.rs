@@ -287,7 +287,7 @@ fn what_is_told_is_judged_by_its_status() {
         assert_eq!(
             script.sent(),
             "POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n\
-             Host: 127.0.0.1:9001\r\nContent-Type: application/json\r\n\
+             Host: 127.0.0.1:9001\r\n\
              Content-Length: 2\r\n\r\n{}"
         );
     }
@@ -341,6 +341,7 @@ fn pieces_are_chunks_and_an_error_behind_them_is_in_the_trailers() {
     let (head, body) = sent.split_once("\r\n\r\n").expect("a head");
     assert!(head.contains("\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n"));
     assert!(head.contains("\r\nTransfer-Encoding: chunked\r\nTrailer: "));
+    assert!(head.ends_with("\r\nContent-Type: text/plain"));
     let end = body
         .strip_prefix("00000005\r\nhello\r\n00001388\r\n")
         .and_then(|rest| rest.strip_prefix("a".repeat(5_000).as_str()))
@@ -372,7 +373,7 @@ fn start_and_snapshot_are_told_where_lambda_looks() {
     );
     let mut script = Script::new(&[DONE]);
     let prefixed = Api::parse("http://127.0.0.1:9001/.rt/hello").expect("an address");
-    let told = Client::new(prefixed, &mut script).init_failed(&fault);
+    let told = Client::new(prefixed, &mut script).fail("", &fault);
     assert_eq!(told, Ok(Verdict::Accepted));
     let sent = script.sent();
     assert!(

@@ -33,6 +33,7 @@ pub mod manifest;
 #[cfg(feature = "pack")]
 pub mod pack;
 pub mod refusal;
+pub mod rollout;
 pub mod signature;
 #[cfg(feature = "simulate")]
 pub mod simulate;

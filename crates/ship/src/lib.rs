@@ -9,6 +9,7 @@
 
 pub mod application;
 pub mod compose;
+pub mod device;
 pub mod ecs;
 pub mod explain;
 mod hcl;
@@ -23,6 +24,7 @@ pub mod shipment;
 pub mod ssh;
 pub mod systemd;
 pub mod target;
+pub mod web;
 
 pub use application::Application;
 pub use shipment::Shipment;

@@ -22,8 +22,12 @@ pub enum Target {
     Swarm,
     /// A job file.
     Nomad,
+    /// A static folder for browser pages.
+    Web,
     /// A machine that is reached by ssh.
     Ssh(Host),
+    /// A microcontroller: its flash, and updates over the air.
+    Device,
 }
 
 /// A machine that is reached by ssh.
@@ -47,7 +51,9 @@ pub const NAMES: &[&str] = &[
     "compose",
     "swarm",
     "nomad",
+    "web",
     "ssh://HOST",
+    "device",
 ];
 
 /// A text names no platform.
@@ -85,6 +91,8 @@ impl FromStr for Target {
             "compose" => Self::Compose,
             "swarm" => Self::Swarm,
             "nomad" => Self::Nomad,
+            "web" => Self::Web,
+            "device" => Self::Device,
             _ => {
                 return Err(TargetError::Unknown {
                     text: text.to_owned(),
@@ -159,7 +167,10 @@ impl Target {
     /// Whether the platform fetches the image from a registry, as it is. Lambda is
     /// given one of its own, or a zip.
     pub fn pulls(&self) -> bool {
-        !matches!(self, Self::Systemd | Self::Ssh(_) | Self::Lambda)
+        !matches!(
+            self,
+            Self::Systemd | Self::Ssh(_) | Self::Lambda | Self::Device | Self::Web
+        )
     }
 }
 
@@ -174,6 +185,8 @@ impl fmt::Display for Target {
             Self::Compose => "compose",
             Self::Swarm => "swarm",
             Self::Nomad => "nomad",
+            Self::Web => "web",
+            Self::Device => "device",
             Self::Ssh(host) => {
                 write!(f, "ssh://{}", host.login())?;
                 return host.port.map_or(Ok(()), |port| write!(f, ":{port}"));
@@ -197,6 +210,8 @@ mod tests {
             "compose",
             "swarm",
             "nomad",
+            "web",
+            "device",
             "ssh://pi@raspberry.local",
             "ssh://10.0.0.7:2222",
         ] {

@@ -10,12 +10,14 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|registry|wasm|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|registry|lambda|wasm|delta|web|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
 only when they are wanted; density, many containers at once; registry, pushing and
-pulling; wasm, WebAssembly modules and handlers of requests. A whole run of a suite (all
+pulling; lambda, functions under AWS's emulator; wasm, WebAssembly modules and
+handlers of requests; delta, the bytes of an update; web, components of pages in a
+browser. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
 every run writes report.md and report.json in target/bench.
 
@@ -23,8 +25,10 @@ every run writes report.md and report.json in target/bench.
   --peers A,B      only these peers (bare and ounce always take part):
                    bubblewrap, crun, runc, youki (where it is on the PATH),
                    podman, docker, buildah, umoci, skopeo;
-                   nginx, lighttpd, busybox, darkhttpd, static-web-server
-  --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime
+                   nginx, lighttpd, busybox, darkhttpd, static-web-server;
+                   bsdiff, xdelta3, zstd, detools, hdiffpatch
+  --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime;
+                   web=FILE: the samples that web/bench/run.mjs wrote
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
                    latency, boot, memory
   --count N        containers of `density` [default: 10000]
@@ -43,18 +47,24 @@ pub(crate) enum SuiteName {
     Zero,
     Density,
     Registry,
+    Lambda,
     Wasm,
+    Delta,
+    Web,
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 7] = [
+    pub(crate) const ALL: [SuiteName; 10] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
         SuiteName::Zero,
         SuiteName::Density,
         SuiteName::Registry,
+        SuiteName::Lambda,
         SuiteName::Wasm,
+        SuiteName::Delta,
+        SuiteName::Web,
     ];
 
     /// As it is called on the command line and on the page.
@@ -66,7 +76,10 @@ impl SuiteName {
             SuiteName::Zero => "zero",
             SuiteName::Density => "density",
             SuiteName::Registry => "registry",
+            SuiteName::Lambda => "lambda",
             SuiteName::Wasm => "wasm",
+            SuiteName::Delta => "delta",
+            SuiteName::Web => "web",
         }
     }
 }
@@ -120,7 +133,10 @@ impl Options {
                 "zero" => options.suites = vec![SuiteName::Zero],
                 "density" => options.suites = vec![SuiteName::Density],
                 "registry" => options.suites = vec![SuiteName::Registry],
+                "lambda" => options.suites = vec![SuiteName::Lambda],
                 "wasm" => options.suites = vec![SuiteName::Wasm],
+                "delta" => options.suites = vec![SuiteName::Delta],
+                "web" => options.suites = vec![SuiteName::Web],
                 "--count" => {
                     options.count = value()?.parse().context("--count wants a number")?;
                     anyhow::ensure!(options.count > 0, "--count wants at least 1");
@@ -172,7 +188,14 @@ impl Options {
     /// Whether containers are started or images made.
     pub(crate) fn has_containers(&self) -> bool {
         {
-            let others = [SuiteName::Serve, SuiteName::Registry, SuiteName::Wasm];
+            let others = [
+                SuiteName::Serve,
+                SuiteName::Registry,
+                SuiteName::Lambda,
+                SuiteName::Wasm,
+                SuiteName::Delta,
+                SuiteName::Web,
+            ];
             self.suites.iter().any(|suite| !others.contains(suite))
         }
     }

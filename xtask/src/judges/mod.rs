@@ -6,7 +6,9 @@
 
 mod archives;
 mod bases;
+mod device;
 mod engines;
+mod lambda;
 mod languages;
 mod manual;
 mod registry;
@@ -98,7 +100,9 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     });
     archives::judge(&case, &mut bench);
     bases::judge(&case, &mut bench);
+    device::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
+    lambda::judge(&case, &mut bench);
     languages::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
     registry::judge(&case, &mut bench);
@@ -120,6 +124,23 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     Ok(())
 }
 
+/// Runs the judges of firmware alone.
+pub(crate) fn run_device(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let scratch = Scratch::new("judges")?;
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
+    let before = tally.failed;
+    device::judge(&case, &mut Bench { tally });
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
 /// Runs the judges of bases alone.
 pub(crate) fn run_bases(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
     let scratch = Scratch::new("judges")?;
@@ -130,6 +151,23 @@ pub(crate) fn run_bases(house: &House, ounce: &Path, tally: &mut Tally) -> Resul
     };
     let before = tally.failed;
     bases::judge(&case, &mut Bench { tally });
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
+/// Runs the judges of Lambda alone.
+pub(crate) fn run_lambda(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let scratch = Scratch::new("judges")?;
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
+    let before = tally.failed;
+    lambda::judge(&case, &mut Bench { tally });
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");

@@ -28,6 +28,10 @@ const ALLOWED: &[(&str, &str)] = &[
         "entry code: `_start` and what the compiler asks of libc",
     ),
     (
+        "web/ui/src/entry.rs",
+        "entry code of a page's component: exported names, and that a module has one thread",
+    ),
+    (
         "apps/wasmhost/src/trusted.rs",
         "mapping code that was made ahead of time, and sockets that are handed in",
     ),
@@ -42,6 +46,10 @@ const ALLOWED: &[(&str, &str)] = &[
     (
         "examples/wasm-http",
         "the exports that wit-bindgen writes are unsafe attributes",
+    ),
+    (
+        "examples/device-riscv/src/board.rs",
+        "entry code and registers of a bare machine",
     ),
     (
         "fixtures/torture",

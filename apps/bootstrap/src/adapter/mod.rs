@@ -3,12 +3,13 @@
 mod options;
 mod server;
 
+use ounce_bootstrap::lambda::answer::{Answer, Plain, Prelude, STREAMED_TYPE};
 use ounce_bootstrap::lambda::event::{self, Event};
 use ounce_bootstrap::lambda::exchange::{Bad, Out, Reading};
 use ounce_bootstrap::lambda::fault::Whole;
 use ounce_bootstrap::lambda::http::json::Sink;
 use ounce_bootstrap::lambda::http::reply;
-use ounce_bootstrap::lambda::translate::{self, Answer, Plain, Prelude, STREAMED_TYPE};
+use ounce_bootstrap::lambda::translate;
 use ounce_bootstrap::lambda::{Broken, Client, Cut, Verdict, Wire};
 use ounce_bootstrap::{Context, Fault, Outcome, Program, Socket, Start, lost, now_ms};
 

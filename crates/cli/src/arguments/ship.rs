@@ -4,21 +4,27 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
+use ounce_oci::place::PlaceError;
 use ounce_oci::registry::Remote;
 use ounce_oci::{ByteSize, Place, Platform};
 use ounce_ship::Target;
 
+use super::device::DeviceOptions;
 use super::registry::NetworkOptions;
 use super::{pair, path_to_ask_for, seconds};
 
 const AFTER_HELP: &str = "\
-Platforms: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad, ssh://[USER@]HOST[:PORT]
+Platforms: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad, ssh://[USER@]HOST[:PORT],
+device, web
 
   ounce ship registry.example/shop:1.4 --to kubernetes | kubectl apply --server-side -f -
   ounce ship shop --registry registry.example/shop:1.4 --push --to kubernetes -o deploy
   ounce ship registry.example/shop:1.4 --to kubernetes --explain
+  ounce ship counter --to web -o public
   ounce ship shop --to ssh://pi@raspberrypi.local --apply
   ounce ship shop --to lambda -o deploy && cd deploy && sam deploy --guided
+  ounce ship firmware.elf --to device --product lamp --firmware-version 1.0.1 \\
+             --key updates.key --from firmware-1.0.0.elf -o release
   ounce ship resolve config/*.yaml --registry registry.example/team | kubectl apply -f -
 
 Without --output the main files go to stdout. Images are named by their digests.";
@@ -34,11 +40,33 @@ Without --output the main files go to stdout. Images are named by their digests.
 pub(crate) struct ShipArguments {
     #[command(subcommand)]
     pub(crate) verb: Option<ShipVerb>,
-    /// The image: a name in the store, or a place
-    #[arg(value_name = "IMAGE", required = true)]
-    pub(crate) image: Option<Place>,
+    /// The image: a name in the store, or a place; for a device the firmware's file
+    #[arg(value_name = "IMAGE", required = true, value_parser = source)]
+    pub(crate) image: Option<Source>,
     #[command(flatten)]
     pub(crate) options: ShipOptions,
+}
+
+/// What is shipped, as it was written: what the target is decides what it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) text: String,
+    /// Where an image would be, if it can be one.
+    pub(crate) place: Option<Place>,
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    let place = text.parse();
+    let is_file = || std::path::Path::new(text).is_file();
+    if let Err(error) = &place
+        && !is_file()
+    {
+        return Err(PlaceError::to_string(error));
+    }
+    Ok(Source {
+        text: text.to_owned(),
+        place: place.ok(),
+    })
 }
 
 /// What else `ship` does.
@@ -67,7 +95,7 @@ pub(crate) struct ResolveArguments {
 /// What is shipped, where to, and how.
 #[derive(Debug, Args)]
 pub(crate) struct ShipOptions {
-    /// The platform: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad or ssh://HOST
+    /// The platform: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad, ssh://HOST device or web
     #[arg(long, value_name = "PLATFORM", required = true)]
     pub(crate) to: Option<Target>,
     /// Write all files into this folder, in place of the main ones to stdout
@@ -93,7 +121,9 @@ pub(crate) struct ShipOptions {
     pub(crate) kubernetes: KubernetesOptions,
     #[command(flatten)]
     pub(crate) lambda: LambdaOptions,
-    /// ECS: the region of its log and its prices
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
+    /// ECS: the region of the log in the bare task definition
     #[arg(long, value_name = "REGION", default_value = "us-east-1", value_parser = region, help_heading = "Other platforms")]
     pub(crate) region: String,
     /// systemd, ssh: where its files lie there [default: /opt/NAME]

@@ -7,11 +7,15 @@
 mod application;
 mod asking;
 mod cluster;
+mod device;
 pub(super) mod explain;
 mod lambda;
 mod machine;
 mod resolve;
+mod web;
 mod write;
+
+pub(super) use write::put;
 
 use std::process::ExitCode;
 
@@ -37,6 +41,16 @@ pub(crate) fn run(context: &Context, arguments: ShipArguments) -> Result<ExitCod
             "an image and --to PLATFORM are needed",
         ));
     };
+    if target == Target::Device {
+        return device::run(context, &image.text, &options);
+    }
+    let image = image.place.ok_or_else(|| {
+        Failure::new(
+            Kind::Usage,
+            format!("{} is a file, not an image", image.text),
+        )
+        .hint("ounce build FILE makes an image of a program; --to device takes a firmware")
+    })?;
     let is_done_here = matches!(target, Target::Kubernetes | Target::Ssh(_) | Target::Lambda);
     if options.apply && !is_done_here {
         return Err(Failure::new(
@@ -46,6 +60,9 @@ pub(crate) fn run(context: &Context, arguments: ShipArguments) -> Result<ExitCod
         .hint("-o DIR writes the files, and says what comes next"));
     }
     let image = super::reached(image)?;
+    if target == Target::Web {
+        return web::run(context, &image, &options);
+    }
     let shipped = application::of(context, &image, &target, &options)?;
     let shipment = match target {
         Target::Lambda => lambda::shipment(context, &shipped, &options)?,
@@ -115,8 +132,8 @@ fn shipment(
         Target::Compose => compose::compose(application),
         Target::Swarm => compose::swarm(application),
         Target::Nomad => nomad::ship(application),
-        // It is told more than an application: see `lambda`.
-        Target::Lambda => Shipment::default(),
+        // They are told more, or other, than an application: see `lambda`, `device` and `web`.
+        Target::Lambda | Target::Device | Target::Web => Shipment::default(),
     })
 }
 

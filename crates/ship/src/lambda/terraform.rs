@@ -1,7 +1,7 @@
 //! The same function for Terraform and OpenTofu.
 
 use super::template::{LOG_DAYS, log_group};
-use super::{Code, Parts};
+use super::{Access, Code, Parts};
 use crate::hcl::{Block, call, file};
 use crate::{list, map};
 
@@ -42,12 +42,30 @@ pub(super) fn main(parts: &Parts<'_>) -> String {
                 .set("authorization_type", kind)
                 .set("invoke_mode", parts.invoke_mode()),
         );
+        if parts.options.access == Access::Open {
+            blocks.extend(everybody());
+        }
         blocks.push(
             Block::new("output", &["url"])
                 .raw("value", "aws_lambda_function_url.this.function_url"),
         );
     }
     file(&blocks)
+}
+
+/// Lambda wants both said of who signs as nobody: the address, and the function
+/// behind it. SAM says them by itself.
+fn everybody() -> [Block; 2] {
+    let permission = |name: &str, action: &str| {
+        Block::new("resource", &["aws_lambda_permission", name])
+            .raw("function_name", "aws_lambda_function.this.function_name")
+            .set("action", action)
+            .set("principal", "*")
+    };
+    [
+        permission("url", "lambda:InvokeFunctionUrl").set("function_url_auth_type", "NONE"),
+        permission("function", "lambda:InvokeFunction").set("invoked_via_function_url", true),
+    ]
 }
 
 fn function(parts: &Parts<'_>) -> Block {
