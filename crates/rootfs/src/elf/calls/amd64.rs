@@ -8,6 +8,7 @@
 //! hold it against one of them, instruction by instruction.
 
 mod extended;
+mod reads;
 
 use super::step::{Change, Does, Flag, Flow, Spot, Step, Value};
 use extended::{fourth, second, third, vector};
@@ -283,49 +284,14 @@ pub(super) fn decode(bytes: &[u8], address: u64) -> Option<Step> {
     step.reads = match (after_0f, opcode) {
         (Some(opcode), _) => {
             let of_bytes = matches!(opcode, 0x90..=0x9f | 0xb0 | 0xb6 | 0xbe | 0xc0);
-            extended::reads(opcode, from.named(of_bytes && !prefixes.has_rex))
+            reads::after_0f(opcode, from.named(of_bytes && !prefixes.has_rex))
         }
         (None, opcode) => {
             let of_bytes = opcode & 1 == 0 && !prefixes.has_rex;
-            reads(opcode, from.named(of_bytes), &step)
+            reads::first(opcode, from.named(of_bytes), &step)
         }
     };
     Some(step)
-}
-
-/// What an instruction of one byte of opcode may look at; all registers for
-/// those that are seldom, and for those that name none of what they take.
-fn reads(opcode: u8, [reg, rm, based]: [u32; 3], step: &Step) -> u32 {
-    let is_zeroed = matches!(
-        step.does,
-        Does::Set(Spot::Register(_), Value::Number(_), None)
-    );
-    match opcode {
-        0x00..=0x3f if is_zeroed => 0,
-        0x00..=0x3f if opcode & 7 < 4 => reg | rm | based,
-        0x00..=0x3f if opcode & 7 < 6 => RAX,
-        0x50..=0x57 => match step.does {
-            Does::Push(Value::From(Spot::Register(register), _)) => 1 << register,
-            _ => u32::MAX,
-        },
-        0x58..=0x5f | 0x68 | 0x6a | 0x70..=0x7f | 0xb8..=0xbf | 0xc3 | 0xe8 | 0xe9 | 0xeb => 0,
-        0x90 if step.pads => 0,
-        0x63 | 0x69 | 0x6b | 0x8b | 0x8d => rm | based,
-        0x80 | 0x81 | 0x83 | 0xc0 | 0xc1 | 0xd0 | 0xd1 | 0xfe | 0xff => rm | based,
-        0x84..=0x88 | 0x8a => reg | rm | based,
-        0x89 => reg | based,
-        0x98 | 0x99 | 0xa8 | 0xa9 => RAX,
-        0xa4 | 0xa5 => RSI | RDI | RCX,
-        0xaa | 0xab => RAX | RDI | RCX,
-        0xb0..=0xb7 => step.writes,
-        0xc5 => rm | based,
-        0xd2 | 0xd3 => rm | based | RCX,
-        0xc6 => rm | based,
-        0xc7 => based,
-        // The first four of the group; the others take rax and rdx.
-        0xf6 | 0xf7 if step.writes & (RAX | RDX) != RAX | RDX => rm | based,
-        _ => u32::MAX,
-    }
 }
 
 /// Where a relative jump leads; it counts from the next instruction.

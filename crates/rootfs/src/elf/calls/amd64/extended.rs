@@ -6,21 +6,6 @@ use super::{
 };
 use crate::elf::calls::step::{Change, Does, Flag, Flow, Spot, Step, Value};
 
-/// What an instruction after 0F may look at. Of vectors' registers none is
-/// general; only their addresses are.
-pub(super) fn reads(opcode: u8, [reg, rm, based]: [u32; 3]) -> u32 {
-    match opcode {
-        // What the kernel is given it does not call.
-        0x05 | 0x0b | 0x1e | 0x1f | 0x80..=0x8f => 0,
-        0x10..=0x17 | 0x28 | 0x29 | 0x2e | 0x2f => based,
-        0x51..=0x6d | 0x6f..=0x76 | 0x7e | 0x7f | 0xc2 | 0xc6 | 0xd0..=0xf6 | 0xf8..=0xfe => based,
-        0x2a | 0x6e | 0x90..=0x9f | 0xb6 | 0xb7 | 0xba | 0xbe | 0xbf => rm | based,
-        0xb0 | 0xb1 => reg | rm | based | RAX,
-        0x40..=0x4f | 0xa3 | 0xab | 0xaf | 0xb3 | 0xbb | 0xc0 | 0xc1 => reg | rm | based,
-        _ => u32::MAX,
-    }
-}
-
 /// Opcodes after 0F.
 pub(super) fn second(
     from: &mut Bytes<'_>,
