@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod delta;
 pub mod http;
 pub mod oci;
 pub mod rootfs;
@@ -25,6 +26,8 @@ pub const TARGETS: &[Target] = &[
     ("debian_index", build::debian_index),
     ("debian_package", build::debian_package),
     ("debian_release", build::debian_release),
+    ("delta_patch", delta::patch),
+    ("delta_bundle", delta::bundle),
     ("settings", build::settings),
     ("oci_layer", oci::layer),
     ("oci_documents", oci::documents),

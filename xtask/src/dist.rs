@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     check_static(&program)?;
     let bytes = fs::metadata(&program)?.len();
     println!("{} {bytes} bytes", program.display());
-    check_budget(&root().join("crates/cli/budget.toml"), bytes)
+    check_budget(&root().join("crates/cli/budget.toml"), bytes, "ounce")
 }
 
 /// Builds it and says where it is.
@@ -172,12 +172,13 @@ fn linkage(elf: &[u8]) -> Option<Linkage> {
     Some(Linkage::Static)
 }
 
-fn check_budget(file: &Path, bytes: u64) -> Result<()> {
+/// Refuses more bytes than the file allows.
+pub(crate) fn check_budget(file: &Path, bytes: u64, name: &str) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     let budget = budget(&text).with_context(|| format!("reading {}", file.display()))?;
     ensure!(
         bytes <= budget,
-        "ounce has {bytes} bytes, {} over its budget of {budget} ({}): find what grew, or raise the budget and say why",
+        "{name} has {bytes} bytes, {} over its budget of {budget} ({}): find what grew, or raise the budget and say why",
         bytes - budget,
         file.display()
     );
@@ -256,8 +257,8 @@ mod tests {
         assert!(budget("image_bytes = 1").is_err() && budget("elf_bytes = -1").is_err());
         let folder = std::env::temp_dir().join(format!("ounce-budget-{}", std::process::id()));
         fs::write(&folder, "elf_bytes = 100").unwrap();
-        assert!(check_budget(&folder, 100).is_ok());
-        let error = format!("{:#}", check_budget(&folder, 130).unwrap_err());
+        assert!(check_budget(&folder, 100, "ounce").is_ok());
+        let error = format!("{:#}", check_budget(&folder, 130, "ounce").unwrap_err());
         fs::remove_file(&folder).unwrap();
         assert!(error.contains("30 over its budget"), "{error}");
     }

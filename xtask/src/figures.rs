@@ -63,6 +63,9 @@ fn sizes(house: &House) -> Result<String> {
     let packer = tidy::Packer::debug(house)?;
     let mut rows: BTreeMap<String, String> = BTreeMap::new();
     for folder in house.own_workspaces()? {
+        if crate::wasmhost::is(house, &folder) {
+            continue;
+        }
         let Some(budgets) = tidy::budget_of(&folder)? else {
             continue;
         };

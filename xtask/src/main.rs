@@ -18,6 +18,7 @@ mod test;
 mod tidy;
 mod tokens;
 mod tool;
+mod wasmhost;
 
 use std::process::ExitCode;
 
@@ -43,11 +44,13 @@ cargo xtask TASK
   judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
                                put together from Debian's packages
   judges registry OUNCE        docker-registry, skopeo and podman alone
+  judges lambda OUNCE          AWS's emulator and cargo-lambda's, cfn-lint and moto alone
   judges ship OUNCE            Kubernetes' schemas, cfn-lint, moto, podman-compose and
                                systemd on what is shipped
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
+  wasmhost [--help]            the engine of WebAssembly images, shipped beside it
   bench [--help]               ounce against its peers; writes docs/benchmarks.md";
 
 fn main() -> ExitCode {
@@ -66,6 +69,7 @@ fn run(arguments: &[String]) -> Result<()> {
         // These read their own arguments.
         Some((task, rest)) if task == "bench" => return bench::run(rest),
         Some((task, rest)) if task == "dist" => return dist::run(rest),
+        Some((task, rest)) if task == "wasmhost" => return wasmhost::task(&house, rest),
         Some((task, rest)) if task == "corpus" => return corpus::run(&house, rest),
         _ => {}
     }
@@ -106,6 +110,13 @@ fn run(arguments: &[String]) -> Result<()> {
             let mut tally = tally::Tally::default();
             let ounce = std::path::absolute(ounce)?;
             let result = judges::run_registry(&house, &ounce, &mut tally);
+            println!("{tally}");
+            result
+        }
+        ["judges", "lambda", ounce] => {
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_lambda(&house, &ounce, &mut tally);
             println!("{tally}");
             result
         }

@@ -10,6 +10,12 @@ use crate::tool::{command, find, is_root, read, run};
 /// The targets that programs are built for.
 pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 
+/// The targets that modules are built for.
+const MODULES: &[&str] = &["wasm32-unknown-unknown", "wasm32-wasip1", "wasm32-wasip2"];
+
+/// Targets that only one example is built for.
+const MORE_TARGETS: &[&str] = &["riscv32imc-unknown-none-elf"];
+
 /// A program that tasks call, and the Debian package it comes in.
 struct Need {
     program: &'static str,
@@ -45,6 +51,7 @@ const NEEDS: &[Need] = &[
     need("zsh", "zsh"),
     need("qemu-aarch64-static", "qemu-user-static"),
     need("qemu-system-x86_64", "qemu-system-x86"),
+    need("qemu-system-riscv32", "qemu-system-misc"),
     need("busybox", "busybox-static"),
     need("cpio", "cpio"),
     need("mmdebstrap", "mmdebstrap"),
@@ -59,6 +66,7 @@ const NEEDS: &[Need] = &[
     need("ssh", "openssh-client"),
     need("sshd", "openssh-server"),
     need("systemd-analyze", "systemd"),
+    need("rpmbuild", "rpm"),
 ];
 
 /// What a run of setup would have to install.
@@ -84,9 +92,7 @@ impl Missing {
         let installed = installed_targets();
         Self {
             sources: !has_sources(),
-            targets: TARGETS
-                .iter()
-                .copied()
+            targets: targets()
                 .filter(|t| !installed.iter().any(|own| own == t))
                 .collect(),
             packages: NEEDS
@@ -121,16 +127,20 @@ impl Missing {
     }
 }
 
+fn targets() -> impl Iterator<Item = &'static str> {
+    let all = [TARGETS, MODULES, MORE_TARGETS];
+    all.into_iter().flatten().copied()
+}
+
 /// The targets whose standard library stands in the toolchain.
 fn installed_targets() -> Vec<String> {
     let Ok(sysroot) = read(&mut command(&["rustc", "--print", "sysroot"])) else {
         return Vec::new();
     };
     let libraries = std::path::Path::new(sysroot.trim()).join("lib/rustlib");
-    TARGETS
-        .iter()
+    targets()
         .filter(|t| libraries.join(t).join("lib").is_dir())
-        .map(|t| (*t).to_owned())
+        .map(str::to_owned)
         .collect()
 }
 

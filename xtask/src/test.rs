@@ -1,12 +1,14 @@
 //! `cargo xtask test`: all that must hold before a change lands, with one closing line.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 
 use crate::house::House;
 use crate::judges;
 use crate::tally::Tally;
 use crate::tool::{command, find, run, stage, watch};
-use crate::{corpus, dist, licences, setup, tidy};
+use crate::{corpus, dist, licences, setup, tidy, wasmhost};
 
 /// Runs every stage; a failing one does not keep the next from being told.
 pub(crate) fn test(house: &House) -> Result<()> {
@@ -23,6 +25,11 @@ pub(crate) fn test(house: &House) -> Result<()> {
     note("clippy", stage("clippy", || clippy(house)));
     note("documents", stage("documents", || documents(house)));
     note("licences", stage("licences", || licences_or_deny(house)));
+    // Once, for all tests that start modules.
+    note(
+        "wasmhost",
+        stage("wasmhost", || wasmhost::test(house, &mut tally).map(|_| ())),
+    );
     note("tests", stage("tests", || tests(house, &mut tally)));
     note("tidy", stage("tidy", || tidy::run(house, false)));
     let program = stage("dist", shipped);
@@ -49,7 +56,7 @@ pub(crate) fn test(house: &House) -> Result<()> {
 }
 
 /// Builds and weighs what is shipped; where it stands.
-fn shipped() -> Result<std::path::PathBuf> {
+fn shipped() -> Result<PathBuf> {
     dist::run(&[])?;
     dist::build(dist::HOST_TARGET)
 }
@@ -87,6 +94,9 @@ fn clippy(house: &House) -> Result<()> {
     ])
     .current_dir(house.root()))?;
     for folder in house.own_workspaces()? {
+        if wasmhost::is(house, &folder) {
+            continue; // Has its own stage.
+        }
         // Without --all-targets: a program without the standard library has no test harness.
         run(command(&[
             "cargo",
@@ -95,7 +105,7 @@ fn clippy(house: &House) -> Result<()> {
             "--locked",
             "--release",
             "--target",
-            dist::HOST_TARGET,
+            target_of(&folder),
             "--",
             "-D",
             "warnings",
@@ -103,6 +113,15 @@ fn clippy(house: &House) -> Result<()> {
         .current_dir(folder))?;
     }
     Ok(())
+}
+
+/// What an example is for: those of WebAssembly are named so.
+fn target_of(folder: &std::path::Path) -> &'static str {
+    let name = folder.file_name().unwrap_or_default();
+    match name.as_encoded_bytes().starts_with(b"wasm-") {
+        true => "wasm32-unknown-unknown",
+        false => dist::HOST_TARGET,
+    }
 }
 
 fn documents(house: &House) -> Result<()> {
@@ -131,7 +150,11 @@ fn licences_or_deny(house: &House) -> Result<()> {
 
 fn tests(house: &House, tally: &mut Tally) -> Result<()> {
     let mut folders = vec![house.root().to_path_buf()];
-    folders.extend(house.own_workspaces()?);
+    // The engine has its own stage; modules have no harness, and tests of the
+    // command line build and run them.
+    let is_tested =
+        |folder: &PathBuf| !wasmhost::is(house, folder) && target_of(folder) == dist::HOST_TARGET;
+    folders.extend(house.own_workspaces()?.into_iter().filter(is_tested));
     let mut broken = Vec::new();
     for folder in folders {
         let mut cargo = command(&["cargo", "test", "--locked", "--no-fail-fast"]);

@@ -48,7 +48,7 @@ pub use ounce_lambda::event::{Message, messages};
 pub use ounce_lambda::http::json::{Json, Reader};
 pub use ounce_lambda::{Context, Fault, Invocation, Outcome};
 pub use reply::Reply;
-pub use run::{Function, Moment, Start, lost, now_ms, run};
+pub use run::{Function, Start, lost, now_ms, run};
 pub use socket::Socket;
 
 /// Defines the program's way in: calls a `fn(&Program) -> u8`, whose result is

@@ -1,6 +1,6 @@
 //! What a function answers: gathered and sent at its end, or piece by piece.
 
-use ounce_lambda::fault::Whole;
+use ounce_lambda::fault::{Pen, Whole};
 use ounce_lambda::http::json::{Json, Sink};
 use ounce_lambda::{Broken, Client, Fault, Outcome, Verdict};
 
@@ -13,8 +13,17 @@ pub struct Reply<'r> {
     buffer: &'r mut [u8],
     /// Past the buffer's length once something did not fit.
     length: usize,
-    /// Once it goes piece by piece: what became of the pieces.
-    stream: Option<Result<(), Broken>>,
+    /// Once it goes piece by piece. A program that never begins to does not carry
+    /// what that takes.
+    stream: Option<Streaming>,
+}
+
+/// How an answer goes out piece by piece, and what became of the pieces so far.
+#[derive(Clone, Copy)]
+struct Streaming {
+    result: Result<(), Broken>,
+    flush: fn(&mut Reply<'_>),
+    end: fn(&mut Reply<'_>, Option<Fault<'_>>) -> Result<Verdict, Broken>,
 }
 
 impl<'r> Reply<'r> {
@@ -34,8 +43,8 @@ impl<'r> Reply<'r> {
     }
 
     /// A writer of JSON, which is what Lambda takes of functions that do not stream.
-    pub fn json(&mut self) -> Json<&mut Self> {
-        Json::new(self)
+    pub fn json(&mut self) -> Json<Pen<'_>> {
+        Json::new(Pen(self))
     }
 
     /// Writes a text as it is.
@@ -64,35 +73,31 @@ impl<'r> Reply<'r> {
     /// of content; what was written before goes first.
     pub fn stream(&mut self, media_type: &str) {
         if self.stream.is_none() {
-            self.stream = Some(self.client.begin_pieces(self.request_id, media_type));
+            self.stream = Some(Streaming {
+                result: self.client.begin_pieces(self.request_id, media_type),
+                flush: send_piece,
+                end: end_pieces,
+            });
         }
     }
 
     /// Sends what is written, where it goes piece by piece.
     pub fn flush(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            if stream.is_ok() {
-                let written = self.buffer.get(..self.length).unwrap_or_default();
-                *stream = self.client.piece(&Whole(written));
-            }
-            self.length = 0;
+        if let Some(stream) = self.stream {
+            (stream.flush)(self);
         }
     }
 
     /// Ends it, as the function has ended.
     pub(crate) fn end(mut self, outcome: Outcome) -> Result<(), Broken> {
-        self.flush();
-        let verdict = match (self.stream, outcome) {
-            // A stream that was cut cannot be mended; whether the API is still there
-            // the next invocation shows.
-            (Some(Err(_)), _) => return Ok(()),
-            (Some(Ok(())), outcome) => self.client.end_pieces(outcome.err().as_ref())?,
-            (None, Err(fault)) => self.client.fail(self.request_id, &fault)?,
-            (None, Ok(())) => match self.buffer.get(..self.length) {
-                Some(written) => self.client.respond(self.request_id, &Whole(written))?,
-                None => Verdict::Refused(TOO_LONG),
-            },
-        };
+        let mut verdict = Verdict::Refused(TOO_LONG);
+        if let Some(stream) = self.stream {
+            verdict = (stream.end)(&mut self, outcome.err())?;
+        } else if let Err(fault) = outcome {
+            verdict = self.client.fail(self.request_id, &fault)?;
+        } else if let Some(written) = self.buffer.get(..self.length) {
+            verdict = self.client.respond(self.request_id, &Whole(written))?;
+        }
         if verdict == Verdict::Refused(TOO_LONG) {
             let fault = Fault::new(
                 "Function.AnswerTooLong",
@@ -104,10 +109,30 @@ impl<'r> Reply<'r> {
     }
 }
 
+fn send_piece(reply: &mut Reply<'_>) {
+    if let Some(stream) = &mut reply.stream {
+        if stream.result.is_ok() {
+            let written = reply.buffer.get(..reply.length).unwrap_or_default();
+            stream.result = reply.client.piece(&Whole(written));
+        }
+        reply.length = 0;
+    }
+}
+
+fn end_pieces(reply: &mut Reply<'_>, fault: Option<Fault<'_>>) -> Result<Verdict, Broken> {
+    send_piece(reply);
+    match reply.stream {
+        // A stream that was cut cannot be mended; whether the API is still there the
+        // next invocation shows.
+        Some(Streaming { result: Err(_), .. }) => Ok(Verdict::Accepted),
+        _ => reply.client.end_pieces(fault.as_ref()),
+    }
+}
+
 /// Content Too Large.
 const TOO_LONG: u16 = 413;
 
-impl Sink for &mut Reply<'_> {
+impl Sink for Reply<'_> {
     fn put(&mut self, bytes: &[u8]) {
         self.write(bytes);
     }

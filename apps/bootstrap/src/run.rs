@@ -14,6 +14,10 @@ pub use crate::socket::now_ms;
 
 /// A function.
 pub trait Function {
+    /// Whether the two hooks below are to be called, and so SnapStart told when the
+    /// function is ready. Without, it is frozen as it waits for its first event.
+    const HAS_HOOKS: bool = false;
+
     /// What is to be there before the first event; an error is one of the start.
     ///
     /// # Errors
@@ -103,49 +107,18 @@ impl Start {
         })
     }
 
-    /// Has what is done once done: at the start, and around a snapshot where there is
-    /// one.
+    /// Tells that the function cannot start, if it cannot.
     ///
     /// # Errors
-    /// The exit status; what is wrong has been told.
-    pub fn prepare(
-        &mut self,
-        program: &Program,
-        step: &mut dyn FnMut(Moment) -> Outcome,
-    ) -> Result<(), u8> {
-        let mut outcome = step(Moment::Start);
-        if self.has_snapshot && outcome.is_ok() {
-            outcome = step(Moment::BeforeSnapshot);
-        }
-        if let Err(fault) = outcome {
-            complain(program, &fault);
-            let _ = self.client.init_failed(&fault);
-            return Err(NOT_STARTED);
-        }
-        if !self.has_snapshot {
+    /// The exit status.
+    pub fn told(&mut self, program: &Program, outcome: Outcome) -> Result<(), u8> {
+        let Err(fault) = outcome else {
             return Ok(());
-        }
-        if let Err(broken) = self.client.restored() {
-            return Err(lost(program, broken));
-        }
-        if let Err(fault) = step(Moment::AfterRestore) {
-            complain(program, &fault);
-            let _ = self.client.restore_failed(&fault);
-            return Err(NOT_STARTED);
-        }
-        Ok(())
+        };
+        complain(program, &fault);
+        let _ = self.client.fail("", &fault);
+        Err(NOT_STARTED)
     }
-}
-
-/// When a function is asked to prepare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// Before the first event.
-    Start,
-    /// Before the program is frozen.
-    BeforeSnapshot,
-    /// Once it is thawed.
-    AfterRestore,
 }
 
 /// Runs a function until the Runtime API is gone, or the function cannot go on; the
@@ -163,11 +136,18 @@ fn start<F: Function>(
     function: &mut F,
 ) -> Result<core::convert::Infallible, u8> {
     let mut start = Start::new(program)?;
-    start.prepare(program, &mut |moment| match moment {
-        Moment::Start => function.start(program),
-        Moment::BeforeSnapshot => function.before_snapshot(),
-        Moment::AfterRestore => function.after_restore(),
-    })?;
+    start.told(program, function.start(program))?;
+    if F::HAS_HOOKS && start.has_snapshot {
+        start.told(program, function.before_snapshot())?;
+        if let Err(broken) = start.client.restored() {
+            return Err(lost(program, broken));
+        }
+        if let Err(fault) = function.after_restore() {
+            complain(program, &fault);
+            let _ = start.client.restore_failed(&fault);
+            return Err(NOT_STARTED);
+        }
+    }
     let Start {
         mut client,
         buffer,

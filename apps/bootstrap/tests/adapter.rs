@@ -229,15 +229,6 @@ fn the_command_may_stand_in_a_file_beside_the_program() {
 }
 
 #[test]
-fn with_a_snapshot_the_server_is_ready_before_it() {
-    let mut api = Api::new();
-    let _adapter = start(&api, &[("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")]);
-    api.expect("GET /2018-06-01/runtime/restore/next");
-    api.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    assert!(ask(&mut api, "/echo").contains("GET /echo"));
-}
-
-#[test]
 fn streamed_answers_go_on_piece_by_piece_and_a_cut_is_told_behind_them() {
     let mut api = Api::new();
     let _adapter = start(&api, &[("AWS_LWA_INVOKE_MODE", "response_stream")]);

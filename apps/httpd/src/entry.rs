@@ -70,7 +70,7 @@ unsafe extern "C" {
 unsafe extern "Rust" {
     /// What `entry!` defines in the program, with this very signature: it says a
     /// last word, or nothing.
-    safe fn ounce_panicked(place: Option<&core::panic::Location<'_>>);
+    safe fn ounce_panicked();
 }
 
 extern "C" fn start(stack: *const usize) -> ! {
@@ -87,10 +87,9 @@ extern "C" fn start(stack: *const usize) -> ! {
 // Linting builds this library as a test, which has a handler of its own.
 #[cfg(not(test))]
 #[panic_handler]
-fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     // Nothing to unwind and nowhere to format to; 70 is "our bug".
-    // Of what it could say, only the place: its text would bring formatting.
-    ounce_panicked(info.location());
+    ounce_panicked();
     ounce_exit(70)
 }
 

@@ -72,11 +72,11 @@ pub use streams::{MAX_ANSWER_BYTES, MAX_STREAMS};
 
 /// The last word of programs that have none.
 #[doc(hidden)]
-pub fn say_nothing(_: Option<&core::panic::Location<'_>>) {}
+pub fn say_nothing() {}
 
 /// Defines the program's way in: calls a `fn(&Program) -> u8`, whose result is
-/// the exit status. A second one, a `fn(Option<&core::panic::Location>)`, is called
-/// where the program has panicked, before it ends with status 70.
+/// the exit status. A second one, a `fn()`, is called where the program has
+/// panicked, before it ends with status 70.
 #[macro_export]
 macro_rules! entry {
     ($main:path) => {
@@ -84,8 +84,8 @@ macro_rules! entry {
     };
     ($main:path, $panicked:path) => {
         #[unsafe(no_mangle)]
-        fn ounce_panicked(place: Option<&::core::panic::Location<'_>>) {
-            $panicked(place)
+        fn ounce_panicked() {
+            $panicked()
         }
 
         #[unsafe(no_mangle)]

@@ -24,6 +24,7 @@ use crate::recipe::{ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 use crate::secrets::{Search, SecretError};
 use crate::settings::parse_user;
 use crate::site::pack::{PackError, Summary, pack};
+use crate::wasm::{self, Module, WasmBuildError};
 
 /// The label of a program that takes a listening socket (`LISTEN_FDS`).
 pub const SOCKET_ACTIVATION: &str = "io.ounce.socket-activation";
@@ -110,6 +111,9 @@ pub enum BuildError {
     /// The program cannot stand on its base.
     #[error(transparent)]
     Stand(#[from] StandError),
+    /// A WebAssembly module.
+    #[error(transparent)]
+    Wasm(#[from] WasmBuildError),
     /// The recipe wants a base that was not given.
     #[error("the base {base} is not there for {platform}")]
     NoBase {
@@ -136,6 +140,7 @@ impl BuildError {
             Self::Pack(error) => error.hints(),
             Self::Python(error) => error.hints(),
             Self::Secret(error) => error.hints(),
+            Self::Wasm(error) => error.hints(),
             Self::Stand(StandError::Missing { .. }) => vec![
                 "--base distroless-cc, or debian-slim with --with PACKAGE for the missing libraries"
                     .to_owned(),
@@ -229,6 +234,8 @@ struct Ready {
     labels: BTreeMap<String, String>,
     /// What a base's interpreter starts, in place of a program.
     application: Option<Application>,
+    /// A module, in place of a program.
+    module: Option<Module>,
     flags: Vec<Flag>,
     saved: Vec<Saved>,
 }
@@ -351,7 +358,11 @@ fn no_secrets(
     for (_, program, _) in programs {
         match &program.application {
             Some(application) => search.entries(&application.entries)?,
-            None => search.bytes(&recipe.image.entrypoint, &program.bytes),
+            None => {
+                let module = program.module.as_ref().map(|module| &module.bytes);
+                let bytes = module.unwrap_or(&program.bytes);
+                search.bytes(&recipe.image.entrypoint, bytes);
+            }
         }
     }
     search.entries(shared)?;
@@ -385,7 +396,9 @@ fn ready(
             });
             let (path, bytes) = rust::compile::compile(cargo, toolchain, on)?;
             // Refused before anything is measured: that would be time for nothing.
-            program::check(&path, &bytes, wanted)?;
+            if recipe.wasm.is_none() {
+                program::check(&path, &bytes, wanted)?;
+            }
             let saved = rust::compile::measure(cargo, toolchain, &bytes, on)?;
             (path, bytes, cargo.flags.clone(), saved)
         }
@@ -404,6 +417,7 @@ fn ready(
                 bytes: Vec::new(),
                 labels: BTreeMap::new(),
                 application: Some(application),
+                module: None,
                 flags: Vec::new(),
                 saved: Vec::new(),
             });
@@ -414,11 +428,24 @@ fn ready(
                 target: tools.target.clone(),
             });
             let (path, bytes) = compile::compile(tools, toolchain, on)?;
-            program::check(&path, &bytes, wanted)?;
+            if recipe.wasm.is_none() {
+                program::check(&path, &bytes, wanted)?;
+            }
             let saved = compile::measure(tools, toolchain, &bytes, on)?;
             (path, bytes, tools.flags.clone(), saved)
         }
     };
+    if let Some(wasm) = &recipe.wasm {
+        let module = wasm::finish(&path, bytes, wasm, toolchain, on)?;
+        return Ok(Ready {
+            bytes: Vec::new(),
+            labels: BTreeMap::new(),
+            application: None,
+            saved: [saved, module.saved.clone()].concat(),
+            module: Some(module),
+            flags,
+        });
+    }
     let (facts, _) = program::check_on(&path, &bytes, wanted, base.is_some())?;
     // On a base it finds its loader and its libraries.
     if let Some(base) = base.filter(|_| !facts.kind.runs_alone()) {
@@ -435,6 +462,7 @@ fn ready(
         bytes,
         labels,
         application: None,
+        module: None,
         flags,
         saved,
     })
@@ -521,6 +549,9 @@ fn image(
     shared: &[Entry],
     writer: &mut StoreWriter<'_>,
 ) -> Result<BuiltImage, BuildError> {
+    if let Some(module) = &program.module {
+        return wasm_image(recipe, module, program.flags, program.saved, writer);
+    }
     let name = recipe.image.entrypoint.trim_start_matches('/');
     let mut own = recipe.image.clone();
     let (mut entries, command) = match program.application {
@@ -578,6 +609,36 @@ fn image(
         flags: program.flags,
         saved: program.saved,
         heaviest: heaviest(&entries),
+    })
+}
+
+/// The image of a module: no archive, and a configuration of its own.
+fn wasm_image(
+    recipe: &Recipe,
+    module: &Module,
+    flags: Vec<Flag>,
+    saved: Vec<Saved>,
+    writer: &mut StoreWriter<'_>,
+) -> Result<BuiltImage, BuildError> {
+    let written = wasm::write(module, &recipe.image, recipe.mtime, writer)?;
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: MANIFEST_TYPE,
+        config: &written.config,
+        layers: vec![&written.layer],
+    };
+    let manifest = writer.json(MediaType::ImageManifest, &manifest)?;
+    let bytes = module.bytes.len() as u64;
+    Ok(BuiltImage {
+        platform: written.platform,
+        pulled_bytes: manifest.size() + written.config.size() + bytes,
+        manifest,
+        layer_bytes: bytes,
+        config_bytes: written.config.size(),
+        program_bytes: bytes,
+        flags,
+        saved,
+        heaviest: vec![(recipe.image.entrypoint.clone(), bytes)],
     })
 }
 

@@ -23,6 +23,7 @@ use crate::settings::{Port, SettingError, Settings};
 use crate::site::follow::follow;
 use crate::site::pack::Packing;
 use crate::site::walk::{Site, SiteError, walk};
+use crate::wasm;
 
 /// No recipe can be made.
 #[derive(Debug, thiserror::Error)]
@@ -225,6 +226,11 @@ pub(crate) fn detect(
 
 pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected, PlanError> {
     refuse_settings(settings, "a ready program", &[])?;
+    if settings.programs.is_empty()
+        && let Some(platform) = wasm::platform_of(&program::head(path)?)
+    {
+        return ready_module(path, platform, settings);
+    }
     let on_base = !matches!(&settings.base, None | Some(Base::Scratch));
     let mut files = settings.programs.clone();
     for (platform, file) in &settings.programs {
@@ -267,6 +273,38 @@ pub(crate) fn ready_program(path: &Path, settings: &Settings) -> Result<Detected
                 from: ProgramSource::File(file),
             })
             .collect(),
+        site: None,
+        advice: Vec::new(),
+    })
+}
+
+fn ready_module(
+    path: &Path,
+    platform: Platform,
+    settings: &Settings,
+) -> Result<Detected, PlanError> {
+    if let Some(wanted) = settings
+        .platforms
+        .iter()
+        .find(|wanted| **wanted != platform)
+    {
+        return Err(PlanError::Program(ProgramError::Platform {
+            path: path.to_owned(),
+            found: platform.to_string(),
+            wanted: wanted.to_string(),
+            why: None,
+        }));
+    }
+    let name = path.file_stem().unwrap_or_default();
+    Ok(Detected {
+        found: Found::Program,
+        name: name.to_string_lossy().into_owned(),
+        image_name: None,
+        port: None,
+        programs: vec![ProgramRecipe {
+            platform,
+            from: ProgramSource::File(path.to_owned()),
+        }],
         site: None,
         advice: Vec::new(),
     })

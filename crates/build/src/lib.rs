@@ -31,6 +31,7 @@ pub mod site;
 mod sources;
 mod tool;
 mod toolchain;
+pub mod wasm;
 
 pub use artifact::ArtifactError;
 pub use assemble::{Budget, BuildError, Built, BuiltImage, SOCKET_ACTIVATION, execute, execute_on};
@@ -53,8 +54,11 @@ pub use language::{Language, ToolError};
 pub use plan::{Request, plan, stages};
 pub use program::ProgramError;
 pub use provenance::{BUILDER, ProvenanceError, Told, provenance};
-pub use recipe::{CargoRecipe, Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
+pub use recipe::{
+    CargoRecipe, Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe, WasmRecipe,
+};
 pub use secrets::SecretError;
 pub use settings::{Measure, Settings};
 pub use tool::{Call, Copied, Output, Rung, Steps, ToolRecipe, Written};
 pub use toolchain::Toolchain;
+pub use wasm::WasmBuildError;

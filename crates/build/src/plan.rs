@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use ounce_oci::Reference;
+use ounce_oci::wasm::MODULE_NAME;
 
 use crate::base;
 use crate::config;
@@ -18,6 +19,7 @@ use crate::program;
 use crate::recipe::{Found, ImageRecipe, ProgramRecipe, ProgramSource, Recipe};
 use crate::settings::{Certificates, ExtraFile, Settings, Zones, parse_name, parse_user};
 use crate::toolchain::Toolchain;
+use crate::wasm;
 
 /// What to build, from what, with what.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub struct Request {
     pub source_date_epoch: Option<u64>,
     /// Whether compilers may not use the network.
     pub offline: bool,
+    /// The engine of WebAssembly, which makes components as well.
+    pub engine: Option<PathBuf>,
 }
 
 impl Request {
@@ -52,6 +56,7 @@ impl Request {
             toolchain,
             source_date_epoch: None,
             offline: false,
+            engine: None,
         }
     }
 }
@@ -68,6 +73,7 @@ pub fn plan(request: &Request) -> Result<Recipe, PlanError> {
         source,
     })?;
     let settings = in_stage(request, settings(request, metadata.is_dir())?)?;
+    let settings = for_wasm(settings)?;
     for (at, platform) in settings.platforms.iter().enumerate() {
         if settings.platforms[..at].contains(platform) {
             return Err(PlanError::Twice(platform.clone()));
@@ -116,6 +122,44 @@ fn in_stage(request: &Request, mut settings: Settings) -> Result<Settings, PlanE
         });
     };
     Ok(request.settings.clone().or(stage).or(settings))
+}
+
+/// A target of WebAssembly is a platform: compilers but rustc know it as that.
+fn for_wasm(mut settings: Settings) -> Result<Settings, PlanError> {
+    let triple = settings.rust.target.as_deref();
+    if let Some(platform) = triple.and_then(wasm::platform_of_target) {
+        if !settings.platforms.is_empty() && settings.platforms != [platform.clone()] {
+            return Err(PlanError::Meaningless {
+                what: "--platform",
+                found: "a target of WebAssembly, which is a platform itself",
+            });
+        }
+        settings.platforms = vec![platform];
+    }
+    Ok(settings)
+}
+
+/// Refuses what a module has no place for: it is one file, and its base is the engine.
+fn refuse_beside_module(settings: &Settings) -> Result<(), PlanError> {
+    let image = &settings.image;
+    let asked = [
+        ("--file", !settings.files.is_empty()),
+        ("--ca-certificates", image.ca_certificates.is_some()),
+        ("--time-zones", image.timezones.is_some()),
+        ("--passwd", image.passwd == Some(true)),
+        ("--tmp", image.tmp == Some(true)),
+        (
+            "--base",
+            !matches!(settings.base, None | Some(Base::Scratch)),
+        ),
+    ];
+    match asked.into_iter().find(|(_, asked)| *asked) {
+        Some((what, _)) => Err(PlanError::Meaningless {
+            what,
+            found: "a WebAssembly image, which is one module: files come by --volume at its start",
+        }),
+        None => Ok(()),
+    }
 }
 
 fn settings(request: &Request, is_folder: bool) -> Result<Settings, PlanError> {
@@ -177,6 +221,19 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
             reference
         }
     };
+    let is_wasm = found
+        .programs
+        .iter()
+        .any(|one| wasm::is_wasm(&one.platform));
+    if is_wasm {
+        if found.programs.len() > 1 {
+            return Err(PlanError::Meaningless {
+                what: "a further platform",
+                found: "a WebAssembly image: it runs on every one",
+            });
+        }
+        refuse_beside_module(&settings)?;
+    }
     let (site, packed) = match found.site {
         None => (None, None),
         Some(Pages::Folder(site)) => (Some(site), None),
@@ -230,6 +287,7 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
             // An application is started by its base's interpreter.
             entrypoint: match application {
                 true => String::new(),
+                false if is_wasm => format!("/{MODULE_NAME}"),
                 false => format!("/{name}"),
             },
             args: [rules_as_arguments, image.args.unwrap_or_default()].concat(),
@@ -250,6 +308,7 @@ fn finish(request: &Request, settings: Settings, found: Detected) -> Result<Reci
         mtime: request.source_date_epoch.unwrap_or(0),
         budget_bytes: settings.budget_bytes,
         allow_secrets: settings.allow_secrets,
+        wasm: is_wasm.then(|| wasm::recipe(&request.toolchain, request.engine.as_deref())),
         advice: found.advice,
         base,
         debian: settings.debian,

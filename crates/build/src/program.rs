@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ounce_oci::Platform;
 use ounce_rootfs::elf::{Elf, ElfError, ElfFacts, Kind};
+use ounce_rootfs::wasm;
 
 use crate::go_info::GoInfo;
 
@@ -113,6 +114,18 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ProgramError> {
     fs::read(path).map_err(failed)
 }
 
+/// The first eight bytes of a file, or as many as it has.
+pub(crate) fn head(path: &Path) -> Result<Vec<u8>, ProgramError> {
+    use std::io::Read as _;
+    let mut head = Vec::new();
+    let file = fs::File::open(path).and_then(|file| file.take(8).read_to_end(&mut head));
+    file.map_err(|source| ProgramError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(head)
+}
+
 /// Whether a file has the first four bytes of an ELF file.
 pub(crate) fn begins_as_elf(path: &Path) -> bool {
     use std::io::Read as _;
@@ -121,9 +134,14 @@ pub(crate) fn begins_as_elf(path: &Path) -> bool {
         && magic == *b"\x7fELF"
 }
 
-/// Whether a file is an ELF program, static or not; a library or an object file is none.
+/// Whether a file is an ELF program, static or not, or a WebAssembly module; a
+/// library or an object file is none.
 pub(crate) fn is_program(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|data| data.is_file())
+    let is_file = fs::symlink_metadata(path).is_ok_and(|data| data.is_file());
+    if is_file && head(path).is_ok_and(|head| wasm::is_wasm(&head)) {
+        return true;
+    }
+    is_file
         && begins_as_elf(path)
         && read(path).is_ok_and(|bytes| {
             Elf::read(&bytes).is_ok_and(|facts| {

@@ -45,6 +45,9 @@ pub struct Recipe {
     /// Patterns of paths at which what looks like a secret is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow_secrets: Vec<String>,
+    /// What is done to a WebAssembly module.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wasm: Option<WasmRecipe>,
     /// What could be better, one sentence each.
     pub advice: Vec<String>,
     /// What the program stands on.
@@ -78,6 +81,17 @@ fn compression_name<S: Serializer>(value: &Compression, to: S) -> Result<S::Ok, 
         Compression::Gzip => "gzip",
         Compression::Zstd => "zstd",
     })
+}
+
+/// What is done to a module before it is packed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WasmRecipe {
+    /// The optimiser, where it is installed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimiser: Option<PathBuf>,
+    /// What makes components.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<PathBuf>,
 }
 
 /// What was found at the path.
@@ -161,6 +175,9 @@ pub struct CargoRecipe {
     /// Whether the program carries the list of its crates.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub auditable: bool,
+    /// Whether it is a library that is linked alone, as components are.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub library: bool,
 }
 
 /// What stands in the image beside the program, and its configuration.

@@ -3,6 +3,8 @@
 
 pub(crate) mod bases;
 pub(crate) mod containers;
+pub(crate) mod delta;
+pub(crate) mod device;
 pub(crate) mod registry;
 pub(crate) mod ship;
 pub(crate) mod supply;
@@ -120,6 +122,8 @@ pub(crate) enum Command {
     Weigh(WeighArguments),
     /// Cut an image down to what its tests use, and prove that it still passes them
     Trim(trim::TrimArguments),
+    /// Make the smallest update between two images, programs or firmware files, or apply one
+    Delta(delta::DeltaArguments),
     /// List the images in the store
     Images,
     /// Show an image's manifest and configuration, or what is known of a container
@@ -393,7 +397,7 @@ pub(crate) struct RunArguments {
     /// User, by name or number
     #[arg(long, short, value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
-    /// Program to start in place of the image's
+    /// Program to start in place of the image's; of a WebAssembly module the function to call
     #[arg(long, value_name = "PATH")]
     pub(crate) entrypoint: Option<String>,
     /// Host name inside
@@ -402,6 +406,9 @@ pub(crate) struct RunArguments {
     /// Most memory (64MB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<ByteSize>,
+    /// WebAssembly: seconds that it may run, or take for a request
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) deadline: Option<Duration>,
     /// Most processors, in parts too (0.5)
     #[arg(long, value_name = "COUNT")]
     pub(crate) cpus: Option<f64>,

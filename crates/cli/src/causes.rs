@@ -27,6 +27,7 @@ use ounce_ship::kubernetes::OptionsError;
 use ounce_ship::kubernetes::api::ApiError;
 use ounce_ship::kubernetes::apply::ApplyError;
 use ounce_ship::kubernetes::kubeconfig::KubeconfigError;
+use ounce_ship::lambda::LambdaError;
 use ounce_ship::resolve::ResolveError;
 use ounce_ship::ssh::MachineError;
 use ounce_trim::scratch::HostError;
@@ -344,6 +345,35 @@ impl From<EcsError> for Failure {
                 Kind::Input,
                 "build it for one of them: ounce build --platform linux/arm64",
             ),
+        };
+        Failure::new(kind, error).hint(hint)
+    }
+}
+
+impl From<LambdaError> for Failure {
+    fn from(error: LambdaError) -> Self {
+        let (kind, hint) = match &error {
+            LambdaError::Architecture(_) => (
+                Kind::Input,
+                "build it for one of them: ounce build --platform linux/arm64",
+            ),
+            LambdaError::NoAdapter { reason, .. } => (Kind::Bug, *reason),
+            LambdaError::MoreFiles(_) => (Kind::Input, "take it whole: --package image"),
+            LambdaError::LongZip(_) => (Kind::Input, "take it as an image: --package image"),
+            LambdaError::LongImage(_) => (Kind::Input, "ounce trim cuts it down"),
+            LambdaError::Compression { .. } => (
+                Kind::Input,
+                "ounce copy, or ounce build, writes it with gzip",
+            ),
+            LambdaError::Reserved(_) => (Kind::Usage, "give it another name"),
+            LambdaError::Variables(_) => (Kind::Usage, "put them into a file of the image"),
+            LambdaError::Secret(_) => (
+                Kind::Usage,
+                "let the program read it, by the role it runs with",
+            ),
+            LambdaError::Memory(_) => (Kind::Usage, "say less by --memory"),
+            LambdaError::Word(_) => (Kind::Input, "build it with another command"),
+            LambdaError::Layer(_) | LambdaError::Store(_) => (Kind::Host, "ounce verify"),
         };
         Failure::new(kind, error).hint(hint)
     }

@@ -18,6 +18,7 @@ mod quick;
 mod render;
 mod session;
 mod start;
+mod wasm;
 
 use std::alloc::System;
 use std::ffi::OsString;
@@ -44,7 +45,9 @@ fn main() -> ExitCode {
         warn("hint: please report it with the command line and the output");
         std::process::exit(Kind::Bug.code().into());
     }));
-    let own = commands::runtime::intercept().or_else(commands::keep::intercept);
+    let own = commands::runtime::intercept()
+        .or_else(commands::keep::intercept)
+        .or_else(wasm::intercept);
     if let Some(code) = own {
         return code;
     }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => commands::serve::run(&context, arguments),
         Command::Weigh(arguments) => commands::weigh::run(&context, arguments),
         Command::Trim(arguments) => commands::trim::run(&context, arguments),
+        Command::Delta(arguments) => commands::delta::run(&context, arguments),
         Command::Images => commands::images::run(&context),
         Command::Inspect(arguments) => commands::inspect::run(&context, arguments),
         Command::Tag(arguments) => commands::tag::run(&context, arguments),

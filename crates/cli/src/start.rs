@@ -24,6 +24,7 @@ use crate::arguments::SocketChoice;
 use crate::commands::Context;
 use crate::emulate;
 use crate::failure::{Failure, Kind};
+use crate::wasm::{self, Module};
 
 /// How long a program may be on its way out that has no network left to enter.
 const LAST_BREATH: Duration = Duration::from_millis(500);
@@ -38,6 +39,10 @@ pub(crate) struct Prepared {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Keeps the unpacked image from being collected.
     held: Option<Held>,
+    /// The module, of WebAssembly.
+    module: Option<Module>,
+    /// The image's word on socket activation, or what the module says of it.
+    pub(crate) label: Option<String>,
 }
 
 /// A container and what goes with it.
@@ -58,11 +63,52 @@ pub(crate) fn of_image(
     image: &Image,
     overrides: Overrides,
 ) -> Result<Prepared, Failure> {
+    if image.is_wasm() {
+        return of_module(context, image, overrides);
+    }
     let runner = emulate::runner(&image.platform)?;
     let held = unpack::hold(&context.unpacked()?, image)?;
     let mut spec = Spec::from_image(image, held.root.clone(), overrides)?;
     runner.apply(&mut spec)?;
-    Ok(Prepared::held(spec, held))
+    let label = activation_label(&image.config).map(str::to_owned);
+    Ok(Prepared::held(spec, held, label))
+}
+
+/// As [`of_image`], of WebAssembly: composed by [`Prepared::settled`].
+fn of_module(context: &Context, image: &Image, over: Overrides) -> Result<Prepared, Failure> {
+    let held = unpack::hold(&context.unpacked()?, image)?;
+    let (over, invoke) = wasm::overrides(over);
+    let (arguments, user) = (over.arguments.clone(), over.user.is_some());
+    let mut spec = Spec::from_image(image, held.root.clone(), over)?;
+    let first = spec.arguments.first();
+    let (mut module, handles) = wasm::of_image(context, image, &held.root, first)?;
+    wasm::settle(&mut spec, arguments, invoke.is_some(), user);
+    module.invoke = invoke;
+    Ok(Prepared {
+        module: Some(module),
+        ..Prepared::held(spec, held, Some(handles.to_string()))
+    })
+}
+
+/// A start of a module that is no image.
+///
+/// # Errors
+/// It is broken, or there is no engine.
+pub(crate) fn of_module_file(
+    context: &Context,
+    path: &Path,
+    arguments: Vec<OsString>,
+    entrypoint: Option<&str>,
+) -> Result<Prepared, Failure> {
+    let (mut module, handles) = wasm::of_file(context, path)?;
+    module.invoke = entrypoint.map(str::to_owned);
+    let mut spec = Spec::of_program(path.to_owned(), arguments.iter().cloned());
+    wasm::settle(&mut spec, arguments, module.invoke.is_some(), true);
+    Ok(Prepared {
+        module: Some(module),
+        label: Some(handles.to_string()),
+        ..Prepared::of_spec(spec)
+    })
 }
 
 /// The start of an image in the store by what the last start of it has kept, and
@@ -75,7 +121,7 @@ pub(crate) fn of_ready(
     context: &Context,
     key: &Key,
     overrides: Overrides,
-) -> Result<Option<(Prepared, Option<String>)>, Failure> {
+) -> Result<Option<Prepared>, Failure> {
     // A user's name has to be looked up.
     let ready = key.read().filter(|_| overrides.user.is_none());
     let Some(ready) = ready else {
@@ -84,9 +130,22 @@ pub(crate) fn of_ready(
     let Some(held) = unpack::hold_unpacked(&context.unpacked()?, &ready.digest) else {
         return Ok(None);
     };
+    let Some(inside) = &ready.module else {
+        let mut spec = Spec::from_essence(ready.essence, held.root.clone(), overrides);
+        spec.system_calls = image::system_calls(ready.calls.as_deref())?;
+        return Ok(Some(Prepared::held(spec, held, ready.activation)));
+    };
+    let (overrides, invoke) = wasm::overrides(overrides);
+    let arguments = overrides.arguments.clone();
+    let host = held.root.join(inside);
+    let mut module = Module::new(context, host, &ready.digest.hex())?;
     let mut spec = Spec::from_essence(ready.essence, held.root.clone(), overrides);
-    spec.system_calls = image::system_calls(ready.calls.as_deref())?;
-    Ok(Some((Prepared::held(spec, held), ready.activation)))
+    wasm::settle(&mut spec, arguments, invoke.is_some(), false);
+    module.invoke = invoke;
+    Ok(Some(Prepared {
+        module: Some(module),
+        ..Prepared::held(spec, held, ready.activation)
+    }))
 }
 
 /// Keeps what the next start of the image has to know.
@@ -101,8 +160,9 @@ pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Pre
     if let Ok(essence) = Essence::of(&image.config, &held.root, None) {
         let ready = Ready {
             digest: image.digest,
+            module: prepared.module_name(&essence),
             essence,
-            activation: activation_label(&image.config).map(str::to_owned),
+            activation: prepared.label.clone(),
             calls: image::calls_annotation(image),
         };
         key.keep(since, &ready);
@@ -110,12 +170,52 @@ pub(crate) fn keep_ready(key: &Key, since: &Since, image: &Image, prepared: &Pre
 }
 
 impl Prepared {
-    fn held(spec: Spec, held: Held) -> Self {
+    fn held(spec: Spec, held: Held, label: Option<String>) -> Self {
         Self {
             spec,
             carried: Vec::new(),
             addresses: Vec::new(),
             held: Some(held),
+            module: None,
+            label,
+        }
+    }
+
+    /// Of a module, its path beneath the unpacked image.
+    pub(crate) fn module_name(&self, essence: &Essence) -> Option<OsString> {
+        self.module.as_ref()?;
+        let first = Path::new(essence.entrypoint.first()?);
+        Some(first.strip_prefix("/").unwrap_or(first).into())
+    }
+
+    /// Once all is said of the spec: a module becomes what its engine is given.
+    ///
+    /// # Errors
+    /// A deadline for what has no engine that keeps it.
+    pub(crate) fn settled(&mut self, deadline: Option<Duration>) -> Result<(), Failure> {
+        let Some(module) = &self.module else {
+            return match deadline {
+                None => Ok(()),
+                Some(_) => Err(Failure::new(
+                    Kind::Usage,
+                    "--deadline is for WebAssembly, and this is a program",
+                )
+                .hint("timeout(1) ends a program: timeout 5 ounce run …")),
+            };
+        };
+        let options = ounce_run::wasm::Options {
+            deadline,
+            listens: !self.carried.is_empty(),
+            ..Default::default()
+        };
+        module.apply(&mut self.spec, options);
+        Ok(())
+    }
+
+    /// Has what would make the next start quicker made beside this one.
+    pub(crate) fn make_ahead(&self) {
+        if let Some(module) = &self.module {
+            module.make_ahead();
         }
     }
 
@@ -126,6 +226,8 @@ impl Prepared {
             carried: Vec::new(),
             addresses: Vec::new(),
             held: None,
+            module: None,
+            label: None,
         }
     }
 
@@ -219,6 +321,7 @@ impl Prepared {
             Some(Proxy::start(proxy::command(&exe))?)
         };
         let container = beginning.start(&self.spec, stdio)?;
+        self.make_ahead();
         let proxy = match waiting {
             None => None,
             Some(mut proxy) => {

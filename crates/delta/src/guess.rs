@@ -146,16 +146,18 @@ impl Experience {
         }
         let value = get(unit.form, new, guess.at, guess.upper);
         let again = set(unit.form, unit.raw, guess.at, guess.upper, value);
+        let wrong = value.wrapping_sub(guess.value);
+        // What is wrong by more than there are numbers for is sent as it is.
+        let is_far = (wrong as i32).unsigned_abs() >= 1 << 28;
         let other = model.flag(
             coder,
             Flag::Other,
             unit.form as usize & 7,
-            again != Some(new),
+            is_far || again != Some(new),
         );
         if other {
             return Some((changed(coder, model, unit.bytes, guess, new), false));
         }
-        let wrong = value.wrapping_sub(guess.value);
         let is_upper = matches!(unit.form, Form::Upper | Form::UpperHere | Form::Page);
         let value = if is_upper {
             let told = model.signed(coder, Kind::WrongUpper, wrong as i32 >> 12);

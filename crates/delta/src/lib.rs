@@ -17,7 +17,6 @@
 //! images and registries to the caller.
 #![cfg_attr(not(any(feature = "pack", test)), no_std)]
 #![forbid(unsafe_code)]
-#![cfg_attr(feature = "pack", allow(dead_code))]
 
 pub mod apply;
 pub mod format;

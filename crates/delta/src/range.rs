@@ -263,6 +263,8 @@ impl Coder for Encoder {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counter {
     pub(crate) cost: u64,
+    /// Chances stay as they are: it is only asked.
+    pub(crate) is_trial: bool,
 }
 
 #[cfg(feature = "pack")]
@@ -290,11 +292,18 @@ fn cost_of(chance: u32) -> u32 {
 impl Coder for Counter {
     fn bit(&mut self, chance: &mut Chance, bit: bool) -> bool {
         self.add(chance.of_one(), bit);
+        if !self.is_trial {
+            chance.learn(bit);
+        }
         bit
     }
 
     fn mixed(&mut self, a: &mut Chance, b: &mut Chance, bit: bool) -> bool {
         self.add((a.of_one() + b.of_one()) >> 1, bit);
+        if !self.is_trial {
+            a.learn(bit);
+            b.learn(bit);
+        }
         bit
     }
 

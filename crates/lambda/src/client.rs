@@ -4,12 +4,12 @@
 
 use ounce_http::json::Sink;
 use ounce_http::writer::HeadWriter;
-use ounce_http::{is_value, reply};
+use ounce_http::{is_value, reply, take_until};
 
 use crate::address::Api;
 use crate::base64;
-use crate::exchange::{Bad, Cut, MAX_HEAD_BYTES, Out, Reading, Wire};
-use crate::fault::{Content, Count, Fault};
+use crate::exchange::{Bad, Cut, MAX_HEAD_BYTES, NEVER, Out, Reading, Wire};
+use crate::fault::{Content, Count, Fault, Whole};
 use crate::invocation::{Context, Invocation};
 
 /// How often a request is sent anew whose connection was lost: the one that was kept
@@ -65,21 +65,35 @@ pub enum Verdict {
 }
 
 /// What is asked of the Runtime API.
-enum Call<'c> {
-    Next,
-    RestoreNext,
-    Response(&'c str),
-    Error(&'c str, &'c Fault<'c>),
-    InitError(&'c Fault<'c>),
-    RestoreError(&'c Fault<'c>),
+struct Call<'c> {
+    /// Behind what all paths begin with; a `%` stands for the name.
+    path: &'static str,
+    request_id: &'c str,
+    fault: Option<&'c Fault<'c>>,
+    /// Further lines of the head.
+    lines: &'c [u8],
+    content: Option<&'c (dyn Content + 'c)>,
 }
 
-/// What goes with it.
-enum Load<'c> {
-    Nothing,
-    Content(&'c (dyn Content + 'c)),
-    /// Pieces, of this type.
-    Pieces(&'c str),
+impl<'c> Call<'c> {
+    fn get(path: &'static str) -> Self {
+        Self {
+            path,
+            request_id: "",
+            fault: None,
+            lines: b"",
+            content: None,
+        }
+    }
+
+    fn tell(path: &'static str, request_id: &'c str, fault: &'c Fault<'c>) -> Self {
+        Self {
+            request_id,
+            fault: Some(fault),
+            content: Some(fault),
+            ..Self::get(path)
+        }
+    }
 }
 
 /// A client over whatever opens connections.
@@ -113,34 +127,28 @@ impl<'a, W: Wire> Client<'a, W> {
     /// [`Broken`].
     pub fn next<'e>(&mut self, buffer: &'e mut [u8]) -> Result<Invocation<'e>, Broken> {
         let (head_bytes, end, now_ms) = loop {
-            let mut reading = self.ask(&Call::Next, &Load::Nothing, buffer, None)?;
+            let mut reading = self.ask(&Call::get("invocation/next"), buffer, NEVER)?;
             let whole = reading.whole(&mut self.wire, buffer);
             self.is_connected = whole.is_ok() && reading.leaves_connection();
             if reading.status != 200 {
                 return Err(Broken::Status(reading.status));
             }
-            let (head, body) = buffer
-                .split_at_mut_checked(reading.head_bytes)
-                .ok_or(Broken::Malformed)?;
+            let head = buffer.get(..reading.head_bytes).unwrap_or_default();
             let now_ms = self.wire.now_ms();
             let context = context(head, now_ms)?;
-            let fault = match whole {
-                Ok(_) if context.left_ms(now_ms) == 0 => Fault::new(
+            let (kind, message) = match whole {
+                Ok(_) if context.left_ms(now_ms) == 0 => (
                     "Runtime.DeadlinePassed",
                     "the event came after its deadline",
                 ),
-                Ok(range) => break (reading.head_bytes, range.end, now_ms),
-                Err(Bad::TooLong) => Fault {
-                    kind: "Runtime.EventTooLong",
-                    message: "there is no room for an event so long; bytes there are",
-                    number: Some(body.len() as u64),
-                },
-                Err(Bad::Malformed) => {
-                    Fault::new("Runtime.BadEvent", "the event came in faulty HTTP")
-                }
-                Err(Bad::Cut(_)) => Fault::new("Runtime.BadEvent", "the event was cut short"),
+                Ok(end) => break (reading.head_bytes, end, now_ms),
+                Err(Bad::TooLong) => ("Runtime.EventTooLong", "there is no room for the event"),
+                Err(_) => (
+                    "Runtime.BadEvent",
+                    "the event was cut short, or is in faulty HTTP",
+                ),
             };
-            self.fail(context.request_id, &fault)?;
+            self.fail(context.request_id, &Fault::new(kind, message))?;
         };
         let (head, event) = buffer
             .get_mut(..end)
@@ -157,23 +165,25 @@ impl<'a, W: Wire> Client<'a, W> {
     /// # Errors
     /// [`Broken`].
     pub fn respond(&mut self, request_id: &str, content: &dyn Content) -> Result<Verdict, Broken> {
-        self.tell(&Call::Response(request_id), &Load::Content(content))
+        self.tell(&Call {
+            request_id,
+            content: Some(content),
+            ..Call::get(RESPONSE)
+        })
     }
 
-    /// Answers an invocation by an error.
+    /// Answers an invocation by an error; without a name, says that the function
+    /// cannot start.
     ///
     /// # Errors
     /// [`Broken`].
+    #[inline(never)]
     pub fn fail(&mut self, request_id: &str, fault: &Fault<'_>) -> Result<Verdict, Broken> {
-        self.tell(&Call::Error(request_id, fault), &Load::Content(fault))
-    }
-
-    /// Says that the function cannot start; then the program is to end.
-    ///
-    /// # Errors
-    /// [`Broken`].
-    pub fn init_failed(&mut self, fault: &Fault<'_>) -> Result<Verdict, Broken> {
-        self.tell(&Call::InitError(fault), &Load::Content(fault))
+        let path = match request_id {
+            "" => "init/error",
+            _ => "invocation/%/error",
+        };
+        self.tell(&Call::tell(path, request_id, fault))
     }
 
     /// With SnapStart, says that the function is ready to be frozen, and comes back
@@ -183,7 +193,7 @@ impl<'a, W: Wire> Client<'a, W> {
     /// [`Broken`].
     pub fn restored(&mut self) -> Result<(), Broken> {
         let mut buffer = [0; REPLY_BYTES];
-        let mut reading = self.ask(&Call::RestoreNext, &Load::Nothing, &mut buffer, None)?;
+        let mut reading = self.ask(&Call::get("restore/next"), &mut buffer, NEVER)?;
         let _ = reading.whole(&mut self.wire, &mut buffer);
         // Of the connections from before, this one may be left.
         self.is_connected = false;
@@ -199,7 +209,7 @@ impl<'a, W: Wire> Client<'a, W> {
     /// # Errors
     /// [`Broken`].
     pub fn restore_failed(&mut self, fault: &Fault<'_>) -> Result<Verdict, Broken> {
-        self.tell(&Call::RestoreError(fault), &Load::Content(fault))
+        self.tell(&Call::tell("restore/error", "", fault))
     }
 
     /// Begins an answer that goes out piece by piece: [`Self::piece`], then
@@ -210,8 +220,22 @@ impl<'a, W: Wire> Client<'a, W> {
     pub fn begin_pieces(&mut self, request_id: &str, media_type: &str) -> Result<(), Broken> {
         // A fresh one: a kept connection may turn out to be closed in the midst.
         self.connect()?;
-        let call = Call::Response(request_id);
-        let sent = self.send(&call, &Load::Pieces(media_type));
+        let mut lines = [0; 512];
+        let mut writer = HeadWriter::new(&mut lines);
+        writer.put(STREAMING);
+        let is_fine = is_value(media_type.as_bytes()) && media_type.len() <= 256;
+        let media_type = if is_fine {
+            media_type
+        } else {
+            "application/octet-stream"
+        };
+        writer.field("Content-Type", media_type.as_bytes());
+        let sent = self.send(&Call {
+            request_id,
+            lines: writer.bytes(),
+            content: Some(&PIECES),
+            ..Call::get(RESPONSE)
+        });
         self.is_connected = sent.is_ok();
         sent.map_err(Broken::Cut)
     }
@@ -246,10 +270,11 @@ impl<'a, W: Wire> Client<'a, W> {
     }
 
     /// Asks, and judges the answer by its status.
-    fn tell(&mut self, call: &Call<'_>, load: &Load<'_>) -> Result<Verdict, Broken> {
+    #[inline(never)]
+    fn tell(&mut self, call: &Call<'_>) -> Result<Verdict, Broken> {
         let mut buffer = [0; REPLY_BYTES];
         let until = self.wire.now_ms().saturating_add(ANSWER_MS);
-        let reading = self.ask(call, load, &mut buffer, Some(until))?;
+        let reading = self.ask(call, &mut buffer, until)?;
         self.judge(reading, &mut buffer)
     }
 
@@ -266,12 +291,12 @@ impl<'a, W: Wire> Client<'a, W> {
 
     /// Sends a request until an answer begins, over a new connection where the one
     /// that was kept, or another, is lost meanwhile.
+    #[inline(never)]
     fn ask(
         &mut self,
         call: &Call<'_>,
-        load: &Load<'_>,
         buffer: &mut [u8],
-        until_ms: Option<u64>,
+        until_ms: u64,
     ) -> Result<Reading, Broken> {
         let mut tries = TRIES;
         loop {
@@ -282,7 +307,7 @@ impl<'a, W: Wire> Client<'a, W> {
                 self.is_connected = asked.is_ok();
             }
             let asked = asked
-                .and_then(|()| self.send(call, load))
+                .and_then(|()| self.send(call))
                 .map_err(Bad::Cut)
                 .and_then(|()| Reading::head(&mut self.wire, buffer, until_ms, false));
             match asked {
@@ -304,19 +329,20 @@ impl<'a, W: Wire> Client<'a, W> {
 
     fn receive(&mut self, buffer: &mut [u8]) -> Result<Reading, Broken> {
         let until = self.wire.now_ms().saturating_add(ANSWER_MS);
-        let reading = Reading::head(&mut self.wire, buffer, Some(until), false);
+        let reading = Reading::head(&mut self.wire, buffer, until, false);
         self.is_connected &= reading.is_ok();
         Ok(reading?)
     }
 
     /// Sends a request's head, and what goes with it but for pieces.
-    fn send(&mut self, call: &Call<'_>, load: &Load<'_>) -> Result<(), Cut> {
+    #[inline(never)]
+    fn send(&mut self, call: &Call<'_>) -> Result<(), Cut> {
         let mut head = [0; REQUEST_BYTES];
         let mut writer = HeadWriter::new(&mut head);
-        write_head(&mut writer, &self.api, call, load);
+        write_head(&mut writer, &self.api, call);
         let mut out = Out::new(&mut self.wire);
         out.put(writer.bytes());
-        if let Load::Content(content) = load {
+        if let Some(content) = call.content {
             content.write(&mut out);
         }
         out.end()
@@ -367,59 +393,46 @@ impl Sink for Short<'_> {
     }
 }
 
+#[inline(never)]
 fn context(head: &[u8], now_ms: u64) -> Result<Context<'_>, Broken> {
     let reply = reply::parse(head, MAX_HEAD_BYTES, false).map_err(|_| Broken::Malformed)?;
-    Context::read(&reply, now_ms).ok_or(Broken::Malformed)
+    Context::read(reply, now_ms).ok_or(Broken::Malformed)
 }
 
-fn write_head(out: &mut HeadWriter<'_>, api: &Api<'_>, call: &Call<'_>, load: &Load<'_>) {
-    let (method, path, request_id, rest, fault) = match *call {
-        Call::Next => ("GET ", "invocation/next", "", "", None),
-        Call::RestoreNext => ("GET ", "restore/next", "", "", None),
-        Call::Response(id) => ("POST ", "invocation/", id, "/response", None),
-        Call::Error(id, fault) => ("POST ", "invocation/", id, "/error", Some(fault)),
-        Call::InitError(fault) => ("POST ", "init/error", "", "", Some(fault)),
-        Call::RestoreError(fault) => ("POST ", "restore/error", "", "", Some(fault)),
-    };
-    for part in [
-        method,
-        api.prefix,
-        "/2018-06-01/runtime/",
-        path,
-        request_id,
-        rest,
-        " HTTP/1.1\r\n",
-    ] {
-        out.put(part.as_bytes());
+/// The path of an answer.
+const RESPONSE: &str = "invocation/%/response";
+
+fn write_head(out: &mut HeadWriter<'_>, api: &Api<'_>, call: &Call<'_>) {
+    let is_get = call.content.is_none();
+    out.put(if is_get { b"GET " } else { b"POST " });
+    out.put(api.prefix.as_bytes());
+    out.put(b"/2018-06-01/runtime/");
+    let mut path = call.path.as_bytes();
+    let front = take_until(&mut path, b'%');
+    for part in [front, call.request_id.as_bytes(), path] {
+        out.put(part);
     }
+    out.put(b" HTTP/1.1\r\n");
     out.field("Host", api.authority.as_bytes());
-    if let Some(fault) = fault {
+    out.put(call.lines);
+    if let Some(fault) = call.fault {
         let kind = fault.header().as_bytes();
         out.field("Lambda-Runtime-Function-Error-Type", kind);
     }
-    match load {
-        Load::Nothing => {}
-        Load::Content(content) => {
-            let mut count = Count::default();
-            content.write(&mut count);
-            out.field("Content-Type", b"application/json");
-            out.content_length(count.0);
-        }
-        Load::Pieces(media_type) => {
-            out.field("Lambda-Runtime-Function-Response-Mode", b"streaming");
-            let is_fine = is_value(media_type.as_bytes()) && media_type.len() <= 256;
-            let media_type = if is_fine {
-                media_type
-            } else {
-                "application/octet-stream"
-            };
-            out.field("Content-Type", media_type.as_bytes());
-            out.field("Transfer-Encoding", b"chunked");
-            out.field(
-                "Trailer",
-                b"Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body",
-            );
-        }
+    if let Some(content) = call.content
+        && call.lines.is_empty()
+    {
+        let mut count = Count::default();
+        content.write(&mut count);
+        out.content_length(count.0);
     }
     out.put(b"\r\n");
 }
+
+/// Nothing yet: pieces follow.
+const PIECES: Whole<'static> = Whole(b"");
+
+/// What Lambda wants of an answer that goes out piece by piece.
+const STREAMING: &[u8] = b"Lambda-Runtime-Function-Response-Mode: streaming\r\n\
+    Transfer-Encoding: chunked\r\n\
+    Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n";

@@ -17,6 +17,9 @@ const MAX_INTERIM: u32 = 8;
 /// within this: one of 6 MB that comes from next door takes milliseconds.
 const WHOLE_MS: u64 = 30_000;
 
+/// A moment that does not come.
+pub const NEVER: u64 = u64::MAX;
+
 /// A connection to a server, opened again and again by whoever has sockets.
 pub trait Wire {
     /// Opens a new connection, in place of the one before.
@@ -30,11 +33,11 @@ pub trait Wire {
     /// It cannot send all.
     fn send(&mut self, bytes: &[u8], has_more: bool) -> Result<(), Cut>;
     /// Receives some bytes into a buffer that is not empty; 0 at the end. It waits
-    /// until this moment, or for ever.
+    /// until this moment, or with [`NEVER`] for ever.
     ///
     /// # Errors
     /// Nothing came in time, or the connection is lost.
-    fn receive(&mut self, buffer: &mut [u8], until_ms: Option<u64>) -> Result<usize, Cut>;
+    fn receive(&mut self, buffer: &mut [u8], until_ms: u64) -> Result<usize, Cut>;
     /// Milliseconds since 1970, by which moments are told.
     fn now_ms(&mut self) -> u64;
 }
@@ -86,23 +89,20 @@ pub struct Reading {
     /// Its status.
     pub status: u16,
     keep_alive: bool,
-    body: Body,
+    /// The body ends with the connection.
+    is_until_close: bool,
+    body: Incoming,
     /// When all of it is to be there.
     until_ms: u64,
-    /// Received, and not looked at.
-    pending: Range<usize>,
-}
-
-#[derive(Debug)]
-enum Body {
-    Framed(Incoming),
-    UntilClose,
-    Ended,
+    /// Where what is received and not looked at begins.
+    start: usize,
+    /// And where it ends.
+    end: usize,
 }
 
 impl Reading {
-    /// Receives a head, and says when the whole answer is to be there: without such
-    /// a moment its first byte is waited for without end. `to_head` says that HEAD
+    /// Receives a head, and says when the whole answer is to be there: with
+    /// [`NEVER`], its first byte is waited for without end. `to_head` says that HEAD
     /// was asked.
     ///
     /// # Errors
@@ -110,136 +110,117 @@ impl Reading {
     pub fn head<W: Wire + ?Sized>(
         wire: &mut W,
         buffer: &mut [u8],
-        mut until_ms: Option<u64>,
+        mut until_ms: u64,
         to_head: bool,
     ) -> Result<Self, Bad> {
         let limit = buffer.len().min(MAX_HEAD_BYTES);
         let mut filled = 0;
-        let mut interim = 0;
+        let mut interim = MAX_INTERIM;
         loop {
-            filled += receive(wire, buffer, filled, until_ms)?;
-            let until = until_ms.unwrap_or_else(|| wire.now_ms().saturating_add(WHOLE_MS));
-            until_ms = Some(until);
-            loop {
-                let received = buffer.get(..filled).unwrap_or_default();
-                let reply = match reply::parse(received, limit, to_head) {
-                    Ok(reply) => reply,
-                    Err(Stop::Partial) => break,
-                    Err(Stop::Refuse(_)) => return Err(Bad::Malformed),
-                };
-                let length = reply.length;
-                if reply.status >= 200 {
+            let received = buffer.get(..filled).unwrap_or_default();
+            match reply::parse(received, limit, to_head) {
+                Ok(reply) if reply.status >= 200 => {
+                    let framing = match reply.body {
+                        Delimited::Length(length) => Framing::Length(length),
+                        Delimited::Chunked => Framing::Chunked,
+                        Delimited::Close => Framing::Length(MAX_BODY_BYTES),
+                    };
                     return Ok(Self {
-                        head_bytes: length,
+                        head_bytes: reply.length,
                         status: reply.status,
                         keep_alive: reply.keep_alive,
-                        body: match reply.body {
-                            Delimited::Length(length) => framed(Framing::Length(length)),
-                            Delimited::Chunked => framed(Framing::Chunked),
-                            Delimited::Close => Body::UntilClose,
-                        },
-                        until_ms: until,
-                        pending: length..filled,
+                        is_until_close: reply.body == Delimited::Close,
+                        body: Incoming::new(framing, MAX_BODY_BYTES).map_err(judge)?,
+                        until_ms,
+                        start: reply.length,
+                        end: filled,
                     });
                 }
-                interim += 1;
                 // RFC 9110 section 15.2.2: nobody has asked to switch protocols.
-                if reply.status == 101 || interim > MAX_INTERIM {
-                    return Err(Bad::Malformed);
+                Ok(reply) if reply.status != 101 && interim > 0 => {
+                    interim -= 1;
+                    let length = reply.length;
+                    buffer.copy_within(length..filled, 0);
+                    filled -= length;
                 }
-                buffer.copy_within(length..filled, 0);
-                filled -= length;
+                Err(Stop::Partial) => {
+                    filled += receive(wire, buffer, filled, until_ms)?;
+                    if until_ms == NEVER {
+                        until_ms = wire.now_ms().saturating_add(WHOLE_MS);
+                    }
+                }
+                _ => return Err(Bad::Malformed),
             }
         }
     }
 
     /// The next piece of the body, somewhere behind `kept` in the buffer, where it
-    /// stays until the next call; `None` at the end.
+    /// stays until the next call; empty at the end.
     ///
     /// # Errors
     /// [`Bad`]; it is too long where the buffer is full.
+    #[inline(never)]
     pub fn piece<W: Wire + ?Sized>(
         &mut self,
         wire: &mut W,
         buffer: &mut [u8],
         kept: usize,
-    ) -> Result<Option<Range<usize>>, Bad> {
+    ) -> Result<Range<usize>, Bad> {
         loop {
-            let pending = buffer.get(self.pending.clone()).unwrap_or_default();
-            let start = self.pending.start;
-            let mut found = start..start;
-            match &mut self.body {
-                Body::Ended => return Ok(None),
-                Body::UntilClose => {
-                    found.end += pending.len();
-                    self.pending.start = found.end;
-                }
-                Body::Framed(incoming) => {
-                    let taken = incoming.take(pending).map_err(judge)?;
-                    self.pending.start += taken.consumed;
-                    found = self.pending.start - taken.content.len()..self.pending.start;
-                    if taken.is_end {
-                        self.body = Body::Ended;
-                    }
-                }
-            }
-            if !found.is_empty() {
-                return Ok(Some(found));
-            }
-            if matches!(self.body, Body::Ended) {
-                continue;
+            let pending = buffer.get(self.start..self.end).unwrap_or_default();
+            let taken = self.body.take(pending).map_err(judge)?;
+            self.start += taken.consumed;
+            let length = taken.content.len();
+            if length > 0 || taken.is_end {
+                return Ok(self.start - length..self.start);
             }
             // Room is behind what is kept.
-            let left = self.pending.len();
-            buffer.copy_within(self.pending.clone(), kept);
-            self.pending = kept..kept + left;
-            match receive(wire, buffer, self.pending.end, Some(self.until_ms)) {
-                Ok(count) => self.pending.end += count,
-                Err(Bad::Cut(Cut::Lost)) if matches!(self.body, Body::UntilClose) => {
-                    self.body = Body::Ended;
+            buffer.copy_within(self.start..self.end, kept);
+            self.end = kept + (self.end - self.start);
+            self.start = kept;
+            match receive(wire, buffer, self.end, self.until_ms) {
+                Ok(count) => self.end += count,
+                Err(Bad::Cut(Cut::Lost)) if self.is_until_close => {
+                    self.body = Incoming::EMPTY;
                 }
                 Err(bad) => return Err(bad),
             }
         }
     }
 
-    /// Receives the whole body behind the head; where it is in the buffer.
+    /// Receives the whole body behind the head; where it ends in the buffer.
     ///
     /// # Errors
     /// [`Bad`].
+    #[inline(never)]
     pub fn whole<W: Wire + ?Sized>(
         &mut self,
         wire: &mut W,
         buffer: &mut [u8],
-    ) -> Result<Range<usize>, Bad> {
+    ) -> Result<usize, Bad> {
         let mut end = self.head_bytes;
-        while let Some(piece) = self.piece(wire, buffer, end)? {
+        loop {
+            let piece = self.piece(wire, buffer, end)?;
             let length = piece.len();
+            if length == 0 {
+                return Ok(end);
+            }
             if piece.start != end {
                 buffer.copy_within(piece, end);
             }
             end += length;
         }
-        Ok(self.head_bytes..end)
     }
 
     /// Whether the connection can be asked again: the answer has come whole, and
     /// nothing behind it.
     pub fn leaves_connection(&self) -> bool {
-        self.keep_alive && matches!(self.body, Body::Ended) && self.pending.is_empty()
+        self.keep_alive && self.body.is_end() && self.start == self.end
     }
 }
 
 /// Longer than any buffer, which has the last word.
 const MAX_BODY_BYTES: u64 = 1 << 62;
-
-fn framed(framing: Framing) -> Body {
-    match Incoming::new(framing, MAX_BODY_BYTES) {
-        Ok(incoming) if incoming.is_end() => Body::Ended,
-        Ok(incoming) => Body::Framed(incoming),
-        Err(_) => Body::UntilClose,
-    }
-}
 
 fn judge(status: Status) -> Bad {
     match status {
@@ -249,11 +230,12 @@ fn judge(status: Status) -> Bad {
 }
 
 /// Receives behind what is there; the end of the connection is a loss.
+#[inline(never)]
 fn receive<W: Wire + ?Sized>(
     wire: &mut W,
     buffer: &mut [u8],
     from: usize,
-    until_ms: Option<u64>,
+    until_ms: u64,
 ) -> Result<usize, Bad> {
     match buffer.get_mut(from..) {
         None | Some([]) => Err(Bad::TooLong),

@@ -1,7 +1,7 @@
 //! What a function tells Lambda in place of an answer.
 
 use ounce_http::is_token;
-use ounce_http::json::{self, Sink};
+use ounce_http::json::{self, Json, Sink};
 use ounce_http::writer::HeadWriter;
 
 /// What a function comes to.
@@ -112,18 +112,31 @@ fn unicode(byte: u8, sink: &mut dyn Sink) {
 
 impl Content for Fault<'_> {
     fn write(&self, sink: &mut dyn Sink) {
-        sink.put(b"{\"errorMessage\":\"");
-        escape(self.message.as_bytes(), sink);
+        let mut text = [0; 256];
+        let mut writer = HeadWriter::new(&mut text);
+        let mut message = self.message;
         if let Some(number) = self.number {
-            let mut digits = [0; 21];
-            let mut writer = HeadWriter::new(&mut digits);
+            writer.put(message.as_bytes());
             writer.push(b' ');
             writer.number(number);
-            sink.put(writer.bytes());
+            // One that is too long stands without its number.
+            let whole = ounce_http::utf8(writer.bytes()).unwrap_or_default();
+            message = if whole.is_empty() { message } else { whole };
         }
-        sink.put(b"\",\"errorType\":\"");
-        escape(self.kind.as_bytes(), sink);
-        sink.put(b"\",\"stackTrace\":[]}");
+        let mut json = Json::new(Pen(sink));
+        json.object().key("errorMessage").string(message);
+        json.key("errorType").string(self.kind);
+        json.key("stackTrace").array().end_array().end_object();
+    }
+}
+
+/// A sink that is borrowed, for a writer of JSON. That there is one of its kind only
+/// keeps programs small.
+pub struct Pen<'s>(pub &'s mut dyn Sink);
+
+impl Sink for Pen<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.put(bytes);
     }
 }
 
@@ -153,7 +166,7 @@ mod tests {
         let mut fault = Fault::new("Function.Odd", "a \"b\"\n");
         assert_eq!(
             written(&fault),
-            r#"{"errorMessage":"a \"b\"\u000a","errorType":"Function.Odd","stackTrace":[]}"#
+            r#"{"errorMessage":"a \"b\"\u000A","errorType":"Function.Odd","stackTrace":[]}"#
         );
         fault = json::Fault::Malformed(7).into();
         assert!(

@@ -21,7 +21,7 @@ use std::vec::Vec;
 use crate::MAX_PAYLOAD_BYTES;
 use crate::address::Api;
 use crate::client::{Broken, Client, Verdict};
-use crate::exchange::{Cut, MAX_HEAD_BYTES, Wire};
+use crate::exchange::{Cut, MAX_HEAD_BYTES, NEVER, Wire};
 use crate::fault::{Fault, Whole};
 use crate::invocation::Context;
 
@@ -94,10 +94,10 @@ impl Event {
             bytes: bytes.to_vec(),
             request_id: context.request_id.to_string(),
             deadline_ms: context.deadline_ms,
-            function_arn: context.function_arn.to_string(),
-            trace_id: context.trace_id.to_string(),
-            client_context: context.client_context.to_string(),
-            cognito_identity: context.cognito_identity.to_string(),
+            function_arn: context.function_arn().to_string(),
+            trace_id: context.trace_id().to_string(),
+            client_context: context.client_context().to_string(),
+            cognito_identity: context.cognito_identity().to_string(),
         }
     }
 
@@ -281,12 +281,12 @@ fn serve(settings: &Settings, function: impl Function) -> Result<core::convert::
     let worker = Worker { jobs, told };
 
     if let Err(failure) = worker.prepare(Job::Start) {
-        client.init_failed(&failure.fault())?;
+        client.fail("", &failure.fault())?;
         return Err(Stop::Start(failure));
     }
     if settings.is_snap_start {
         if let Err(failure) = worker.prepare(Job::BeforeSnapshot) {
-            client.init_failed(&failure.fault())?;
+            client.fail("", &failure.fault())?;
             return Err(Stop::Start(failure));
         }
         client.restored()?;
@@ -474,11 +474,11 @@ impl Wire for Socket<'_> {
         stream.write_all(bytes).map_err(|error| cut(&error))
     }
 
-    fn receive(&mut self, buffer: &mut [u8], until_ms: Option<u64>) -> Result<usize, Cut> {
+    fn receive(&mut self, buffer: &mut [u8], until_ms: u64) -> Result<usize, Cut> {
         let stream = self.stream.as_mut().ok_or(Cut::Lost)?;
         let patience = match until_ms {
-            None => None,
-            Some(until) => match until.saturating_sub(now_ms()) {
+            NEVER => None,
+            until => match until.saturating_sub(now_ms()) {
                 0 => return Err(Cut::Silent),
                 left => Some(Duration::from_millis(left)),
             },

@@ -21,21 +21,14 @@ impl<'e> Invocation<'e> {
 }
 
 /// What Lambda says about an event; texts are empty where it says nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Context<'e> {
     /// By which it is answered.
     pub request_id: &'e str,
     /// When Lambda ends the function, in milliseconds since 1970; 0 where it does
     /// not say.
     pub deadline_ms: u64,
-    /// The function, with version or alias as it was called.
-    pub function_arn: &'e str,
-    /// The trace of X-Ray, for what the function asks in turn.
-    pub trace_id: &'e str,
-    /// JSON of the mobile SDK.
-    pub client_context: &'e str,
-    /// JSON of Cognito's identity.
-    pub cognito_identity: &'e str,
+    head: Reply<'e>,
 }
 
 /// Before September 2001: no point in time, but the time that is left.
@@ -44,27 +37,50 @@ const FIRST_MOMENT_MS: u64 = 1_000_000_000_000;
 impl<'e> Context<'e> {
     /// Of an answer's head; `None` where it has no name that an answer can bear.
     /// `cargo lambda` gives the seconds that are left where Lambda gives the moment.
-    pub(crate) fn read(reply: &Reply<'e>, now_ms: u64) -> Option<Self> {
-        let text = |name| reply.field(name).and_then(utf8).unwrap_or_default();
-        let request_id = text("lambda-runtime-aws-request-id");
+    pub(crate) fn read(head: Reply<'e>, now_ms: u64) -> Option<Self> {
+        let mut context = Self {
+            request_id: "",
+            deadline_ms: 0,
+            head,
+        };
+        context.request_id = context.text("lambda-runtime-aws-request-id");
         // It becomes a part of a path.
         let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if request_id.is_empty() || request_id.len() > 128 || !request_id.bytes().all(is_fine) {
+        let id = context.request_id.as_bytes();
+        if id.is_empty() || id.len() > 128 || !id.iter().all(|byte| is_fine(*byte)) {
             return None;
         }
-        let mut deadline_ms =
-            parse_decimal(text("lambda-runtime-deadline-ms").as_bytes()).unwrap_or(0);
-        if deadline_ms > 0 && deadline_ms < FIRST_MOMENT_MS {
-            deadline_ms = now_ms.saturating_add(deadline_ms);
+        let deadline = context.text("lambda-runtime-deadline-ms").as_bytes();
+        context.deadline_ms = parse_decimal(deadline).unwrap_or(0);
+        if context.deadline_ms.wrapping_sub(1) < FIRST_MOMENT_MS {
+            context.deadline_ms += now_ms;
         }
-        Some(Self {
-            request_id,
-            deadline_ms,
-            function_arn: text("lambda-runtime-invoked-function-arn"),
-            trace_id: text("lambda-runtime-trace-id"),
-            client_context: text("lambda-runtime-client-context"),
-            cognito_identity: text("lambda-runtime-cognito-identity"),
-        })
+        Some(context)
+    }
+
+    #[inline(never)]
+    fn text(&self, name: &str) -> &'e str {
+        self.head.field(name).and_then(utf8).unwrap_or_default()
+    }
+
+    /// The function, with version or alias as it was called.
+    pub fn function_arn(&self) -> &'e str {
+        self.text("lambda-runtime-invoked-function-arn")
+    }
+
+    /// The trace of X-Ray, for what the function asks in turn.
+    pub fn trace_id(&self) -> &'e str {
+        self.text("lambda-runtime-trace-id")
+    }
+
+    /// JSON of the mobile SDK.
+    pub fn client_context(&self) -> &'e str {
+        self.text("lambda-runtime-client-context")
+    }
+
+    /// JSON of Cognito's identity.
+    pub fn cognito_identity(&self) -> &'e str {
+        self.text("lambda-runtime-cognito-identity")
     }
 
     /// Milliseconds that are left, 0 when there are none; without a deadline there
@@ -85,7 +101,7 @@ mod tests {
 
     fn read(fields: &str) -> Option<Context<'_>> {
         let reply = reply::parse(fields.as_bytes(), 10_000, false).unwrap();
-        Context::read(&reply, 2_000_000_000_000)
+        Context::read(reply, 2_000_000_000_000)
     }
 
     #[test]
@@ -95,9 +111,9 @@ mod tests {
             Lambda-Runtime-Invoked-Function-Arn: arn:x\r\n\
             Lambda-Runtime-Trace-Id: Root=1\r\n\r\n";
         let context = read(text).unwrap();
-        assert_eq!((context.request_id, context.trace_id), ("a-1", "Root=1"));
+        assert_eq!((context.request_id, context.trace_id()), ("a-1", "Root=1"));
         assert_eq!(
-            (context.function_arn, context.client_context),
+            (context.function_arn(), context.client_context()),
             ("arn:x", "")
         );
         assert_eq!(context.left_ms(2_000_000_000_000), 3_000);
@@ -114,7 +130,8 @@ mod tests {
         assert_eq!(with("Lambda-Runtime-Deadline-Ms: 600"), 2_000_000_000_600);
         assert_eq!(with("Lambda-Runtime-Deadline-Ms: -1"), 0);
         assert_eq!(with("X: y"), 0);
-        assert_eq!(Context::default().left_ms(7), u64::MAX);
+        let endless = "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: a\r\n\r\n";
+        assert_eq!(read(endless).unwrap().left_ms(7), u64::MAX);
     }
 
     #[test]
@@ -122,8 +139,8 @@ mod tests {
         for id in ["", "a/b", "..", "a b", "a%2fb", "a?b", &"a".repeat(129)] {
             let text =
                 format!("HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: {id}\r\nX: y\r\n\r\n");
-            assert_eq!(read(&text), None, "{id}");
+            assert!(read(&text).is_none(), "{id}");
         }
-        assert_eq!(read("HTTP/1.1 200 OK\r\n\r\n"), None);
+        assert!(read("HTTP/1.1 200 OK\r\n\r\n").is_none());
     }
 }

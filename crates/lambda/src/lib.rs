@@ -19,6 +19,7 @@
 extern crate std;
 
 pub mod address;
+pub mod answer;
 pub mod base64;
 pub mod client;
 pub mod event;

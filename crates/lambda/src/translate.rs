@@ -1,21 +1,12 @@
-//! An event as an HTTP request, and a server's answer as Lambda wants it: what any
-//! HTTP server needs to run as a function, unchanged.
+//! An event as an HTTP request. The way back is in [`answer`](crate::answer).
 
 use ounce_http::json::{Fault, Kind, Reader, Sink};
-use ounce_http::reply::Reply;
-use ounce_http::{is_token, is_value, utf8};
+use ounce_http::{is_token, is_value};
 
-use crate::base64;
 use crate::event::{Door, Request};
-use crate::fault::{Content, Count, escape};
+use crate::fault::{Count, escape};
 use crate::invocation::Context;
 use crate::target::{self, Part};
-
-/// The media type of a streamed answer to a front door: a head as JSON, eight zeros,
-/// the body (docs.aws.amazon.com/lambda, "Response streaming").
-pub const STREAMED_TYPE: &str = "application/vnd.awslambda.http-integration-response";
-/// Between the head of such an answer and its body.
-pub const STREAMED_GAP: &[u8] = &[0; 8];
 
 /// Fields that are about one connection (RFC 9110 section 7.6.1), or are said anew.
 const OF_CONNECTION: [&str; 9] = [
@@ -30,7 +21,7 @@ const OF_CONNECTION: [&str; 9] = [
     "upgrade",
 ];
 
-fn is_of_connection(name: &[u8]) -> bool {
+pub(crate) fn is_of_connection(name: &[u8]) -> bool {
     OF_CONNECTION
         .iter()
         .any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
@@ -89,7 +80,7 @@ pub fn write_head(
         sink.put(b"Host: localhost\r\n");
     }
     write_cookies(request, sink)?;
-    field("X-Amzn-Trace-Id", context.trace_id.as_bytes(), sink);
+    field("X-Amzn-Trace-Id", context.trace_id().as_bytes(), sink);
     field("X-Amzn-Request-Context", request.context, sink);
     write_context(context, sink);
     // A server may wait for a body that is not announced.
@@ -107,14 +98,14 @@ pub fn write_event_head(path: &str, context: &Context<'_>, bytes: u64, sink: &mu
     }
     target::put(path, Part::Path, sink);
     sink.put(b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
-    field("X-Amzn-Trace-Id", context.trace_id.as_bytes(), sink);
+    field("X-Amzn-Trace-Id", context.trace_id().as_bytes(), sink);
     write_context(context, sink);
     sink.put(b"Content-Length: ");
     decimal(bytes, sink);
     sink.put(b"\r\nConnection: close\r\n\r\n");
 }
 
-fn decimal(number: u64, sink: &mut dyn Sink) {
+pub(crate) fn decimal(number: u64, sink: &mut dyn Sink) {
     if number > 9 {
         decimal(number / 10, sink);
     }
@@ -138,7 +129,7 @@ fn field(name: &str, value: &[u8], sink: &mut dyn Sink) {
 }
 
 fn write_context(context: &Context<'_>, sink: &mut dyn Sink) {
-    if !is_value(context.function_arn.as_bytes()) {
+    if !is_value(context.function_arn().as_bytes()) {
         return;
     }
     sink.put(b"X-Amzn-Lambda-Context: {\"request_id\":\"");
@@ -146,7 +137,7 @@ fn write_context(context: &Context<'_>, sink: &mut dyn Sink) {
     sink.put(b"\",\"deadline\":");
     decimal(context.deadline_ms, sink);
     sink.put(b",\"invoked_function_arn\":\"");
-    escape(context.function_arn.as_bytes(), sink);
+    escape(context.function_arn().as_bytes(), sink);
     sink.put(b"\"}\r\n");
 }
 
@@ -254,185 +245,6 @@ fn members(part: &mut [u8], see: &mut dyn FnMut(&str, &str) -> bool) -> Result<(
     if is_fine { Ok(()) } else { Err(Unfit::Field) }
 }
 
-/// A server's answer, as Lambda wants it of this front door.
-#[derive(Debug)]
-pub struct Answer<'a> {
-    /// The door.
-    pub door: Door,
-    /// The head.
-    pub reply: Reply<'a>,
-    /// The body.
-    pub body: &'a [u8],
-}
-
-impl Content for Answer<'_> {
-    fn write(&self, sink: &mut dyn Sink) {
-        let is_text = is_text(&self.reply) && utf8(self.body).is_some();
-        self.write_head(sink);
-        sink.put(if is_text {
-            b",\"isBase64Encoded\":false,\"body\":\""
-        } else {
-            b",\"isBase64Encoded\":true,\"body\":\""
-        });
-        if is_text {
-            escape(self.body, sink);
-        } else {
-            base64::encode(self.body, sink);
-        }
-        sink.put(b"\"}");
-    }
-}
-
-/// What stands before the body of a streamed answer.
-#[derive(Debug)]
-pub struct Prelude<'a>(pub Answer<'a>);
-
-impl Content for Prelude<'_> {
-    fn write(&self, sink: &mut dyn Sink) {
-        self.0.write_head(sink);
-        sink.put(b"}");
-        sink.put(STREAMED_GAP);
-    }
-}
-
-impl Answer<'_> {
-    fn write_head(&self, sink: &mut dyn Sink) {
-        sink.put(b"{\"statusCode\":");
-        decimal(self.reply.status.into(), sink);
-        if let Door::LoadBalancer(_) = self.door {
-            // It must begin with the number.
-            sink.put(b",\"statusDescription\":\"");
-            decimal(self.reply.status.into(), sink);
-            sink.put(b" ");
-            sink.put(reason(self.reply.status).as_bytes());
-            sink.put(b"\"");
-        }
-        match self.door {
-            Door::V2 => {
-                self.write_fields(b"headers", false, true, sink);
-                self.write_set_cookies(sink);
-            }
-            Door::LoadBalancer(false) => self.write_fields(b"headers", false, false, sink),
-            Door::V1 | Door::LoadBalancer(true) => {
-                self.write_fields(b"multiValueHeaders", true, false, sink);
-            }
-        }
-    }
-
-    /// Fields by name, each name once: values of several of a name are an array, or
-    /// joined (RFC 9110 section 5.3). A payload of 2.0 has cookies to set elsewhere;
-    /// where there is no place for a second, the last counts, as with load balancers.
-    fn write_fields(&self, key: &[u8], many: bool, but_cookies: bool, sink: &mut dyn Sink) {
-        sink.put(b",\"");
-        sink.put(key);
-        sink.put(b"\":{");
-        let mut is_first = true;
-        for (at, (name, _)) in self.reply.fields().enumerate() {
-            let is_cookie = name.eq_ignore_ascii_case(b"set-cookie");
-            let is_same = |other: &[u8]| other.eq_ignore_ascii_case(name);
-            let is_later = self
-                .reply
-                .fields()
-                .take(at)
-                .any(|(other, _)| is_same(other));
-            if is_later || is_of_connection(name) || is_cookie && but_cookies {
-                continue;
-            }
-            sink.put(if is_first { b"\"" } else { b",\"" });
-            is_first = false;
-            // A token needs no escapes.
-            sink.put(name);
-            sink.put(if many { b"\":[\"" } else { b"\":\"" });
-            let values = self.reply.fields().filter(|(other, _)| is_same(other));
-            if is_cookie && !many {
-                escape(values.last().map_or(b"", |(_, value)| value), sink);
-            } else {
-                for (at, (_, value)) in values.enumerate() {
-                    let between: &[u8] = if many { b"\",\"" } else { b", " };
-                    sink.put(if at == 0 { b"" } else { between });
-                    escape(value, sink);
-                }
-            }
-            sink.put(if many { b"\"]" } else { b"\"" });
-        }
-        sink.put(b"}");
-    }
-
-    fn write_set_cookies(&self, sink: &mut dyn Sink) {
-        sink.put(b",\"cookies\":[");
-        let cookies = self
-            .reply
-            .fields()
-            .filter(|(name, _)| name.eq_ignore_ascii_case(b"set-cookie"));
-        for (at, (_, value)) in cookies.enumerate() {
-            sink.put(if at == 0 { b"\"" } else { b",\"" });
-            escape(value, sink);
-            sink.put(b"\"");
-        }
-        sink.put(b"]");
-    }
-}
-
-/// A word for the status: what stands behind the number has no meaning.
-fn reason(status: u16) -> &'static str {
-    match status {
-        0..=299 => "OK",
-        300..=399 => "Redirect",
-        400..=499 => "Client Error",
-        _ => "Server Error",
-    }
-}
-
-/// Whether the type of a body is one of text, and nothing is packed.
-fn is_text(reply: &Reply<'_>) -> bool {
-    const TEXTS: [&[u8]; 6] = [
-        b"application/json",
-        b"application/javascript",
-        b"application/xml",
-        b"application/x-www-form-urlencoded",
-        b"application/graphql",
-        b"image/svg+xml",
-    ];
-    let encoding = reply.field("content-encoding").unwrap_or_default();
-    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity") {
-        return false;
-    }
-    let value = reply.field("content-type").unwrap_or_default();
-    let media_type = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    let media_type = media_type.trim_ascii();
-    let ends = |end: &[u8]| {
-        let at = media_type.len().checked_sub(end.len());
-        let rest = at.and_then(|at| media_type.get(at..)).unwrap_or_default();
-        rest.eq_ignore_ascii_case(end)
-    };
-    let top = media_type.get(..5).unwrap_or_default();
-    top.eq_ignore_ascii_case(b"text/")
-        || ends(b"+json")
-        || ends(b"+xml")
-        || TEXTS
-            .iter()
-            .any(|text| media_type.eq_ignore_ascii_case(text))
-}
-
-/// A server's answer to an event that is no request: the function's own, as it is if
-/// it is JSON, else as a string of it.
-#[derive(Debug)]
-pub struct Plain<'a>(pub &'a [u8]);
-
-impl Content for Plain<'_> {
-    fn write(&self, sink: &mut dyn Sink) {
-        if self.0.is_empty() {
-            sink.put(b"null");
-        } else if ounce_http::json::is_valid(self.0) {
-            sink.put(self.0);
-        } else {
-            sink.put(b"\"");
-            escape(self.0, sink);
-            sink.put(b"\"");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -458,14 +270,14 @@ mod tests {
         }
     }
 
-    const CONTEXT: Context<'_> = Context {
-        request_id: "id-1",
-        deadline_ms: 7,
-        function_arn: "arn:x",
-        trace_id: "Root=1-2",
-        client_context: "",
-        cognito_identity: "",
-    };
+    const HEAD_OF_CONTEXT: &str = "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: id-1\r\n\
+        Lambda-Runtime-Deadline-Ms: 2000000000000\r\nLambda-Runtime-Trace-Id: Root=1-2\r\n\
+        Lambda-Runtime-Invoked-Function-Arn: arn:x\r\n\r\n";
+
+    fn context() -> Context<'static> {
+        let head = reply::parse(HEAD_OF_CONTEXT.as_bytes(), 1_000, false).unwrap();
+        Context::read(head, 1).unwrap()
+    }
 
     /// The request that an event becomes, or why it becomes none.
     fn request_below(event: &Value, base: &str) -> Result<String, Unfit> {
@@ -474,7 +286,7 @@ mod tests {
             panic!("no request: {event}");
         };
         let mut out = Bytes::default();
-        write_head(&mut request, &CONTEXT, base, &mut out)?;
+        write_head(&mut request, &context(), base, &mut out)?;
         assert!(request.write_body(&mut out));
         Ok(String::from_utf8_lossy(&out.0).into_owned())
     }
@@ -542,7 +354,7 @@ mod tests {
             "x-empty: ",
             "Cookie: a=b; c=d",
             "X-Amzn-Trace-Id: Root=1-2",
-            r#"X-Amzn-Lambda-Context: {"request_id":"id-1","deadline":7,"invoked_function_arn":"arn:x"}"#,
+            r#"X-Amzn-Lambda-Context: {"request_id":"id-1","deadline":2000000000000,"invoked_function_arn":"arn:x"}"#,
             "Content-Length: 6",
             "Connection: close",
         ] {
@@ -687,106 +499,6 @@ mod tests {
         }
     }
 
-    /// What is answered where the server answers this.
-    fn answer(door: Door, head: &str, body: &[u8]) -> Value {
-        let head = std::format!("HTTP/1.1 {head}\r\n\r\n")
-            .replace('\n', "\r\n")
-            .replace("\r\r", "\r");
-        let reply = reply::parse(head.as_bytes(), 10_000, false).unwrap();
-        let mut out = Bytes::default();
-        Answer { door, reply, body }.write(&mut out);
-        serde_json::from_slice(&out.0).unwrap_or_else(|error| panic!("{error}: {:?}", out.0))
-    }
-
-    const HEAD: &str = "201 Created\nContent-Type: text/plain; charset=utf-8\nX-A: 1\nx-a: 2\n\
-        Set-Cookie: a=b\nSet-Cookie: c=d\nConnection: close\nContent-Length: 5";
-
-    #[test]
-    fn each_front_door_gets_the_answer_in_its_own_form() {
-        let text = "text/plain; charset=utf-8";
-        assert_eq!(
-            answer(Door::V2, HEAD, b"h\"llo"),
-            json!({"statusCode": 201, "headers": {"Content-Type": text, "X-A": "1, 2"},
-                "cookies": ["a=b", "c=d"], "isBase64Encoded": false, "body": "h\"llo"})
-        );
-        let many = json!({"Content-Type": [text], "X-A": ["1", "2"], "Set-Cookie": ["a=b", "c=d"]});
-        assert_eq!(
-            answer(Door::V1, HEAD, b""),
-            json!({"statusCode": 201, "multiValueHeaders": many, "isBase64Encoded": false, "body": ""})
-        );
-        assert_eq!(
-            answer(Door::LoadBalancer(true), HEAD, b""),
-            json!({"statusCode": 201, "statusDescription": "201 OK", "multiValueHeaders": many,
-                "isBase64Encoded": false, "body": ""})
-        );
-        assert_eq!(
-            answer(Door::LoadBalancer(false), HEAD, b"")["headers"],
-            json!({"Content-Type": text, "X-A": "1, 2", "Set-Cookie": "c=d"})
-        );
-    }
-
-    #[test]
-    fn what_is_not_text_goes_as_base64() {
-        let packed = |head: &str, body: &[u8]| {
-            answer(Door::V2, head, body)["isBase64Encoded"] == Value::Bool(true)
-        };
-        for kind in [
-            "text/html",
-            "application/json",
-            "Application/Problem+JSON; a=b",
-            "image/svg+xml",
-            "application/atom+xml",
-        ] {
-            assert!(
-                !packed(&std::format!("200 OK\nContent-Type: {kind}"), b"a"),
-                "{kind}"
-            );
-        }
-        for head in [
-            "200 OK",
-            "200 OK\nContent-Type: image/png",
-            "200 OK\nContent-Type: te",
-            "200 OK\nContent-Type: text/plain\nContent-Encoding: gzip",
-        ] {
-            assert!(packed(head, b"a"), "{head}");
-        }
-        let body = &answer(Door::V2, "200 OK\nContent-Type: text/plain", b"\xff\x00")["body"];
-        assert_eq!(body, "/wA=");
-    }
-
-    #[test]
-    fn a_streamed_answer_has_its_head_before_eight_zeros() {
-        let reply = reply::parse(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n", 1_000, false).unwrap();
-        let mut out = Bytes::default();
-        let body = b"";
-        Prelude(Answer {
-            door: Door::V2,
-            reply,
-            body,
-        })
-        .write(&mut out);
-        let json = out.0.strip_suffix(&[0; 8]).unwrap();
-        let json: Value = serde_json::from_slice(json).unwrap();
-        assert_eq!(
-            json,
-            json!({"statusCode": 200, "headers": {"A": "b"}, "cookies": []})
-        );
-    }
-
-    #[test]
-    fn an_answer_to_an_event_is_json_whatever_the_server_says() {
-        for (body, expected) in [
-            ("{\"a\": 1}", json!({"a": 1})),
-            ("", Value::Null),
-            ("done", json!("done")),
-            ("{", json!("{")),
-        ] {
-            let mut out = Bytes::default();
-            Plain(body.as_bytes()).write(&mut out);
-            assert_eq!(serde_json::from_slice::<Value>(&out.0).unwrap(), expected);
-        }
-    }
-
     #[test]
     fn failed_messages_of_a_queue_are_told_by_name() {
         let event = json!({"Records": [
@@ -836,7 +548,7 @@ mod tests {
             let mut bytes = serde_json::to_vec(&event).unwrap();
             let Ok(Event::Request(mut request)) = event::read(&mut bytes) else { return Ok(()) };
             let mut out = Bytes::default();
-            if write_head(&mut request, &CONTEXT, "", &mut out).is_ok() {
+            if write_head(&mut request, &context(), "", &mut out).is_ok() {
                 let end = out.0.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
                 prop_assert_eq!(end + 4, out.0.len());
                 let lines = out.0.split(|byte| *byte == b'\n');

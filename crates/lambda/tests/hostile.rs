@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use ounce_lambda::address::Api;
+use ounce_lambda::exchange::NEVER;
 use ounce_lambda::fault::Content;
 use ounce_lambda::http::json::Sink;
 use ounce_lambda::{Broken, Client, Cut, Fault, Verdict, Wire};
@@ -59,10 +60,10 @@ impl Wire for &mut Script {
         Ok(())
     }
 
-    fn receive(&mut self, buffer: &mut [u8], until_ms: Option<u64>) -> Result<usize, Cut> {
+    fn receive(&mut self, buffer: &mut [u8], until_ms: u64) -> Result<usize, Cut> {
         assert!(!buffer.is_empty());
         if self.current.is_empty() && self.stays_open {
-            self.has_waited_for_ever |= until_ms.is_none();
+            self.has_waited_for_ever |= until_ms == NEVER;
             return Err(Cut::Silent);
         }
         let count = buffer.len().min(self.step).min(self.current.len());
@@ -152,7 +153,7 @@ fn an_event_cut_at_any_byte_is_answered_by_an_error_and_the_next_is_asked_for() 
         let sent = told(&text[..end]);
         assert!(sent.contains("\r\nLambda-Runtime-Function-Error-Type: Runtime.BadEvent\r\n"));
         assert!(
-            sent.contains("\"errorMessage\":\"the event was cut short\""),
+            sent.contains("\"errorMessage\":\"the event was cut short, or is in faulty HTTP\""),
             "{sent}"
         );
     }
@@ -286,7 +287,7 @@ fn what_is_told_is_judged_by_its_status() {
         assert_eq!(
             script.sent(),
             "POST /2018-06-01/runtime/invocation/id-1/response HTTP/1.1\r\n\
-             Host: 127.0.0.1:9001\r\nContent-Type: application/json\r\n\
+             Host: 127.0.0.1:9001\r\n\
              Content-Length: 2\r\n\r\n{}"
         );
     }
@@ -340,6 +341,7 @@ fn pieces_are_chunks_and_an_error_behind_them_is_in_the_trailers() {
     let (head, body) = sent.split_once("\r\n\r\n").expect("a head");
     assert!(head.contains("\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n"));
     assert!(head.contains("\r\nTransfer-Encoding: chunked\r\nTrailer: "));
+    assert!(head.ends_with("\r\nContent-Type: text/plain"));
     let end = body
         .strip_prefix("00000005\r\nhello\r\n00001388\r\n")
         .and_then(|rest| rest.strip_prefix("a".repeat(5_000).as_str()))
@@ -371,7 +373,7 @@ fn start_and_snapshot_are_told_where_lambda_looks() {
     );
     let mut script = Script::new(&[DONE]);
     let prefixed = Api::parse("http://127.0.0.1:9001/.rt/hello").expect("an address");
-    let told = Client::new(prefixed, &mut script).init_failed(&fault);
+    let told = Client::new(prefixed, &mut script).fail("", &fault);
     assert_eq!(told, Ok(Verdict::Accepted));
     let sent = script.sent();
     assert!(

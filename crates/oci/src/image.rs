@@ -8,6 +8,7 @@ use crate::model::{
     DOCUMENT_LIMIT, Descriptor, ImageConfiguration, ImageIndex, ImageManifest, REF_NAME, Role,
     digest_of, from_json, platform_in, platform_of, role,
 };
+use crate::wasm::{self, ConfigFault};
 use crate::{Digest, Platform};
 
 /// One image for one platform, wherever it lives.
@@ -93,6 +94,11 @@ impl Image {
         LayerReader::open(&self.blobs, layer, limits)
     }
 
+    /// Whether it is WebAssembly, in an image of whatever layout.
+    pub fn is_wasm(&self) -> bool {
+        self.platform.architecture == wasm::ARCHITECTURE
+    }
+
     /// Bytes that a registry would send: manifest, configuration and layers.
     pub fn pulled_bytes(&self) -> u64 {
         self.descriptor.size()
@@ -158,7 +164,8 @@ impl Image {
         let digest = digest_of(descriptor).map_err(BlobError::from)?;
         let manifest = read_manifest(&blobs, descriptor)?;
         let config_digest = digest_of(manifest.config()).map_err(BlobError::from)?;
-        if role(manifest.config().media_type()) != Role::Config {
+        let kind = role(manifest.config().media_type());
+        if !matches!(kind, Role::Config | Role::WasmConfig) {
             return Err(ImageError::MediaType {
                 digest: config_digest,
                 media_type: manifest.config().media_type().to_string(),
@@ -166,12 +173,25 @@ impl Image {
             });
         }
         let bytes = blobs.read(manifest.config(), DOCUMENT_LIMIT)?;
-        let config: ImageConfiguration =
-            from_json(&bytes).map_err(|source| ImageError::Document {
-                what: "configuration",
-                digest: config_digest,
-                source,
-            })?;
+        let document = |source| ImageError::Document {
+            what: "configuration",
+            digest: config_digest,
+            source,
+        };
+        let config: ImageConfiguration = match kind {
+            Role::WasmConfig => match wasm::image_config(&bytes, manifest.layers()) {
+                Ok(config) => config,
+                Err(ConfigFault::Json(source)) => return Err(document(source)),
+                Err(fault) => {
+                    return Err(ImageError::Invalid {
+                        what: "configuration",
+                        digest: config_digest,
+                        why: fault.to_string(),
+                    });
+                }
+            },
+            _ => from_json(&bytes).map_err(document)?,
+        };
         let layers = layers(&manifest, &config, config_digest)?;
         Ok(Self {
             descriptor: descriptor.clone(),

@@ -32,6 +32,7 @@ mod sink;
 mod spool;
 pub mod store;
 pub mod tar;
+pub mod wasm;
 mod whole;
 
 pub use artifact::Artifact;

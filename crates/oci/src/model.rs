@@ -22,6 +22,11 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// 4 MiB (OCI distribution spec, "Pushing manifests"); twice that is room enough.
 pub const DOCUMENT_LIMIT: u64 = 8 << 20;
 
+/// The media type of the configuration of a WebAssembly image (see [`crate::wasm`]).
+pub const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+/// The media type of its layer.
+pub const WASM_MODULE: &str = "application/wasm";
+
 /// What a media type stands for, OCI's and docker's names alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -31,6 +36,10 @@ pub enum Role {
     Manifest,
     /// An image configuration.
     Config,
+    /// The configuration of a WebAssembly image (see [`crate::wasm`]).
+    WasmConfig,
+    /// The layer of a WebAssembly image: the module itself.
+    Module,
     /// A layer, compressed so.
     Layer(Compression),
     /// Anything else: an attestation, an artifact.
@@ -58,6 +67,8 @@ pub fn role(media_type: &MediaType) -> Role {
         "application/vnd.oci.image.layer.v1.tar+zstd"
         | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
         | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Role::Layer(Compression::Zstd),
+        WASM_CONFIG => Role::WasmConfig,
+        WASM_MODULE => Role::Module,
         _ => Role::Other,
     }
 }

@@ -4,6 +4,9 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
+/// The architecture of WebAssembly: every machine runs it.
+pub const WASM: &str = "wasm";
+
 /// What an image is for (OCI image spec, image-index.md, `platform`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Platform {
@@ -34,7 +37,11 @@ impl Platform {
 
     /// Whether an image for `image` runs on this platform: same system and
     /// architecture, and a variant that is the same, absent or lower.
+    /// WebAssembly runs on all.
     pub fn accepts(&self, image: &Platform) -> bool {
+        if image.architecture == WASM {
+            return self.architecture != WASM || self.os == image.os;
+        }
         self.os == image.os
             && self.architecture == image.architecture
             && (self.variant == image.variant
@@ -52,7 +59,11 @@ impl Platform {
             .into_iter()
             .enumerate()
             .filter(|(_, image)| self.accepts(image))
-            .max_by_key(|(at, image)| (image.level(), Reverse(*at)))
+            .max_by_key(|(at, image)| {
+                // The machine's own code goes before what it would have to make.
+                let native = image.architecture != WASM;
+                (native, image.level(), Reverse(*at))
+            })
             .map(|(at, _)| at)
     }
 
@@ -225,6 +236,16 @@ mod tests {
         assert_eq!(platform("linux/arm/v6").best(&offered), Some(2));
         assert_eq!(platform("linux/arm/v7").best(&offered), Some(3));
         assert_eq!(platform("linux/s390x").best(&offered), None);
+    }
+
+    #[test]
+    fn every_machine_runs_webassembly_but_its_own_code_goes_first() {
+        let wasm = platform("wasip1/wasm");
+        assert!(platform("linux/riscv64").accepts(&wasm));
+        assert!(!wasm.accepts(&platform("wasip2/wasm")));
+        let offered = ["wasip1/wasm", "linux/riscv64"].map(platform);
+        assert_eq!(platform("linux/riscv64").best(&offered), Some(1));
+        assert_eq!(platform("linux/s390x").best(&offered), Some(0));
     }
 
     #[test]

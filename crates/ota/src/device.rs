@@ -2,6 +2,7 @@
 
 use embedded_storage::nor_flash::NorFlash;
 
+use crate::Digest;
 use crate::boot::{self, Boot, Look};
 use crate::bundle::Head;
 use crate::download::{Download, Workspace};
@@ -40,6 +41,34 @@ pub enum Standing {
     },
     /// Another slot is to be started: reset now.
     Reset,
+}
+
+/// An update whose head is good: only [`Device::consider`] makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Update {
+    pub(crate) image: Image,
+    pub(crate) payload: u32,
+    pub(crate) base: Option<Digest>,
+    revokes: u32,
+    key: u8,
+    head: usize,
+}
+
+impl Update {
+    /// What is in it.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Bytes of its head: where its payload begins.
+    pub fn head_bytes(&self) -> usize {
+        self.head
+    }
+
+    /// Whether its payload is a delta.
+    pub fn is_delta(&self) -> bool {
+        self.base.is_some()
+    }
 }
 
 /// A device, seen by the program that runs on it.
@@ -268,17 +297,13 @@ impl<'a, F: NorFlash, B: Boot, V: Verify> Device<'a, F, B, V> {
     }
 
     /// Looks at the head of an update: whether it is signed, for this device, newer, and fits. Nothing is
-    /// erased or written for one that is refused.
+    /// erased or written.
     ///
     /// `now` is the time in seconds since 1970 where the device has a clock: without one nothing expires.
     ///
     /// # Errors
     /// The update is refused.
-    pub fn consider<'h>(
-        &self,
-        head: &'h [u8],
-        now: Option<u64>,
-    ) -> Result<(Manifest<'h>, usize), Refusal> {
+    pub fn consider(&self, head: &[u8], now: Option<u64>) -> Result<Update, Refusal> {
         let head = Head::split(head)?;
         let manifest = Manifest::decode(head.manifest)?;
         if !self.verify.knows(manifest.key) {
@@ -305,51 +330,70 @@ impl<'a, F: NorFlash, B: Boot, V: Verify> Device<'a, F, B, V> {
         if !(lowest..=highest).contains(&self.identity.hardware) {
             return Err(Refusal::Hardware);
         }
-        if self.state.phase == Phase::Trial {
+        let update = Update {
+            image: Image {
+                size: manifest.size,
+                counter: manifest.counter,
+                version: manifest.version,
+                digest: manifest.digest,
+            },
+            payload: manifest.payload,
+            base: manifest.base,
+            revokes: manifest.revokes,
+            key: manifest.key,
+            head: head.length,
+        };
+        self.admit(&update)?;
+        Ok(update)
+    }
+
+    /// What the journal says to an update that is signed and for this device.
+    fn admit(&self, update: &Update) -> Result<(), Refusal> {
+        let (state, image) = (&self.state, &update.image);
+        if state.revoked >> update.key & 1 == 1 {
+            return Err(Refusal::KeyRevoked);
+        }
+        if state.phase == Phase::Trial {
             return Err(Refusal::OnTrial);
         }
-        let active = self.state.image(self.state.active);
-        if active.is_known() && active.digest == manifest.digest {
+        let active = state.image(state.active);
+        if active.is_known() && active.digest == image.digest {
             return Err(Refusal::Running);
         }
-        if manifest.counter < self.state.floor {
+        if image.counter < state.floor {
             return Err(Refusal::RolledBack);
         }
-        if manifest.version < active.version {
+        if image.version < active.version {
             return Err(Refusal::Older);
         }
-        if self.state.failed != [0; 16] && manifest.digest.starts_with(&self.state.failed) {
+        if state.failed != [0; 16] && image.digest.starts_with(&state.failed) {
             return Err(Refusal::FailedBefore);
         }
-        if manifest.size > self.layout.slot(self.state.idle()).length {
+        if image.size > self.layout.slot(state.idle()).length {
             return Err(Refusal::TooBig);
         }
-        if let Some(base) = manifest.base
+        if let Some(base) = update.base
             && (!active.is_known() || active.digest != base)
         {
             return Err(Refusal::Base);
         }
-        Ok((manifest, head.length))
+        Ok(())
     }
 
-    /// Takes an update: considers its head, notes in the journal that the other slot is being written,
+    /// Takes an update that was considered: notes in the journal that the other slot is being written,
     /// and hands out what takes the payload. One that was interrupted goes on where it was.
     ///
+    /// The workspace need not be there while an update is considered, whose signature takes as much
+    /// stack.
+    ///
     /// # Errors
-    /// The update is refused, or the flash refuses.
-    pub fn offer<'d, 'w>(
+    /// The device has changed since, and the update is refused now; or the flash refuses.
+    pub fn download<'d, 'w>(
         &'d mut self,
-        head: &[u8],
-        now: Option<u64>,
+        update: &Update,
         workspace: &'w mut Workspace,
     ) -> Result<Download<'d, 'a, 'w, F, B, V>, Error<F::Error>> {
-        let (manifest, _) = self.consider(head, now)?;
-        let image = Image {
-            size: manifest.size,
-            counter: manifest.counter,
-            version: manifest.version,
-            digest: manifest.digest,
-        };
+        self.admit(update)?;
         let mut state = self.state;
         let idle = state.idle();
         if state.phase == Phase::Downloading {
@@ -359,14 +403,28 @@ impl<'a, F: NorFlash, B: Boot, V: Verify> Device<'a, F, B, V> {
             let wear = &mut state.wear.slots[idle.index()];
             *wear = wear.saturating_add(sectors);
         }
-        if state.phase != Phase::Downloading || *state.image(idle) != image {
+        if state.phase != Phase::Downloading || *state.image(idle) != update.image {
             state.progress = 0;
         }
-        *state.image_mut(idle) = image;
+        *state.image_mut(idle) = update.image;
         state.phase = Phase::Downloading;
-        state.revokes = manifest.revokes;
+        state.revokes = update.revokes;
         state.report = 0;
         self.save_as(state)?;
-        Ok(Download::new(self, &manifest, workspace))
+        Ok(Download::new(self, update, workspace))
+    }
+
+    /// Considers an update and takes it, for devices with memory enough for both at once.
+    ///
+    /// # Errors
+    /// As [`Device::consider`] and [`Device::download`].
+    pub fn offer<'d, 'w>(
+        &'d mut self,
+        head: &[u8],
+        now: Option<u64>,
+        workspace: &'w mut Workspace,
+    ) -> Result<Download<'d, 'a, 'w, F, B, V>, Error<F::Error>> {
+        let update = self.consider(head, now)?;
+        self.download(&update, workspace)
     }
 }

@@ -3,11 +3,10 @@
 use embedded_storage::nor_flash::NorFlash;
 
 use ounce_delta::apply::{Apply, Fault, Images, Refused};
-use ounce_delta::memory::{self, Memory, Parts};
+use ounce_delta::memory;
 
 use crate::boot::{self, Boot};
-use crate::device::Device;
-use crate::manifest::Manifest;
+use crate::device::{Device, Update};
 use crate::refusal::{Error, Refusal};
 use crate::signature::Verify;
 use crate::state::{Phase, State};
@@ -15,29 +14,24 @@ use crate::state::{Phase, State};
 /// Bytes that are gathered to be written at once: a page of common flash chips.
 pub(crate) const STAGE: usize = 256;
 
-/// The memory that a delta is applied in. A download borrows it, so that it can stand in a `static`, and
-/// be used for something else at other times.
-#[derive(Debug, Clone, Default)]
+/// The memory that a delta is applied in. A download borrows it, so that it need only be there for as long.
+#[derive(Debug, Clone)]
 pub struct Workspace {
-    memory: memory::Device,
+    patcher: Apply<memory::Device>,
 }
 
 impl Workspace {
     /// Memory that was not used yet.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self {
-            memory: memory::Device::new(),
+            patcher: Apply::new(memory::Device::new()),
         }
     }
 }
 
-/// The patcher's memory, where it is.
-#[derive(Debug)]
-struct Borrowed<'w>(&'w mut memory::Device);
-
-impl Memory for Borrowed<'_> {
-    fn parts(&mut self) -> Parts<'_> {
-        self.0.parts()
+impl Default for Workspace {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -51,7 +45,7 @@ impl Memory for Borrowed<'_> {
 #[derive(Debug)]
 pub struct Download<'d, 'a, 'w, F: NorFlash, B, V> {
     sink: Sink<'d, 'a, F, B, V>,
-    patch: Option<Apply<Borrowed<'w>>>,
+    patch: Option<&'w mut Apply<memory::Device>>,
     /// Bytes of the payload, and how many of them came.
     payload: u32,
     received: u32,
@@ -211,20 +205,23 @@ impl<F: NorFlash, B: Boot, V: Verify> Images for Sink<'_, '_, F, B, V> {
 impl<'d, 'a, 'w, F: NorFlash, B: Boot, V: Verify> Download<'d, 'a, 'w, F, B, V> {
     pub(crate) fn new(
         device: &'d mut Device<'a, F, B, V>,
-        manifest: &Manifest<'_>,
+        update: &Update,
         workspace: &'w mut Workspace,
     ) -> Self {
         let progress = device.state.progress;
         let region = device.layout.slot(device.state.idle());
-        let is_delta = manifest.base.is_some();
+        let is_delta = update.base.is_some();
+        if is_delta {
+            workspace.patcher.restart();
+        }
         Self {
-            patch: is_delta.then(|| Apply::new(Borrowed(&mut workspace.memory))),
-            payload: manifest.payload,
+            patch: is_delta.then_some(&mut workspace.patcher),
+            payload: update.payload,
             received: if is_delta { 0 } else { progress },
             sink: Sink {
                 slot: Writer {
                     offset: region.offset,
-                    size: manifest.size,
+                    size: update.image.size,
                     written: progress,
                     erased: progress,
                     stage: [0; STAGE],

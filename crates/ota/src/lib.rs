@@ -33,13 +33,14 @@ pub mod manifest;
 #[cfg(feature = "pack")]
 pub mod pack;
 pub mod refusal;
+pub mod rollout;
 pub mod signature;
 #[cfg(feature = "simulate")]
 pub mod simulate;
 mod state;
 
-pub use device::{Device, Standing};
-pub use download::Download;
+pub use device::{Device, Standing, Update};
+pub use download::{Download, Workspace};
 pub use layout::{Layout, LayoutFault, Region, Slot};
 pub use manifest::{Manifest, Version};
 pub use refusal::{Error, Refusal};

@@ -16,7 +16,9 @@ pub mod secret;
 pub mod services;
 pub mod tree;
 pub mod unpack;
+pub mod wasm;
 
 pub use elf::{Elf, ElfFacts};
 pub use script::Script;
 pub use tree::Tree;
+pub use wasm::WasmFacts;

@@ -22,6 +22,7 @@ pub mod spec;
 pub mod syscalls;
 pub mod terminal;
 pub mod trial;
+pub mod wasm;
 
 mod ground;
 mod groups;

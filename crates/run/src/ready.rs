@@ -20,7 +20,7 @@ use crate::image::Essence;
 use crate::spec::User;
 
 /// The first field; another layout of the others has another number.
-const FORMAT: &str = "ounce-ready/1";
+const FORMAT: &str = "ounce-ready/2";
 /// Longer ones are not kept: they are read in one piece.
 const LONGEST: usize = 16 << 10;
 /// An index that was written so recently could be written again without a sign
@@ -46,6 +46,8 @@ pub struct Ready {
     pub activation: Option<String>,
     /// Its word on system calls.
     pub calls: Option<String>,
+    /// Of WebAssembly, the module's path beneath the unpacked image.
+    pub module: Option<OsString>,
 }
 
 impl Key {
@@ -118,6 +120,7 @@ impl Key {
             },
             activation: fields.optional()?,
             calls: fields.optional()?,
+            module: fields.list()?.pop(),
         })
     }
 
@@ -148,6 +151,7 @@ impl Key {
         put(&mut bytes, essence.user.gid.to_string().as_bytes());
         put_list(&mut bytes, ready.activation.as_slice());
         put_list(&mut bytes, ready.calls.as_slice());
+        put_list(&mut bytes, ready.module.as_slice());
         if bytes.len() <= LONGEST {
             let _ = self.write(&bytes);
         }
@@ -249,6 +253,7 @@ mod tests {
             },
             activation: Some("1".into()),
             calls: None,
+            module: Some("module.wasm".into()),
         }
     }
 

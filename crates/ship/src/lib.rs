@@ -9,10 +9,12 @@
 
 pub mod application;
 pub mod compose;
+pub mod device;
 pub mod ecs;
 pub mod explain;
 mod hcl;
 pub mod kubernetes;
+pub mod lambda;
 pub mod node;
 pub mod nomad;
 pub mod quadlet;

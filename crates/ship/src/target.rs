@@ -10,6 +10,8 @@ pub enum Target {
     Kubernetes,
     /// Fargate or EC2 behind a service: CloudFormation and Terraform.
     Ecs,
+    /// A function, as a zip or an image, with templates of SAM's and Terraform's.
+    Lambda,
     /// A hardened unit, as a portable service.
     Systemd,
     /// A unit of podman's.
@@ -22,6 +24,8 @@ pub enum Target {
     Nomad,
     /// A machine that is reached by ssh.
     Ssh(Host),
+    /// A microcontroller: its flash, and updates over the air.
+    Device,
 }
 
 /// A machine that is reached by ssh.
@@ -39,12 +43,14 @@ pub struct Host {
 pub const NAMES: &[&str] = &[
     "kubernetes",
     "ecs",
+    "lambda",
     "systemd",
     "quadlet",
     "compose",
     "swarm",
     "nomad",
     "ssh://HOST",
+    "device",
 ];
 
 /// A text names no platform.
@@ -76,11 +82,13 @@ impl FromStr for Target {
         Ok(match text {
             "kubernetes" | "k8s" => Self::Kubernetes,
             "ecs" => Self::Ecs,
+            "lambda" => Self::Lambda,
             "systemd" => Self::Systemd,
             "quadlet" => Self::Quadlet,
             "compose" => Self::Compose,
             "swarm" => Self::Swarm,
             "nomad" => Self::Nomad,
+            "device" => Self::Device,
             _ => {
                 return Err(TargetError::Unknown {
                     text: text.to_owned(),
@@ -152,9 +160,13 @@ impl Host {
 }
 
 impl Target {
-    /// Whether the platform fetches the image from a registry.
+    /// Whether the platform fetches the image from a registry, as it is. Lambda is
+    /// given one of its own, or a zip.
     pub fn pulls(&self) -> bool {
-        !matches!(self, Self::Systemd | Self::Ssh(_))
+        !matches!(
+            self,
+            Self::Systemd | Self::Ssh(_) | Self::Lambda | Self::Device
+        )
     }
 }
 
@@ -163,11 +175,13 @@ impl fmt::Display for Target {
         f.write_str(match self {
             Self::Kubernetes => "kubernetes",
             Self::Ecs => "ecs",
+            Self::Lambda => "lambda",
             Self::Systemd => "systemd",
             Self::Quadlet => "quadlet",
             Self::Compose => "compose",
             Self::Swarm => "swarm",
             Self::Nomad => "nomad",
+            Self::Device => "device",
             Self::Ssh(host) => {
                 write!(f, "ssh://{}", host.login())?;
                 return host.port.map_or(Ok(()), |port| write!(f, ":{port}"));
@@ -185,11 +199,13 @@ mod tests {
         for text in [
             "kubernetes",
             "ecs",
+            "lambda",
             "systemd",
             "quadlet",
             "compose",
             "swarm",
             "nomad",
+            "device",
             "ssh://pi@raspberry.local",
             "ssh://10.0.0.7:2222",
         ] {

@@ -14,6 +14,8 @@ pub enum FileKind {
     Program,
     /// A shared library or a loadable module.
     Library,
+    /// A WebAssembly module or component.
+    Wasm,
     /// What only compilers and linkers read: headers, archives, object files.
     Development,
     /// Debug information that stands in files of its own.
@@ -62,6 +64,7 @@ impl FileKind {
         match self {
             Self::Program => "programs",
             Self::Library => "shared libraries",
+            Self::Wasm => "WebAssembly",
             Self::Development => "headers, static libraries",
             Self::Debug => "debug information",
             Self::Script => "scripts",
@@ -197,6 +200,8 @@ fn by_head(text: &str, head: &[u8]) -> Option<FileKind> {
             Some([3, 0] | [0, 3]) if file.contains(".so") => FileKind::Library,
             _ => FileKind::Program,
         }
+    } else if starts(b"\0asm") {
+        FileKind::Wasm
     } else if starts(b"#!") {
         FileKind::Script
     } else if starts(b"!<arch>\n") {

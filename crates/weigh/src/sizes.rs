@@ -10,9 +10,11 @@ use ounce_oci::{ByteSize, Digest, Image};
 use ounce_rootfs::content::{self, ContentError};
 use ounce_rootfs::package::{Manager, Packages};
 use ounce_rootfs::tree::{ContentId, Hiding, LookupError, NodeKind, Tree, TreeError};
-use ounce_rootfs::{ElfFacts, Script};
+use ounce_rootfs::wasm::is_wasm;
+use ounce_rootfs::{ElfFacts, Script, WasmFacts};
 use serde::Serialize;
 
+use crate::calls::{self, ProgramCalls};
 use crate::inventory::{Inventory, Item};
 use crate::kind::FileKind;
 use crate::pass::{self, Facts, Found, Stop};
@@ -219,6 +221,11 @@ pub struct Program {
     pub bytes: ByteSize,
     /// Facts of the ELF file.
     pub elf: Option<ElfFacts>,
+    /// Facts of the WebAssembly module.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wasm: Option<WasmFacts>,
+    /// What it can ask of the kernel, where it is static and its code can be read.
+    pub system_calls: Option<ProgramCalls>,
     /// For a script, the program that runs it.
     pub interpreter: Option<String>,
     /// Why nothing is known of it.
@@ -592,6 +599,8 @@ fn program(image: &Image, tree: &Tree) -> Result<Option<Program>, MeasureError> 
         path: None,
         bytes: ByteSize(0),
         elf: None,
+        wasm: None,
+        system_calls: None,
         interpreter: None,
         fault: None,
         command,
@@ -615,9 +624,18 @@ fn program(image: &Image, tree: &Tree) -> Result<Option<Program>, MeasureError> 
     };
     if let Some(script) = Script::read(&data) {
         program.interpreter = Some(script.program().to_owned());
+    } else if is_wasm(&data) {
+        match WasmFacts::read(&data) {
+            Ok(facts) => program.wasm = Some(facts),
+            Err(fault) => program.fault = Some(fault.to_string()),
+        }
     } else {
         match ElfFacts::read(&data) {
-            Ok(facts) => program.elf = Some(facts),
+            Ok(facts) => {
+                let is_static = facts.kind.runs_alone();
+                program.system_calls = is_static.then(|| calls::of(&data)).flatten();
+                program.elf = Some(facts);
+            }
             Err(fault) => program.fault = Some(fault.to_string()),
         }
     }

@@ -50,6 +50,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         if options.has(SuiteName::Registry) {
             wanted.extend(packages::REGISTRIES);
         }
+        if options.has(SuiteName::Delta) {
+            wanted.extend(packages::DELTAS);
+        }
         let missing = packages::ensure_packages(&wanted);
         if !missing.is_empty() {
             eprintln!("not installed, so not measured: {}", missing.join(" "));
@@ -108,6 +111,19 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
             stage,
             &mut progress,
         )?);
+    }
+    if options.has(SuiteName::Lambda) {
+        suites.push(suites::lambda::run(options, stage, &mut progress)?);
+    }
+    if options.has(SuiteName::Wasm) {
+        suites.push(suites::wasm::run(options, stage, &mut progress)?);
+    }
+    if options.has(SuiteName::Delta) {
+        let ounce = match &options.ounce {
+            Some(path) => path.clone(),
+            None => crate::dist::build(crate::dist::HOST_TARGET)?,
+        };
+        suites.push(suites::delta::run(options, &ounce, stage, &mut progress)?);
     }
     Ok(Report {
         schema: "ounce-bench/2",

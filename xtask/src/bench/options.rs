@@ -10,12 +10,13 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|registry|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|registry|lambda|wasm|delta|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
 only when they are wanted; density, many containers at once; registry, pushing and
-pulling. A whole run of a suite (all
+pulling; lambda, functions under AWS's emulator; wasm, WebAssembly modules and
+handlers of requests; delta, the bytes of an update. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
 every run writes report.md and report.json in target/bench.
 
@@ -23,8 +24,9 @@ every run writes report.md and report.json in target/bench.
   --peers A,B      only these peers (bare and ounce always take part):
                    bubblewrap, crun, runc, youki (where it is on the PATH),
                    podman, docker, buildah, umoci, skopeo;
-                   nginx, lighttpd, busybox, darkhttpd, static-web-server
-  --server NAME=FILE  take this program for a peer of `serve`
+                   nginx, lighttpd, busybox, darkhttpd, static-web-server;
+                   bsdiff, xdelta3, zstd, detools, hdiffpatch
+  --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
                    latency, boot, memory
   --count N        containers of `density` [default: 10000]
@@ -43,16 +45,22 @@ pub(crate) enum SuiteName {
     Zero,
     Density,
     Registry,
+    Lambda,
+    Wasm,
+    Delta,
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 6] = [
+    pub(crate) const ALL: [SuiteName; 9] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
         SuiteName::Zero,
         SuiteName::Density,
         SuiteName::Registry,
+        SuiteName::Lambda,
+        SuiteName::Wasm,
+        SuiteName::Delta,
     ];
 
     /// As it is called on the command line and on the page.
@@ -64,6 +72,9 @@ impl SuiteName {
             SuiteName::Zero => "zero",
             SuiteName::Density => "density",
             SuiteName::Registry => "registry",
+            SuiteName::Lambda => "lambda",
+            SuiteName::Wasm => "wasm",
+            SuiteName::Delta => "delta",
         }
     }
 }
@@ -117,6 +128,9 @@ impl Options {
                 "zero" => options.suites = vec![SuiteName::Zero],
                 "density" => options.suites = vec![SuiteName::Density],
                 "registry" => options.suites = vec![SuiteName::Registry],
+                "lambda" => options.suites = vec![SuiteName::Lambda],
+                "wasm" => options.suites = vec![SuiteName::Wasm],
+                "delta" => options.suites = vec![SuiteName::Delta],
                 "--count" => {
                     options.count = value()?.parse().context("--count wants a number")?;
                     anyhow::ensure!(options.count > 0, "--count wants at least 1");
@@ -168,7 +182,13 @@ impl Options {
     /// Whether containers are started or images made.
     pub(crate) fn has_containers(&self) -> bool {
         {
-            let others = [SuiteName::Serve, SuiteName::Registry];
+            let others = [
+                SuiteName::Serve,
+                SuiteName::Registry,
+                SuiteName::Lambda,
+                SuiteName::Wasm,
+                SuiteName::Delta,
+            ];
             self.suites.iter().any(|suite| !others.contains(suite))
         }
     }

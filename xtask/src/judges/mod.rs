@@ -7,6 +7,7 @@
 mod archives;
 mod bases;
 mod engines;
+mod lambda;
 mod languages;
 mod manual;
 mod registry;
@@ -99,6 +100,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     archives::judge(&case, &mut bench);
     bases::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
+    lambda::judge(&case, &mut bench);
     languages::judge(&case, &mut bench);
     manual::judge(&case, &mut bench);
     registry::judge(&case, &mut bench);
@@ -130,6 +132,23 @@ pub(crate) fn run_bases(house: &House, ounce: &Path, tally: &mut Tally) -> Resul
     };
     let before = tally.failed;
     bases::judge(&case, &mut Bench { tally });
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
+/// Runs the judges of Lambda alone.
+pub(crate) fn run_lambda(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let scratch = Scratch::new("judges")?;
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
+    let before = tally.failed;
+    lambda::judge(&case, &mut Bench { tally });
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");

@@ -4,6 +4,7 @@
 pub(crate) mod answer;
 pub(crate) mod bundle;
 pub(crate) mod docker;
+pub(crate) mod lambda;
 pub(crate) mod podman;
 pub(crate) mod registry;
 pub(crate) mod started;

@@ -13,6 +13,7 @@ use crate::house::House;
 use crate::scratch::Scratch;
 use crate::setup::TARGETS;
 use crate::tool::{command, read, run};
+use crate::wasmhost;
 
 /// What a `budget.toml` says; each bound is in bytes and holds for every target.
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -154,6 +155,9 @@ fn layout_bytes(layout: &Path) -> Result<u64> {
 pub(super) fn kept(house: &House, packer: &Packer) -> Result<Vec<Fault>> {
     let mut faults = Vec::new();
     for folder in house.own_workspaces()? {
+        if wasmhost::is(house, &folder) {
+            continue; // It is weighed where it is built.
+        }
         let Some(budgets) = of_program(&folder)? else {
             continue;
         };

@@ -3,14 +3,15 @@
 mod options;
 mod server;
 
+use ounce_bootstrap::lambda::answer::{Answer, Plain, Prelude, STREAMED_TYPE};
 use ounce_bootstrap::lambda::event::{self, Event};
 use ounce_bootstrap::lambda::exchange::{Bad, Out, Reading};
 use ounce_bootstrap::lambda::fault::Whole;
 use ounce_bootstrap::lambda::http::json::Sink;
 use ounce_bootstrap::lambda::http::reply;
-use ounce_bootstrap::lambda::translate::{self, Answer, Plain, Prelude, STREAMED_TYPE};
+use ounce_bootstrap::lambda::translate;
 use ounce_bootstrap::lambda::{Broken, Client, Cut, Verdict, Wire};
-use ounce_bootstrap::{Context, Fault, Moment, Outcome, Program, Socket, Start, lost, now_ms};
+use ounce_bootstrap::{Context, Fault, Outcome, Program, Socket, Start, lost, now_ms};
 
 use options::Options;
 use server::Server;
@@ -46,17 +47,17 @@ pub(crate) fn run(program: &Program) -> u8 {
 
 fn serve(program: &Program) -> Result<core::convert::Infallible, u8> {
     let mut start = Start::new(program)?;
-    let mut options = Options::DEFAULT;
-    let mut server = Server::NONE;
-    start.prepare(program, &mut |moment| match moment {
-        Moment::Start => {
-            options = Options::read(program)?;
-            server = Server::start(program, &options)?;
-            Ok(())
+    // No hooks: a new connection for each request is none that is older than a
+    // snapshot.
+    let options = Options::read(program);
+    let begun = options.and_then(|options| Ok((options, Server::start(program, &options)?)));
+    let (options, server) = match begun {
+        Ok(begun) => begun,
+        Err(fault) => {
+            start.told(program, Err(fault))?;
+            return Err(1);
         }
-        // A new connection for each request: none is older than the snapshot.
-        Moment::BeforeSnapshot | Moment::AfterRestore => Ok(()),
-    })?;
+    };
     let Start {
         mut client,
         buffer,
@@ -80,7 +81,8 @@ fn serve(program: &Program) -> Result<core::convert::Infallible, u8> {
         // A server that has ended does not come back; Lambda starts another of both.
         let mut is_gone = false;
         if let Ok(Err(fault)) = &mut done
-            && let Some(end) = server.ended()
+            && matches!(fault.kind, CUT | UNREACHABLE)
+            && let Some(end) = server.ends_soon()
         {
             is_gone = true;
             *fault = end;
@@ -134,14 +136,14 @@ impl Exchange<'_> {
             return self.stream(reading, door, is_head);
         }
         let mut reading = reading;
-        let range = match reading.whole(self.socket, self.answer) {
-            Ok(range) => range,
+        let end = match reading.whole(self.socket, self.answer) {
+            Ok(end) => end,
             Err(bad) => return Ok(Err(bad_fault(bad))),
         };
         let Ok(reply) = reply::parse(self.answer, reading.head_bytes, is_head) else {
             return Ok(Err(bad_fault(Bad::Malformed)));
         };
-        let body = self.answer.get(range).unwrap_or_default();
+        let body = self.answer.get(reading.head_bytes..end).unwrap_or_default();
         let answer = Answer { door, reply, body };
         let verdict = self.client.respond(self.context.request_id, &answer)?;
         Ok(judge(verdict))
@@ -166,13 +168,13 @@ impl Exchange<'_> {
         }
         loop {
             match reading.piece(self.socket, self.answer, head_bytes) {
-                Ok(Some(range)) => {
-                    let piece = self.answer.get(range).unwrap_or_default();
-                    self.client.piece(&Whole(piece))?;
-                }
-                Ok(None) => {
+                Ok(range) if range.is_empty() => {
                     self.client.end_pieces(None)?;
                     return Ok(Ok(()));
+                }
+                Ok(range) => {
+                    let piece = self.answer.get(range).unwrap_or_default();
+                    self.client.piece(&Whole(piece))?;
                 }
                 Err(bad) => {
                     let fault = bad_fault(bad);
@@ -205,11 +207,11 @@ impl Exchange<'_> {
                 number: Some(reading.status.into()),
             }));
         }
-        let range = match reading.whole(self.socket, self.answer) {
-            Ok(range) => range,
+        let end = match reading.whole(self.socket, self.answer) {
+            Ok(end) => end,
             Err(bad) => return Ok(Err(bad_fault(bad))),
         };
-        let body = Plain(self.answer.get(range).unwrap_or_default());
+        let body = Plain(self.answer.get(reading.head_bytes..end).unwrap_or_default());
         let verdict = self.client.respond(self.context.request_id, &body)?;
         Ok(judge(verdict))
     }
@@ -224,7 +226,7 @@ impl Exchange<'_> {
             0 => now_ms() + MOST_MS,
             deadline => deadline.saturating_sub(SPARE_MS),
         };
-        Reading::head(self.socket, self.answer, Some(until), is_head).map_err(bad_fault)
+        Reading::head(self.socket, self.answer, until, is_head).map_err(bad_fault)
     }
 }
 
@@ -242,13 +244,16 @@ fn judge(verdict: Verdict) -> Outcome {
     }
 }
 
+const CUT: &str = "Adapter.Cut";
+const UNREACHABLE: &str = "Adapter.Unreachable";
+
 fn cut_fault(cut: Cut) -> Fault<'static> {
     match cut {
         Cut::Unreachable => Fault::new(
-            "Adapter.Unreachable",
+            UNREACHABLE,
             "the server does not accept connections any more",
         ),
-        Cut::Lost => Fault::new("Adapter.Cut", "the server cut the connection"),
+        Cut::Lost => Fault::new(CUT, "the server cut the connection"),
         Cut::Silent => Fault::new(
             "Adapter.Overrun",
             "the server had not answered when the function's time was over",

@@ -22,6 +22,8 @@ const MAX_COMMAND_BYTES: usize = 8_192;
 /// How long the server may take until it is ready. Lambda itself ends a start after
 /// 10 seconds, and then allows it the function's time, which is 15 minutes at most.
 const READY_MS: u64 = 60_000;
+/// How long a process may take to end whose connections are closed.
+const ENDING_MS: u32 = 500;
 /// Between two attempts.
 const PAUSE_MS: u32 = 1;
 
@@ -32,9 +34,6 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// None yet.
-    pub(super) const NONE: Self = Self { child: 0 };
-
     /// Starts the server of the command line, or else of the file, and waits until it
     /// is ready.
     pub(super) fn start(program: &Program, options: &Options) -> Result<Self, Fault<'static>> {
@@ -89,6 +88,19 @@ impl Server {
         }
     }
 
+    /// How it has ended, if it ends soon: the kernel closes connections of a process
+    /// that ends a while before it can be told that it has.
+    pub(super) fn ends_soon(&self) -> Option<Fault<'static>> {
+        for _ in 0..ENDING_MS / PAUSE_MS {
+            let end = self.ended();
+            if end.is_some() {
+                return end;
+            }
+            bare::wait_input(-1, PAUSE_MS);
+        }
+        None
+    }
+
     /// How it has ended, if it has.
     pub(super) fn ended(&self) -> Option<Fault<'static>> {
         let status = bare::ended(self.child)?;
@@ -116,7 +128,7 @@ fn is_ready(socket: &mut Socket, options: &Options, until_ms: u64) -> bool {
     out.put(b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let mut buffer = [0; 4_096];
     out.end().is_ok()
-        && Reading::head(socket, &mut buffer, Some(until_ms), false)
+        && Reading::head(socket, &mut buffer, until_ms, false)
             .is_ok_and(|reading| reading.status < 500)
 }
 

@@ -61,6 +61,11 @@ impl<'a> Source<'a> {
         )
     }
 
+    /// Whether what is asked for is a WebAssembly module.
+    pub(crate) fn is_for_wasm(&self) -> bool {
+        self.settings.platforms.iter().any(crate::wasm::is_wasm)
+    }
+
     /// A tool by the first of these names that there is.
     pub(crate) fn tool(
         &self,

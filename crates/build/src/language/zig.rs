@@ -66,6 +66,8 @@ impl Zig {
 pub(super) fn target(platform: &Platform) -> Option<Target> {
     let variant = platform.variant.as_deref();
     let (triple, cpu) = match (platform.architecture.as_str(), variant) {
+        // Zig calls preview 1 so; it has no target for preview 2.
+        ("wasm", None) if platform.os == "wasip1" => ("wasm32-wasi", None),
         _ if platform.os != "linux" => return None,
         ("amd64", None | Some("v1")) => ("x86_64-linux-musl", None),
         ("amd64", Some("v2")) => ("x86_64-linux-musl", Some("x86_64_v2")),
@@ -95,7 +97,11 @@ pub(super) fn target(platform: &Platform) -> Option<Target> {
 /// # Errors
 /// Zig is not there, or has no target for a platform.
 pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
-    refuse_settings(source.settings, "a Zig project", &["--bin"])?;
+    let taken: &[&str] = match source.is_for_wasm() {
+        true => &["--bin", "--target"],
+        false => &["--bin"],
+    };
+    refuse_settings(source.settings, "a Zig project", taken)?;
     let zig = Zig::find(source.toolchain, &source.folder).ok_or_else(|| ToolError::Missing {
         language: Language::Zig,
         tools: vec!["zig".to_owned()],

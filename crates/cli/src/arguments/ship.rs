@@ -4,20 +4,26 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
+use ounce_oci::place::PlaceError;
 use ounce_oci::registry::Remote;
 use ounce_oci::{ByteSize, Place, Platform};
 use ounce_ship::Target;
 
+use super::device::DeviceOptions;
 use super::registry::NetworkOptions;
 use super::{pair, path_to_ask_for, seconds};
 
 const AFTER_HELP: &str = "\
-Platforms: kubernetes, ecs, systemd, quadlet, compose, swarm, nomad, ssh://[USER@]HOST[:PORT]
+Platforms: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad, ssh://[USER@]HOST[:PORT],
+device
 
   ounce ship registry.example/shop:1.4 --to kubernetes | kubectl apply --server-side -f -
   ounce ship shop --registry registry.example/shop:1.4 --push --to kubernetes -o deploy
   ounce ship registry.example/shop:1.4 --to kubernetes --explain
   ounce ship shop --to ssh://pi@raspberrypi.local --apply
+  ounce ship shop --to lambda -o deploy && cd deploy && sam deploy --guided
+  ounce ship firmware.elf --to device --product lamp --firmware-version 1.0.1 \\
+             --key updates.key --from firmware-1.0.0.elf -o release
   ounce ship resolve config/*.yaml --registry registry.example/team | kubectl apply -f -
 
 Without --output the main files go to stdout. Images are named by their digests.";
@@ -33,11 +39,33 @@ Without --output the main files go to stdout. Images are named by their digests.
 pub(crate) struct ShipArguments {
     #[command(subcommand)]
     pub(crate) verb: Option<ShipVerb>,
-    /// The image: a name in the store, or a place
-    #[arg(value_name = "IMAGE", required = true)]
-    pub(crate) image: Option<Place>,
+    /// The image: a name in the store, or a place; for a device the firmware's file
+    #[arg(value_name = "IMAGE", required = true, value_parser = source)]
+    pub(crate) image: Option<Source>,
     #[command(flatten)]
     pub(crate) options: ShipOptions,
+}
+
+/// What is shipped, as it was written: what the target is decides what it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) text: String,
+    /// Where an image would be, if it can be one.
+    pub(crate) place: Option<Place>,
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    let place = text.parse();
+    let is_file = || std::path::Path::new(text).is_file();
+    if let Err(error) = &place
+        && !is_file()
+    {
+        return Err(PlaceError::to_string(error));
+    }
+    Ok(Source {
+        text: text.to_owned(),
+        place: place.ok(),
+    })
 }
 
 /// What else `ship` does.
@@ -66,13 +94,13 @@ pub(crate) struct ResolveArguments {
 /// What is shipped, where to, and how.
 #[derive(Debug, Args)]
 pub(crate) struct ShipOptions {
-    /// The platform: kubernetes, ecs, systemd, quadlet, compose, swarm, nomad or ssh://HOST
+    /// The platform: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad, ssh://HOST or device
     #[arg(long, value_name = "PLATFORM", required = true)]
     pub(crate) to: Option<Target>,
     /// Write all files into this folder, in place of the main ones to stdout
     #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) output: Option<PathBuf>,
-    /// Do it: on the cluster, or on the machine
+    /// Do it: on the cluster, the machine, or by the AWS CLI
     #[arg(long)]
     pub(crate) apply: bool,
     /// Ask nothing
@@ -90,6 +118,10 @@ pub(crate) struct ShipOptions {
     pub(crate) application: ApplicationOptions,
     #[command(flatten)]
     pub(crate) kubernetes: KubernetesOptions,
+    #[command(flatten)]
+    pub(crate) lambda: LambdaOptions,
+    #[command(flatten)]
+    pub(crate) device: DeviceOptions,
     /// ECS: the region of the log in the bare task definition
     #[arg(long, value_name = "REGION", default_value = "us-east-1", value_parser = region, help_heading = "Other platforms")]
     pub(crate) region: String,
@@ -206,6 +238,50 @@ pub(crate) struct KubernetesOptions {
     /// Seconds to wait for the new replicas
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
     pub(crate) wait: Duration,
+}
+
+/// What only Lambda asks about.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Lambda")]
+pub(crate) struct LambdaOptions {
+    /// How the code is packed [default: zip, or image where there is more than a program]
+    #[arg(long, value_name = "KIND")]
+    pub(crate) package: Option<PackageChoice>,
+    /// Who may call the function by an address of its own [default: iam, none without a port]
+    #[arg(long, value_name = "WHO")]
+    pub(crate) url: Option<AccessChoice>,
+    /// Seconds that an answer may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=900))]
+    pub(crate) timeout: u32,
+    /// Send answers on piece by piece
+    #[arg(long)]
+    pub(crate) stream: bool,
+    /// Freeze it once it is ready, and start from there
+    #[arg(long)]
+    pub(crate) snap_start: bool,
+    /// With --apply, the role that a new function has
+    #[arg(long, value_name = "ARN")]
+    pub(crate) role: Option<String>,
+}
+
+/// How a function's code is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PackageChoice {
+    /// The program alone
+    Zip,
+    /// All that is in the image, from the account's ECR
+    Image,
+}
+
+/// Who may call a function by an address of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum AccessChoice {
+    /// There is none
+    None,
+    /// Who signs as somebody that IAM knows
+    Iam,
+    /// Everybody
+    Open,
 }
 
 pub(super) fn traffic(text: &str) -> Result<f64, String> {

@@ -111,6 +111,7 @@ pub(crate) fn request(options: &BuildOptions, platforms: &[Platform]) -> Result<
     request.offline = options.rust.offline;
     request.stage = options.base.stage.clone();
     request.source_date_epoch = source_date_epoch()?;
+    request.engine = crate::wasm::program();
     Ok(request)
 }
 

@@ -37,6 +37,13 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode, Failure> {
         let what = format!("removing {}: {error}", ready.display());
         Failure::new(Kind::Host, what)
     })?;
+    if let Ok(engine) = crate::wasm::engine() {
+        let compiled = context.compiled()?;
+        engine.collect(&compiled).map_err(|error| {
+            let what = format!("removing from {}: {error}", compiled.display());
+            Failure::new(Kind::Host, what)
+        })?;
+    }
     if context.output.json {
         context.output.document(&Document {
             schema: "ounce.gc/1",

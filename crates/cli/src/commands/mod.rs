@@ -6,6 +6,7 @@ pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod debug;
+pub(crate) mod delta;
 pub(crate) mod exec;
 pub(crate) mod gc;
 pub(crate) mod images;
@@ -127,6 +128,14 @@ impl Context {
         let named = env::var_os("OUNCE_RUNTIME_DIR").map(PathBuf::from);
         let named = named.filter(|path| path.is_absolute());
         Containers::new(&named.unwrap_or_else(runtime::default_root))
+    }
+
+    /// The folder of code that was made of WebAssembly modules.
+    ///
+    /// # Errors
+    /// As [`Context::unpacked`].
+    pub(crate) fn compiled(&self) -> Result<PathBuf, Failure> {
+        Ok(home("XDG_CACHE_HOME", ".cache")?.join("wasm"))
     }
 
     /// The folder of unpacked images, which can be made again.

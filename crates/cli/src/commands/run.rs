@@ -24,6 +24,7 @@ use crate::failure::{Failure, Kind};
 use crate::named::{self, Named};
 use crate::session::Session;
 use crate::start::{self, Prepared};
+use crate::wasm;
 
 /// Runs it and passes its exit code on. What keeps it from being started is
 /// told by 125, as docker does, or 126 and 127.
@@ -44,21 +45,26 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
     let (network, limits) = (network(arguments.network), limits(&arguments)?);
     if let Some(size) = arguments.pool {
         let pool = Pool::new(network, limits, size.into())?;
-        let (mut prepared, _) = prepare(context, &arguments)?;
+        let mut prepared = prepare(context, &arguments)?;
         prepared.spec.network = network;
         prepared.spec.limits = limits;
         settle(&mut prepared.spec, &arguments)?;
+        prepared.settled(arguments.deadline)?;
+        prepared.make_ahead();
         return once_a_line(&pool, &prepared, io::stdin().lock());
     }
     // The kernel makes the namespaces while the store is read.
     let beginning =
         (!arguments.dry_run && !arguments.detach).then(|| Beginning::new(network, &limits));
-    let (mut prepared, label) = prepare(context, &arguments)?;
+    let mut prepared = prepare(context, &arguments)?;
+    let label = prepared.label.clone();
     prepared.spec.network = network;
     prepared.spec.limits = limits;
     settle(&mut prepared.spec, &arguments)?;
     prepared.publish(&ports, arguments.socket, label.as_deref())?;
+    prepared.settled(arguments.deadline)?;
     if arguments.detach {
+        prepared.make_ahead();
         return named::detach(context, &arguments, &prepared);
     }
     let Some(beginning) = beginning else {
@@ -117,15 +123,12 @@ fn once_a_line(pool: &Pool, prepared: &Prepared, lines: impl BufRead) -> Result<
     Ok(code)
 }
 
-/// The start of whatever was named, and the image's word on socket activation.
-fn prepare(
-    context: &Context,
-    arguments: &RunArguments,
-) -> Result<(Prepared, Option<String>), Failure> {
+/// The start of whatever was named.
+fn prepare(context: &Context, arguments: &RunArguments) -> Result<Prepared, Failure> {
     let path = Path::new(&arguments.what);
     let is_path = arguments.what.starts_with(['/', '.']);
     if is_path {
-        return Ok((of_path(path, arguments)?, None));
+        return of_path(context, path, arguments);
     }
     // Another platform's image is not what the last start has kept.
     let key = match arguments.platform {
@@ -152,7 +155,7 @@ fn prepare(
         place => match place.image(&context.store()?, &platform) {
             // `ounce run target/release/app` is meant as it looks.
             Err(StoreError::NotFound { .. }) if path.exists() => {
-                return Ok((of_path(path, arguments)?, None));
+                return of_path(context, path, arguments);
             }
             image => image?,
         },
@@ -161,8 +164,7 @@ fn prepare(
     if let (Some(key), Some(since), Place::Store(_)) = (&key, &since, &place) {
         start::keep_ready(key, since, &image, &prepared);
     }
-    let label = start::activation_label(&image.config).map(str::to_owned);
-    Ok((prepared, label))
+    Ok(prepared)
 }
 
 fn overrides(arguments: &RunArguments) -> Overrides {
@@ -178,12 +180,16 @@ fn overrides(arguments: &RunArguments) -> Overrides {
     }
 }
 
-fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
+fn of_path(context: &Context, path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
     let broken =
         |error: io::Error| Failure::new(Kind::Input, format!("{}: {error}", path.display()));
     let path = path.canonicalize().map_err(broken)?;
     let rest = arguments.arguments.iter().cloned();
-    let mut spec = if path.is_dir() {
+    let is_module = path.is_file() && wasm::is_wasm(&path);
+    let mut prepared = if is_module {
+        let entrypoint = arguments.entrypoint.as_deref();
+        start::of_module_file(context, &path, rest.collect(), entrypoint)?
+    } else if path.is_dir() {
         let entrypoint = arguments.entrypoint.iter().map(OsString::from);
         let words: Vec<OsString> = entrypoint.chain(rest).collect();
         if words.is_empty() {
@@ -193,14 +199,15 @@ fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
             )
             .hint("ounce run DIR -- /program, or for web files: ounce up DIR"));
         }
-        Spec::of_folder(path.clone(), words).map_err(broken)?
+        Prepared::of_spec(Spec::of_folder(path.clone(), words).map_err(broken)?)
     } else {
         let mut spec = Spec::of_program(path.clone(), rest);
         if let Some(platform) = emulate::foreign_program(&path) {
             emulate::runner(&platform)?.apply(&mut spec)?;
         }
-        spec
+        Prepared::of_spec(spec)
     };
+    let spec = &mut prepared.spec;
     for variable in start::environment(&arguments.env) {
         ounce_run::image::set(&mut spec.environment, variable);
     }
@@ -210,7 +217,7 @@ fn of_path(path: &Path, arguments: &RunArguments) -> Result<Prepared, Failure> {
     if let Some(user) = &arguments.user {
         spec.user = number_user(user)?;
     }
-    Ok(Prepared::of_spec(spec))
+    Ok(prepared)
 }
 
 /// There is no `/etc/passwd` to look a name up in.

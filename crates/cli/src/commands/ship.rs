@@ -7,7 +7,9 @@
 mod application;
 mod asking;
 mod cluster;
+mod device;
 pub(super) mod explain;
+mod lambda;
 mod machine;
 mod resolve;
 mod write;
@@ -36,17 +38,30 @@ pub(crate) fn run(context: &Context, arguments: ShipArguments) -> Result<ExitCod
             "an image and --to PLATFORM are needed",
         ));
     };
-    let is_done_here = matches!(target, Target::Kubernetes | Target::Ssh(_));
+    if target == Target::Device {
+        return device::run(context, &image.text, &options);
+    }
+    let image = image.place.ok_or_else(|| {
+        Failure::new(
+            Kind::Usage,
+            format!("{} is a file, not an image", image.text),
+        )
+        .hint("ounce build FILE makes an image of a program; --to device takes a firmware")
+    })?;
+    let is_done_here = matches!(target, Target::Kubernetes | Target::Ssh(_) | Target::Lambda);
     if options.apply && !is_done_here {
         return Err(Failure::new(
             Kind::Usage,
-            format!("--apply does it for kubernetes and ssh://HOST, not for {target}"),
+            format!("--apply does it for kubernetes, lambda and ssh://HOST, not for {target}"),
         )
         .hint("-o DIR writes the files, and says what comes next"));
     }
     let image = super::reached(image)?;
     let shipped = application::of(context, &image, &target, &options)?;
-    let shipment = shipment(&shipped.application, &target, &options)?;
+    let shipment = match target {
+        Target::Lambda => lambda::shipment(context, &shipped, &options)?,
+        _ => shipment(&shipped.application, &target, &options)?,
+    };
     for note in shipped.notes.iter().chain(&shipment.notes) {
         context.output.note(&format!("note: {note}"));
     }
@@ -66,6 +81,7 @@ pub(crate) fn run(context: &Context, arguments: ShipArguments) -> Result<ExitCod
             let wanted = of_systemd(&options)?;
             machine::apply(context, &shipped, host, &options, &wanted)
         }
+        Target::Lambda => lambda::apply(context, &shipped, &shipment, &options),
         _ => {
             let wanted = of_kubernetes(&shipped.application, &options)?;
             cluster::apply(context, &shipped, &options, &wanted)
@@ -110,6 +126,8 @@ fn shipment(
         Target::Compose => compose::compose(application),
         Target::Swarm => compose::swarm(application),
         Target::Nomad => nomad::ship(application),
+        // They are told more, or other, than an application: see `lambda` and `device`.
+        Target::Lambda | Target::Device => Shipment::default(),
     })
 }
 

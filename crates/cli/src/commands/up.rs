@@ -40,8 +40,10 @@ pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode,
     let image = store.image(&built.reference, &Platform::host())?;
     let weight = ounce_weigh::sizes::measure(&image)?;
     let mut prepared = start::of_image(context, &image, Overrides::default())?;
-    let label = start::activation_label(&image.config);
-    publish(&mut prepared, &arguments, exposed(&image.config), label)?;
+    let label = prepared.label.clone();
+    let port = exposed(&image.config);
+    publish(&mut prepared, &arguments, port, label.as_deref())?;
+    prepared.settled(None)?;
     let address = reachable(prepared.addresses[0]);
 
     let session = Session::begin(false)?;

@@ -4,4 +4,5 @@ pub(crate) mod html;
 pub(crate) mod progress;
 pub(crate) mod screen;
 pub(crate) mod table;
+pub(crate) mod wasm;
 pub(crate) mod weigh;

@@ -412,6 +412,178 @@ fn machine_gets_the_program_and_keeps_the_old_one_if_the_new_is_not_well() {
     assert!(killed.unwrap().success());
 }
 
+/// A program that speaks the Runtime API, as far as anybody can see.
+const FUNCTION: &str = "AWS_LAMBDA_RUNTIME_API\n";
+
+#[test]
+fn lambda_gets_a_function_as_it_is_and_a_server_behind_the_adapter() {
+    let bench = Workbench::new();
+    bench.program("fn", prints(FUNCTION, 0));
+    bench.succeed(&["build", "fn"]);
+    let written = bench.succeed(&["ship", "fn", "--to", "lambda", "-o", "one", "-q"]);
+    let zip = format!("one/function-{}.zip", lambda_architecture());
+    assert!(written.contains(&zip), "{written}");
+    let bytes = fs::read(bench.path(&zip)).unwrap();
+    assert!(holds(&bytes, "bootstrap") && !holds(&bytes, "bootstrap.args"));
+    // The same again.
+    bench.succeed(&["ship", "fn", "--to", "lambda", "-o", "two", "-q"]);
+    let again = zip.replace("one/", "two/");
+    assert_eq!(bytes, fs::read(bench.path(&again)).unwrap());
+
+    bench.program("app", prints("hi\n", 0));
+    bench.succeed(&["build", "app", "--expose", "8080"]);
+    bench.succeed(&["ship", "app", "--to", "lambda", "-o", "three", "-q"]);
+    let zip = zip.replace("one/", "three/");
+    let bytes = fs::read(bench.path(&zip)).unwrap();
+    assert!(holds(&bytes, "bootstrap.args") && holds(&bytes, "server"));
+    let template = fs::read_to_string(bench.path("three/template.yaml")).unwrap();
+    assert!(template.contains("AuthType: AWS_IAM"), "{template}");
+    assert!(template.contains("AWS_LWA_PORT: \"8080\""), "{template}");
+}
+
+fn lambda_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn holds(bytes: &[u8], name: &str) -> bool {
+    bytes
+        .windows(name.len())
+        .any(|part| part == name.as_bytes())
+}
+
+#[test]
+fn lambda_gets_an_image_of_one_manifest_with_history_for_each_layer() {
+    let bench = bench();
+    let words = [
+        "ship",
+        "app",
+        "--to",
+        "lambda",
+        "--package",
+        "image",
+        "--snap-start",
+    ];
+    let registry = [
+        "--registry",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/app",
+    ];
+    let template = bench.succeed(&[&words[..], &registry, &["-q"]].concat());
+    assert!(
+        template.contains("ImageUri: \"123456789012.dkr.ecr."),
+        "{template}"
+    );
+    let text = bench.succeed(&["--json", "inspect", "app-lambda"]);
+    let inspected: Value = serde_json::from_str(&text).unwrap();
+    let digest = inspected["digest"].as_str().unwrap();
+    assert!(template.contains(digest), "{template}");
+    bench.succeed(&["copy", "app-lambda", "oci:layout:app"]);
+    let read = |digest: &str| -> Value {
+        let path = format!("layout/blobs/{}", digest.replace(':', "/"));
+        serde_json::from_slice(&fs::read(bench.path(&path)).unwrap()).unwrap()
+    };
+    let manifest = read(digest);
+    let layers = manifest["layers"].as_array().unwrap();
+    assert!(
+        layers
+            .iter()
+            .all(|layer| layer["mediaType"].as_str().unwrap().ends_with("tar+gzip"))
+    );
+    let config = read(manifest["config"]["digest"].as_str().unwrap());
+    assert_eq!(
+        config["rootfs"]["diff_ids"].as_array().unwrap().len(),
+        layers.len()
+    );
+    assert_eq!(config["history"].as_array().unwrap().len(), layers.len());
+    assert_eq!(config["config"]["Entrypoint"][0], "/lambda-adapter");
+    assert_eq!(config["config"]["Entrypoint"][1], "/app");
+    let label = &config["config"]["Labels"]["com.amazonaws.lambda.feature.snapstart"];
+    assert_eq!(label, "Allow");
+}
+
+#[test]
+fn what_lambda_cannot_run_is_refused_with_what_to_do() {
+    let bench = bench();
+    let refused = |words: &[&str]| {
+        let output = bench.output(&[&["ship", "app", "--to", "lambda"], words].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), stderr)
+    };
+    for (words, code, part) in [
+        (
+            &["--package", "image"][..],
+            2,
+            "hint: --registry ACCOUNT.dkr.ecr.",
+        ),
+        (
+            &["--secret", "DB=arn:aws:x"],
+            2,
+            "the secret of DB would stand",
+        ),
+        (
+            &["--env", "AWS_REGION=x"],
+            2,
+            "a variable that Lambda sets itself",
+        ),
+        (&["--memory", "20GiB"], 2, "128 MiB to 10 GiB"),
+        (&["--timeout", "901"], 2, "901 is not in 1..=900"),
+    ] {
+        let (status, stderr) = refused(words);
+        assert_eq!(status, Some(code), "{words:?}: {stderr}");
+        assert!(stderr.contains(part), "{words:?}: {stderr}");
+    }
+    bench.file("site/index.html", "<!doctype html><title>x</title>");
+    bench.succeed(&["build", "site", "-t", "site"]);
+    let words = ["ship", "site", "--to", "lambda", "--package", "zip"];
+    let output = bench.output(&words);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(
+        stderr.contains("hint: take it whole: --package image"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn lambda_is_told_by_the_aws_cli_where_there_is_one() {
+    let bench = bench();
+    let mut apply = bench.ounce(&["ship", "app", "--to", "lambda", "--apply", "--yes"]);
+    let output = apply.env("PATH", bench.path("nowhere")).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    assert!(
+        stderr.contains("error: the AWS CLI, aws, is not installed"),
+        "{stderr}"
+    );
+    // One that says there is no such function, and takes a new one.
+    let script = "#!/bin/sh\necho \"$*\" >>calls\ncase \"$*\" in\n\
+        *get-function*) echo 'An error occurred (ResourceNotFoundException)' >&2; exit 254;;\n\
+        *create-function*) echo '{\"FunctionArn\":\"arn:made\"}';;\nesac\n";
+    bench.program("bin/aws", script);
+    let path = format!("{}:/bin:/usr/bin", bench.path("bin").display());
+    let mut apply = bench.ounce(&["ship", "app", "--to", "lambda", "--apply", "--yes"]);
+    let output = apply.env("PATH", &path).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("hint: --role ARN"), "{stderr}");
+    let words = [
+        "ship", "app", "--to", "lambda", "--apply", "--yes", "--role", "arn:role",
+    ];
+    let output = bench.ounce(&words).env("PATH", &path).output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "created arn:made\n"
+    );
+    let calls = fs::read_to_string(bench.path("calls")).unwrap();
+    let made = calls.lines().last().unwrap();
+    assert!(
+        made.contains("--role arn:role") && made.contains("--zip-file fileb://"),
+        "{made}"
+    );
+}
+
 #[test]
 fn cluster_gets_the_image_and_what_does_not_come_up_is_taken_back() {
     let bench = bench();

@@ -9,5 +9,7 @@
 mod field;
 mod walk;
 
+#[cfg(feature = "pack")]
+pub(crate) use field::bits;
 pub(crate) use field::{Form, aim, get, set};
 pub(crate) use walk::{Source, Unit, Walk};

@@ -112,9 +112,14 @@ impl Walk {
         }
     }
 
-    /// Remembers what came of a unit: `old` and `new` are what it says in both images;
-    /// nothing if it has become another instruction.
-    pub(crate) fn done(&mut self, unit: &Unit, at: u32, new: Option<u32>) {
+    /// Remembers what came of a unit: `new` is what it says in the new image, nothing
+    /// if it has become another instruction.
+    pub(crate) fn done(&mut self, region: &Region, unit: &Unit, at: u32, new: Option<u32>) {
+        match region.content {
+            Content::Riscv32 | Content::Riscv64 => self.known &= !riscv_writes(unit.raw),
+            Content::Aarch64 => self.known &= !aarch64_writes(unit.raw),
+            _ => return,
+        }
         if let Some(register) = register_written(unit.form, unit.raw) {
             self.known &= !(1 << register);
             if let Some(new) = new {
@@ -322,6 +327,19 @@ impl Walk {
         }
     }
 
+    /// How many of these bytes begin no x86 instruction with a distance, but for the
+    /// last three, which are not judged.
+    pub(crate) fn plain_x86(&self, bytes: &[u8]) -> usize {
+        if self.is_distance {
+            return 0;
+        }
+        let judged = bytes.windows(4).take_while(|window| {
+            let word = [window[0], window[1], window[2], window[3]];
+            !MAY_BEGIN[usize::from(window[0])] || x86_before_distance(u32::from_le_bytes(word)) == 0
+        });
+        judged.count()
+    }
+
     fn x86(&mut self, raw: u32, at: u32) -> Unit {
         if self.is_distance {
             self.is_distance = false;
@@ -333,12 +351,24 @@ impl Walk {
     }
 }
 
+/// Bytes that may begin an x86 instruction with a distance.
+static MAY_BEGIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut first = 0;
+    while first < 256 {
+        // The second byte makes it one where any does: an operand, or `jcc`.
+        let raw = first as u32;
+        table[first] =
+            x86_before_distance(raw | 0x0500) > 0 || x86_before_distance(raw | 0x8000) > 0;
+        first += 1;
+    }
+    table
+};
+
 /// Bytes from here to the distance of the x86 instruction that begins here, if it
 /// looks like one that has a distance of 32 bits; else 0. Prefixes may be before.
-pub(crate) fn x86_before_distance(raw: u32) -> u32 {
+const fn x86_before_distance(raw: u32) -> u32 {
     let [first, second, third, _] = raw.to_le_bytes();
-    // A memory operand that is found by its distance: mod 00, r/m 101.
-    let near = |modrm: u8| modrm & 0xc7 == 5;
     match first {
         // call, jmp
         0xe8 | 0xe9 => 1,
@@ -357,7 +387,7 @@ pub(crate) fn x86_before_distance(raw: u32) -> u32 {
             | 0xbe..=0xc1
             | 0xc6
             | 0xd0..=0xff
-                if near(third) =>
+                if is_near(third) =>
             {
                 3
             }
@@ -388,12 +418,62 @@ pub(crate) fn x86_before_distance(raw: u32) -> u32 {
         | 0xf7
         | 0xfe
         | 0xff
-            if near(second) =>
+            if is_near(second) =>
         {
             2
         }
         _ => 0,
     }
+}
+
+/// Registers of RISC-V that a called function may change.
+const RISCV_CALLER_SAVED: u32 = 0xf003_fce2;
+
+/// The registers whose value is another after this instruction, as bits: all, where
+/// what comes next is reached from elsewhere.
+fn riscv_writes(raw: u32) -> u32 {
+    let full = 1_u32 << (raw >> 7 & 31);
+    let high = 0x100_u32 << (raw >> 7 & 7);
+    let low = 0x100_u32 << (raw >> 2 & 7);
+    match (raw & 3, raw >> 13 & 7) {
+        (3, _) => match raw & 0x7f {
+            0x63 | 0x23 | 0x27 => 0,
+            0x6f | 0x67 if raw >> 7 & 31 == 0 => u32::MAX,
+            0x6f | 0x67 => RISCV_CALLER_SAVED,
+            _ => full,
+        },
+        (0, 0 | 2) => low,
+        (1, 0 | 2 | 3) | (2, 0 | 2) => full,
+        (1, 4) => high,
+        (1, 1) => RISCV_CALLER_SAVED,
+        (1, 5) => u32::MAX,
+        // c.jr, c.jalr, c.mv, c.add
+        (2, 4) if raw >> 2 & 31 == 0 => {
+            if raw >> 12 & 1 == 0 {
+                u32::MAX
+            } else {
+                RISCV_CALLER_SAVED
+            }
+        }
+        (2, 4) => full,
+        _ => 0,
+    }
+}
+
+/// The same for AArch64.
+fn aarch64_writes(raw: u32) -> u32 {
+    if raw & 0xfc00_0000 == 0x9400_0000 || raw & 0xffff_fc1f == 0xd63f_0000 {
+        return 0x0007_ffff;
+    }
+    if raw & 0xfc00_0000 == 0x1400_0000 || raw & 0xff9f_fc1f == 0xd61f_0000 {
+        return u32::MAX;
+    }
+    1 << (raw & 31)
+}
+
+/// A memory operand that is found by its distance: mod 00, r/m 101.
+const fn is_near(modrm: u8) -> bool {
+    modrm & 0xc7 == 5
 }
 
 fn riscv_lower(raw: u32) -> Option<Form> {

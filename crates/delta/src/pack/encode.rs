@@ -4,13 +4,14 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::apply::run_kind;
-use crate::format::{Header, Region};
+use crate::format::{Header, Needs, Region};
 use crate::guess::{Experience, Learned, Trust};
 use crate::machine::{Source, Walk};
 use crate::map::{Block, Map, code_block, code_region, sort};
-use crate::memory::Needs;
-use crate::range::{Chance, Coder, Encoder};
+use crate::range::{Chance, Coder, Counter, Encoder};
 use crate::symbol::{Flag, Kind, Model};
+
+use super::steps::{Finder, Offer};
 
 /// What a gap is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,20 @@ pub(crate) struct Script {
     pub(crate) regions: Vec<Region>,
     pub(crate) blocks: Vec<Block>,
     /// The steps of all gaps, in order.
-    pub(crate) steps: Vec<Step>,
+    steps: Vec<Step>,
+    /// How many units are as guessed, again and again; nothing for the rest of a block.
+    runs: Vec<Option<u32>>,
+}
+
+impl Script {
+    /// A script that is not planned yet.
+    pub(crate) fn new(regions: Vec<Region>, blocks: Vec<Block>) -> Self {
+        Self {
+            regions,
+            blocks,
+            ..Self::default()
+        }
+    }
 }
 
 /// Bytes in memory.
@@ -48,29 +62,31 @@ impl Source for Bytes<'_> {
     }
 }
 
-/// How many units are as guessed, again and again: found in a first pass and told
-/// in a second.
-enum Runs {
-    Record(Vec<Option<u32>>),
-    Tell(std::vec::IntoIter<Option<u32>>),
+/// Bits of a cost are counted in 65536ths.
+const BIT: u64 = 1 << 16;
+
+/// Finds what stands between the blocks and what is not as guessed, and about how
+/// many bytes the patch will have.
+pub(crate) fn plan(
+    script: &mut Script,
+    old: &[u8],
+    new: &[u8],
+    needs: &Needs,
+    check_bytes: u32,
+    finder: Finder<'_>,
+) -> u64 {
+    script.steps.clear();
+    script.runs.clear();
+    let mut pass = Pass::new(Counter::default(), script, old, new, needs, check_bytes);
+    pass.finder = Some(finder);
+    let pass = pass.walk();
+    let (steps, runs, cost) = (pass.steps, pass.runs, pass.coder.cost);
+    script.steps = steps;
+    script.runs = runs;
+    cost / (8 * BIT)
 }
 
-/// One who tells nothing: the first pass.
-struct Silent;
-
-impl Coder for Silent {
-    fn bit(&mut self, _: &mut Chance, bit: bool) -> bool {
-        bit
-    }
-    fn mixed(&mut self, _: &mut Chance, _: &mut Chance, bit: bool) -> bool {
-        bit
-    }
-    fn plain(&mut self, value: u32, _: u32) -> u32 {
-        value
-    }
-}
-
-/// Writes the patch.
+/// Writes the patch of a script that was planned.
 pub(crate) fn encode(
     script: &Script,
     old: &[u8],
@@ -78,14 +94,8 @@ pub(crate) fn encode(
     needs: &Needs,
     check_bytes: u32,
 ) -> Vec<u8> {
-    let runs = Runs::Record(Vec::new());
-    let first = Pass::new(Silent, script, old, new, needs, check_bytes, runs).walk();
-    let Runs::Record(runs) = first.runs else {
-        return Vec::new();
-    };
-    let runs = Runs::Tell(runs.into_iter());
-    let second = Pass::new(Encoder::new(), script, old, new, needs, check_bytes, runs).walk();
-    let body = second.coder.finish();
+    let pass = Pass::new(Encoder::new(), script, old, new, needs, check_bytes).walk();
+    let body = pass.coder.finish();
     let mut old_digest = [0; 8];
     old_digest.copy_from_slice(&Sha256::digest(old)[..8]);
     let header = Header {
@@ -113,7 +123,12 @@ struct Pass<'a, C> {
     script: &'a Script,
     old: Bytes<'a>,
     new: &'a [u8],
-    runs: Runs,
+    /// It plans: steps and runs are found, not told.
+    finder: Option<Finder<'a>>,
+    steps: Vec<Step>,
+    runs: Vec<Option<u32>>,
+    /// What a byte as it is has cost lately.
+    literal_cost: u64,
     model: Model,
     near: Vec<Chance>,
     learned: Vec<Learned>,
@@ -138,14 +153,16 @@ impl<'a, C: Coder> Pass<'a, C> {
         new: &'a [u8],
         needs: &Needs,
         check_bytes: u32,
-        runs: Runs,
     ) -> Self {
         Self {
             coder,
             script,
             old: Bytes(old),
             new,
-            runs,
+            finder: None,
+            steps: Vec::new(),
+            runs: Vec::new(),
+            literal_cost: 6 * BIT,
             model: Model::NEW,
             near: vec![Chance::EVEN; needs.contexts as usize * 256],
             learned: vec![Learned::NONE; needs.learned as usize],
@@ -185,9 +202,10 @@ impl<'a, C: Coder> Pass<'a, C> {
             before = *block;
         }
         let mut steps = script.steps.iter();
+        let mut runs = script.runs.iter();
         for block in &script.blocks {
             self.gap(&map, &mut steps, block.new);
-            self.copy(&map, block);
+            self.copy(&map, &mut runs, block);
         }
         self.gap(&map, &mut steps, self.new.len() as u32);
         self
@@ -195,7 +213,21 @@ impl<'a, C: Coder> Pass<'a, C> {
 
     fn gap(&mut self, map: &Map<'_>, steps: &mut std::slice::Iter<'_, Step>, end: u32) {
         while self.made < end {
-            let Some(step) = steps.next() else { return };
+            let step = match self.finder.take() {
+                Some(mut finder) => {
+                    let offer = self.choose(map, &finder, end);
+                    let made = self.made as usize;
+                    finder.remember(&self.new[made..made + offer.count as usize]);
+                    self.steps.push(offer.step);
+                    self.finder = Some(finder);
+                    offer.step
+                }
+                None => match steps.next() {
+                    Some(step) => *step,
+                    None => return,
+                },
+            };
+            let step = &step;
             let coder = &mut self.coder;
             let is_match = *step != Step::Literal;
             self.model.flag(coder, Flag::Match, self.last, is_match);
@@ -205,6 +237,15 @@ impl<'a, C: Coder> Pass<'a, C> {
                     let at = self.made as usize;
                     let before = at.checked_sub(1).map_or(0, |before| self.new[before]);
                     let (near, byte) = (&mut self.near, self.new[at]);
+                    if self.finder.is_some() {
+                        let mut trial = Counter {
+                            cost: 0,
+                            is_trial: true,
+                        };
+                        self.model
+                            .literal(&mut trial, near, before, self.made, byte);
+                        self.literal_cost = (self.literal_cost * 31 + trial.cost) / 32;
+                    }
                     self.model.literal(coder, near, before, self.made, byte);
                     self.from = self.from.wrapping_add(1);
                     self.made += 1;
@@ -256,32 +297,20 @@ impl<'a, C: Coder> Pass<'a, C> {
         }
     }
 
-    fn copy(&mut self, map: &Map<'_>, block: &Block) {
+    fn copy(&mut self, map: &Map<'_>, runs: &mut std::slice::Iter<'_, Option<u32>>, block: &Block) {
         self.from = block.old;
         self.walk.restart();
         let mut left = block.bytes;
         let mut had_wrong = false;
-        // What the run has left, and how far it has come.
-        let mut told: Option<u32> = None;
-        let mut is_rest = false;
+        // Whether a run is to be told.
+        let mut is_due = true;
         let mut passed = 0;
-        let mut ended_wrong = false;
+        let is_plan = self.finder.is_some();
         while left > 0 {
-            if let Runs::Tell(runs) = &mut self.runs
-                && told.is_none()
-                && !is_rest
-            {
-                let run = runs.next().flatten();
-                let context = 1 - usize::from(had_wrong);
-                self.model
-                    .flag(&mut self.coder, Flag::Rest, context, run.is_none());
-                is_rest = run.is_none();
-                if let Some(run) = run {
-                    let kind = run_kind(had_wrong);
-                    self.model.number(&mut self.coder, kind, run);
-                }
-                told = run;
+            if is_due && !is_plan {
+                self.tell_run(runs.next().copied().flatten(), had_wrong);
             }
+            is_due = false;
             let mut is_wrong = false;
             let bytes = self.unit(map, left, &mut |own, trust, guessed, is| {
                 let right = guessed == is;
@@ -290,31 +319,165 @@ impl<'a, C: Coder> Pass<'a, C> {
                         .is_right(&mut own.coder, &mut own.model, why, right)
                 } else {
                     is_wrong = !right;
-                    if right {
-                        passed += 1;
-                    }
+                    passed += u32::from(right);
                     right
                 }
             });
-            ended_wrong = is_wrong;
             if is_wrong {
-                if let Runs::Record(runs) = &mut self.runs {
-                    runs.push(Some(passed));
+                if is_plan {
+                    self.tell_run(Some(passed), had_wrong);
+                    self.runs.push(Some(passed));
                 }
                 passed = 0;
-                told = None;
+                is_due = true;
                 had_wrong = true;
             }
             left -= bytes;
             self.check();
         }
         // After a wrong unit at the very end nobody asks.
-        if let Runs::Record(runs) = &mut self.runs
-            && block.bytes > 0
-            && !ended_wrong
-        {
-            runs.push(None);
+        if is_plan && block.bytes > 0 && !is_due {
+            self.tell_run(None, had_wrong);
+            self.runs.push(None);
         }
+    }
+
+    fn tell_run(&mut self, run: Option<u32>, had_wrong: bool) {
+        let context = 1 - usize::from(had_wrong);
+        self.model
+            .flag(&mut self.coder, Flag::Rest, context, run.is_none());
+        if let Some(run) = run {
+            self.model.number(&mut self.coder, run_kind(had_wrong), run);
+        }
+    }
+
+    /// The best step at this place of a gap.
+    fn choose(&mut self, map: &Map<'_>, finder: &Finder<'_>, end: u32) -> Offer {
+        let literal = Offer {
+            step: Step::Literal,
+            count: 1,
+        };
+        let Some((offer, gain)) = self.best(map, finder, self.made, self.from, end) else {
+            return literal;
+        };
+        // A longer match may begin at the next byte.
+        if offer.count < 24
+            && let Some((_, later)) =
+                self.best(map, finder, self.made + 1, self.from.wrapping_add(1), end)
+            && later > gain + 4 * BIT as i64
+        {
+            return literal;
+        }
+        offer
+    }
+
+    /// The match that saves most, and how much that is.
+    fn best(
+        &mut self,
+        map: &Map<'_>,
+        finder: &Finder<'_>,
+        at: u32,
+        from: u32,
+        end: u32,
+    ) -> Option<(Offer, i64)> {
+        let wanted = self.new.get(at as usize..end as usize)?;
+        if wanted.is_empty() {
+            return None;
+        }
+        let mut best: Option<(Offer, i64)> = None;
+        let mut consider = |own: &mut Self, offer: Offer| {
+            let gain = i64::from(offer.count) * own.literal_cost as i64
+                - own.cost(&offer.step, from) as i64;
+            if gain > 0 && best.is_none_or(|(_, best)| gain > best) {
+                best = Some((offer, gain));
+            }
+        };
+        let mut places = [Some(from), None];
+        let mut longest = 0;
+        for number in 0..2 {
+            if let Some(place) = places[number] {
+                let count = self.matched(map, place, at, wanted.len() as u32);
+                if count > 0 {
+                    let step = Step::Old { at: place, count };
+                    consider(self, Offer { step, count });
+                }
+                longest = longest.max(count);
+            }
+            if number == 0 && longest < 32 {
+                places[1] = finder.place(at as usize).filter(|place| *place != from);
+            }
+        }
+        if at == self.made && longest < 64 {
+            for offer in finder.window(wanted, self.distance).into_iter().flatten() {
+                consider(self, offer);
+            }
+        }
+        best
+    }
+
+    /// How many bytes of the old image at `from` become those of the new one at `at`.
+    fn matched(&mut self, map: &Map<'_>, from: u32, at: u32, most: u32) -> u32 {
+        let most = most.min((self.old.0.len() as u32).saturating_sub(from));
+        let mut walk = Walk::NEW;
+        let mut count = 0;
+        while count < most {
+            let is = Bytes(self.new).word(at + count);
+            let place = from + count;
+            let Some(region) = map.region_at(place) else {
+                if (self.old.word(place) ^ is) & 0xff != 0 {
+                    return count;
+                }
+                count += 1;
+                continue;
+            };
+            let unit = walk.unit(map, region, &mut self.old, place, most - count);
+            let new_at = map.address_in_new(at + count);
+            let guess = Experience::guess(map, &self.learned, &walk, region, &unit, new_at);
+            let different = (guess.raw ^ is) << (32 - 8 * unit.bytes) != 0;
+            if different {
+                // The first bytes of a unit are copied as they are, if it is cut there.
+                let alike = ((unit.raw ^ is).trailing_zeros() / 8).min(unit.bytes - 1);
+                return count + alike;
+            }
+            let same = guess.trust != Trust::Plain;
+            let said = same.then(|| guess.says(&unit, guess.raw));
+            walk.done(region, &unit, region.old.address_of(place), said);
+            count += unit.bytes;
+        }
+        count
+    }
+
+    /// What a step would cost now.
+    fn cost(&mut self, step: &Step, from: u32) -> u64 {
+        let mut coder = Counter {
+            cost: 0,
+            is_trial: true,
+        };
+        let coder = &mut coder;
+        self.model.flag(coder, Flag::Match, self.last, true);
+        let context = usize::from(self.last_old);
+        match *step {
+            Step::Literal => {}
+            Step::Old { at, count } => {
+                self.model.flag(coder, Flag::Old, context, true);
+                let jump = at.wrapping_sub(from) as i32;
+                self.model.flag(coder, Flag::GoOn, 0, jump == 0);
+                if jump != 0 {
+                    self.model.signed(coder, Kind::Elsewhere, jump);
+                }
+                self.model.number(coder, Kind::Match, count - 1);
+            }
+            Step::Window { distance, count } => {
+                self.model.flag(coder, Flag::Old, context, false);
+                let again = distance == self.distance;
+                self.model.flag(coder, Flag::Again, 0, again);
+                if !again {
+                    self.model.number(coder, Kind::Distance, distance - 1);
+                }
+                self.model.number(coder, Kind::Match, count - 1);
+            }
+        }
+        coder.cost
     }
 
     /// Takes a unit over; `judge` decides, with what is guessed and what is, whether
@@ -356,7 +519,7 @@ impl<'a, C: Coder> Pass<'a, C> {
         };
         let old_at = region.old.address_of(self.from);
         let said = same.then(|| guess.says(&unit, is));
-        self.walk.done(&unit, old_at, said);
+        self.walk.done(region, &unit, old_at, said);
         self.from += unit.bytes;
         self.made += unit.bytes;
         unit.bytes

@@ -1,15 +1,23 @@
 //! Making patches, and applying them to whole images in memory.
 
+pub mod bundle;
+mod elf;
 mod encode;
 mod find;
+mod mask;
+mod regions;
+mod steps;
 mod suffix;
+mod zstd_patch;
 
 use crate::apply::{Apply, Fault, Images, Refused};
-use crate::format::{Header, LARGEST_IMAGE};
+use crate::format::{Content, Header, LARGEST_IMAGE, Needs, Region};
 use crate::map::Block;
-use crate::memory::{self, Host, Memory, Needs};
+use crate::memory::{self, Host, Memory};
 
-use encode::{Script, Step, encode};
+use encode::{Script, encode, plan};
+use mask::Masked;
+use steps::Finder;
 use suffix::Suffixes;
 
 /// For whom a patch is made.
@@ -57,6 +65,8 @@ pub struct Made {
     pub patch: Vec<u8>,
     /// Blocks of its map.
     pub blocks: usize,
+    /// The parts of the images that are treated as code or as words.
+    pub regions: Vec<Region>,
 }
 
 /// A patch cannot be made.
@@ -86,25 +96,109 @@ pub fn diff(old: &[u8], new: &[u8], options: &Options) -> Result<Made, DiffError
             return Err(DiffError::TooLarge { which, bytes });
         }
     }
+    let best = best(old, new, options.profile);
     let needs = options.profile.needs();
-    let suffixes = Suffixes::new(old);
-    let mut blocks = find::blocks(&suffixes, old, new);
-    keep_largest(&mut blocks, needs.blocks as usize);
-    let copied: u64 = blocks.iter().map(|block| u64::from(block.bytes)).sum();
-    let script = Script {
-        regions: Vec::new(),
-        steps: vec![Step::Literal; new.len() - copied as usize],
-        blocks,
-    };
-    let patch = encode(&script, old, new, &needs, check_bytes(options.profile));
+    let patch = encode(&best, old, new, &needs, check_bytes(options.profile));
     let result = apply(old, &patch).map_err(DiffError::Wrong)?;
     if result != new {
         return Err(DiffError::Wrong(Fault::NewImage));
     }
     Ok(Made {
         patch,
-        blocks: script.blocks.len(),
+        blocks: best.blocks.len(),
+        regions: best.regions,
     })
+}
+
+/// Below this everything is tried; above, what is likely.
+const SMALL: usize = 2 << 20;
+
+/// The script that makes the smallest patch of those that are tried.
+fn best(old: &[u8], new: &[u8], profile: Profile) -> Script {
+    let needs = profile.needs();
+    let plain = Suffixes::new(old);
+    let plain_blocks = find::blocks(&plain, old, new);
+    let mut best: Option<(u64, Script)> = None;
+    let mut sets = regions::candidates(old, new, &plain_blocks, needs.regions as usize);
+    let is_small = new.len() <= SMALL;
+    if !is_small && sets.len() > 1 {
+        sets.remove(0);
+    }
+    for regions in sets {
+        let old_masked = Masked::new(old, &regions);
+        let new_masked = Masked::new(new, &turned(&regions));
+        let masked;
+        let mut finders = Vec::new();
+        if !regions.is_empty() {
+            masked = Suffixes::new(&old_masked.bytes);
+            let blocks = find::blocks(&masked, &old_masked.bytes, &new_masked.bytes);
+            finders.push((&masked, &new_masked.bytes[..], blocks));
+        }
+        if is_small || regions.is_empty() {
+            finders.push((&plain, new, plain_blocks.clone()));
+        }
+        for (suffixes, wanted, blocks) in finders {
+            for least in if is_small {
+                &[12, 20, 32, 48][..]
+            } else {
+                &[32][..]
+            } {
+                let mut blocks = blocks.clone();
+                fit(&mut blocks, &regions, &old_masked, &new_masked);
+                blocks.retain(|block| block.bytes >= *least);
+                keep_largest(&mut blocks, needs.blocks as usize);
+                let mut script = Script::new(regions.clone(), blocks);
+                let finder = Finder::new(suffixes, wanted, needs.window_bytes);
+                let check = check_bytes(profile);
+                let cost = plan(&mut script, old, new, &needs, check, finder);
+                if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                    best = Some((cost, script));
+                }
+            }
+        }
+    }
+    best.map(|(_, script)| script).unwrap_or_default()
+}
+
+/// The regions with old and new exchanged.
+fn turned(regions: &[Region]) -> Vec<Region> {
+    let turn = |region: &Region| Region {
+        content: region.content,
+        old: region.new,
+        new: region.old,
+    };
+    regions.iter().map(turn).collect()
+}
+
+/// Makes blocks of code begin where an instruction does, in both images.
+fn fit(blocks: &mut Vec<Block>, regions: &[Region], old: &Masked, new: &Masked) {
+    for block in blocks.iter_mut() {
+        let region = regions
+            .iter()
+            .find(|region| region.content != Content::Memory && region.old.holds_offset(block.old));
+        if !region.is_some_and(|region| region.content.is_code() && region.content != Content::X86)
+        {
+            continue;
+        }
+        let mut skip = 0;
+        while skip < 8.min(block.bytes)
+            && !(old.is_start(block.old + skip) && new.is_start(block.new + skip))
+        {
+            skip += 1;
+        }
+        if skip < 8 && skip < block.bytes {
+            block.old += skip;
+            block.new += skip;
+            block.bytes -= skip;
+        }
+    }
+    blocks.retain(|block| block.bytes > 0);
+}
+
+/// Bytes of an image that is sent whole, compressed (zstd, level 19).
+#[must_use]
+pub fn compressed_bytes(image: &[u8]) -> usize {
+    zstd_patch::encode(b"", image, 19).map_or(image.len(), |packed| packed.len())
 }
 
 fn check_bytes(profile: Profile) -> u32 {
@@ -116,7 +210,6 @@ fn check_bytes(profile: Profile) -> u32 {
 
 /// Leaves out blocks that are not worth their place in the map.
 fn keep_largest(blocks: &mut Vec<Block>, most: usize) {
-    blocks.retain(|block| block.bytes >= 8);
     if blocks.len() > most {
         let mut sizes: Vec<u32> = blocks.iter().map(|block| block.bytes).collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));

@@ -3,6 +3,7 @@
 
 pub(crate) mod copy;
 pub(crate) mod read;
+pub mod tarball;
 pub(crate) mod write;
 
 use std::io;

@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use super::{Besides, Layer, LayerError, ReadEntry, ReadKind, ReadLimits};
+use super::{Besides, Compression, Layer, LayerError, ReadEntry, ReadKind, ReadLimits};
 use crate::blobs::{BlobError, Blobs};
 use crate::compression::read::{Bounded, Progress, Stream, decompress_telling};
 use crate::digest::Hashing;
 use crate::model::{Role, role};
 use crate::tar::read::{Fault, Raw, TarReader, normal};
+use crate::wasm;
 use crate::{DiffId, Digest};
 
 /// Bytes that a layer may unpack to whatever its ratio: small layers of zeros are common.
@@ -20,7 +21,8 @@ const FREE_BYTES: u64 = 64 << 20;
 pub struct LayerReader {
     tar: TarReader<Hashing<Bounded<Stream>>>,
     digest: Digest,
-    diff_id: DiffId,
+    /// Of a module there is none: its blob is the digest of what it unpacks to.
+    diff_id: Option<DiffId>,
     progress: Progress,
 }
 
@@ -38,11 +40,15 @@ impl LayerReader {
         layer: &Layer,
         limits: ReadLimits,
     ) -> Result<Self, LayerError> {
-        let Role::Layer(compression) = role(layer.descriptor.media_type()) else {
-            return Err(LayerError::MediaType {
-                digest: layer.digest,
-                media_type: layer.descriptor.media_type().to_string(),
-            });
+        let compression = match role(layer.descriptor.media_type()) {
+            Role::Layer(compression) => compression,
+            Role::Module => return Self::module(blobs, layer, limits),
+            _ => {
+                return Err(LayerError::MediaType {
+                    digest: layer.digest,
+                    media_type: layer.descriptor.media_type().to_string(),
+                });
+            }
         };
         let blob = blobs.open(&layer.descriptor)?;
         let most = layer
@@ -62,7 +68,29 @@ impl LayerReader {
         Ok(Self {
             tar: TarReader::new(Hashing::new(Bounded::new(stream, most)), limits.entries),
             digest: layer.digest,
-            diff_id: layer.diff_id,
+            diff_id: Some(layer.diff_id),
+            progress,
+        })
+    }
+
+    /// A module, as an archive of one file.
+    fn module(blobs: &Blobs, layer: &Layer, limits: ReadLimits) -> Result<Self, LayerError> {
+        let size = layer.descriptor.size();
+        let progress = Progress::default();
+        let blob = blobs.open(&layer.descriptor)?;
+        let blob = decompress_telling(blob, Compression::None, &progress).map_err(|source| {
+            LayerError::Entry {
+                digest: layer.digest,
+                path: String::new(),
+                fault: Fault::Io(source),
+            }
+        })?;
+        let most = limits.uncompressed_bytes;
+        let archive = Bounded::new(wasm::archive(blob, size), most);
+        Ok(Self {
+            tar: TarReader::new(Hashing::new(archive), limits.entries),
+            digest: layer.digest,
+            diff_id: None,
             progress,
         })
     }
@@ -126,15 +154,15 @@ impl LayerReader {
             visited?;
         }
         let (_, actual, _) = self.tar.into_inner().into_diff_id();
-        if actual != self.diff_id {
-            return Err(LayerError::DiffId {
+        match self.diff_id {
+            Some(stated) if stated != actual => Err(LayerError::DiffId {
                 digest,
-                stated: self.diff_id,
+                stated,
                 actual,
             }
-            .into());
+            .into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

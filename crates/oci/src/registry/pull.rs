@@ -209,7 +209,7 @@ impl Registry {
             let mut children = Vec::new();
             read_children(sink.blobs(), &pulled.root, 0, &mut children)?;
             if let Some(config) = children.first()
-                && role(config.media_type()) == Role::Config
+                && matches!(role(config.media_type()), Role::Config | Role::WasmConfig)
             {
                 session.small(config, sink, &mut watch)?;
                 missing.retain(|blob| blob.digest() != config.digest());

@@ -212,6 +212,11 @@ impl PublicKey {
         Digest::of(&self.info)
     }
 
+    /// As its kind has it: a point of 65 bytes, 32 bytes of Ed25519, an `RSAPublicKey`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.bytes.clone()
+    }
+
     /// As PEM.
     pub fn to_pem(&self) -> String {
         pem("PUBLIC KEY", &self.info)

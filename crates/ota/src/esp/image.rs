@@ -1,7 +1,7 @@
 //! ESP-IDF's app image: a header of 24 bytes, segments, a checksum at the end of a block of 16, and
 //! SHA-256 of all before it. A boot loader starts no other.
 
-use embedded_storage::nor_flash::NorFlash;
+use embedded_storage::nor_flash::ReadNorFlash;
 use sha2::{Digest as _, Sha256};
 
 use crate::layout::Region;
@@ -103,7 +103,7 @@ struct Scan<'f, F> {
     sha: Sha256,
 }
 
-impl<F: NorFlash> Scan<'_, F> {
+impl<F: ReadNorFlash> Scan<'_, F> {
     /// The next byte that is read; it must be within the region.
     fn byte(&mut self) -> Result<u8, F::Error> {
         let within = self.at as usize % self.buffer.len();
@@ -135,7 +135,7 @@ impl<F: NorFlash> Scan<'_, F> {
 ///
 /// # Errors
 /// The flash cannot be read.
-pub fn measure<F: NorFlash>(
+pub fn measure<F: ReadNorFlash>(
     flash: &mut F,
     region: Region,
     chip: u16,

@@ -4,7 +4,12 @@ use std::vec::Vec;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::esp::image::{CHECKSUM_SEED, Chip, HEADER, MAGIC, SEGMENT_HEADER, SEGMENTS_LIMIT};
+use embedded_storage::nor_flash::{ErrorType, NorFlashErrorKind, ReadNorFlash};
+
+use crate::esp::image::{
+    CHECKSUM_SEED, Chip, HEADER, MAGIC, SEGMENT_HEADER, SEGMENTS_LIMIT, measure,
+};
+use crate::layout::Region;
 
 /// What the memory management maps of the flash at a time.
 const PAGE: u32 = 0x1_0000;
@@ -121,6 +126,39 @@ pub fn encode(chip: Chip, entry: u32, segments: &[Segment]) -> Result<Vec<u8>, I
     body.finish(chip, entry)
 }
 
+/// Bytes in memory, read as a flash is.
+struct Bytes<'a>(&'a [u8]);
+
+impl ErrorType for Bytes<'_> {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for Bytes<'_> {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, offset: u32, into: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        // Behind the end it is erased: whole buffers are read.
+        into.fill(0xFF);
+        let rest = self.0.get(offset as usize..).unwrap_or_default();
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The chip that an image is for, where it is one, whole, with checksum and hash, and nothing behind it.
+pub fn chip_of(image: &[u8]) -> Option<Chip> {
+    let id = image.get(12..14)?;
+    let chip = Chip::of(u16::from_le_bytes([id[0], id[1]]))?;
+    let length = u32::try_from(image.len()).ok()?;
+    let size = measure(&mut Bytes(image), Region::new(0, length), chip.id()).ok()??;
+    (size == length).then_some(chip)
+}
+
 struct Body {
     bytes: Vec<u8>,
     count: usize,
@@ -168,8 +206,6 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::esp::image::measure;
-    use crate::layout::Region;
     use crate::simulate::Flash;
 
     type Chips = Flash<4, 4096>;
@@ -216,6 +252,8 @@ mod tests {
             Some(image.len() as u32)
         );
         assert_eq!(measured(&image, image.len() as u32 - 1), None);
+        assert_eq!(chip_of(&image), Some(Chip::Esp32C3));
+        assert_eq!(chip_of(&image[..image.len() - 1]), None);
     }
 
     #[test]

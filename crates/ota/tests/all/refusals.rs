@@ -1,9 +1,9 @@
 //! Hostile and mistaken updates: each refused with its code, before anything is written.
 
+use ounce_ota::Workspace;
 use ounce_ota::boot::JournalBoot;
 use ounce_ota::bundle::HEAD_LIMIT;
 use ounce_ota::device::Identity;
-use ounce_ota::download::Workspace;
 use ounce_ota::pack::Release;
 use ounce_ota::simulate::{Flash, Random};
 use ounce_ota::{Device, Error, Refusal, Slot, State};

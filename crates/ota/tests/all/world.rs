@@ -1,10 +1,10 @@
 //! A device and what is around it: programs, a server, a link, and the promises that must be kept at
 //! every start.
 
+use ounce_ota::Workspace;
 use ounce_ota::boot::{Choice, JournalBoot, choose};
 use ounce_ota::bundle::SIGNATURE;
 use ounce_ota::device::Identity;
-use ounce_ota::download::Workspace;
 use ounce_ota::esp::Otadata;
 use ounce_ota::pack::{Bundle, Release, digest, esp_image};
 use ounce_ota::signature::Verify;

@@ -2,9 +2,12 @@
 
 pub(crate) mod build;
 mod counts;
+pub(crate) mod delta;
 pub(crate) mod density;
 mod held;
+pub(crate) mod lambda;
 pub(crate) mod registry;
 pub(crate) mod serve;
 pub(crate) mod start;
+pub(crate) mod wasm;
 pub(crate) mod zero;

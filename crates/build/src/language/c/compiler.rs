@@ -45,6 +45,7 @@ pub(super) struct Compiler {
 fn gnu(platform: &Platform) -> Option<(&'static str, &'static str)> {
     let variant = platform.variant.as_deref();
     Some(match (platform.architecture.as_str(), variant) {
+        ("wasm", None) if platform.os == "wasip1" => ("wasm32", ""),
         _ if platform.os != "linux" => return None,
         ("amd64", _) => ("x86_64", ""),
         ("arm64", _) => ("aarch64", ""),
@@ -79,7 +80,8 @@ pub(super) fn choose(
         platform: platform.clone(),
     })?;
     let target = format!("{arch}-linux-musl{abi}");
-    let foreign = !Platform::host().accepts(platform);
+    let is_wasm = source.is_for_wasm();
+    let foreign = is_wasm || !Platform::host().accepts(platform);
     let found = |name: &str| source.toolchain.find(name);
     let compiler = |kind, c: Vec<String>, cpp: Vec<String>, target: &str| Compiler {
         kind,
@@ -144,6 +146,11 @@ pub(super) fn choose(
             archiver: Some([zig.words("ar"), zig.words("ranlib")]),
             ..compiler(Kind::Zig, all("cc"), all("c++"), &target.triple)
         });
+    }
+    // With Debian's wasi-libc and libclang-rt-dev-wasm32, or a WASI SDK.
+    if let Some(clang) = found("clang").filter(|_| is_wasm) {
+        let own = words(&clang, &["--target=wasm32-wasi"]);
+        return Ok(compiler(Kind::Zig, own.clone(), own, "wasm32-wasi"));
     }
     let glibc = format!("{arch}-linux-gnu{abi}");
     if !foreign {

@@ -82,7 +82,11 @@ const CPP: [&str; 4] = ["cc", "cpp", "cxx", "C"];
 /// # Errors
 /// A tool or a compiler for a platform is missing, or the project cannot be copied.
 pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
-    refuse_settings(source.settings, "a C project", &["--bin"])?;
+    let taken: &[&str] = match source.is_for_wasm() {
+        true => &["--bin", "--target"],
+        false => &["--bin"],
+    };
+    refuse_settings(source.settings, "a C project", taken)?;
     let system = System::of(source);
     let tools = tools(system, source)?;
     let context = match &source.file {

@@ -124,6 +124,8 @@ struct Target {
 pub(crate) struct Program {
     pub(crate) package: String,
     pub(crate) bin: String,
+    /// Whether it is no program but a library that is linked alone (`cdylib`).
+    pub(crate) is_library: bool,
     /// Root source file of the program.
     pub(crate) source: PathBuf,
     pub(crate) workspace_root: PathBuf,
@@ -190,12 +192,21 @@ fn pick(
         },
     };
     let mut programs: Vec<(&Package, &Target)> = Vec::new();
-    for package in &packages {
-        let bins = package
-            .targets
-            .iter()
-            .filter(|t| t.kind.iter().any(|k| k == "bin"));
-        programs.extend(bins.map(|target| (*package, target)));
+    let of_kind = |kind: &'static str| {
+        packages.iter().flat_map(move |package| {
+            let targets = package.targets.iter();
+            let of_kind = targets.filter(move |t| t.kind.iter().any(|own| own == kind));
+            of_kind.map(move |target| (*package, target))
+        })
+    };
+    programs.extend(of_kind("bin"));
+    // A component is a library that is linked alone.
+    let is_wasm = settings
+        .target
+        .as_deref()
+        .is_some_and(|triple| triple.starts_with("wasm32-"));
+    if programs.is_empty() && is_wasm {
+        programs.extend(of_kind("cdylib"));
     }
     let known: Vec<String> = programs
         .iter()
@@ -230,6 +241,7 @@ fn pick(
     Ok(Program {
         package: package.name.clone(),
         bin: target.name.clone(),
+        is_library: target.kind.iter().any(|kind| kind == "cdylib"),
         source: target.src_path.clone(),
         workspace_root: metadata.workspace_root.clone(),
         target_directory: metadata.target_directory.clone(),

@@ -118,6 +118,8 @@ pub(crate) fn measure(
 struct Message {
     reason: String,
     executable: Option<PathBuf>,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
     target: Option<MessageTarget>,
 }
 
@@ -196,10 +198,21 @@ fn cargo(
         .filter(|message| message.reason == "compiler-artifact")
         .filter(|message| {
             message.target.as_ref().is_some_and(|target| {
-                target.name == recipe.bin && target.kind.iter().any(|kind| kind == "bin")
+                let wanted = match recipe.library {
+                    true => "cdylib",
+                    false => "bin",
+                };
+                target.name == recipe.bin && target.kind.iter().any(|kind| kind == wanted)
             })
         })
-        .find_map(|message| message.executable)
+        .find_map(|message| match recipe.library {
+            // Beside it stands what other crates would link.
+            true => message
+                .filenames
+                .into_iter()
+                .find(|file| file.extension().is_some_and(|ending| ending == "wasm")),
+            false => message.executable,
+        })
         .ok_or_else(|| no_program().into())
 }
 

@@ -133,6 +133,7 @@ pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
             workspace_root: program.workspace_root.clone(),
             smallest: None,
             auditable,
+            library: program.is_library,
         };
         if smallest {
             recipe.smallest = Some(smallest::choose(
@@ -158,7 +159,11 @@ pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
     }
     Ok(Detected {
         found: Found::Project(Language::Rust),
-        name: program.bin.clone(),
+        // A library's own name has underscores that nobody wrote.
+        name: match program.is_library {
+            true => program.package.clone(),
+            false => program.bin.clone(),
+        },
         image_name: None,
         port: None,
         programs,
@@ -192,10 +197,15 @@ fn arguments(
         true => "rustc",
         false => "build",
     };
-    let mut arguments: Vec<String> = [verb, "--package", package, "--bin", bin]
-        .into_iter()
-        .chain(["--target", target, "--profile", profile])
-        .map(str::to_owned)
+    let which: &[&str] = match recipe.library {
+        true => &["--lib"],
+        false => &["--bin", bin],
+    };
+    let mut arguments: Vec<String> = [verb, "--package", package]
+        .iter()
+        .chain(which)
+        .chain(&["--target", target, "--profile", profile])
+        .map(|word| (*word).to_owned())
         .collect();
     let rust = &settings.rust;
     if !rust.features.is_empty() {

@@ -94,6 +94,21 @@ pub(crate) fn choose(
     installed: &dyn Fn(&str) -> bool,
     configured: &dyn Fn(&str) -> bool,
 ) -> Result<Chosen, TargetError> {
+    if platform.architecture == ounce_oci::wasm::ARCHITECTURE {
+        let triple = match (asked, platform.os.as_str()) {
+            (Some(triple), _) => triple,
+            (None, "wasip2") => "wasm32-wasip2",
+            (None, _) => "wasm32-wasip1",
+        };
+        return match installed(triple) {
+            true => Ok(Chosen {
+                triple: triple.to_owned(),
+                linking: Linking::Own,
+                advice: None,
+            }),
+            false => Err(TargetError::Asked(triple.to_owned())),
+        };
+    }
     let (musl, gnu) = triples(platform).ok_or_else(|| TargetError::Platform(platform.clone()))?;
     let plain = |triple: String, linking| Chosen {
         triple,

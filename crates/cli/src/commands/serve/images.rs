@@ -17,6 +17,7 @@ use crate::commands::Context;
 use crate::commands::run::number_user;
 use crate::failure::{Failure, Kind};
 use crate::start;
+use crate::wasm::{self, Module};
 
 /// Reads the services again.
 type Again<'a> = dyn Fn() -> Result<Config, Failure> + 'a;
@@ -173,7 +174,21 @@ impl<'a> Images<'a> {
         spec.system_calls = image::system_calls(known.ready.calls.as_deref())?;
         let takes_socket = known.takes_socket;
         let identity = Arc::clone(&known.identity);
+        if known.ready.module.is_some() {
+            wasm::settle(&mut spec, Vec::new(), false, service.options.user.is_some());
+        }
         settle(&mut spec, service)?;
+        if let Some(inside) = &known.ready.module {
+            let host = held.root.join(inside);
+            let module = Module::new(self.context, host, &known.ready.digest.hex())?;
+            let options = ounce_run::wasm::Options {
+                listens: !takes_socket,
+                ..Default::default()
+            };
+            module.apply(&mut spec, options);
+            // Once: the next starts find it.
+            module.make_ahead();
+        }
         Ok(Prepared {
             spec,
             takes_socket,
@@ -208,10 +223,12 @@ impl<'a> Images<'a> {
                 }
                 let held = unpack::hold(&folder, &image)?;
                 let user = service.options.user.as_deref();
+                let essence = Essence::of(&image.config, &held.root, user)?;
                 let ready = Ready {
                     digest: image.digest,
-                    essence: Essence::of(&image.config, &held.root, user)?,
-                    activation: start::activation_label(&image.config).map(str::to_owned),
+                    module: prepared.module_name(&essence),
+                    essence,
+                    activation: prepared.label.clone(),
                     calls: image::calls_annotation(&image),
                 };
                 (ready, held)

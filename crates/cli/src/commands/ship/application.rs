@@ -82,7 +82,9 @@ pub(super) fn of(
     if let Some(memory) = options.application.memory {
         application.resources = application.resources.limited(memory.0);
     }
-    if application.port.is_none() && !options.application.no_port {
+    // What is no server is a function, and needs none.
+    let needs_port = *target != Target::Lambda && !options.application.no_port;
+    if application.port.is_none() && needs_port {
         application.needed_port()?;
     }
     application.check(&options.application.allow_secret)?;
@@ -267,7 +269,7 @@ fn look(application: &mut Application, image: &Image, root: &Path, options: &Shi
 }
 
 /// The program's file, if no link leads to it out of the image.
-fn program(root: &Path, inside: &Path) -> Option<Vec<u8>> {
+pub(super) fn program(root: &Path, inside: &Path) -> Option<Vec<u8>> {
     let path = fs::canonicalize(root.join(inside)).ok()?;
     let root = fs::canonicalize(root).ok()?;
     path.starts_with(&root).then(|| fs::read(path).ok())?

@@ -1,0 +1,130 @@
+//! What stands behind the imports of a module: WASI, as far as it is granted.
+
+use hyper::Request;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{
+    RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+use crate::arguments::Start;
+use crate::failure::{Failure, USAGE};
+use crate::memory::Memory;
+
+/// Of a core module.
+pub(crate) struct Core {
+    pub(crate) wasi: WasiP1Ctx,
+    pub(crate) memory: Memory,
+}
+
+/// Of a component.
+pub(crate) struct Whole {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+    hooks: Alone,
+    pub(crate) memory: Memory,
+}
+
+impl Core {
+    pub(crate) fn new(start: &Start) -> Result<Self, Failure> {
+        Ok(Self {
+            wasi: granted(start)?.build_p1(),
+            memory: Memory::new(start.memory_bytes),
+        })
+    }
+}
+
+impl Whole {
+    pub(crate) fn new(start: &Start) -> Result<Self, Failure> {
+        Ok(Self {
+            wasi: granted(start)?.build(),
+            http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+            hooks: Alone,
+            memory: Memory::new(start.memory_bytes),
+        })
+    }
+}
+
+/// The environment but for what is meant for this process, as texts.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    let own = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(move |(name, _)| !own.contains(&name.as_str()))
+}
+
+/// Texts, streams, clocks and random numbers always; files and the network as
+/// the command line grants them.
+fn granted(start: &Start) -> Result<WasiCtxBuilder, Failure> {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.inherit_stdio();
+    // One module a process: nobody else waits for what it waits for.
+    wasi.allow_blocking_current_thread(true);
+    let name = start.name.clone().unwrap_or_else(|| {
+        let name = start.module.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    });
+    wasi.arg(name);
+    wasi.args(&start.arguments);
+    wasi.envs(&start.environment);
+    for (folder, writable) in &start.folders {
+        let permissions = match writable {
+            true => FsPerms::ReadWrite,
+            false => FsPerms::ReadOnly,
+        };
+        let guest = folder.to_string_lossy();
+        wasi.preopened_dir(folder, guest, permissions)
+            .map_err(|error| {
+                Failure::new(USAGE, format!("opening {}", folder.display())).because(&error)
+            })?;
+    }
+    if start.network {
+        wasi.inherit_network().allow_ip_name_lookup(true);
+    }
+    Ok(wasi)
+}
+
+impl WasiView for Whole {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Whole {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.hooks,
+        }
+    }
+}
+
+/// Requests that a handler would send to others: there is no TLS in here, and
+/// no name server in a container that was granted no network.
+struct Alone;
+
+type Sent = Result<
+    (
+        hyper::Response<WasiBody>,
+        Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
+    ),
+    wasmtime_wasi_http::Error,
+>;
+
+impl WasiHttpHooks for Alone {
+    fn send_request(
+        &mut self,
+        _request: Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _done: Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) })
+    }
+}

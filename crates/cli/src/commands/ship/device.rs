@@ -1,0 +1,214 @@
+//! `ounce ship FIRMWARE --to device`: reads files and the key, writes the folder.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use ounce_oci::signature::{Algorithm, PrivateKey};
+use ounce_ota::esp::image::Chip;
+use ounce_ota::pack::Sign;
+use ounce_ship::device::{self, DeviceError, Request};
+use ounce_ship::shipment::Created;
+use serde::Serialize;
+
+use super::write;
+use crate::arguments::ship::ShipOptions;
+use crate::commands::{Context, key};
+use crate::failure::{Failure, Kind};
+
+/// Most bytes of a file that is read: the largest flash there is on such a chip.
+const MOST: u64 = 64 << 20;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    target: &'static str,
+    product: &'a str,
+    version: String,
+    channel: &'a str,
+    /// What devices are built with to take these updates: 32 bytes.
+    public_key: String,
+    key: u8,
+    folder: &'a Path,
+    files: Vec<Written<'a>>,
+    creates: &'a [Created],
+    notes: &'a [String],
+    next: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    path: &'a str,
+    bytes: usize,
+}
+
+/// The key, as the packer takes it.
+struct Signer(PrivateKey);
+
+impl Sign for Signer {
+    type Error = Infallible;
+
+    fn sign(&mut self, message: &[u8]) -> Result<[u8; 64], Infallible> {
+        // Ed25519 takes no random numbers and always gives 64 bytes; of another kind no signer is made.
+        let signature = self.0.sign(message).unwrap_or_default();
+        Ok(signature.try_into().unwrap_or([0; 64]))
+    }
+}
+
+/// Ships a firmware.
+pub(super) fn run(
+    context: &Context,
+    firmware: &str,
+    options: &ShipOptions,
+) -> Result<ExitCode, Failure> {
+    let own = &options.device;
+    let missing = |what: &str| {
+        Failure::new(Kind::Usage, format!("--to device wants {what}")).hint(
+            "ounce ship firmware.elf --to device --product lamp --firmware-version 1.0.0 \
+             --key updates.key -o release",
+        )
+    };
+    if options.apply || options.explain {
+        let why = "--apply and --explain are for platforms that run images, not for a device";
+        return Err(Failure::new(Kind::Usage, why)
+            .hint("-o DIR writes what esptool flashes and servers serve"));
+    }
+    let product = own
+        .product
+        .as_deref()
+        .ok_or_else(|| missing("--product NAME"))?;
+    let version = own
+        .firmware_version
+        .ok_or_else(|| missing("--firmware-version 1.2.3"))?;
+    let folder = options
+        .output
+        .as_deref()
+        .ok_or_else(|| missing("--output DIR: it makes bytes, not text"))?;
+    let key = own.key.as_deref().ok_or_else(|| missing("--key FILE"))?;
+    let chip = match own.chip.as_str() {
+        "none" => None,
+        name => Some(
+            Chip::ALL
+                .into_iter()
+                .find(|chip| chip.name() == name)
+                .ok_or_else(|| {
+                    let names: Vec<&str> = Chip::ALL.iter().map(|chip| chip.name()).collect();
+                    Failure::new(Kind::Usage, format!("the chip {name:?} is not known"))
+                        .hint(format!("{} are, and none for any other", names.join(", ")))
+                })?,
+        ),
+    };
+    let private = key::private(context.output, key, own.password_file.as_deref())?;
+    let public = private.public();
+    if public.algorithm() != Algorithm::Ed25519 {
+        let why = format!(
+            "{} is a key of {}, and devices verify ed25519",
+            key.display(),
+            public.algorithm()
+        );
+        return Err(
+            Failure::new(Kind::Input, why).hint("ounce key new NAME --algorithm ed25519 makes one")
+        );
+    }
+    let bytes = read(Path::new(firmware))?;
+    let olds: Vec<Vec<u8>> = own
+        .from
+        .iter()
+        .map(|path| read(path))
+        .collect::<Result<_, _>>()?;
+    let boot_loader = own.boot_loader.as_deref().map(read).transpose()?;
+    let request = Request {
+        product,
+        hardware: own.hardware,
+        version,
+        counter: own.counter,
+        chip,
+        firmware: &bytes,
+        olds: olds.iter().map(Vec::as_slice).collect(),
+        boot_loader: boot_loader.as_deref(),
+        expires: own.expires,
+        revokes: own.revoke.iter().fold(0, |mask, key| mask | 1 << key),
+        key: own.key_number,
+        channel: &own.channel,
+        share: own.rollout,
+    };
+    let mut shipment = device::ship(&request, &mut Signer(private)).map_err(failed)?;
+    let public_key = raw(&public.to_bytes());
+    shipment.notes.push(format!(
+        "devices verify by key {}: {public_key}",
+        own.key_number
+    ));
+    for file in &shipment.files {
+        write::put(folder, file)?;
+    }
+    if context.output.json {
+        let files = shipment.files.iter();
+        context.output.document(&Document {
+            schema: "ounce.ship.device/1",
+            target: "device",
+            product,
+            version: version.to_string(),
+            channel: &own.channel,
+            public_key,
+            key: own.key_number,
+            folder,
+            files: files
+                .map(|file| Written {
+                    path: &file.path,
+                    bytes: file.contents.len(),
+                })
+                .collect(),
+            creates: &shipment.creates,
+            notes: &shipment.notes,
+            next: &shipment.next,
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for note in &shipment.notes {
+        context.output.note(&format!("note: {note}"));
+    }
+    let lines = shipment.files.iter().map(|file| {
+        format!(
+            "{:>9}  {}\n",
+            file.contents.len(),
+            folder.join(&file.path).display()
+        )
+    });
+    context.output.text(&lines.collect::<String>())?;
+    for command in &shipment.next {
+        context
+            .output
+            .note(&format!("in {}: {command}", folder.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn raw(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Failure::new(Kind::Input, format!("reading {}: {why}", path.display()))
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    file.take(MOST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > MOST {
+        return Err(failed(&"it is larger than 64 MB, and no firmware"));
+    }
+    if bytes.is_empty() {
+        return Err(failed(&"it is empty"));
+    }
+    Ok(bytes)
+}
+
+fn failed(error: DeviceError<Infallible>) -> Failure {
+    let hint = error.hint();
+    let failure = Failure::new(Kind::Input, error);
+    hint.into_iter().fold(failure, Failure::hint)
+}
