@@ -744,3 +744,44 @@ fn interrupted_half_way_it_says_what_there_is() {
     );
     assert_eq!(cluster.objects().len(), 6);
 }
+
+#[test]
+fn what_is_measured_of_a_start_is_kept_for_it() {
+    let bench = Workbench::new();
+    bench.file("public/index.html", "<p>hello");
+    bench.succeed(&["build", "public", "-t", "site", "-q"]);
+    let words = [
+        "--json",
+        "ship",
+        "site",
+        "--to",
+        "kubernetes",
+        "--explain",
+        "--unchecked",
+    ];
+    let all = [&words[..], &["--measure"], &REGISTRY].concat();
+    let document: Value = serde_json::from_str(&bench.succeed(&all)).unwrap();
+    assert_eq!(document["memory_basis"], "measured here");
+    assert!(
+        document["estimate"]["start_ms"][0].as_f64().unwrap() > 0.0,
+        "{document}"
+    );
+    // What never listens cannot be measured by its answer.
+    bench.program("deaf", prints("bye\n", 0));
+    bench.succeed(&["build", "deaf", "--expose", "8080", "-q"]);
+    let words = [
+        "ship",
+        "deaf",
+        "--to",
+        "kubernetes",
+        "--unchecked",
+        "--measure",
+    ];
+    let output = bench.output(&[&words[..], &REGISTRY].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("measuring the image: the program ended"),
+        "{stderr}"
+    );
+}

@@ -23,6 +23,8 @@ struct State {
     /// Why the containers wait, and the message.
     trouble: Option<(String, String)>,
     stalled: bool,
+    /// How often a Deployment that is there cannot be read.
+    misses: usize,
 }
 
 pub(crate) struct Cluster {
@@ -107,6 +109,11 @@ impl Cluster {
         self.state().stalled = true;
     }
 
+    /// A Deployment that is there cannot be read so often.
+    pub(crate) fn miss(&self, count: usize) {
+        self.state().misses = count;
+    }
+
     pub(crate) fn fail_rollouts(&self, reason: &str, message: &str) {
         self.state().trouble = Some((reason.to_owned(), message.to_owned()));
     }
@@ -145,6 +152,14 @@ fn respond(state: &mut State, asked: &Asked) -> (u16, Value) {
                         {"reason": reason, "message": message}}}]}})
             });
             (200, json!({"items": pods.collect::<Vec<_>>()}))
+        }
+        ("GET", path)
+            if path.contains("/deployments/")
+                && state.misses > 0
+                && state.objects.contains_key(path) =>
+        {
+            state.misses -= 1;
+            refusal(503, "the server is being replaced")
         }
         ("GET", path) => match state.objects.get(path) {
             Some(object) => (200, object.clone()),

@@ -150,6 +150,13 @@ fn rollout_that_does_not_come_up_is_told_in_the_kubelets_words_and_taken_back() 
 }
 
 #[test]
+fn server_that_is_away_for_a_moment_is_waited_for() {
+    let cluster = Cluster::new();
+    cluster.miss(3);
+    applied(&api(&cluster), &shop("one")).1.result.unwrap();
+}
+
+#[test]
 fn what_is_refused_half_way_is_taken_back_whole() {
     let cluster = Cluster::new();
     let api = api(&cluster);

@@ -88,6 +88,12 @@ pub(super) fn of(
         application.needed_port()?;
     }
     application.check(&options.application.allow_secret)?;
+    if Application::is_of_root(&found.image.config) && options.application.user.is_none() {
+        let (user, group) = (application.user, application.group);
+        notes.push(format!(
+            "the image would run as root, and is shipped as {user}:{group}: --user says another"
+        ));
+    }
     for (variable, what) in application.secrets_in_image() {
         notes.push(format!(
             "the image itself has {what} in {variable}, where everybody who pulls it reads it"
