@@ -8,6 +8,7 @@ pub mod http;
 pub mod oci;
 pub mod ota;
 pub mod rootfs;
+pub mod ship;
 
 /// A target by the name of its seeds' folder.
 pub type Target = (&'static str, fn(&[u8]));
@@ -32,4 +33,5 @@ pub const TARGETS: &[Target] = &[
     ("ota_bundle", ota::bundle),
     ("oci_layer", oci::layer),
     ("oci_documents", oci::documents),
+    ("yaml", ship::yaml),
 ];

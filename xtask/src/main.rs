@@ -20,6 +20,7 @@ mod tidy;
 mod tokens;
 mod tool;
 mod wasmhost;
+mod web;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,8 @@ cargo xtask TASK
   judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
                                put together from Debian's packages
   judges registry OUNCE        docker-registry, skopeo and podman alone
+  web [OUNCE]                  the package for pages: types, sizes, tests in node and in
+                               Chromium, on pages that this ounce makes
   judges lambda OUNCE          AWS's emulator and cargo-lambda's, cfn-lint and moto alone
   judges ship OUNCE            Kubernetes' schemas, cfn-lint, moto, podman-compose and
                                systemd on what is shipped
@@ -140,6 +143,8 @@ fn run(arguments: &[String]) -> Result<()> {
             println!("{tally}");
             result
         }
+        ["web"] => pages(&house, &tidy::Packer::debug(&house)?.ounce),
+        ["web", ounce] => pages(&house, &std::path::absolute(ounce)?),
         ["judges", ounce] => judged(&house, &std::path::absolute(ounce)?),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -152,6 +157,14 @@ fn run(arguments: &[String]) -> Result<()> {
 fn judged_bases(house: &House, ounce: &std::path::Path) -> Result<()> {
     let mut tally = tally::Tally::default();
     let result = judges::run_bases(house, ounce, &mut tally);
+    println!("{tally}");
+    result
+}
+
+fn pages(house: &House, ounce: &std::path::Path) -> Result<()> {
+    setup::setup(false)?;
+    let mut tally = tally::Tally::default();
+    let result = web::check(house, ounce, &mut tally);
     println!("{tally}");
     result
 }

@@ -66,6 +66,8 @@ const NEEDS: &[Need] = &[
     need("ssh", "openssh-client"),
     need("sshd", "openssh-server"),
     need("systemd-analyze", "systemd"),
+    need("npm", "npm"),
+    need("chromium", "chromium"),
     need("rpmbuild", "rpm"),
 ];
 

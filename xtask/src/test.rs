@@ -8,7 +8,7 @@ use crate::house::House;
 use crate::judges;
 use crate::tally::Tally;
 use crate::tool::{command, find, run, stage, watch};
-use crate::{corpus, dist, fleet, licences, setup, tidy, wasmhost};
+use crate::{corpus, dist, fleet, licences, setup, tidy, wasmhost, web};
 
 /// Runs every stage; a failing one does not keep the next from being told.
 pub(crate) fn test(house: &House) -> Result<()> {
@@ -41,6 +41,8 @@ pub(crate) fn test(house: &House) -> Result<()> {
         Ok(program) => {
             let judged = stage("judges", || judges::run(house, &program, &mut tally));
             note("judges", judged);
+            let shown = stage("web", || web::check(house, &program, &mut tally));
+            note("web", shown);
             note("corpus", stage("corpus", || smallest(house, &program)));
         }
         Err(error) => note("dist", Err(error)),

@@ -14,6 +14,7 @@ ounce-wasmhost: runs one WebAssembly module; what `ounce run` starts in a contai
 ounce-wasmhost run [OPTIONS] MODULE [-- ARGUMENTS]
   --compiled FILE   what `compile` made of it; code of this machine, so only of one's own
   --dir PATH        a folder that the module may read and write (repeat); --dir-ro only to read
+  --cwd PATH        a granted folder that the module also finds as `/`, its working folder
   --network         the network that this process has; else none
   --memory BYTES    most memory that an instance may grow to; 1 GiB unless told
   --timeout MS      a command is ended after this long; a request is, of a server
@@ -51,6 +52,8 @@ pub(crate) struct Start {
     pub(crate) compiled: Option<PathBuf>,
     /// Folders, and whether they can be written.
     pub(crate) folders: Vec<(PathBuf, bool)>,
+    /// The folder that is found as `/`.
+    pub(crate) cwd: Option<PathBuf>,
     /// Whether it has this process' network.
     pub(crate) network: bool,
     /// Most bytes of its memories.
@@ -112,6 +115,7 @@ fn run(words: Vec<String>) -> Result<Start, Failure> {
             "--compiled" => start.compiled = Some(value("--compiled")?.into()),
             "--dir" => start.folders.push((value("--dir")?.into(), true)),
             "--dir-ro" => start.folders.push((value("--dir-ro")?.into(), false)),
+            "--cwd" => start.cwd = Some(value("--cwd")?.into()),
             "--network" => start.network = true,
             "--memory" => start.memory_bytes = Some(number(&value("--memory")?)?),
             "--timeout" => {

@@ -81,6 +81,29 @@ fn granted(start: &Start) -> Result<WasiCtxBuilder, Failure> {
                 Failure::new(USAGE, format!("opening {}", folder.display())).because(&error)
             })?;
     }
+    if let Some(folder) = &start.cwd {
+        // As much as the folder that it lies in.
+        let granted = start
+            .folders
+            .iter()
+            .filter(|(path, _)| folder.starts_with(path));
+        let granted = granted.max_by_key(|(path, _)| path.components().count());
+        let Some((_, writable)) = granted else {
+            let text = format!("the working folder {} is not granted", folder.display());
+            return Err(Failure::new(USAGE, text).hint(
+                "ounce run --volume HOST:PATH grants one; --workdir names it, or one beneath",
+            ));
+        };
+        let permissions = match writable {
+            true => FsPerms::ReadWrite,
+            false => FsPerms::ReadOnly,
+        };
+        wasi.preopened_dir(folder, "/", permissions)
+            .map_err(|error| {
+                Failure::new(USAGE, format!("opening {}", folder.display())).because(&error)
+            })?;
+        wasi.initial_cwd("/");
+    }
     if start.network {
         wasi.inherit_network().allow_ip_name_lookup(true);
     }

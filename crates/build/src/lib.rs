@@ -21,6 +21,7 @@ mod flag;
 mod go_info;
 mod ignore;
 mod language;
+pub mod page;
 mod plan;
 mod program;
 mod provenance;

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 
 use ounce_build::distribution::alpine::AlpineError;
 use ounce_build::distribution::debian::DebianError;
+use ounce_build::page::PageError;
 use ounce_build::{ArtifactError, BuildError, CompileError, PlanError, ProjectError, ToolError};
 use ounce_oci::blobs::BlobError;
 use ounce_oci::engine::EngineError;
@@ -30,6 +31,7 @@ use ounce_ship::kubernetes::kubeconfig::KubeconfigError;
 use ounce_ship::lambda::LambdaError;
 use ounce_ship::resolve::ResolveError;
 use ounce_ship::ssh::MachineError;
+use ounce_ship::web::WebError;
 use ounce_trim::scratch::HostError;
 use ounce_weigh::plain::PlainError;
 use ounce_weigh::sizes::MeasureError;
@@ -194,6 +196,27 @@ impl From<UnpackError> for Failure {
             UnpackError::Host { .. } => by_cause(Kind::Host, error),
             _ => of_layer(error),
         }
+    }
+}
+
+impl From<PageError> for Failure {
+    fn from(error: PageError) -> Self {
+        let hints = error.hints();
+        let failure = match &error {
+            // The compiler has looked at the source and said no.
+            PageError::Failed { .. } if !error.lacks_target() => Self::new(Kind::No, error),
+            PageError::Failed { .. } | PageError::Start { .. } => Self::new(Kind::Host, error),
+            _ => by_cause(Kind::Input, error),
+        };
+        hints.into_iter().fold(failure, Failure::hint)
+    }
+}
+
+impl From<WebError> for Failure {
+    fn from(error: WebError) -> Self {
+        let hints = error.hints();
+        let failure = Self::new(Kind::Input, error);
+        hints.into_iter().fold(failure, Failure::hint)
     }
 }
 

@@ -188,6 +188,9 @@ pub fn apply(
     for tmpfs in &spec.tmpfs {
         words.extend(["--dir".into(), tmpfs.target.clone().into()]);
     }
+    if spec.workdir != Path::new("/") {
+        words.extend(["--cwd".into(), spec.workdir.clone().into()]);
+    }
     let is_granted = match spec.network {
         Network::Host | Network::Bridge => true,
         Network::Private => options.listens,
@@ -344,6 +347,7 @@ mod tests {
         });
         spec.tmpfs = vec!["/tmp".parse::<Tmpfs>().unwrap()];
         spec.limits.memory_bytes = Some(8 << 20);
+        spec.workdir = "/data".into();
         let options = Options {
             deadline: Some(Duration::from_secs(2)),
             ..Options::default()
@@ -355,7 +359,7 @@ mod tests {
         assert_eq!(
             words.join(" "),
             "/.ounce-wasmhost run --compiled /.ounce-compiled --dir-ro /data --dir /tmp \
-             --memory 7340032 --timeout 2000 /module.wasm -- a --b"
+             --cwd /data --memory 7340032 --timeout 2000 /module.wasm -- a --b"
         );
         let Root::Assembled(parts) = &spec.root else {
             panic!("{:?}", spec.root);

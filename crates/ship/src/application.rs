@@ -442,6 +442,16 @@ impl Application {
         }
     }
 
+    /// Whether an image runs as root, or does not say as whom, which is the same.
+    pub fn is_of_root(config: &ImageConfiguration) -> bool {
+        let own = config.config().as_ref();
+        let user = own
+            .and_then(|own| own.user().as_deref())
+            .unwrap_or_default();
+        let user = user.split(':').next().unwrap_or_default();
+        matches!(user, "" | "0" | "root")
+    }
+
     /// The image's own variables whose values look like secrets: they lie open in
     /// the image whatever a manifest says.
     pub fn secrets_in_image(&self) -> Vec<(&str, &'static str)> {
@@ -481,6 +491,8 @@ pub fn ports_of(config: &ImageConfiguration) -> Vec<u16> {
 /// One of them is a word.
 pub fn user_of(text: &str) -> Result<(u32, u32), ApplicationError> {
     let number = |word: &str| {
+        // The one word of which every image means the same.
+        let word = if word == "root" { "0" } else { word };
         word.parse::<u32>()
             .ok()
             .filter(|number| i32::try_from(*number).is_ok())
@@ -645,6 +657,7 @@ pub(crate) mod tests {
     #[test]
     fn root_becomes_nobody_and_a_word_is_refused() {
         assert_eq!(user_of("0:0"), Ok((65532, 65532)));
+        assert_eq!(user_of("root"), Ok((65532, 65532)));
         assert_eq!(user_of("1000"), Ok((1000, 1000)));
         assert!(user_of("nginx").is_err());
         assert!(user_of("4294967295").is_err());

@@ -24,6 +24,7 @@ pub mod shipment;
 pub mod ssh;
 pub mod systemd;
 pub mod target;
+pub mod web;
 
 pub use application::Application;
 pub use shipment::Shipment;

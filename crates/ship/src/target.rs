@@ -22,6 +22,8 @@ pub enum Target {
     Swarm,
     /// A job file.
     Nomad,
+    /// A static folder for browser pages.
+    Web,
     /// A machine that is reached by ssh.
     Ssh(Host),
     /// A microcontroller: its flash, and updates over the air.
@@ -49,6 +51,7 @@ pub const NAMES: &[&str] = &[
     "compose",
     "swarm",
     "nomad",
+    "web",
     "ssh://HOST",
     "device",
 ];
@@ -88,6 +91,7 @@ impl FromStr for Target {
             "compose" => Self::Compose,
             "swarm" => Self::Swarm,
             "nomad" => Self::Nomad,
+            "web" => Self::Web,
             "device" => Self::Device,
             _ => {
                 return Err(TargetError::Unknown {
@@ -165,7 +169,7 @@ impl Target {
     pub fn pulls(&self) -> bool {
         !matches!(
             self,
-            Self::Systemd | Self::Ssh(_) | Self::Lambda | Self::Device
+            Self::Systemd | Self::Ssh(_) | Self::Lambda | Self::Device | Self::Web
         )
     }
 }
@@ -181,6 +185,7 @@ impl fmt::Display for Target {
             Self::Compose => "compose",
             Self::Swarm => "swarm",
             Self::Nomad => "nomad",
+            Self::Web => "web",
             Self::Device => "device",
             Self::Ssh(host) => {
                 write!(f, "ssh://{}", host.login())?;
@@ -205,6 +210,7 @@ mod tests {
             "compose",
             "swarm",
             "nomad",
+            "web",
             "device",
             "ssh://pi@raspberry.local",
             "ssh://10.0.0.7:2222",

@@ -57,12 +57,6 @@ macro_rules! entry {
     };
 }
 
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    crate::line::say("panic");
-    reset()
-}
-
 /// Starts the machine anew.
 pub fn reset() -> ! {
     // SAFETY: the register of the test device; 0x7777 resets.

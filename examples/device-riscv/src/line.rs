@@ -1,7 +1,7 @@
 //! What is said over the serial line: lines of text from the device; to it, a length of four bytes and
 //! as many bytes, for each line that begins with a question mark.
 
-use crate::board::{receive, send};
+use crate::board::{receive, reset, send};
 
 /// Says a line.
 pub fn say(line: &str) {
@@ -46,4 +46,10 @@ pub fn answer(into: &mut [u8]) -> usize {
         }
     }
     length.min(into.len())
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    say("panic");
+    reset()
 }

@@ -125,6 +125,9 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
         };
         suites.push(suites::delta::run(options, &ounce, stage, &mut progress)?);
     }
+    if options.has(SuiteName::Web) {
+        suites.push(suites::web::run(options)?);
+    }
     Ok(Report {
         schema: "ounce-bench/2",
         command: command_line(arguments),

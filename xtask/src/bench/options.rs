@@ -10,13 +10,14 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|registry|lambda|wasm|delta|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|registry|lambda|wasm|delta|web|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
 only when they are wanted; density, many containers at once; registry, pushing and
 pulling; lambda, functions under AWS's emulator; wasm, WebAssembly modules and
-handlers of requests; delta, the bytes of an update. A whole run of a suite (all
+handlers of requests; delta, the bytes of an update; web, components of pages in a
+browser. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
 every run writes report.md and report.json in target/bench.
 
@@ -26,7 +27,8 @@ every run writes report.md and report.json in target/bench.
                    podman, docker, buildah, umoci, skopeo;
                    nginx, lighttpd, busybox, darkhttpd, static-web-server;
                    bsdiff, xdelta3, zstd, detools, hdiffpatch
-  --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime
+  --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime;
+                   web=FILE: the samples that web/bench/run.mjs wrote
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
                    latency, boot, memory
   --count N        containers of `density` [default: 10000]
@@ -48,10 +50,11 @@ pub(crate) enum SuiteName {
     Lambda,
     Wasm,
     Delta,
+    Web,
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 9] = [
+    pub(crate) const ALL: [SuiteName; 10] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
@@ -61,6 +64,7 @@ impl SuiteName {
         SuiteName::Lambda,
         SuiteName::Wasm,
         SuiteName::Delta,
+        SuiteName::Web,
     ];
 
     /// As it is called on the command line and on the page.
@@ -75,6 +79,7 @@ impl SuiteName {
             SuiteName::Lambda => "lambda",
             SuiteName::Wasm => "wasm",
             SuiteName::Delta => "delta",
+            SuiteName::Web => "web",
         }
     }
 }
@@ -131,6 +136,7 @@ impl Options {
                 "lambda" => options.suites = vec![SuiteName::Lambda],
                 "wasm" => options.suites = vec![SuiteName::Wasm],
                 "delta" => options.suites = vec![SuiteName::Delta],
+                "web" => options.suites = vec![SuiteName::Web],
                 "--count" => {
                     options.count = value()?.parse().context("--count wants a number")?;
                     anyhow::ensure!(options.count > 0, "--count wants at least 1");
@@ -188,6 +194,7 @@ impl Options {
                 SuiteName::Lambda,
                 SuiteName::Wasm,
                 SuiteName::Delta,
+                SuiteName::Web,
             ];
             self.suites.iter().any(|suite| !others.contains(suite))
         }

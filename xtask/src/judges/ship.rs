@@ -31,6 +31,44 @@ with mock_aws():
     assert there['networkMode'] == 'awsvpc', there
 ";
 
+/// Renders a chart's templates as Helm does, by the templates of Go's own library.
+const CHART: &str = "\
+package main
+
+import (
+	\"encoding/json\"
+	\"fmt\"
+	\"os\"
+	\"path/filepath\"
+	\"text/template\"
+)
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func main() {
+	var values map[string]interface{}
+	check(json.Unmarshal([]byte(os.Args[1]), &values))
+	quote := func(value interface{}) string { return fmt.Sprintf(\"%q\", fmt.Sprint(value)) }
+	files, err := filepath.Glob(filepath.Join(os.Args[2], \"*.yaml\"))
+	check(err)
+	for _, file := range files {
+		name := filepath.Base(file)
+		made := template.New(name).Funcs(template.FuncMap{\"quote\": quote}).Option(\"missingkey=error\")
+		made, err := made.ParseFiles(file)
+		check(err)
+		out, err := os.Create(filepath.Join(os.Args[3], name))
+		check(err)
+		check(made.Execute(out, values))
+		check(out.Close())
+	}
+}
+";
+
 pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
     let mut tools = None;
     bench.check(
@@ -53,6 +91,11 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         "kubernetes-validate finds a fault where there is one",
         &[],
         || misspelled(case, &tools),
+    );
+    bench.check(
+        "Go's templates make valid manifests of the chart, with the values of another",
+        &["go"],
+        || chart(case, &tools),
     );
     bench.check(
         "cfn-lint finds no fault with the template for ECS",
@@ -148,6 +191,43 @@ fn files(folder: &Path, end: &str) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+fn chart(case: &Case<'_>, tools: &Tools) -> Result<()> {
+    let folder = ship(case, "kubernetes", "chart", SERVICE)?;
+    let source = case.scratch.join("chart.go");
+    fs::write(&source, CHART)?;
+    let rendered = folder.join("rendered");
+    fs::create_dir_all(&rendered)?;
+    let told = "import json, sys, yaml\n\
+                values = yaml.safe_load(open(sys.argv[1]))\n\
+                values['replicas']['most'] = 9\n\
+                print(json.dumps({'Values': values, 'Chart': {'AppVersion': '2'},\n    \
+                'Release': {'Name': 'shop-two', 'Service': 'Helm'}}))\n";
+    let mut python = tools.python();
+    let values = read(
+        python
+            .args(["-c", told])
+            .arg(folder.join("chart/values.yaml")),
+    )?;
+    let mut go = command(&["go", "run"]);
+    go.arg(&source).arg(values.trim());
+    go.arg(folder.join("chart/templates")).arg(&rendered);
+    read(
+        go.env("GO111MODULE", "off")
+            .env("GOCACHE", case.scratch.join("go")),
+    )?;
+    let all = files(&rendered, "yaml")?;
+    ensure!(all.len() >= 6, "only {all:?}");
+    let mut judge = tools.command("kubernetes-validate");
+    judge.args(["--strict", "--kubernetes-version", KUBERNETES[0]]);
+    read(judge.args(&all))?;
+    let scaler = fs::read_to_string(rendered.join("horizontalpodautoscaler.yaml"))?;
+    ensure!(
+        scaler.contains("maxReplicas: 9") && scaler.contains("name: \"shop-two\""),
+        "{scaler}"
+    );
+    Ok(())
 }
 
 fn manifests(case: &Case<'_>, tools: &Tools, name: &str, more: &[&str]) -> Result<()> {

@@ -19,6 +19,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("ounce-link", 1),
     // Beside the house, and the ground that the examples stand on: entry code and loop.
     ("ounce-httpd", 1),
+    // Beside the house too: what components of web pages are written with.
+    ("ounce-ui", 1),
     // The same for functions on Lambda.
     ("ounce-bootstrap", 1),
     ("ounce-lambda", 1),

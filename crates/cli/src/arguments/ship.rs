@@ -15,11 +15,12 @@ use super::{pair, path_to_ask_for, seconds};
 
 const AFTER_HELP: &str = "\
 Platforms: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad, ssh://[USER@]HOST[:PORT],
-device
+device, web
 
   ounce ship registry.example/shop:1.4 --to kubernetes | kubectl apply --server-side -f -
   ounce ship shop --registry registry.example/shop:1.4 --push --to kubernetes -o deploy
   ounce ship registry.example/shop:1.4 --to kubernetes --explain
+  ounce ship counter --to web -o public
   ounce ship shop --to ssh://pi@raspberrypi.local --apply
   ounce ship shop --to lambda -o deploy && cd deploy && sam deploy --guided
   ounce ship firmware.elf --to device --product lamp --firmware-version 1.0.1 \\
@@ -94,7 +95,7 @@ pub(crate) struct ResolveArguments {
 /// What is shipped, where to, and how.
 #[derive(Debug, Args)]
 pub(crate) struct ShipOptions {
-    /// The platform: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad, ssh://HOST or device
+    /// The platform: kubernetes, ecs, lambda, systemd, quadlet, compose, swarm, nomad, ssh://HOST device or web
     #[arg(long, value_name = "PLATFORM", required = true)]
     pub(crate) to: Option<Target>,
     /// Write all files into this folder, in place of the main ones to stdout
@@ -122,7 +123,7 @@ pub(crate) struct ShipOptions {
     pub(crate) lambda: LambdaOptions,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
-    /// ECS: the region of its log and its prices
+    /// ECS: the region of the log in the bare task definition
     #[arg(long, value_name = "REGION", default_value = "us-east-1", value_parser = region, help_heading = "Other platforms")]
     pub(crate) region: String,
     /// systemd, ssh: where its files lie there [default: /opt/NAME]

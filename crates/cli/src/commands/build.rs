@@ -222,7 +222,7 @@ pub(crate) fn plan(output: Output, request: &Request) -> Result<Recipe, Failure>
 }
 
 /// Whether rustup has added the target; what it says goes to stderr.
-fn add_target(output: Output, triple: &str, request: &Request) -> bool {
+pub(super) fn add_target(output: Output, triple: &str, request: &Request) -> bool {
     output.note(&format!(
         "adding a Rust target that is missing: rustup target add {triple}"
     ));

@@ -17,6 +17,7 @@ pub(crate) mod kill;
 pub(crate) mod login;
 pub(crate) mod logs;
 pub(crate) mod man;
+mod page;
 pub(crate) mod proxy;
 pub(crate) mod ps;
 pub(crate) mod pull;

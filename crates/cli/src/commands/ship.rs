@@ -12,7 +12,10 @@ pub(super) mod explain;
 mod lambda;
 mod machine;
 mod resolve;
+mod web;
 mod write;
+
+pub(super) use write::put;
 
 use std::process::ExitCode;
 
@@ -57,6 +60,9 @@ pub(crate) fn run(context: &Context, arguments: ShipArguments) -> Result<ExitCod
         .hint("-o DIR writes the files, and says what comes next"));
     }
     let image = super::reached(image)?;
+    if target == Target::Web {
+        return web::run(context, &image, &options);
+    }
     let shipped = application::of(context, &image, &target, &options)?;
     let shipment = match target {
         Target::Lambda => lambda::shipment(context, &shipped, &options)?,
@@ -126,8 +132,8 @@ fn shipment(
         Target::Compose => compose::compose(application),
         Target::Swarm => compose::swarm(application),
         Target::Nomad => nomad::ship(application),
-        // They are told more, or other, than an application: see `lambda` and `device`.
-        Target::Lambda | Target::Device => Shipment::default(),
+        // They are told more, or other, than an application: see `lambda`, `device` and `web`.
+        Target::Lambda | Target::Device | Target::Web => Shipment::default(),
     })
 }
 

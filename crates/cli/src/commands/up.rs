@@ -32,7 +32,8 @@ const USUAL_PORT: u16 = 8080;
 
 /// Does it all.
 pub(crate) fn run(context: &Context, arguments: UpArguments) -> Result<ExitCode, Failure> {
-    let request = build::request(&arguments.options, &[])?;
+    let mut request = build::request(&arguments.options, &[])?;
+    super::page::instead(context.output, &mut request)?;
     let recipe = build::plan(context.output, &request)?;
     let store = context.store()?;
     let built = build::make(context.output, &recipe, &store)?;

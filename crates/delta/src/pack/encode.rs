@@ -542,3 +542,181 @@ impl<'a, C: Coder> Pass<'a, C> {
         self.coder.plain(first, 32);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Content, Span};
+    use crate::machine::{Form, aim, set};
+    use crate::memory::DEVICE;
+    use crate::pack::suffix::Suffixes;
+
+    const FUNCTIONS: u32 = 40;
+    const FUNCTION_BYTES: u32 = 64;
+    /// Functions from this one on have moved.
+    const MOVED: u32 = 15;
+
+    /// Where a function is, when so many bytes were put in before some of them.
+    fn place(base: u32, function: u32, inserted: u32) -> u32 {
+        let moved = if function >= MOVED { inserted } else { 0 };
+        base + function * FUNCTION_BYTES + moved
+    }
+
+    /// A program whose functions refer to each other by these instructions: bytes
+    /// before, the form, and the instruction without its reference.
+    fn program(base: u32, inserted: u32, forms: &[(&[u8], Form, u32, usize)]) -> Vec<u8> {
+        let mut image = Vec::new();
+        for function in 0..FUNCTIONS {
+            let start = image.len();
+            let target = place(base, function * 7 % FUNCTIONS, inserted);
+            let mut upper = 0;
+            for &(before, form, raw, bytes) in forms {
+                image.extend_from_slice(before);
+                if form == Form::None {
+                    continue;
+                }
+                let at = base + image.len() as u32;
+                let value = aim(form, at, target);
+                let raw = set(form, raw, at, upper, value).expect("it can be reached");
+                upper = value;
+                image.extend_from_slice(&raw.to_le_bytes()[..bytes]);
+            }
+            // Something that refers to nothing in any of the languages.
+            image.resize(start + FUNCTION_BYTES as usize, 0x40);
+            if function + 1 == MOVED {
+                image.resize(image.len() + inserted as usize, 0x40);
+            }
+        }
+        image
+    }
+
+    /// All references of code that has moved are guessed right.
+    fn assert_all_is_guessed(content: Content, forms: &[(&[u8], Form, u32, usize)]) {
+        const INSERTED: u32 = 24;
+        for base in [0x1_0000, 0x0800_8000, 0x4200_0000] {
+            let (old, new) = (program(base, 0, forms), program(base, INSERTED, forms));
+            let span = |image: &[u8]| Span {
+                offset: 0,
+                address: base,
+                bytes: image.len() as u32,
+            };
+            let region = Region {
+                content,
+                old: span(&old),
+                new: span(&new),
+            };
+            let first = MOVED * FUNCTION_BYTES;
+            let blocks = vec![
+                Block {
+                    old: 0,
+                    new: 0,
+                    bytes: first,
+                },
+                Block {
+                    old: first,
+                    new: first + INSERTED,
+                    bytes: old.len() as u32 - first,
+                },
+            ];
+            let mut script = Script::new(vec![region], blocks);
+            let suffixes = Suffixes::new(&old);
+            let finder = Finder::new(&suffixes, &new, DEVICE.window_bytes);
+            plan(&mut script, &old, &new, &DEVICE, 1 << 16, finder);
+            assert_eq!(script.runs, [None, None], "{content:?} at {base:#x}");
+            let patch = encode(&script, &old, &new, &DEVICE, 1 << 16);
+            let applied = crate::pack::apply_in(&old, &patch, crate::memory::Device::new());
+            assert!(
+                applied.as_ref() == Ok(&new),
+                "{content:?}: {:?}",
+                applied.err()
+            );
+            assert!(patch.len() < 110, "{content:?}: {}", patch.len());
+        }
+    }
+
+    #[test]
+    fn risc_v_code_that_moved_is_guessed_right() {
+        for content in [Content::Riscv32, Content::Riscv64] {
+            assert_all_is_guessed(
+                content,
+                &[
+                    (b"", Form::Jal, 0xef, 4),
+                    (b"", Form::Branch, 0x00b5_0063, 4),
+                    (b"", Form::UpperHere, 0x517, 4),
+                    (b"", Form::Lower, 0x0005_0513, 4),
+                ],
+            );
+            assert_all_is_guessed(
+                content,
+                &[
+                    (b"", Form::Upper, 0x537, 4),
+                    (b"", Form::LowerStore, 0x00b5_2023, 4),
+                ],
+            );
+        }
+    }
+
+    #[test]
+    fn thumb_code_that_moved_is_guessed_right() {
+        assert_all_is_guessed(
+            Content::Thumb,
+            &[
+                (b"", Form::ThumbCall, 0xd000_f000, 4),
+                (b"", Form::ThumbBranch, 0x8000_f000, 4),
+            ],
+        );
+    }
+
+    #[test]
+    fn aarch64_code_that_moved_is_guessed_right() {
+        assert_all_is_guessed(
+            Content::Aarch64,
+            &[
+                (b"", Form::Jump26, 0x9400_0000, 4),
+                (b"", Form::Jump19, 0x5400_0001, 4),
+                (b"", Form::Jump14, 0x3600_0000, 4),
+                (b"", Form::Page, 0x9000_0000, 4),
+                (b"", Form::PageLower, 0x9100_0000, 4),
+            ],
+        );
+        assert_all_is_guessed(
+            Content::Aarch64,
+            &[
+                (b"", Form::Page, 0x9000_0003, 4),
+                (b"", Form::PageLower8, 0xf940_0064, 4),
+            ],
+        );
+    }
+
+    #[test]
+    fn x86_code_that_moved_is_guessed_right() {
+        assert_all_is_guessed(
+            Content::X86,
+            &[
+                (b"\xe8", Form::Distance, 0, 4),
+                (b"\x48\x8d\x05", Form::Distance, 0, 4),
+                (b"\x0f\x84", Form::Distance, 0, 4),
+                (b"\xf3\x0f\x10\x05", Form::Distance, 0, 4),
+            ],
+        );
+    }
+
+    #[test]
+    fn xtensa_code_that_moved_is_guessed_right() {
+        // With two narrow instructions before, the rest is whole ones.
+        let call: (&[u8], Form, u32, usize) = (b"\x0d\xf0\x0d\xf0", Form::XtensaCall, 0x25, 3);
+        assert_all_is_guessed(Content::Xtensa, &[call]);
+    }
+
+    #[test]
+    fn tables_of_what_moved_are_guessed_right() {
+        let word: &[(&[u8], Form, u32, usize)] = &[(b"", Form::Word, 0, 4)];
+        assert_all_is_guessed(Content::Words32, word);
+        let wide: &[(&[u8], Form, u32, usize)] = &[
+            (b"", Form::Word, 0, 4),
+            (b"\0\0\0\0", Form::Word, 0, 4),
+            (b"\0\0\0\0", Form::None, 0, 0),
+        ];
+        assert_all_is_guessed(Content::Words64, wide);
+    }
+}

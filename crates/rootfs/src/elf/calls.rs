@@ -6,6 +6,7 @@
 //! is found is more than what a run makes, and where no place is unresolved, it
 //! is all that any run can make, code that is made while it runs put aside.
 
+mod address;
 mod amd64;
 mod arm64;
 mod code;
@@ -71,24 +72,39 @@ pub fn system_calls(data: &[u8]) -> Option<SystemCalls> {
     let mut code = Code::read(data)?;
     let is_go = memchr::memmem::find(data, b"\xff Go buildinf:").is_some();
     let rules = Rules::of(code.machine, is_go);
-    let mut numbers = BTreeSet::new();
-    let mut unresolved = Vec::new();
     let calls = origin::calls(&code, rules, &mut (origin::ALL_STEPS / 2));
     code.add_calls(&calls);
+    let mut numbers = BTreeSet::new();
+    let mut open = BTreeSet::new();
+    let mut unresolved: Vec<u64> = Vec::new();
     let mut left = origin::ALL_STEPS;
     for &(site, flow) in &code.sites {
-        let resolved = match flow {
-            Flow::System => {
-                let (found, resolved) = origin::numbers(&code, rules, site, &mut left);
-                numbers.extend(found);
-                resolved
-            }
-            _ => false,
+        let (found, resolved) = match flow {
+            Flow::System => origin::numbers(&code, rules, site, &mut left, &mut open),
+            _ => (BTreeSet::new(), false),
         };
-        if !resolved {
-            unresolved.push(site);
+        numbers.extend(found);
+        unresolved.extend((!resolved).then_some(site));
+    }
+    // Functions whose addresses code carries may yet be called from known places only.
+    let mut closed = BTreeSet::new();
+    for function in open {
+        if let Some(calls) = address::only_called(&code, rules, function) {
+            code.add_calls(&calls);
+            closed.insert(function);
         }
     }
+    code.only_called(&closed);
+    let is_system = |site: u64| code.sites.contains(&(site, Flow::System));
+    unresolved.retain(|site| {
+        if closed.is_empty() || !is_system(*site) {
+            return true;
+        }
+        let none = &mut BTreeSet::new();
+        let (found, resolved) = origin::numbers(&code, rules, *site, &mut left, none);
+        numbers.extend(found);
+        !resolved
+    });
     Some(SystemCalls {
         machine: code.machine,
         numbers,

@@ -3,7 +3,7 @@
 //!
 //! The `kube` crate would bring tokio, hyper and tower for these five requests.
 
-use ounce_oci::fetch::{Call, Certificates, Client, FetchError, Options};
+use ounce_oci::fetch::{Call, Certificates, Client, FetchError, Options, Proxies};
 use serde_json::Value;
 
 use super::kubeconfig::Access;
@@ -111,6 +111,15 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// Whether it may be otherwise in a moment.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(error) => error.is_transient(),
+            Self::Refused { status, .. } => matches!(status, 429 | 500..),
+            Self::Answer { .. } | Self::Kind(_) => false,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -147,6 +156,13 @@ impl Api {
             options.certificates = Certificates {
                 given: vec![authority.clone()],
                 ..Certificates::default()
+            };
+        }
+        if let Some(proxy) = &access.proxy {
+            options.proxies = Proxies {
+                http: Some(proxy.clone()),
+                https: Some(proxy.clone()),
+                none_for: String::new(),
             };
         }
         options.identity.clone_from(&access.identity);

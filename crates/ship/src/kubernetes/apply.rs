@@ -15,6 +15,9 @@ use crate::application::Application;
 
 /// How often the rollout is looked at.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often in a row that may fail: a server of a cluster that is itself being
+/// replaced is away for some seconds, and that is no reason to take anything back.
+const MOST_MISSES: u32 = 40;
 
 /// What happens meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,13 +258,26 @@ impl Job<'_> {
     ) -> Result<(), ApplyError> {
         let end = Instant::now() + self.wait;
         let mut told = None;
+        let mut misses = 0;
         loop {
             let what = format!("reading {}", object.shown());
             let failed = |why: String| ApplyError::Rollout {
                 object: object.shown(),
                 why,
             };
-            let state = self.api.get(&what, &object.path)?;
+            let state = match self.api.get(&what, &object.path) {
+                Ok(state) => state,
+                Err(error) if error.is_transient() && misses < MOST_MISSES => {
+                    misses += 1;
+                    if !goes_on() {
+                        return Err(ApplyError::Interrupted);
+                    }
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            misses = 0;
             let state = state.ok_or_else(|| failed("somebody has deleted it".to_owned()))?;
             let number = |path: &str| state.pointer(path).and_then(Value::as_u64).unwrap_or(0);
             let wanted = state.pointer("/spec/replicas").and_then(Value::as_u64);

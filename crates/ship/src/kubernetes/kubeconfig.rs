@@ -24,6 +24,8 @@ pub struct Access {
     pub server: String,
     /// The namespace that the context means.
     pub namespace: Option<String>,
+    /// What leads there, in place of what the environment says.
+    pub proxy: Option<String>,
     /// The authority of the server's certificate, PEM; the host's where it is absent.
     pub authority: Option<Vec<u8>>,
     /// Who we are, by a certificate.
@@ -197,7 +199,12 @@ pub fn access(paths: &[PathBuf], context: Option<&str>) -> Result<Access, Kubeco
                    its certificate-authority";
         return Err(of_cluster(why.to_owned()));
     }
+    if cluster.text("tls-server-name").is_some() {
+        let why = "tls-server-name is not followed: name the server as its certificate does";
+        return Err(of_cluster(why.to_owned()));
+    }
     let mut access = Access {
+        proxy: cluster.text("proxy-url").map(str::to_owned),
         server: server.trim_end_matches('/').to_owned(),
         namespace: context.text("namespace").map(str::to_owned),
         authority: cluster.bytes("certificate-authority").map_err(of_cluster)?,
@@ -434,6 +441,8 @@ contexts:
     context: {cluster: gone}
   - name: open
     context: {cluster: unverified}
+  - name: renamed
+    context: {cluster: renamed}
 clusters:
   - name: home
     cluster: {server: 'https://10.0.0.1:6443/', certificate-authority: ca.pem}
@@ -441,6 +450,8 @@ clusters:
     cluster: {server: https://work.example}
   - name: unverified
     cluster: {server: https://x.example, insecure-skip-tls-verify: true}
+  - name: renamed
+    cluster: {server: https://x.example, tls-server-name: y.example}
 users:
   - name: me
     user: {client-certificate-data: Q0VSVA==, client-key-data: S0VZ}
@@ -502,7 +513,11 @@ users:
         let path = folder.file("config", CONFIG);
         let error = access(std::slice::from_ref(&path), Some("hoem")).unwrap_err();
         assert!(error.hint().unwrap().contains("home, work"), "{error}");
-        for (context, part) in [("nowhere", "cluster \"gone\""), ("open", "insecure-skip")] {
+        for (context, part) in [
+            ("nowhere", "cluster \"gone\""),
+            ("open", "insecure-skip"),
+            ("renamed", "tls-server-name"),
+        ] {
             let error = access(std::slice::from_ref(&path), Some(context)).unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
         }

@@ -22,6 +22,9 @@ struct State {
     refused_dry: BTreeMap<String, (u16, String)>,
     /// Why the containers wait, and the message.
     trouble: Option<(String, String)>,
+    stalled: bool,
+    /// How often a Deployment that is there cannot be read.
+    misses: usize,
 }
 
 pub(crate) struct Cluster {
@@ -101,6 +104,16 @@ impl Cluster {
         self.state().refused_dry.insert(kind.to_owned(), answer);
     }
 
+    /// From now on nothing new ever answers, and nobody gives up.
+    pub(crate) fn stall_rollouts(&self) {
+        self.state().stalled = true;
+    }
+
+    /// A Deployment that is there cannot be read so often.
+    pub(crate) fn miss(&self, count: usize) {
+        self.state().misses = count;
+    }
+
     pub(crate) fn fail_rollouts(&self, reason: &str, message: &str) {
         self.state().trouble = Some((reason.to_owned(), message.to_owned()));
     }
@@ -139,6 +152,14 @@ fn respond(state: &mut State, asked: &Asked) -> (u16, Value) {
                         {"reason": reason, "message": message}}}]}})
             });
             (200, json!({"items": pods.collect::<Vec<_>>()}))
+        }
+        ("GET", path)
+            if path.contains("/deployments/")
+                && state.misses > 0
+                && state.objects.contains_key(path) =>
+        {
+            state.misses -= 1;
+            refusal(503, "the server is being replaced")
         }
         ("GET", path) => match state.objects.get(path) {
             Some(object) => (200, object.clone()),
@@ -203,6 +224,7 @@ fn apply(state: &mut State, path: &str, asked: &Asked) -> (u16, Value) {
     if kind == "Deployment" {
         let version = state.version;
         object["status"] = match state.trouble {
+            _ if state.stalled => json!({"observedGeneration": version, "replicas": 1}),
             None => json!({"observedGeneration": version, "replicas": 2, "updatedReplicas": 2,
                            "availableReplicas": 2}),
             Some(_) => json!({"observedGeneration": version, "replicas": 3, "updatedReplicas": 1,

@@ -10,4 +10,5 @@ pub(crate) mod registry;
 pub(crate) mod serve;
 pub(crate) mod start;
 pub(crate) mod wasm;
+pub(crate) mod web;
 pub(crate) mod zero;

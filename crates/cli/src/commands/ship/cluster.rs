@@ -62,6 +62,7 @@ pub(super) fn apply(
     asking::permission(options.yes, &question)?;
     let mut network = network::fetch_options(&options.network);
     network.connect_timeout = PATIENCE;
+    network.answer_timeout = PATIENCE;
     let api = Api::new(access, network);
     let objects = nodes
         .iter()

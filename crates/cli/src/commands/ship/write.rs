@@ -160,8 +160,7 @@ fn shown(target: &Target, shipment: &Shipment) -> String {
 }
 
 /// Writes one file below a folder; a path that ends with `/` is a folder.
-/// Writes a file below the folder.
-pub(super) fn put(folder: &Path, file: &File) -> Result<(), Failure> {
+pub(in crate::commands) fn put(folder: &Path, file: &File) -> Result<(), Failure> {
     let path = folder.join(&file.path);
     let fault = |path: &Path, error: std::io::Error| {
         Failure::new(Kind::Host, format!("making {}: {error}", path.display()))

@@ -8,6 +8,7 @@
 //! hold it against one of them, instruction by instruction.
 
 mod extended;
+mod reads;
 
 use super::step::{Change, Does, Flag, Flow, Spot, Step, Value};
 use extended::{fourth, second, third, vector};
@@ -17,6 +18,10 @@ pub(super) const STACK: u8 = 4;
 /// Registers that a function may leave otherwise than it found them (System V
 /// ABI for AMD64, figure 3.4): rax, rcx, rdx, rsi, rdi, r8 to r11.
 pub(super) const SCRATCH: u32 = 0b1111_1100_0111;
+/// Registers in which a function is given something: of those all but r11.
+pub(super) const ARGUMENTS: u32 = 0b0111_1100_0111;
+/// Registers in which it gives something back: rax, rdx.
+pub(super) const RESULTS: u32 = 0b101;
 
 const RAX: u32 = 1;
 const RCX: u32 = 1 << 1;
@@ -35,6 +40,11 @@ const LONGEST: usize = 15;
 struct Bytes<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Registers that were named so far: as the first operand, as the second, and
+    /// in the address of the second.
+    named: [u32; 3],
+    /// How far from the next instruction the second operand is in memory.
+    near: Option<i64>,
 }
 
 impl Bytes<'_> {
@@ -42,6 +52,17 @@ impl Bytes<'_> {
         let byte = *self.bytes.get(self.at).filter(|_| self.at < LONGEST)?;
         self.at += 1;
         Some(byte)
+    }
+
+    /// The registers that were named; of operands of one byte, those whose second
+    /// bytes they may be.
+    fn named(&self, of_bytes: bool) -> [u32; 3] {
+        let whole = |named: u32| match of_bytes {
+            true => named | named >> 4 & 15,
+            false => named,
+        };
+        let [reg, rm, based] = self.named;
+        [whole(reg), whole(rm), based]
     }
 
     fn peek(&self) -> Option<u8> {
@@ -105,12 +126,19 @@ impl Operands {
     fn read(from: &mut Bytes<'_>, prefixes: Prefixes) -> Option<Self> {
         let byte = from.byte()?;
         let (mode, digit, low) = (byte >> 6, byte >> 3 & 7, byte & 7);
+        from.named[0] = 1 << (digit | prefixes.reg);
+        match (mode, low) {
+            (3, _) => from.named[1] = 1 << (low | prefixes.base),
+            (0, 5) | (_, 4) => {}
+            _ => from.named[2] = 1 << (low | prefixes.base),
+        }
         let place = match (mode, low) {
             (3, _) => Place::Register(low | prefixes.base),
             (0, 5) => Place::Near(from.number(4)?),
             (_, 4) => {
                 let sib = from.byte()?;
                 let (index, base) = (sib >> 3 & 7 | prefixes.index, sib & 7);
+                from.named[2] = 1 << index | 1 << (base | prefixes.base);
                 let offset = match (mode, base) {
                     (0, 5) => {
                         from.number(4)?;
@@ -129,6 +157,9 @@ impl Operands {
             }
             _ => Place::Based(low | prefixes.base, from.number(displacement(mode))?),
         };
+        if let (Place::Near(offset), false) = (place, prefixes.segment || prefixes.narrow) {
+            from.near = Some(offset);
+        }
         Some(Self {
             digit,
             reg: digit | prefixes.reg,
@@ -190,7 +221,12 @@ fn low(register: u8, prefixes: Prefixes) -> u8 {
 /// The instruction that `bytes` begin with, which stands at `address`; nothing
 /// for what is none, or none in 64-bit mode.
 pub(super) fn decode(bytes: &[u8], address: u64) -> Option<Step> {
-    let mut from = Bytes { bytes, at: 0 };
+    let mut from = Bytes {
+        bytes,
+        at: 0,
+        named: [0; 3],
+        near: None,
+    };
     let mut prefixes = Prefixes::default();
     let opcode = loop {
         match from.byte()? {
@@ -224,6 +260,7 @@ pub(super) fn decode(bytes: &[u8], address: u64) -> Option<Step> {
             opcode => break opcode,
         }
     };
+    let mut after_0f = None;
     let mut step = match opcode {
         0x0f => match from.byte()? {
             0x38 => {
@@ -234,12 +271,26 @@ pub(super) fn decode(bytes: &[u8], address: u64) -> Option<Step> {
                 let opcode = from.byte()?;
                 fourth(&mut from, prefixes, opcode)?
             }
-            opcode => second(&mut from, prefixes, opcode, address)?,
+            opcode => {
+                after_0f = Some(opcode);
+                second(&mut from, prefixes, opcode, address)?
+            }
         },
         0xc4 | 0xc5 | 0x62 => vector(&mut from, opcode)?,
         opcode => first(&mut from, prefixes, opcode, address)?,
     };
     step.length = u8::try_from(from.at).ok()?;
+    step.near = from.near.map(|offset| target(&from, address, offset));
+    step.reads = match (after_0f, opcode) {
+        (Some(opcode), _) => {
+            let of_bytes = matches!(opcode, 0x90..=0x9f | 0xb0 | 0xb6 | 0xbe | 0xc0);
+            reads::after_0f(opcode, from.named(of_bytes && !prefixes.has_rex))
+        }
+        (None, opcode) => {
+            let of_bytes = opcode & 1 == 0 && !prefixes.has_rex;
+            reads::first(opcode, from.named(of_bytes), &step)
+        }
+    };
     Some(step)
 }
 

@@ -9,6 +9,10 @@ pub(super) const STACK: u8 = 31;
 /// Registers that a function may leave otherwise than it found them (Procedure
 /// Call Standard for the Arm 64-bit Architecture, 6.1.1): x0 to x18, and x30.
 pub(super) const SCRATCH: u32 = 0x4007_ffff;
+/// Registers in which a function is given something: x0 to x8.
+pub(super) const ARGUMENTS: u32 = 0x1ff;
+/// Registers in which it gives something back: x0 to x7.
+pub(super) const RESULTS: u32 = 0xff;
 
 /// Bits of an instruction.
 fn bits(word: u32, from: u32, count: u32) -> u32 {
@@ -99,7 +103,41 @@ pub(super) fn decode(bytes: &[u8], address: u64) -> Option<Step> {
             _ => return None,
         }
     }
+    step.reads = reads(word, &step);
     Some(step)
+}
+
+/// Registers that an instruction may look at: those whose numbers stand where
+/// operands stand, whether they are operands of this one or not.
+fn reads(word: u32, step: &Step) -> u32 {
+    match step.flow {
+        Flow::Jump(_) | Flow::Call(_) | Flow::System => return 0,
+        Flow::Branch(_) if word >> 24 == 0x54 => return 0,
+        Flow::Branch(_) => return written(register(word, 0)),
+        _ => {}
+    }
+    if step.pads {
+        return 0;
+    }
+    let to = written(register(word, 0));
+    let group = bits(word, 25, 4);
+    let others = written(register(word, 5)) | written(register(word, 10));
+    let others = others | written(register(word, 16));
+    let is_load = group & 0b0101 == 0b0100 && bits(word, 22, 1) == 1 && bits(word, 27, 1) == 1;
+    match (group, step.does) {
+        // Numbers and addresses: no register, and of moves of 16 bits their own.
+        (0b1000 | 0b1001, Does::Set(_, Value::Number(_), None)) => 0,
+        (0b1000, _) if bits(word, 24, 5) == 0b1_0000 => 0,
+        (0b1000 | 0b1001, Does::Set(_, Value::From(from, _), None)) => match from {
+            Spot::Register(from) => written(from),
+            Spot::Stack(_) => 0,
+        },
+        (0b1000 | 0b1001, _) => to | written(register(word, 5)),
+        (0b0101 | 0b1101, _) => others,
+        // One register by a number, or a pair.
+        (0b1100 | 0b1110, _) if is_load && bits(word, 28, 2) == 3 => written(register(word, 5)),
+        _ => to | others,
+    }
 }
 
 /// The page that an `adrp` puts into a register.

@@ -7,6 +7,8 @@
 //! sections call data is left out of that.
 
 use object::LittleEndian;
+use std::collections::{BTreeSet, HashMap};
+
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
@@ -16,6 +18,12 @@ use super::{Machine, amd64, arm64};
 /// Most bytes of code that are read: the map takes about two bytes for each.
 const CODE_BYTES: usize = 64 << 20;
 
+/// Bytes of `lea`, `movslq`, `add`: what comes between a table's address and the
+/// jump.
+const RIGHT_BEFORE: u64 = 20;
+// Relocations that put down an address as it is (System V ABI supplements).
+const RELATIVE_AMD64: u64 = 8;
+const RELATIVE_ARM64: u64 = 1027;
 /// Most entries of tables of jumps; a program of a megabyte has some thousand.
 const TABLE_ENTRIES: usize = 1 << 20;
 
@@ -45,6 +53,15 @@ pub(super) struct Code<'data> {
     mentions: Vec<(u64, u64)>,
     /// Addresses of code that data or code carry as numbers, sorted.
     taken: Vec<u64>,
+    /// Those that data carries, other than slots; sorted.
+    in_data: Vec<u64>,
+    /// Memory that holds the address of a function, among what is read-only once
+    /// the program runs: by its own address.
+    slots: HashMap<u64, u64>,
+    /// Instructions that look at a slot: the slot, and where.
+    slot_uses: Vec<(u64, u64)>,
+    /// What is made read-only when the program starts (`PT_GNU_RELRO`).
+    relro: std::ops::Range<u64>,
     /// Where functions begin, as far as that is known; sorted.
     functions: Vec<u64>,
     /// All that is loaded: where, and what.
@@ -107,6 +124,15 @@ impl<'data> Code<'data> {
                 return None;
             }
         }
+        // Without one, what is writable: it may be read-only for all that is told.
+        let relro = programs
+            .iter()
+            .find(|one| one.p_type(endian) == elf::PT_GNU_RELRO)
+            .or_else(|| loaded().find(|one| one.p_flags(endian).0 & 2 == 2))
+            .map_or(0..0, |one| {
+                let from = one.p_vaddr(endian);
+                from..from.saturating_add(one.p_memsz(endian))
+            });
         let mut code = Self {
             machine,
             ranges,
@@ -117,17 +143,21 @@ impl<'data> Code<'data> {
             calls_by: Vec::new(),
             mentions: Vec::new(),
             taken: Vec::new(),
+            in_data: Vec::new(),
+            slots: HashMap::new(),
+            slot_uses: Vec::new(),
+            relro,
             functions: Vec::new(),
             loaded: Vec::new(),
             entry: header.e_entry(endian),
             sites: Vec::new(),
         };
-        code.follow(code.entry, false);
         for program in loaded() {
             let bytes = program.data(endian, data).ok()?;
             code.take_words(bytes, program.p_vaddr(endian));
             code.loaded.push((program.p_vaddr(endian), bytes));
         }
+        code.follow(code.entry, false);
         code.sort();
         code.sweep(&data_sections(header, endian, data));
         code.sort();
@@ -144,7 +174,12 @@ impl<'data> Code<'data> {
         let called = self.calls.iter().map(|(to, _)| *to);
         self.functions = called.chain(self.taken.iter().copied()).collect();
         self.functions.push(self.entry);
-        for all in [&mut self.taken, &mut self.leaps, &mut self.functions] {
+        for all in [
+            &mut self.taken,
+            &mut self.in_data,
+            &mut self.leaps,
+            &mut self.functions,
+        ] {
             all.sort_unstable();
             all.dedup();
         }
@@ -156,6 +191,56 @@ impl<'data> Code<'data> {
         let next = self.functions.partition_point(|from| *from <= address);
         let from = next.checked_sub(1).map_or(0, |at| self.functions[at]);
         from..self.functions.get(next).copied().unwrap_or(u64::MAX)
+    }
+
+    /// The instruction at an address where one is known to begin.
+    pub(super) fn known(&self, address: u64) -> Option<Step> {
+        let is_known = self.state[self.index(address)?] == State::Begin;
+        is_known.then(|| self.step(address)).flatten()
+    }
+
+    /// Whether a function begins here, as far as that is known.
+    pub(super) fn is_function(&self, address: u64) -> bool {
+        self.functions.binary_search(&address).is_ok()
+    }
+
+    /// Where a jump by a table leads.
+    pub(super) fn cases(&self, leap: u64) -> Vec<u64> {
+        let from_here = self.jumps.iter().filter(|(_, from)| *from == leap);
+        from_here.map(|(to, _)| *to).collect()
+    }
+
+    /// Whether data carries an address, other than in a slot that only
+    /// instructions look at which name it.
+    pub(super) fn is_in_data(&self, address: u64) -> bool {
+        self.in_data.binary_search(&address).is_ok()
+            || self.slots_of(address).any(|slot| {
+                self.mentions_of(slot).next().is_some() || self.uses(slot).next().is_none()
+            })
+    }
+
+    /// The slots that hold an address.
+    pub(super) fn slots_of(&self, address: u64) -> impl Iterator<Item = u64> + '_ {
+        let same = self.slots.iter().filter(move |(_, to)| **to == address);
+        same.map(|(slot, _)| *slot)
+    }
+
+    /// The instructions that look at a slot.
+    pub(super) fn uses(&self, slot: u64) -> impl Iterator<Item = u64> + '_ {
+        let same = self.slot_uses.iter().filter(move |(one, _)| *one == slot);
+        same.map(|(_, at)| *at)
+    }
+
+    /// The instructions that carry or complete an address.
+    pub(super) fn mentions_of(&self, address: u64) -> impl Iterator<Item = u64> + '_ {
+        let same = self.mentions.iter().filter(move |(_, to)| *to == address);
+        same.map(|(at, _)| *at)
+    }
+
+    /// Takes it that these functions are called from nowhere but where that is
+    /// known, though code carries their addresses.
+    pub(super) fn only_called(&mut self, functions: &BTreeSet<u64>) {
+        self.taken.retain(|address| !functions.contains(address));
     }
 
     /// Takes calls of these functions from these places down as well.
@@ -175,30 +260,47 @@ impl<'data> Code<'data> {
         let mut found = Vec::new();
         for &leap in &self.leaps {
             let function = self.function(leap);
-            let first = self
-                .mentions
-                .partition_point(|(at, _)| *at < function.start);
-            let near = self.mentions[first..].iter();
-            for (_, table) in near.take_while(|(at, _)| *at < leap) {
-                let (mut at, before) = (*table, found.len());
-                while found.len() < TABLE_ENTRIES
-                    && let Some(entry) = self.word(at)
-                    && let to = table.wrapping_add_signed(entry.into())
-                    && function.contains(&to)
-                    && self
-                        .index(to)
-                        .is_some_and(|index| self.state[index] == State::Begin)
-                {
-                    found.push((to, leap));
-                    at = at.wrapping_add(4);
-                }
-                // One entry is no table, but something else that fits.
-                if found.len() == before + 1 {
-                    found.pop();
+            let number = |address| self.mentions.partition_point(|(at, _)| *at < address);
+            let (first, last) = (number(function.start), number(leap));
+            let before = found.len();
+            // Mostly the table's address is worked out right before; else any that
+            // the function mentions may be it.
+            for (place, table) in self.mentions[first.min(last)..last].iter().rev() {
+                self.read_table(*table, leap, &function, &mut found);
+                if found.len() > before && leap - place <= RIGHT_BEFORE {
+                    break;
                 }
             }
         }
         self.jumps.extend(found);
+    }
+
+    /// Reads the entries of a table as far as they lead into the function.
+    fn read_table(
+        &self,
+        table: u64,
+        leap: u64,
+        function: &std::ops::Range<u64>,
+        found: &mut Vec<(u64, u64)>,
+    ) {
+        let (mut at, before) = (table, found.len());
+        let begins = |to| {
+            let index = self.index(to);
+            index.is_some_and(|index| self.state[index] == State::Begin)
+        };
+        while found.len() < TABLE_ENTRIES
+            && let Some(entry) = self.word(at)
+            && let to = table.wrapping_add_signed(entry.into())
+            && function.contains(&to)
+            && begins(to)
+        {
+            found.push((to, leap));
+            at = at.wrapping_add(4);
+        }
+        // One entry is no table, but something else that fits.
+        if found.len() == before + 1 {
+            found.pop();
+        }
     }
 
     /// A signed number of four bytes in memory as it is loaded.
@@ -276,7 +378,20 @@ impl<'data> Code<'data> {
                     self.taken.push(there);
                 }
             }
+            let slot = step.near.filter(|slot| self.slots.contains_key(slot));
+            if let Some(slot) = slot {
+                self.slot_uses.push((slot, here));
+            }
+            let held = slot.map(|slot| self.slots[&slot]);
             match step.flow {
+                Flow::CallAway if let Some(there) = held => {
+                    self.calls.push((there, here));
+                    waiting.push(there);
+                }
+                Flow::Leap if let Some(there) = held => {
+                    self.jumps.push((there, here));
+                    waiting.push(there);
+                }
                 Flow::Jump(there) | Flow::Branch(there) => {
                     self.jumps.push((there, here));
                     waiting.push(there);
@@ -318,9 +433,22 @@ impl<'data> Code<'data> {
         let skipped = address.wrapping_neg() as usize % 8;
         let words = bytes.get(skipped..).unwrap_or_default().chunks_exact(8);
         let words = words.filter_map(|word| word.first_chunk().copied());
-        for word in words.map(u64::from_le_bytes) {
-            if self.range(word).is_some() {
-                self.taken.push(word);
+        let mut before = [0, 0];
+        for (number, word) in words.map(u64::from_le_bytes).enumerate() {
+            let at = address + (skipped + 8 * number) as u64;
+            let [place, kind] = before;
+            before = [kind, word];
+            if self.range(word).is_none() {
+                continue;
+            }
+            self.taken.push(word);
+            // Either the slot itself, or the relocation that fills it.
+            let is_relocation = matches!(kind, RELATIVE_AMD64 | RELATIVE_ARM64);
+            let slot = if is_relocation { place } else { at };
+            if self.relro.contains(&slot) {
+                self.slots.insert(slot, word);
+            } else {
+                self.in_data.push(word);
             }
         }
     }

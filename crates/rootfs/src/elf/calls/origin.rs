@@ -31,6 +31,8 @@ pub(super) struct Rules {
     stack_pointer: u8,
     /// Registers that a call may change.
     scratch: u32,
+    /// Registers in which a call gives, and gets.
+    given: (u32, u32),
 }
 
 impl Rules {
@@ -44,7 +46,27 @@ impl Rules {
             number: Spot::Register(number),
             stack_pointer,
             scratch: if all_scratch { u32::MAX } else { scratch },
+            given: match (all_scratch, machine) {
+                (true, _) => (u32::MAX, u32::MAX),
+                (_, Machine::Amd64) => (amd64::ARGUMENTS, amd64::RESULTS),
+                (_, Machine::Arm64) => (arm64::ARGUMENTS, arm64::RESULTS),
+            },
         }
+    }
+
+    /// Whether a register is the same after a call.
+    pub(super) fn keeps(&self, register: u8) -> bool {
+        self.scratch >> register & 1 == 0
+    }
+
+    /// Whether something can be given to a function in a register.
+    pub(super) fn gives(&self, register: u8) -> bool {
+        self.given.0 >> register & 1 == 1
+    }
+
+    /// Whether a function can give something back in a register.
+    pub(super) fn returns(&self, register: u8) -> bool {
+        self.given.1 >> register & 1 == 1
     }
 
     /// What was in `spot` before an instruction.
@@ -83,14 +105,16 @@ impl Rules {
     }
 }
 
-/// The numbers that the system call at `site` can have, and whether these are all.
+/// The numbers that the system call at `site` can have, and whether these are all;
+/// functions that anything may call, by which they may not be, go to `open`.
 pub(super) fn numbers(
     code: &Code<'_>,
     rules: Rules,
     site: u64,
     left: &mut usize,
+    open: &mut BTreeSet<u64>,
 ) -> (BTreeSet<u32>, bool) {
-    let (found, resolved) = values(code, rules, (site, rules.number), STEPS, left);
+    let (found, resolved) = values(code, rules, (site, rules.number), STEPS, left, open);
     // The kernel looks at the lower half.
     (
         found.into_iter().map(|number| number as u32).collect(),
@@ -103,7 +127,14 @@ pub(super) fn calls(code: &Code<'_>, rules: Rules, left: &mut usize) -> Vec<(u64
     let mut calls = Vec::new();
     for &(site, register) in &code.calls_by {
         let spot = Spot::Register(register);
-        let (found, _) = values(code, rules, (site, spot), ADDRESS_STEPS, left);
+        let (found, _) = values(
+            code,
+            rules,
+            (site, spot),
+            ADDRESS_STEPS,
+            left,
+            &mut BTreeSet::new(),
+        );
         calls.extend(found.into_iter().map(|address| (address, site)));
     }
     calls
@@ -117,6 +148,7 @@ fn values(
     (address, spot): (u64, Spot),
     steps: usize,
     left: &mut usize,
+    open: &mut BTreeSet<u64>,
 ) -> (BTreeSet<u64>, bool) {
     let mut found = BTreeSet::new();
     let mut resolved = true;
@@ -131,7 +163,10 @@ fn values(
         }
         *left -= 1;
         let (before, is_open) = code.before(address);
-        resolved &= !is_open;
+        if is_open {
+            resolved = false;
+            open.insert(address);
+        }
         for one in before {
             if let Spot::Register(register) = spot
                 && let Some(number) = code.compared(&one, register)

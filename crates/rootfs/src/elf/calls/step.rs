@@ -112,8 +112,12 @@ pub(super) struct Step {
     pub(super) does: Does,
     /// General registers that may hold something else afterwards, a bit each.
     pub(super) writes: u32,
+    /// General registers that it may look at, but for the stack pointer.
+    pub(super) reads: u32,
     /// An address that it works out or carries.
     pub(super) mentions: Option<u64>,
+    /// Where it looks in memory, if that stands in the instruction.
+    pub(super) near: Option<u64>,
     /// It fills room between functions.
     pub(super) pads: bool,
     /// What it leaves in the flag that branches on equality look at.
@@ -139,7 +143,9 @@ impl Step {
             flow: Flow::On,
             does: Does::Nothing,
             writes: 0,
+            reads: u32::MAX,
             mentions: None,
+            near: None,
             pads: false,
             flag: Flag::Unknown,
             on_equal: None,

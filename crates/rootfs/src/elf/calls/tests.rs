@@ -6,7 +6,7 @@ use iced_x86::{
     Decoder, DecoderOptions, FlowControl, InstructionInfoFactory, Mnemonic, OpAccess, Register,
 };
 
-use super::step::{Flow, Step};
+use super::step::{Does, Flow, Step, Value};
 use super::*;
 
 const BASE: u64 = 0x40_0000;
@@ -149,6 +149,21 @@ fn a_wrapper_gets_its_numbers_from_those_who_call_it() {
 }
 
 #[test]
+fn a_function_that_is_called_by_a_register_is_not_called_by_anything_else() {
+    // lea r8, [rip + 27]; mov r12, r8; mov edi, 39; call r8; mov edi, 60; call r12; ud2; int3
+    let callers: &[u8] = &[
+        0x4c, 0x8d, 0x05, 0x16, 0, 0, 0, 0x4d, 0x89, 0xc4, 0xbf, 39, 0, 0, 0, 0x41, 0xff, 0xd0,
+        0xbf, 60, 0, 0, 0, 0x41, 0xff, 0xd4, 0x0f, 0x0b, 0xcc,
+    ];
+    let wrapper: &[u8] = &[0x48, 0x89, 0xf8];
+    assert_eq!(amd64(&[callers, wrapper, SYSCALL, RET]), (vec![39, 60], 0));
+    // Put into memory before, with `mov [rsi], r8` for `mov r12, r8` and what it is for.
+    let mut stored = callers.to_vec();
+    stored[7..10].copy_from_slice(&[0x4c, 0x89, 0x06]);
+    assert_eq!(amd64(&[&stored, wrapper, SYSCALL, RET]).1, 1);
+}
+
+#[test]
 fn what_is_parted_off_from_several_places_is_looked_into() {
     // bl +4; svc; bl +3; svc; brk
     // first: mov w8, #93; ret; second: mov w9, #172; mov x8, x9; ret
@@ -228,15 +243,35 @@ fn what_is_no_program_of_a_machine_that_is_known_gives_nothing() {
     }
 }
 
-/// General registers that an instruction writes, by another decoder.
+/// General registers that an instruction looks at, by another decoder.
+fn read(info: &iced_x86::InstructionInfo) -> u32 {
+    registers(
+        info,
+        &[
+            OpAccess::Read,
+            OpAccess::CondRead,
+            OpAccess::ReadWrite,
+            OpAccess::ReadCondWrite,
+        ],
+    )
+}
+
+/// General registers that it writes.
 fn written(info: &iced_x86::InstructionInfo) -> u32 {
-    let writes = info.used_registers().iter().filter(|used| {
-        matches!(
-            used.access(),
-            OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite
-        )
-    });
-    writes
+    registers(
+        info,
+        &[
+            OpAccess::Write,
+            OpAccess::CondWrite,
+            OpAccess::ReadWrite,
+            OpAccess::ReadCondWrite,
+        ],
+    )
+}
+
+fn registers(info: &iced_x86::InstructionInfo, accesses: &[OpAccess]) -> u32 {
+    let used = info.used_registers().iter();
+    used.filter(|used| accesses.contains(&used.access()))
         .map(|used| used.register().full_register())
         .filter(|register| (Register::RAX..=Register::R15).contains(register))
         .fold(0, |all, register| {
@@ -265,6 +300,11 @@ fn compared(
         true => 0,
         false => written(factory.info(&theirs)) & !step.writes,
     };
+    let known = step.reads != u32::MAX && !matches!(step.does, Does::Set(_, Value::Number(0), _));
+    let unseen = match known && !ends {
+        true => read(factory.info(&theirs)) & !step.reads & !(1 << amd64::STACK),
+        false => 0,
+    };
     let expected = match theirs.flow_control() {
         FlowControl::ConditionalBranch | FlowControl::XbeginXabortXend
             if theirs.near_branch_target() != 0 =>
@@ -285,11 +325,12 @@ fn compared(
     };
     let agrees = usize::from(step.length) == theirs.len()
         && unknown == 0
+        && unseen == 0
         && expected.is_none_or(|expected| expected == step.flow);
     match agrees {
         true => Ok((ours, true)),
         false => Err(format!(
-            "{:?} {:02x?}, {} bytes, {expected:?}, unknown writes {unknown:b}: {step:?}",
+            "{:?} {:02x?}, {} bytes, {expected:?}, unknown writes {unknown:b}, reads {unseen:b}: {step:?}",
             theirs.code(),
             &bytes[..theirs.len()],
             theirs.len()
