@@ -3,9 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod delta;
 pub mod http;
 pub mod oci;
+pub mod ota;
 pub mod rootfs;
+pub mod ship;
 
 /// A target by the name of its seeds' folder.
 pub type Target = (&'static str, fn(&[u8]));
@@ -24,7 +27,11 @@ pub const TARGETS: &[Target] = &[
     ("debian_index", build::debian_index),
     ("debian_package", build::debian_package),
     ("debian_release", build::debian_release),
+    ("delta_patch", delta::patch),
+    ("delta_bundle", delta::bundle),
     ("settings", build::settings),
+    ("ota_bundle", ota::bundle),
     ("oci_layer", oci::layer),
     ("oci_documents", oci::documents),
+    ("yaml", ship::yaml),
 ];

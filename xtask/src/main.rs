@@ -6,6 +6,7 @@ mod corpus;
 mod cycles;
 mod dist;
 mod figures;
+mod fleet;
 mod guest;
 mod house;
 mod judges;
@@ -41,6 +42,8 @@ cargo xtask TASK
                                version 2 only
   cycles [COUNT]               containers that come and go, 10,000 unless told, and what
                                is left of them: nothing
+  fleet [DEVICES]              devices that are updated over a bad link, 100,000 unless told
+  judges device OUNCE          esptool on the firmware that this ounce ships
   judges http                  REDbot and slowhttptest on the web server alone
   judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
                                put together from Debian's packages
@@ -95,6 +98,15 @@ fn run(arguments: &[String]) -> Result<()> {
         ["cycles", count] => {
             let count = count.parse().context("COUNT is a number")?;
             cycles::run(&dist::build(dist::HOST_TARGET)?, count)
+        }
+        ["fleet"] => fleet::run(&house, fleet::DEVICES),
+        ["fleet", devices] => fleet::run(&house, devices.parse().context("DEVICES is a number")?),
+        ["judges", "device", ounce] => {
+            let mut tally = tally::Tally::default();
+            let ounce = std::path::absolute(ounce)?;
+            let result = judges::run_device(&house, &ounce, &mut tally);
+            println!("{tally}");
+            result
         }
         ["judges", "http"] => {
             setup::setup(false)?;

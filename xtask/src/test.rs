@@ -8,7 +8,7 @@ use crate::house::House;
 use crate::judges;
 use crate::tally::Tally;
 use crate::tool::{command, find, run, stage, watch};
-use crate::{corpus, dist, licences, setup, tidy, wasmhost, web};
+use crate::{corpus, dist, fleet, licences, setup, tidy, wasmhost, web};
 
 /// Runs every stage; a failing one does not keep the next from being told.
 pub(crate) fn test(house: &House) -> Result<()> {
@@ -31,6 +31,10 @@ pub(crate) fn test(house: &House) -> Result<()> {
         stage("wasmhost", || wasmhost::test(house, &mut tally).map(|_| ())),
     );
     note("tests", stage("tests", || tests(house, &mut tally)));
+    note(
+        "fleet",
+        stage("fleet", || fleet::run(house, fleet::DEVICES)),
+    );
     note("tidy", stage("tidy", || tidy::run(house, false)));
     let program = stage("dist", shipped);
     match program {

@@ -38,6 +38,7 @@ Start here:
   ounce build . --budget 100KB   an image, or exit code 1 if it grew too big
   ounce run hello -p 8080        start it again
   ounce weigh hello              where its bytes go
+  ounce ship hello --to systemd  what a platform is to be told of it
 
 A place is written as skopeo writes it: oci:DIR[:TAG], oci-archive:FILE[:TAG],
 docker-archive:FILE[:NAME:TAG], docker-daemon:NAME, podman:NAME, docker://HOST/NAME[:TAG]

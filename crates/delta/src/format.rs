@@ -3,8 +3,6 @@
 //! The head is plain, so that a device can refuse a patch before it erases
 //! anything; all that follows it is range-coded. See docs/delta.md.
 
-use crate::memory::Needs;
-
 /// The first bytes: a name and the version of the format.
 pub const MAGIC: [u8; 4] = *b"oz\xd1\x01";
 
@@ -13,6 +11,32 @@ pub const HEADER_BYTES: usize = 4 + 3 * 5 + 2 + 5 + 8 + 32;
 
 /// The largest image, old or new.
 pub const LARGEST_IMAGE: u32 = (1 << 31) - 2;
+
+/// What a patch needs to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Blocks of the map.
+    pub blocks: u32,
+    /// Bytes of the window, a power of two.
+    pub window_bytes: u32,
+    /// References that are remembered, a power of two.
+    pub learned: u32,
+    /// Contexts of literals.
+    pub contexts: u32,
+    /// Regions of the images.
+    pub regions: u32,
+}
+
+impl Needs {
+    /// Nothing but a window of one byte.
+    pub(crate) const NONE: Self = Self {
+        blocks: 0,
+        window_bytes: 1,
+        learned: 0,
+        contexts: 0,
+        regions: 0,
+    };
+}
 
 /// What a patch says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,7 +280,13 @@ mod tests {
             old_bytes: 180_000,
             new_bytes: 181_000,
             body_bytes: 1_234,
-            needs: crate::memory::DEVICE,
+            needs: Needs {
+                blocks: 29,
+                window_bytes: 4_096,
+                learned: 64,
+                contexts: 8,
+                regions: 4,
+            },
             check_bytes: 1 << 16,
             old_digest: [7; 8],
             new_digest: [9; 32],

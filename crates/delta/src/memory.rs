@@ -3,25 +3,12 @@
 //! [`Device`] is a value of a stated size for machines of a few kilobytes;
 //! `Host` (feature `pack`) has room for programs of many megabytes.
 
+pub use crate::format::Needs;
+
 use crate::format::Region;
 use crate::guess::Learned;
 use crate::map::Block;
 use crate::range::Chance;
-
-/// What a patch needs to be applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Needs {
-    /// Blocks of the map.
-    pub blocks: u32,
-    /// Bytes of the window, a power of two.
-    pub window_bytes: u32,
-    /// References that are remembered, a power of two.
-    pub learned: u32,
-    /// Contexts of literals.
-    pub contexts: u32,
-    /// Regions of the images.
-    pub regions: u32,
-}
 
 /// Where the patcher keeps what it must remember. A patch that needs more is
 /// refused before anything is written.
@@ -62,10 +49,10 @@ impl Parts<'_> {
 
 /// Profile `device`: what a patch for small machines may need.
 pub const DEVICE: Needs = Needs {
-    blocks: 256,
+    blocks: 240,
     window_bytes: 4_096,
     learned: 64,
-    contexts: 8,
+    contexts: 4,
     regions: 8,
 };
 

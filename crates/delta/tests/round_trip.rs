@@ -147,3 +147,11 @@ fn a_patch_of_the_host_profile_is_refused_by_a_small_machine() {
         .patch;
     assert_eq!(apply(b"old", &patch, 9, Device::new()), Err(Fault::Memory));
 }
+
+#[test]
+fn a_patcher_of_the_device_profile_and_its_stack_fit_into_16_kb() {
+    // What is left is the stack, measured in docs/delta.md.
+    let bytes = size_of::<Apply<Device>>();
+    println!("{bytes} bytes");
+    assert!(bytes <= 15_200, "{bytes}");
+}

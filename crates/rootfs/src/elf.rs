@@ -6,6 +6,7 @@
 //! in [`ElfFacts::faults`]. Nothing here panics, whatever the bytes.
 
 mod arm;
+pub mod calls;
 mod language;
 pub mod names;
 mod read;

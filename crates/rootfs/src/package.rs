@@ -1,16 +1,17 @@
 //! Packages of an image, as package managers and language tools recorded them:
-//! dpkg (Debian's and distroless' form), apk, Python's dist-info, node_modules,
-//! and the module lists that Go and cargo-auditable put into programs.
+//! dpkg (Debian's and distroless' form), apk, RPM, Python's dist-info,
+//! node_modules, and the module lists that Go and cargo-auditable put into programs.
 //!
 //! [`Catalogue`] says which files it wants to see while layers are read, and
 //! makes of them what the merged tree still holds. What no record names belongs
-//! to no package; nothing is guessed. RPM's database is told, not read.
+//! to no package; nothing is guessed.
 
 mod apk;
 mod binary;
 mod dpkg;
 mod node;
 mod python;
+mod rpm;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ use crate::tree::{ContentId, NodeKind, Tree};
 
 /// Most bytes of one record that is kept.
 const RECORD_BYTES: u64 = 32 << 20;
+/// Most bytes of a database of RPM; one of 500 packages has about 30 MB.
+const DATABASE_BYTES: u64 = 96 << 20;
 /// Most bytes of all records together; beyond it they are told as not read.
 const RECORDS_BYTES: u64 = 128 << 20;
 
@@ -32,6 +35,8 @@ pub enum Manager {
     Dpkg,
     /// Alpine's apk.
     Apk,
+    /// RPM, of Fedora, Red Hat, SUSE and others.
+    Rpm,
     /// A Python distribution (dist-info or egg-info).
     Python,
     /// A folder of `node_modules`.
@@ -48,6 +53,7 @@ impl Manager {
         match self {
             Self::Dpkg => "deb",
             Self::Apk => "apk",
+            Self::Rpm => "rpm",
             Self::Python => "pypi",
             Self::Node => "npm",
             Self::Go => "golang",
@@ -95,6 +101,7 @@ impl Package {
         let namespace = match self.manager {
             Manager::Dpkg => format!("{}/", distribution.unwrap_or("debian")),
             Manager::Apk => format!("{}/", distribution.unwrap_or("alpine")),
+            Manager::Rpm => distribution.map_or(String::new(), |name| format!("{name}/")),
             _ => String::new(),
         };
         let name = match self.manager {
@@ -103,13 +110,22 @@ impl Package {
             _ => self.name.clone(),
         };
         let mut url = format!("pkg:{}/{namespace}{}", self.manager.name(), escape(&name));
-        if !self.version.is_empty() {
+        // What counts before the version has a place of its own in RPM's form.
+        let (epoch, version) = match self.version.split_once(':') {
+            Some((epoch, version)) if self.manager == Manager::Rpm => (Some(epoch), version),
+            _ => (None, self.version.as_str()),
+        };
+        if !version.is_empty() {
             url.push('@');
-            url.push_str(&escape(&self.version));
+            url.push_str(&escape(version));
         }
-        if let Some(architecture) = &self.architecture {
-            url.push_str("?arch=");
-            url.push_str(&escape(architecture));
+        let qualifiers = [("arch", self.architecture.as_deref()), ("epoch", epoch)];
+        let mut mark = '?';
+        for (name, value) in qualifiers {
+            if let Some(value) = value {
+                url.push_str(&format!("{mark}{name}={}", escape(value)));
+                mark = '&';
+            }
         }
         url
     }
@@ -125,6 +141,8 @@ enum Record {
     PythonFiles,
     Node,
     Rpm,
+    /// Of Berkeley DB, which RPM wrote before 2020.
+    OldRpm,
     OsRelease,
     Users,
 }
@@ -145,7 +163,10 @@ fn record(path: &Path) -> Option<Record> {
         _ if text.starts_with("var/lib/dpkg/status.d/") => Record::DpkgStatus,
         _ if text.starts_with("var/lib/dpkg/info/") && name.ends_with(".list") => Record::DpkgFiles,
         _ if name == "package.json" && text.contains("node_modules/") => Record::Node,
-        _ if matches!(name, "rpmdb.sqlite" | "Packages.db" | "Packages")
+        _ if text.ends_with("lib/rpm/Packages") || text.ends_with("sysimage/rpm/Packages") => {
+            Record::OldRpm
+        }
+        _ if matches!(name, "rpmdb.sqlite" | "Packages.db")
             && (text.contains("lib/rpm/") || text.contains("sysimage/rpm/")) =>
         {
             Record::Rpm
@@ -189,19 +210,25 @@ pub struct Packages {
 impl Catalogue {
     /// Whether a file's content should be shown to [`Catalogue::keep`].
     pub fn wants(&mut self, path: &Path, bytes: u64) -> bool {
-        match record(path) {
-            None => false,
-            Some(Record::Rpm) => {
-                self.faults
-                    .push(format!("/{}: RPM's database is not read", path.display()));
+        let Some(record) = record(path) else {
+            return false;
+        };
+        let most = match record {
+            Record::Rpm => DATABASE_BYTES,
+            _ => RECORD_BYTES,
+        };
+        match record {
+            Record::OldRpm => {
+                let why = "RPM's database in the form of Berkeley DB is not read";
+                self.faults.push(format!("/{}: {why}", path.display()));
                 false
             }
-            Some(_) if bytes > RECORD_BYTES || self.bytes + bytes > RECORDS_BYTES => {
+            _ if bytes > most || self.bytes + bytes > RECORDS_BYTES => {
                 self.faults
                     .push(format!("/{}: too large to be read", path.display()));
                 false
             }
-            Some(_) => {
+            _ => {
                 self.bytes += bytes;
                 true
             }
@@ -244,6 +271,18 @@ impl Catalogue {
             let (Some(kind), Some(content)) = (record(path), self.records.get(&id)) else {
                 continue;
             };
+            if kind == Record::Rpm {
+                let (found, fault) = rpm::installed(path, content);
+                packages.packages.extend(found);
+                let log = path.with_file_name("rpmdb.sqlite-wal");
+                let late = tree.get(&log).is_some_and(|node| node.bytes > 0);
+                let late = late.then(|| "what its log beside it says is not read".to_owned());
+                for fault in fault.into_iter().chain(late) {
+                    let fault = format!("/{}: {fault}", path.display());
+                    packages.faults.push(fault);
+                }
+                continue;
+            }
             let text = String::from_utf8_lossy(content);
             match kind {
                 Record::DpkgStatus => packages.packages.extend(dpkg::status(path, &text)),
@@ -267,7 +306,7 @@ impl Catalogue {
                         .map(str::to_owned)
                         .collect();
                 }
-                Record::Rpm => {}
+                Record::Rpm | Record::OldRpm => {}
             }
         }
         for package in &mut packages.packages {
@@ -291,7 +330,7 @@ impl Catalogue {
                     package.files = python_files.remove(folder).unwrap_or_default();
                 }
                 Manager::Node => package.files = node::files(tree, &package.record),
-                Manager::Apk | Manager::Go | Manager::Cargo => {}
+                Manager::Apk | Manager::Rpm | Manager::Go | Manager::Cargo => {}
             }
             package.files = present(tree, std::mem::take(&mut package.files));
         }
@@ -363,6 +402,9 @@ mod tests {
             ("app/node_modules/@a/b/package.json", Some(Record::Node)),
             ("app/package.json", None),
             ("var/lib/rpm/rpmdb.sqlite", Some(Record::Rpm)),
+            ("usr/lib/sysimage/rpm/Packages.db", Some(Record::Rpm)),
+            ("var/lib/rpm/Packages", Some(Record::OldRpm)),
+            ("var/lib/rpm/Name", None),
             ("METADATA", None),
         ] {
             assert_eq!(record(Path::new(path)), expected, "{path}");
@@ -389,8 +431,23 @@ mod tests {
             name: "Zope.Interface_x".into(),
             version: "1".into(),
             architecture: None,
-            ..package
+            ..package.clone()
         };
         assert_eq!(python.url(None), "pkg:pypi/zope-interface-x@1");
+        let rpm = Package {
+            manager: Manager::Rpm,
+            name: "openssl".into(),
+            version: "1:3.2.2-6.el9".into(),
+            architecture: Some("x86_64".into()),
+            ..package
+        };
+        assert_eq!(
+            rpm.url(Some("rhel")),
+            "pkg:rpm/rhel/openssl@3.2.2-6.el9?arch=x86_64&epoch=1"
+        );
+        assert_eq!(
+            rpm.url(None),
+            "pkg:rpm/openssl@3.2.2-6.el9?arch=x86_64&epoch=1"
+        );
     }
 }

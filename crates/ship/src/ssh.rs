@@ -101,6 +101,9 @@ pub enum MachineError {
     /// There is no tar.
     #[error("the machine has no tar")]
     NoTar,
+    /// Nobody there keeps secrets.
+    #[error("the machine has nobody to keep {0}: systemd would, started as root")]
+    Secret(String),
     /// There is no image for it.
     #[error("the machine is {machine}, and the image is for {}", image.join(", "))]
     NoImage {
@@ -118,6 +121,7 @@ impl MachineError {
             Self::NoImage { machine, .. } => Some(format!(
                 "build it for that: ounce build --platform {machine}"
             )),
+            Self::Secret(_) => Some("log in as root, or let the login use sudo".to_owned()),
             Self::NoTar => Some("install tar, or busybox, there".to_owned()),
             _ => None,
         }
@@ -188,6 +192,19 @@ impl Machine {
             machine: self.platform.clone(),
             image: images.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    /// Whether it can give the application what it is to have.
+    ///
+    /// # Errors
+    /// There are secrets, and no systemd to hand them in.
+    pub fn check(&self, application: &Application) -> Result<(), MachineError> {
+        match application.secrets.first() {
+            Some(secret) if !self.by_systemd() => {
+                Err(MachineError::Secret(secret.variable.clone()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Where the files of an application lie there.
@@ -463,6 +480,23 @@ mod tests {
         assert_eq!(seven.choose(&images[..2]).unwrap(), 1);
         let six = Machine::read(PI).unwrap();
         assert!(six.choose(&images[2..3]).is_err());
+    }
+
+    #[test]
+    fn secret_that_nobody_there_would_keep_is_refused() {
+        let mut shop = shop();
+        shop.secrets = vec![crate::application::SecretVariable {
+            variable: "TOKEN".to_owned(),
+            from: "queue".to_owned(),
+            key: None,
+        }];
+        let pi = Machine::read(PI).unwrap();
+        assert_eq!(pi.check(&shop), Ok(()));
+        let bare = Machine::read(&PI.replace("systemd=yes", "")).unwrap();
+        assert_eq!(
+            bare.check(&shop),
+            Err(MachineError::Secret("TOKEN".to_owned()))
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! an image is handed in by the caller: this crate knows no kernel.
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod certificate;
 pub mod classes;
 pub mod cut;

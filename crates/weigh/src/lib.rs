@@ -5,6 +5,7 @@
 
 pub mod bases;
 pub mod budget;
+pub mod calls;
 pub mod cost;
 pub mod difference;
 pub mod inventory;

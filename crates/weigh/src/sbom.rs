@@ -4,8 +4,12 @@
 //! Only what package managers and programs record is listed. Licences are passed
 //! on where they are already in SPDX's form, and not asserted otherwise.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
+use crate::inventory::Inventory;
 use crate::sizes::{PackageWeight, Weight};
 
 /// Which form.
@@ -24,6 +28,26 @@ pub fn document(form: Form, name: &str, created: &str, weight: &Weight) -> Value
         Form::Spdx => spdx(name, created, weight),
         Form::CycloneDx => cyclone(name, created, weight),
     }
+}
+
+/// Of an image's packages those of which something is left, when only the files
+/// that `stays` names are; paths are from the root, without a leading slash. What
+/// a program says it was built of is left with the program.
+pub fn remaining(
+    packages: Vec<PackageWeight>,
+    inventory: &Inventory,
+    stays: &dyn Fn(&Path) -> bool,
+) -> Vec<PackageWeight> {
+    let stays = |path: &str| stays(Path::new(path.trim_start_matches('/')));
+    let left = inventory.files.iter().filter(|file| stays(&file.path));
+    let left: BTreeSet<usize> = left.filter_map(|file| file.package).collect();
+    let all = packages.into_iter().enumerate();
+    all.filter(|(number, package)| match package.share.files {
+        0 => stays(&package.record),
+        _ => left.contains(number),
+    })
+    .map(|(_, package)| package)
+    .collect()
 }
 
 /// A time as both forms take it, in UTC and in whole seconds; `None` for one

@@ -14,6 +14,7 @@ use ounce_rootfs::wasm::is_wasm;
 use ounce_rootfs::{ElfFacts, Script, WasmFacts};
 use serde::Serialize;
 
+use crate::calls::{self, ProgramCalls};
 use crate::inventory::{Inventory, Item};
 use crate::kind::FileKind;
 use crate::pass::{self, Facts, Found, Stop};
@@ -223,6 +224,8 @@ pub struct Program {
     /// Facts of the WebAssembly module.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wasm: Option<WasmFacts>,
+    /// What it can ask of the kernel, where it is static and its code can be read.
+    pub system_calls: Option<ProgramCalls>,
     /// For a script, the program that runs it.
     pub interpreter: Option<String>,
     /// Why nothing is known of it.
@@ -597,6 +600,7 @@ fn program(image: &Image, tree: &Tree) -> Result<Option<Program>, MeasureError> 
         bytes: ByteSize(0),
         elf: None,
         wasm: None,
+        system_calls: None,
         interpreter: None,
         fault: None,
         command,
@@ -627,7 +631,11 @@ fn program(image: &Image, tree: &Tree) -> Result<Option<Program>, MeasureError> 
         }
     } else {
         match ElfFacts::read(&data) {
-            Ok(facts) => program.elf = Some(facts),
+            Ok(facts) => {
+                let is_static = facts.kind.runs_alone();
+                program.system_calls = is_static.then(|| calls::of(&data)).flatten();
+                program.elf = Some(facts);
+            }
             Err(fault) => program.fault = Some(fault.to_string()),
         }
     }

@@ -50,6 +50,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         if options.has(SuiteName::Registry) {
             wanted.extend(packages::REGISTRIES);
         }
+        if options.has(SuiteName::Delta) {
+            wanted.extend(packages::DELTAS);
+        }
         let missing = packages::ensure_packages(&wanted);
         if !missing.is_empty() {
             eprintln!("not installed, so not measured: {}", missing.join(" "));
@@ -117,6 +120,13 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
     }
     if options.has(SuiteName::Web) {
         suites.push(suites::web::run(options)?);
+    }
+    if options.has(SuiteName::Delta) {
+        let ounce = match &options.ounce {
+            Some(path) => path.clone(),
+            None => crate::dist::build(crate::dist::HOST_TARGET)?,
+        };
+        suites.push(suites::delta::run(options, &ounce, stage, &mut progress)?);
     }
     Ok(Report {
         schema: "ounce-bench/2",

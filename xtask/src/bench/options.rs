@@ -10,13 +10,14 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|registry|lambda|wasm|web|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|registry|lambda|wasm|delta|web|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
 only when they are wanted; density, many containers at once; registry, pushing and
 pulling; lambda, functions under AWS's emulator; wasm, WebAssembly modules and
-handlers of requests; web, components of pages in a browser. A whole run of a suite (all
+handlers of requests; delta, the bytes of an update; web, components
+of pages in a browser. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
 every run writes report.md and report.json in target/bench.
 
@@ -24,7 +25,8 @@ every run writes report.md and report.json in target/bench.
   --peers A,B      only these peers (bare and ounce always take part):
                    bubblewrap, crun, runc, youki (where it is on the PATH),
                    podman, docker, buildah, umoci, skopeo;
-                   nginx, lighttpd, busybox, darkhttpd, static-web-server
+                   nginx, lighttpd, busybox, darkhttpd, static-web-server;
+                   bsdiff, xdelta3, zstd, detools, hdiffpatch
   --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime;
                    web=FILE: the samples that web/bench/run.mjs wrote
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
@@ -47,11 +49,12 @@ pub(crate) enum SuiteName {
     Registry,
     Lambda,
     Wasm,
+    Delta,
     Web,
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 9] = [
+    pub(crate) const ALL: [SuiteName; 10] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
@@ -60,6 +63,7 @@ impl SuiteName {
         SuiteName::Registry,
         SuiteName::Lambda,
         SuiteName::Wasm,
+        SuiteName::Delta,
         SuiteName::Web,
     ];
 
@@ -74,6 +78,7 @@ impl SuiteName {
             SuiteName::Registry => "registry",
             SuiteName::Lambda => "lambda",
             SuiteName::Wasm => "wasm",
+            SuiteName::Delta => "delta",
             SuiteName::Web => "web",
         }
     }
@@ -130,6 +135,7 @@ impl Options {
                 "registry" => options.suites = vec![SuiteName::Registry],
                 "lambda" => options.suites = vec![SuiteName::Lambda],
                 "wasm" => options.suites = vec![SuiteName::Wasm],
+                "delta" => options.suites = vec![SuiteName::Delta],
                 "web" => options.suites = vec![SuiteName::Web],
                 "--count" => {
                     options.count = value()?.parse().context("--count wants a number")?;
@@ -187,6 +193,7 @@ impl Options {
                 SuiteName::Registry,
                 SuiteName::Lambda,
                 SuiteName::Wasm,
+                SuiteName::Delta,
                 SuiteName::Web,
             ];
             self.suites.iter().any(|suite| !others.contains(suite))

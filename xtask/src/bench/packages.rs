@@ -31,6 +31,15 @@ pub(crate) const REGISTRIES: &[(&str, &str)] = &[
     ("skopeo", "skopeo"),
 ];
 
+/// Who makes deltas besides us, and what fetches the pairs.
+pub(crate) const DELTAS: &[(&str, &str)] = &[
+    ("bsdiff", "bsdiff"),
+    ("npm", "npm"),
+    ("python3-venv", "python3"),
+    ("xdelta3", "xdelta3"),
+    ("zstd", "zstd"),
+];
+
 /// Installs what is missing if it may; what is missing still, as packages.
 pub(crate) fn ensure_packages(wanted: &[(&'static str, &'static str)]) -> Vec<&'static str> {
     let missing = missing(wanted);

@@ -227,6 +227,8 @@ pub(crate) enum Sense {
     MillisecondsAtMost,
     /// No fewer than so many.
     AtLeast,
+    /// No more than so many percent.
+    PercentAtMost,
     /// So many times as much, or more; nothing that could be paired.
     Ratio,
 }
@@ -243,9 +245,10 @@ impl Bar {
     pub(crate) fn verdict(&self) -> Verdict {
         let holds = |value: f64| match self.sense {
             Sense::TimesAtLeast | Sense::AtLeast | Sense::Ratio => value >= self.wanted,
-            Sense::TimesAtMost | Sense::KilobytesAtMost | Sense::MillisecondsAtMost => {
-                value <= self.wanted
-            }
+            Sense::TimesAtMost
+            | Sense::KilobytesAtMost
+            | Sense::MillisecondsAtMost
+            | Sense::PercentAtMost => value <= self.wanted,
         };
         match (self.found, self.paired) {
             (Some(found), Some(paired)) if holds(found) && holds(paired) => Verdict::Met,
@@ -262,6 +265,7 @@ impl Bar {
             Sense::TimesAtMost => format!("≤ {}×", self.wanted),
             Sense::KilobytesAtMost => format!("≤ {} KB", self.wanted),
             Sense::MillisecondsAtMost => format!("≤ {} ms", self.wanted),
+            Sense::PercentAtMost => format!("≤ {} %", self.wanted),
             Sense::AtLeast => format!("≥ {}", self.wanted),
             Sense::Ratio => format!("≥ {}×", self.wanted),
         }
@@ -271,6 +275,7 @@ impl Bar {
         match (value, self.sense) {
             (Some(value), Sense::KilobytesAtMost) => format!("{value} KB"),
             (Some(value), Sense::MillisecondsAtMost) => format!("{value} ms"),
+            (Some(value), Sense::PercentAtMost) => format!("{value} %"),
             (Some(value), Sense::AtLeast) => format!("{value}"),
             (value, _) => times(value),
         }
@@ -351,7 +356,10 @@ fn section(report: &Report, suite: &Suite) -> String {
     out.push_str("| bar | wanted | best peer | found | paired | |\n|---|--:|---|--:|--:|---|\n");
     for bar in &suite.bars {
         let none = match bar.sense {
-            Sense::KilobytesAtMost | Sense::MillisecondsAtMost | Sense::AtLeast => "–",
+            Sense::KilobytesAtMost
+            | Sense::MillisecondsAtMost
+            | Sense::PercentAtMost
+            | Sense::AtLeast => "–",
             _ => "none could be measured",
         };
         let _ = writeln!(

@@ -6,6 +6,7 @@
 
 mod archives;
 mod bases;
+mod device;
 mod engines;
 mod lambda;
 mod languages;
@@ -99,6 +100,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     });
     archives::judge(&case, &mut bench);
     bases::judge(&case, &mut bench);
+    device::judge(&case, &mut bench);
     engines::judge(&case, &mut bench);
     lambda::judge(&case, &mut bench);
     languages::judge(&case, &mut bench);
@@ -115,6 +117,23 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
     runtime::judge(&case, &mut bench);
     ship::judge(&case, &mut bench);
     server::judge(house, &mut bench);
+    let failed = tally.failed - before;
+    if failed > 0 {
+        bail!("{failed} judges disagree");
+    }
+    Ok(())
+}
+
+/// Runs the judges of firmware alone.
+pub(crate) fn run_device(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let scratch = Scratch::new("judges")?;
+    let case = Case {
+        house,
+        ounce,
+        scratch: &scratch,
+    };
+    let before = tally.failed;
+    device::judge(&case, &mut Bench { tally });
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");

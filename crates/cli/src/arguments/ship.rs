@@ -123,7 +123,7 @@ pub(crate) struct ShipOptions {
     pub(crate) lambda: LambdaOptions,
     #[command(flatten)]
     pub(crate) device: DeviceOptions,
-    /// ECS: the region of its log and its prices
+    /// ECS: the region of the log in the bare task definition
     #[arg(long, value_name = "REGION", default_value = "us-east-1", value_parser = region, help_heading = "Other platforms")]
     pub(crate) region: String,
     /// systemd, ssh: where its files lie there [default: /opt/NAME]

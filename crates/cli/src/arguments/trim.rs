@@ -92,6 +92,10 @@ pub(crate) struct TrimKeeping {
     /// Write what stayed and why, and what went, as JSON
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) report: Option<PathBuf>,
+    /// Write a bill of materials of the packages of which something stayed: SPDX 2.3, or
+    /// CycloneDX 1.6 if the name ends in .cdx.json
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) sbom: Option<PathBuf>,
     /// Let the image make any system call that is allowed by default, not only those it made
     #[arg(long)]
     pub(crate) any_call: bool,

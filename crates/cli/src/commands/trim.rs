@@ -1,39 +1,43 @@
 //! `ounce trim`: what the tests of an image use, cut out of it; and the proof
 //! that it still passes them.
 
+mod answer;
 mod check;
 mod prove;
 mod suite;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ounce_oci::layer::Patch;
-use ounce_oci::{ByteSize, Digest, Image, Platform, Store};
+use ounce_oci::{Digest, Image, Platform, Store};
 use ounce_rootfs::pattern::Pattern;
 use ounce_rootfs::tree::{ContentId, NodeKind, TreeError};
 use ounce_rootfs::unpack::{self, Held};
 use ounce_run::image::{CALLS_ANNOTATION, system_calls};
 use ounce_run::spec::SystemCalls;
 use ounce_run::trial::{How, Trial};
+use ounce_trim::calls;
 use ounce_trim::certificate::{self, Certificate};
 use ounce_trim::classes::Class;
 use ounce_trim::cut::{self, cut};
 use ounce_trim::files::{Files, Folder};
 use ounce_trim::journal::Journal;
 use ounce_trim::reach::{self, reach};
-use ounce_trim::report::{self, Amount, Stayed, Went};
+use ounce_trim::report::{self, Amount};
 use ounce_trim::scratch::Scratch;
 use ounce_trim::strip::strip;
 use ounce_trim::witness::{self, Act, Seen};
 use ounce_trim::{Kept, Reason, Survey};
 use serde::Serialize;
 
-use super::{Context, write_file};
+use super::{Context, weigh, write_file};
+use crate::arguments::BillChoice;
 use crate::arguments::trim::{TrimArguments, TrimTest};
 use crate::failure::{Failure, Kind};
+use answer::{Document, Report, profile};
 use prove::{Bench, Lab};
 use suite::{Shown, Stop, Tests, Wrong};
 
@@ -65,10 +69,16 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
             (kept, Some(proof))
         }
     };
-    let calls = match &proof {
+    let mut calls = match &proof {
         Some(proof) => proof.calls.clone(),
         None => work.traced.calls.clone(),
     };
+    let calls_of_code = reachable_calls(&work);
+    if let Some(all) = &calls_of_code {
+        calls.extend(all);
+        calls.sort_unstable();
+        calls.dedup();
+    }
     let verified = Instant::now();
     let narrow = !arguments.keeping.any_call;
     let patches = match arguments.keeping.strip {
@@ -100,6 +110,7 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
         },
         stripped_bytes: draft.stripped_bytes,
         system_calls: calls.clone(),
+        all_calls_known: calls_of_code.is_some(),
         trace_ms: work.traced.elapsed.as_millis(),
         verify_ms: verify_elapsed.as_millis(),
         elapsed_ms: began.elapsed().as_millis(),
@@ -117,6 +128,16 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
     }
     if let Some(path) = &arguments.keeping.seccomp {
         write_file(path, &json(&profile(&calls))?)?;
+    }
+    if let Some(path) = &arguments.keeping.sbom {
+        let is_cyclone = path.to_string_lossy().ends_with(".cdx.json");
+        let form = match is_cyclone {
+            true => BillChoice::Cyclonedx,
+            false => BillChoice::Spdx,
+        };
+        let images = (&work.image, &made);
+        let bill = weigh::bill_of_rest(form, &output.to_string(), images, &stays)?;
+        write_file(path, &json(&bill)?)?;
     }
     if let Some(path) = report {
         let report = Report {
@@ -542,25 +563,8 @@ fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
                 .note(&format!("note: --keep {text}: there is no such path"));
         }
     }
-    let touches = traced
-        .trials
-        .iter()
-        .filter_map(|trial| trial.witnessed.as_ref())
-        .flat_map(|seen| &seen.touches);
-    let seen = touches.map(|touch| Seen {
-        path: &touch.path,
-        root: touch.root.as_deref(),
-        follow: touch.follow,
-        act: match touch.how {
-            How::Executed => Act::Executed,
-            How::Listed if touch.by_python => Act::ListedByPython,
-            How::Listed => Act::Listed,
-            _ => Act::Other,
-        },
-        how: touch.how.words(),
-    });
     let mut files = Folder::new(work.held.root.clone());
-    witness::keep(&mut kept, tree, &mut files, seen);
+    witness::keep(&mut kept, tree, &mut files, seen(traced));
     if arguments.keeping.also_static {
         let options = reach::Options::default();
         let reached = reach(tree, &mut files, &tests.seeds(image), &options);
@@ -571,6 +575,33 @@ fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
         kept.extend(reached.kept);
     }
     kept
+}
+
+/// What the trials saw named.
+fn seen(traced: &Traced) -> impl Iterator<Item = Seen<'_>> {
+    let touches = traced
+        .trials
+        .iter()
+        .filter_map(|trial| trial.witnessed.as_ref())
+        .flat_map(|seen| &seen.touches);
+    touches.map(|touch| Seen {
+        path: &touch.path,
+        root: touch.root.as_deref(),
+        follow: touch.follow,
+        act: match touch.how {
+            How::Executed => Act::Executed,
+            How::Listed if touch.by_python => Act::ListedByPython,
+            How::Listed => Act::Listed,
+            _ => Act::Other,
+        },
+        how: touch.how.words(),
+    })
+}
+
+/// The calls that the programs can make at all, where that can be told.
+fn reachable_calls(work: &Work) -> Option<BTreeSet<&'static str>> {
+    let mut files = Folder::new(work.held.root.clone());
+    calls::reachable(&work.survey.tree, &mut files, seen(&work.traced))
 }
 
 /// Where package managers record what is installed, for who looks for faults in it.
@@ -662,131 +693,5 @@ impl Draft {
 
     fn place(&self) -> ounce_oci::Place {
         ounce_oci::Place::OciDir(self.store.root().to_owned(), None)
-    }
-}
-
-/// The list of system calls as docker and podman read it.
-fn profile(calls: &[&'static str]) -> serde_json::Value {
-    let mut names = calls.to_vec();
-    names.extend(RUNTIME_CALLS);
-    names.sort_unstable();
-    names.dedup();
-    let architecture = match std::env::consts::ARCH {
-        "aarch64" => "SCMP_ARCH_AARCH64",
-        _ => "SCMP_ARCH_X86_64",
-    };
-    serde_json::json!({
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "defaultErrnoRet": 1,
-        "architectures": [architecture],
-        "syscalls": [
-            {"names": names, "action": "SCMP_ACT_ALLOW"},
-            // The C library then makes do with clone.
-            {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
-        ],
-    })
-}
-
-/// What runc may make itself between installing the list and executing the
-/// program, rather too much than too little: runc 1.1.5 starts under it with and
-/// without `no_new_privs`. ounce needs none of it.
-const RUNTIME_CALLS: [&str; 30] = [
-    "capget",
-    "capset",
-    "chdir",
-    "epoll_ctl",
-    "epoll_pwait",
-    "execve",
-    "faccessat2",
-    "fchdir",
-    "fchown",
-    "fstatfs",
-    "getcwd",
-    "getdents64",
-    "getppid",
-    "getuid",
-    "newfstatat",
-    "openat",
-    "openat2",
-    "prctl",
-    "prlimit64",
-    "readlinkat",
-    "rt_sigreturn",
-    "setgid",
-    "setgroups",
-    "setuid",
-    "sigaltstack",
-    "statx",
-    "tgkill",
-    "umask",
-    "close_range",
-    "dup3",
-];
-
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Document {
-    schema: &'static str,
-    image: String,
-    digest: String,
-    name: String,
-    trimmed_digest: String,
-    tests: Vec<String>,
-    pulled_bytes_before: u64,
-    pulled_bytes: u64,
-    before: Amount,
-    after: Amount,
-    stripped_bytes: u64,
-    system_calls: Vec<&'static str>,
-    trace_ms: u128,
-    verify_ms: u128,
-    elapsed_ms: u128,
-    processor_ms_before: u128,
-    trials: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    minimal: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claim: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    certificate: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Report<'a> {
-    #[serde(flatten)]
-    summary: &'a Document,
-    stayed: Vec<Stayed>,
-    went: Vec<Went>,
-}
-
-impl Document {
-    fn text(&self) -> String {
-        let Self {
-            before,
-            after,
-            pulled_bytes,
-            pulled_bytes_before,
-            ..
-        } = self;
-        let tests = self.tests.join("\n         ");
-        let proof = match (&self.claim, &self.certificate) {
-            (Some(claim), Some(path)) => {
-                format!("\n  {claim}\n  by {} trials: {path}", self.trials)
-            }
-            _ => String::new(),
-        };
-        format!(
-            "{}\n  pulled {} -> {}, unpacked {} -> {}, files {} -> {}, {} system calls\n  \
-             passes {tests}{proof}\n  in {:.1} s\n",
-            self.name,
-            ByteSize(*pulled_bytes_before),
-            ByteSize(*pulled_bytes),
-            ByteSize(before.bytes),
-            ByteSize(after.bytes),
-            before.files,
-            after.files,
-            self.system_calls.len(),
-            self.elapsed_ms as f64 / 1000.0
-        )
     }
 }

@@ -276,6 +276,23 @@ pub(crate) fn bill_of(form: BillChoice, name: &str, image: &Image) -> Result<Val
     Ok(written(form, name, image, &weight))
 }
 
+/// The bill of materials of an image that was cut out of another: the packages of
+/// the whole of which `stays` says that something is left.
+///
+/// # Errors
+/// A layer cannot be read.
+pub(crate) fn bill_of_rest(
+    form: BillChoice,
+    name: &str,
+    (whole, rest): (&Image, &Image),
+    stays: &dyn Fn(&Path) -> bool,
+) -> Result<Value, Failure> {
+    let (mut weight, inventory) = measure_all(whole)?;
+    weight.packages = sbom::remaining(weight.packages, &inventory, stays);
+    weight.digest = rest.digest.to_string();
+    Ok(written(form, name, rest, &weight))
+}
+
 fn written(form: BillChoice, name: &str, image: &Image, weight: &Weight) -> Value {
     let form = match form {
         BillChoice::Spdx => Form::Spdx,

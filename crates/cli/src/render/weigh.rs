@@ -3,6 +3,7 @@
 use ounce_oci::ByteSize;
 use ounce_rootfs::elf::Kind;
 use ounce_weigh::Weight;
+use ounce_weigh::calls::ProgramCalls;
 use ounce_weigh::cost::{self, Range};
 use ounce_weigh::difference::Difference;
 use ounce_weigh::report::{Document, Named};
@@ -339,6 +340,10 @@ fn details(name: &str, weight: &Weight, files: usize, color: bool) -> String {
             program.command, program.bytes
         ));
     }
+    let calls = weight.program.as_ref();
+    if let Some(calls) = calls.and_then(|program| program.system_calls.as_ref()) {
+        text.push_str(&system_calls(calls));
+    }
     if !table.is_empty() {
         text.push_str(&table.text(color));
     }
@@ -347,6 +352,24 @@ fn details(name: &str, weight: &Weight, files: usize, color: bool) -> String {
         text.push_str(&wasm::tables(facts, files, color));
     }
     text
+}
+
+/// What the program can ask of the kernel, in a line.
+fn system_calls(calls: &ProgramCalls) -> String {
+    let unresolved = match calls.unresolved {
+        0 => "all that it can make".to_owned(),
+        1 => "1 place is not resolved, so there may be more".to_owned(),
+        some => format!("{some} places are not resolved, so there may be more"),
+    };
+    let allowed = calls.defaults.iter();
+    let allowed: Vec<String> = allowed
+        .map(|one| format!("{} allows {}", one.by, one.calls))
+        .collect();
+    format!(
+        "  {} system calls in its code: {unresolved}; by default {}\n",
+        calls.names.len(),
+        allowed.join(", ")
+    )
 }
 
 fn kind(kind: Kind) -> &'static str {

@@ -5,7 +5,15 @@ mod alpine;
 // The archive that the tests make has packages for one architecture.
 #[cfg(target_arch = "x86_64")]
 mod bases;
+mod calls;
+#[path = "../../../ship/tests/ship/cluster.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of ship, which use more of it"
+)]
+mod cluster;
 mod delta;
+mod device;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
 #[allow(
@@ -13,6 +21,7 @@ mod harness;
     reason = "shared with the tests of oci, which use more of it"
 )]
 mod held;
+mod huge;
 mod images;
 mod page;
 mod programs;

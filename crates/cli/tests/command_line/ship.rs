@@ -583,3 +583,164 @@ fn lambda_is_told_by_the_aws_cli_where_there_is_one() {
         "{made}"
     );
 }
+
+#[test]
+fn cluster_gets_the_image_and_what_does_not_come_up_is_taken_back() {
+    let bench = bench();
+    let cluster = crate::cluster::Cluster::new();
+    bench.file(
+        "config",
+        format!(
+            "current-context: home\ncontexts:\n- {{name: home, context: {{cluster: c, user: u, namespace: shop}}}}\n\
+             clusters:\n- {{name: c, cluster: {{server: '{}'}}}}\nusers:\n- {{name: u, user: {{token: hush}}}}\n",
+            cluster.url()
+        ),
+    );
+    let apply = |words: &[&str]| {
+        let all = [
+            &[
+                "ship",
+                "app",
+                "--to",
+                "kubernetes",
+                "--unchecked",
+                "--apply",
+                "--yes",
+            ][..],
+            &["--kubeconfig", "config", "--egress", "any"],
+            &REGISTRY,
+            words,
+        ];
+        let picture = bench.picture(&all.concat());
+        picture.replace(&cluster.url(), "[SERVER]")
+    };
+    let mut pictures = apply(&[]);
+    let first = pictures.clone();
+    cluster.fail_rollouts("CrashLoopBackOff", "back-off restarting");
+    pictures.push_str(&apply(&["-e", "LEVEL=2"]));
+    assert!(!pictures.contains("hush"), "{pictures}");
+    let digest = first.split("sha256:").nth(1).unwrap()[..64].to_owned();
+    insta::assert_snapshot!(pictures.replace(&digest, "[DIGEST]"));
+}
+
+#[test]
+fn machine_gets_the_image_for_what_it_is() {
+    let bench = Workbench::new();
+    let mut other = prints("hi\n", 0);
+    // The machine of its ELF header, of the one that tests do not run on.
+    let (machine, name, uname) = match cfg!(target_arch = "x86_64") {
+        true => (183u16, "arm64", "aarch64"),
+        false => (62, "amd64", "x86_64"),
+    };
+    other[18..20].copy_from_slice(&machine.to_le_bytes());
+    bench.program("own", prints("hi\n", 0));
+    bench.program("other", other);
+    let own = format!("{}=own", ounce_oci::Platform::host());
+    let foreign = format!("linux/{name}=other");
+    let both = [
+        "build",
+        "--program",
+        &own,
+        "--program",
+        &foreign,
+        "-t",
+        "both",
+        "-q",
+    ];
+    bench.succeed(&both);
+    bench.program(
+        "fake/uname",
+        format!("#!/bin/sh\n[ \"$1\" = -m ] && echo {uname} || echo Linux\n"),
+    );
+    let host = crate::sshd::Host::with_first(&bench, Some(&bench.path("fake")));
+    let there = bench.path("there").display().to_string();
+    let place = [
+        "--to",
+        host.url(),
+        "--ssh-config",
+        host.config(),
+        "--root",
+        &there,
+    ];
+    let words = ["ship", "both", "--no-port", "--apply", "--yes"];
+    // It does not run here, and there was nothing before.
+    let output = bench.output(&[&words[..], &place].concat());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let releases = fs::read_dir(bench.path("there/releases"))
+        .unwrap()
+        .flatten();
+    let release = releases
+        .map(|it| it.path())
+        .find(|path| path.is_dir())
+        .unwrap();
+    let all = fs::read_dir(release).unwrap().flatten();
+    let files = all.map(|it| it.path()).filter(|path| path.is_file());
+    let bytes: Vec<u8> = files.flat_map(|path| fs::read(path).unwrap()).collect();
+    assert_eq!(bytes[18..20], machine.to_le_bytes());
+    // And one that there is no image for.
+    bench.succeed(&["build", "own", "-t", "own", "-q"]);
+    let words = ["ship", "own", "--no-port", "--apply", "--yes"];
+    let output = bench.output(&[&words[..], &place].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(
+        stderr.contains(&format!("--platform linux/{name}")),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn interrupted_half_way_it_says_what_there_is() {
+    let bench = bench();
+    let cluster = crate::cluster::Cluster::new();
+    cluster.stall_rollouts();
+    bench.file(
+        "config",
+        format!(
+            "current-context: c\ncontexts:\n- {{name: c, context: {{cluster: c, namespace: shop}}}}\n\
+             clusters:\n- {{name: c, cluster: {{server: '{}'}}}}\n",
+            cluster.url()
+        ),
+    );
+    let words = [
+        "ship",
+        "app",
+        "--to",
+        "kubernetes",
+        "--unchecked",
+        "--apply",
+        "--yes",
+    ];
+    let words = [&words[..], &["--kubeconfig", "config", "-q"], &REGISTRY].concat();
+    let mut child = bench.ounce(&words).stderr(Stdio::piped()).spawn().unwrap();
+    // Once the rollout is being looked at, all is applied and it is waited for.
+    let looked = || {
+        let asked = cluster.asked();
+        let looks = asked.iter().filter(|it| {
+            it.line()
+                .ends_with("GET /apis/apps/v1/namespaces/shop/deployments/app")
+        });
+        looks.count() >= 3
+    };
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !looked() && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let mut kill = std::process::Command::new("kill");
+    assert!(
+        kill.args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut stderr = String::new();
+    let mut pipe = child.stderr.take().unwrap();
+    std::io::Read::read_to_string(&mut pipe, &mut stderr).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("error: interrupted")
+            && stderr.contains("on the cluster now, in shop: ServiceAccount app"),
+        "{stderr}"
+    );
+    assert_eq!(cluster.objects().len(), 6);
+}

@@ -20,6 +20,11 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn start(bench: &Workbench) -> Self {
+        Self::with_first(bench, None)
+    }
+
+    /// One whose logins look for programs in a folder first.
+    pub(crate) fn with_first(bench: &Workbench, first: Option<&Path>) -> Self {
         assert!(
             Path::new(SERVER).exists(),
             "openssh-server is not installed: `cargo xtask setup` brings it"
@@ -48,7 +53,11 @@ impl Host {
                 path("host"),
                 path("user.pub")
             );
-            fs::write(path("settings"), settings).unwrap();
+            let first = first.map_or(String::new(), |first| {
+                let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+                format!("SetEnv PATH={}:{usual}\n", first.display())
+            });
+            fs::write(path("settings"), settings + &first).unwrap();
             let mut server = Command::new(SERVER);
             server.args(["-D", "-e", "-f", &path("settings")]);
             let mut child = server.stderr(Stdio::null()).spawn().unwrap();

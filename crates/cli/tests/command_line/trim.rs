@@ -128,6 +128,10 @@ fn what_a_program_opens_stays_with_all_links_on_the_way_and_the_rest_goes() {
     ]);
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["after"]["files"], 2, "{text}");
+    // Both calls that its code makes besides those of every list, used or not.
+    assert_eq!(document["all_calls_known"], true, "{text}");
+    let calls = document["system_calls"].as_array().unwrap();
+    assert!(calls.contains(&json!("openat")) && calls.contains(&json!("sendfile")));
     assert_eq!(
         kept(&bench, "report.json"),
         ["app", "data", "data/link", "data/real", "way"]
@@ -466,4 +470,43 @@ fn a_signal_ends_a_proof_cleanly_and_a_kill_leaves_nothing_for_long() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o755);
+}
+
+#[test]
+fn the_bill_of_what_remains_names_the_packages_of_which_something_stayed() {
+    let bench = Workbench::new();
+    let status = "Package: data\nStatus: install ok installed\nArchitecture: all\nVersion: 1.2-3\n\n\
+                  Package: junk\nStatus: install ok installed\nArchitecture: all\nVersion: 4\n\n";
+    image(
+        &bench,
+        "fat",
+        &[&[
+            ("app", &shows("/data/file")),
+            ("data/", b""),
+            ("data/file", b"text\n"),
+            ("junk", b"nobody reads this"),
+            ("var/lib/dpkg/status", status.as_bytes()),
+            ("var/lib/dpkg/info/data.list", b"/.\n/data\n/data/file\n"),
+            ("var/lib/dpkg/info/junk.list", b"/.\n/junk\n"),
+        ]],
+        json!({"Entrypoint": ["/app"]}),
+    );
+    let bill = |file: &str| -> Value {
+        bench.succeed(&["trim", "fat", "-o", "small", "-q", "--sbom", file]);
+        serde_json::from_slice(&std::fs::read(bench.path(file)).unwrap()).unwrap()
+    };
+    let spdx = bill("bill.json");
+    let names = |all: &Value| -> Vec<Value> {
+        let all = all.as_array().unwrap().iter();
+        all.map(|one| one["name"].clone()).collect()
+    };
+    let digest: Value = serde_json::from_str(&bench.succeed(&["inspect", "small"])).unwrap();
+    assert_eq!(
+        names(&spdx["packages"]),
+        [json!("small:latest"), json!("data")]
+    );
+    assert_eq!(spdx["packages"][0]["versionInfo"], digest["digest"]);
+    let cyclone = bill("bill.cdx.json");
+    assert_eq!(names(&cyclone["components"]), [json!("data")]);
+    assert_eq!(cyclone["components"][0]["version"], "1.2-3");
 }

@@ -327,6 +327,19 @@ impl Walk {
         }
     }
 
+    /// How many of these bytes begin no x86 instruction with a distance, but for the
+    /// last three, which are not judged.
+    pub(crate) fn plain_x86(&self, bytes: &[u8]) -> usize {
+        if self.is_distance {
+            return 0;
+        }
+        let judged = bytes.windows(4).take_while(|window| {
+            let word = [window[0], window[1], window[2], window[3]];
+            !MAY_BEGIN[usize::from(window[0])] || x86_before_distance(u32::from_le_bytes(word)) == 0
+        });
+        judged.count()
+    }
+
     fn x86(&mut self, raw: u32, at: u32) -> Unit {
         if self.is_distance {
             self.is_distance = false;
@@ -338,12 +351,24 @@ impl Walk {
     }
 }
 
+/// Bytes that may begin an x86 instruction with a distance.
+static MAY_BEGIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut first = 0;
+    while first < 256 {
+        // The second byte makes it one where any does: an operand, or `jcc`.
+        let raw = first as u32;
+        table[first] =
+            x86_before_distance(raw | 0x0500) > 0 || x86_before_distance(raw | 0x8000) > 0;
+        first += 1;
+    }
+    table
+};
+
 /// Bytes from here to the distance of the x86 instruction that begins here, if it
 /// looks like one that has a distance of 32 bits; else 0. Prefixes may be before.
-pub(crate) fn x86_before_distance(raw: u32) -> u32 {
+const fn x86_before_distance(raw: u32) -> u32 {
     let [first, second, third, _] = raw.to_le_bytes();
-    // A memory operand that is found by its distance: mod 00, r/m 101.
-    let near = |modrm: u8| modrm & 0xc7 == 5;
     match first {
         // call, jmp
         0xe8 | 0xe9 => 1,
@@ -362,7 +387,7 @@ pub(crate) fn x86_before_distance(raw: u32) -> u32 {
             | 0xbe..=0xc1
             | 0xc6
             | 0xd0..=0xff
-                if near(third) =>
+                if is_near(third) =>
             {
                 3
             }
@@ -393,7 +418,7 @@ pub(crate) fn x86_before_distance(raw: u32) -> u32 {
         | 0xf7
         | 0xfe
         | 0xff
-            if near(second) =>
+            if is_near(second) =>
         {
             2
         }
@@ -444,6 +469,11 @@ fn aarch64_writes(raw: u32) -> u32 {
         return u32::MAX;
     }
     1 << (raw & 31)
+}
+
+/// A memory operand that is found by its distance: mod 00, r/m 101.
+const fn is_near(modrm: u8) -> bool {
+    modrm & 0xc7 == 5
 }
 
 fn riscv_lower(raw: u32) -> Option<Form> {

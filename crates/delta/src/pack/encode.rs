@@ -4,11 +4,10 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::apply::run_kind;
-use crate::format::{Header, Region};
+use crate::format::{Header, Needs, Region};
 use crate::guess::{Experience, Learned, Trust};
 use crate::machine::{Source, Walk};
 use crate::map::{Block, Map, code_block, code_region, sort};
-use crate::memory::Needs;
 use crate::range::{Chance, Coder, Counter, Encoder};
 use crate::symbol::{Flag, Kind, Model};
 

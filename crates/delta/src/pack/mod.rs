@@ -11,9 +11,9 @@ mod suffix;
 mod zstd_patch;
 
 use crate::apply::{Apply, Fault, Images, Refused};
-use crate::format::{Content, Header, LARGEST_IMAGE, Region};
+use crate::format::{Content, Header, LARGEST_IMAGE, Needs, Region};
 use crate::map::Block;
-use crate::memory::{self, Host, Memory, Needs};
+use crate::memory::{self, Host, Memory};
 
 use encode::{Script, encode, plan};
 use mask::Masked;

@@ -111,6 +111,21 @@ fn paired(old: &[Part], new: &[Part], most: usize) -> Vec<Region> {
             new: other.span,
         });
     }
+    // Each place has one region at most.
+    let is_apart =
+        |a: &Span, b: &Span| a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset;
+    let mut kept: Vec<Region> = Vec::new();
+    for region in regions {
+        let is_memory = region.content == Content::Memory;
+        let mut others = kept.iter().filter(|other| other.content != Content::Memory);
+        if is_memory
+            || others
+                .all(|other| is_apart(&other.old, &region.old) && is_apart(&other.new, &region.new))
+        {
+            kept.push(region);
+        }
+    }
+    let mut regions = kept;
     // The largest are worth most.
     while regions.len() > most {
         let least = (0..regions.len()).min_by_key(|&at| regions[at].old.bytes);

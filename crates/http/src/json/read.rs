@@ -194,8 +194,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes any value, checked, as it is written.
+    #[inline(never)]
     pub fn raw(&mut self) -> &'a str {
-        let text = ascii::utf8(self.part());
+        if self.peek() == Kind::Nothing {
+            self.fail(Kind::Nothing);
+        }
+        let mut check = Check { bytes: self.rest };
+        let found = check.value(MAX_DEPTH - self.depth);
+        let behind = check.bytes.len();
+        let text = self.split(self.rest.len() - behind);
+        self.has_value = true;
+        let text = found.and_then(|()| ascii::utf8(text));
         if text.is_none() {
             self.fail(Kind::Nothing);
         }
@@ -203,7 +212,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes any value as it is written, for a reader of its own to read later.
-    /// That it is UTF-8 that one will see to, string by string.
+    /// That it is UTF-8 that one will see to, string by string. (As [`Self::raw`];
+    /// what both have in common, apart, makes programs with one of them longer.)
     #[inline(never)]
     pub fn part(&mut self) -> &'a mut [u8] {
         if self.peek() == Kind::Nothing {

@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "tests end here")]
 
 mod image;
+mod rpm;

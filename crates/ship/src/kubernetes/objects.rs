@@ -375,11 +375,13 @@ impl Maker<'_> {
             None => list![],
         };
         let names = map! {
-            "to" => list![map! {
-                "namespaceSelector" => map! {
+            "to" => list![
+                map! { "namespaceSelector" => map! {
                     "matchLabels" => map! { "kubernetes.io/metadata.name" => "kube-system" },
-                },
-            }],
+                } },
+                // Where a node's own cache of names listens, if it has one.
+                map! { "ipBlock" => map! { "cidr" => "169.254.20.10/32" } },
+            ],
             "ports" => list![port("UDP", 53), port("TCP", 53)],
         };
         let egress = match &self.options.egress {

@@ -22,6 +22,7 @@ struct State {
     refused_dry: BTreeMap<String, (u16, String)>,
     /// Why the containers wait, and the message.
     trouble: Option<(String, String)>,
+    stalled: bool,
 }
 
 pub(crate) struct Cluster {
@@ -99,6 +100,11 @@ impl Cluster {
     pub(crate) fn refuse_dry(&self, kind: &str, status: u16, why: &str) {
         let answer = (status, why.to_owned());
         self.state().refused_dry.insert(kind.to_owned(), answer);
+    }
+
+    /// From now on nothing new ever answers, and nobody gives up.
+    pub(crate) fn stall_rollouts(&self) {
+        self.state().stalled = true;
     }
 
     pub(crate) fn fail_rollouts(&self, reason: &str, message: &str) {
@@ -203,6 +209,7 @@ fn apply(state: &mut State, path: &str, asked: &Asked) -> (u16, Value) {
     if kind == "Deployment" {
         let version = state.version;
         object["status"] = match state.trouble {
+            _ if state.stalled => json!({"observedGeneration": version, "replicas": 1}),
             None => json!({"observedGeneration": version, "replicas": 2, "updatedReplicas": 2,
                            "availableReplicas": 2}),
             Some(_) => json!({"observedGeneration": version, "replicas": 3, "updatedReplicas": 1,

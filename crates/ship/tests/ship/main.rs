@@ -2,6 +2,7 @@
 //! server does with the few calls that are made.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[allow(dead_code, reason = "shared with the tests of the command line")]
 mod cluster;
 #[path = "../../../oci/tests/oci/server.rs"]
 #[allow(
@@ -266,4 +267,155 @@ fn server_that_is_no_cluster_is_recognised() {
         "{error}"
     );
     assert!(!format!("{error:?}").contains("hush"));
+}
+
+/// A server with TLS that lets nobody in without a certificate of its authority.
+struct Guarded {
+    child: std::process::Child,
+    port: u16,
+}
+
+impl Guarded {
+    fn start(folder: &std::path::Path) -> Self {
+        let openssl = |words: &[&str]| {
+            let mut openssl = std::process::Command::new("openssl");
+            let output = openssl.args(words).current_dir(folder).output();
+            let output = output.expect("openssl is installed: `cargo xtask setup` brings it");
+            assert!(output.status.success(), "{words:?}: {output:?}");
+        };
+        for (name, subject) in [("ca", "/CN=authority"), ("other", "/CN=another")] {
+            let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
+            openssl(&[
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                subject,
+                "-keyout",
+                &key,
+                "-out",
+                &certificate,
+            ]);
+        }
+        for (name, subject, more) in [
+            ("server", "/CN=server", "subjectAltName=IP:127.0.0.1"),
+            ("client", "/CN=client", "extendedKeyUsage=clientAuth"),
+        ] {
+            let file = |end: &str| format!("{name}.{end}");
+            std::fs::write(folder.join(file("ext")), more).unwrap();
+            openssl(&[
+                "req",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-subj",
+                subject,
+                "-keyout",
+                &file("key"),
+                "-out",
+                &file("csr"),
+            ]);
+            openssl(&[
+                "x509",
+                "-req",
+                "-in",
+                &file("csr"),
+                "-CA",
+                "ca.pem",
+                "-CAkey",
+                "ca.key",
+                "-CAcreateserial",
+                "-days",
+                "2",
+                "-extfile",
+                &file("ext"),
+                "-out",
+                &file("pem"),
+            ]);
+        }
+        // A port may be taken between its being free and its being used.
+        for _ in 0..5 {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            drop(listener);
+            let mut server = std::process::Command::new("openssl");
+            server
+                .args([
+                    "s_server",
+                    "-accept",
+                    &format!("127.0.0.1:{port}"),
+                    "-www",
+                    "-quiet",
+                ])
+                .args(["-cert", "server.pem", "-key", "server.key"])
+                .args(["-CAfile", "ca.pem", "-Verify", "1", "-verify_return_error"]);
+            let quiet = std::process::Stdio::null;
+            let mut child = server
+                .current_dir(folder)
+                .stdin(quiet())
+                .stdout(quiet())
+                .stderr(quiet())
+                .spawn()
+                .unwrap();
+            let end = std::time::Instant::now() + Duration::from_secs(60);
+            while std::time::Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+                if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                    return Self { child, port };
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        panic!("the server does not listen");
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn cluster_that_asks_for_a_certificate_gets_ours_and_has_to_show_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let guarded = Guarded::start(folder.path());
+    let ask = |authority: &str, user: &str| {
+        let text = format!(
+            "current-context: t\ncontexts:\n- name: t\n  context: {{cluster: c, user: u}}\n\
+             clusters:\n- name: c\n  cluster: {{server: 'https://127.0.0.1:{}', \
+             certificate-authority: {authority}}}\nusers:\n- name: u\n  user: {user}\n",
+            guarded.port
+        );
+        let path = folder.path().join("config");
+        std::fs::write(&path, text).unwrap();
+        let access = kubeconfig::access(&[path], None).unwrap();
+        let options = fetch::Options {
+            connect_timeout: Duration::from_secs(20),
+            ..fetch::Options::default()
+        };
+        let api = Api::new(access, options);
+        api.get("asking", "/").unwrap_err()
+    };
+    let ours = "{client-certificate: client.pem, client-key: client.key}";
+    // It is no API server, but it has answered.
+    let error = ask("ca.pem", ours);
+    assert!(matches!(error, ApiError::Answer { .. }), "{error:?}");
+    for (authority, user) in [("ca.pem", "{}"), ("other.pem", ours)] {
+        let error = ask(authority, user);
+        assert!(
+            matches!(error, ApiError::Unreachable(_)),
+            "{user}: {error:?}"
+        );
+    }
 }

@@ -191,6 +191,7 @@ pub(crate) fn run(
             "Lambda itself adds what fetches the code and starts the machine, which is the same for both but for \
              the code's size."
                 .to_owned(),
+            "The emulator's own start of a process is in both starts, and most of the shorter one.".to_owned(),
         ],
         versions: vec![("lambda_runtime".to_owned(), version)],
     })

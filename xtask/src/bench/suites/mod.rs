@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 mod counts;
+pub(crate) mod delta;
 pub(crate) mod density;
 mod held;
 pub(crate) mod lambda;

@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use ounce_oci::model::{self, ImageIndex, Role};
 use ounce_oci::registry::Remote;
 use ounce_oci::{Digest, Image, Place, Platform};
@@ -142,7 +143,11 @@ fn find(context: &Context, place: &Place, options: &ShipOptions) -> Result<Found
             platforms.push(image.platform.clone());
         }
         return Ok(Found {
-            name: remote.repository().to_owned(),
+            name: options
+                .application
+                .name
+                .clone()
+                .unwrap_or_else(|| remote.repository().to_owned()),
             digest: document.digest,
             images: vec![image.clone()],
             image,
@@ -265,9 +270,7 @@ pub(super) fn program(root: &Path, inside: &Path) -> Option<Vec<u8>> {
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes
-        .windows(text.len())
-        .any(|part| part == text.as_bytes())
+    memmem::find(bytes, text.as_bytes()).is_some()
 }
 
 /// Starts it, isolated, waits for its first answer, and looks at its memory.

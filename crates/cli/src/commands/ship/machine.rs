@@ -46,6 +46,7 @@ pub(super) fn apply(
         config: options.ssh_config.as_deref(),
     };
     let machine = Machine::read(&to.ask(ssh::PROBE)?)?;
+    machine.check(&shipped.application)?;
     let offered: Vec<Platform> = shipped
         .images
         .iter()

@@ -1,0 +1,122 @@
+//! `ship --to device`: what is written, that a device takes it, and what is refused.
+
+use serde_json::Value;
+
+use crate::harness::Workbench;
+
+const RELEASE: [&str; 6] = [
+    "--product",
+    "lamp",
+    "--firmware-version",
+    "1.0.1",
+    "--key",
+    "updates.key",
+];
+
+fn bench() -> Workbench {
+    let bench = Workbench::new();
+    let old: Vec<u8> = (0..40_000u32).map(|n| ((n * n) >> 5) as u8).collect();
+    let mut new = old.clone();
+    new[20_000] ^= 1;
+    bench.file("old.bin", old);
+    bench.file("new.bin", new);
+    bench.succeed(&["key", "new", "updates", "--algorithm", "ed25519"]);
+    bench
+}
+
+fn code(bench: &Workbench, words: &[&str]) -> (Option<i32>, String) {
+    let output = bench.output(words);
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+#[test]
+fn a_release_for_a_device_is_a_folder_that_a_file_server_serves() {
+    let bench = bench();
+    let words = [
+        "--json", "ship", "new.bin", "--to", "device", "--chip", "none", "--from", "old.bin",
+    ];
+    let more = [
+        "--rollout",
+        "12.5",
+        "--expires",
+        "2030-01-01",
+        "--channel",
+        "beta",
+        "-o",
+        "out",
+    ];
+    let text = bench.succeed(&[&words[..], &RELEASE, &more].concat());
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["schema"], "ounce.ship.device/1");
+    assert_eq!(document["public_key"].as_str().unwrap().len(), 64);
+    let index = std::fs::read(bench.path("out/beta.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    assert_eq!(
+        (index["share"].as_u64(), index["expires"].as_u64()),
+        (Some(1_250), Some(1_893_542_399))
+    );
+    let delta = index["deltas"][0]["file"].as_str().unwrap();
+    let delta = std::fs::read(bench.path("out").join(delta)).unwrap();
+    assert!(delta.len() < 500, "{} bytes", delta.len());
+    let whole = std::fs::read(bench.path("out/lamp-1.0.1.ota")).unwrap();
+    let new = std::fs::read(bench.path("new.bin")).unwrap();
+    assert!(whole.ends_with(&new) && whole.starts_with(b"ounceOTA"));
+}
+
+#[test]
+fn what_a_release_lacks_is_asked_for_by_name() {
+    let bench = bench();
+    let ship = ["ship", "new.bin", "--to", "device", "--chip", "none"];
+    let without = |left_out: &str| {
+        let pairs = RELEASE.chunks(2).filter(|pair| pair[0] != left_out);
+        let words: Vec<&str> = pairs.flatten().copied().collect();
+        code(&bench, &[&ship[..], &words, &["-o", "out"]].concat())
+    };
+    for left_out in ["--product", "--firmware-version", "--key"] {
+        let (status, text) = without(left_out);
+        assert_eq!(status, Some(2), "{text}");
+        assert!(text.contains(left_out) && text.contains("hint: "), "{text}");
+    }
+    let (status, text) = code(&bench, &[&ship[..], &RELEASE].concat());
+    assert!(status == Some(2) && text.contains("--output"), "{text}");
+    assert!(!bench.path("out").exists());
+}
+
+#[test]
+fn a_wrong_key_chip_or_firmware_is_refused_and_nothing_is_written() {
+    let bench = bench();
+    bench.succeed(&["key", "new", "other"]);
+    bench.file("empty.bin", "");
+    let release = |firmware: &str, chip: &str, key: &str| {
+        let words = [
+            "ship",
+            firmware,
+            "--to",
+            "device",
+            "--chip",
+            chip,
+            "--product",
+            "lamp",
+        ];
+        let more = ["--firmware-version", "1.0.1", "--key", key, "-o", "out"];
+        code(&bench, &[&words[..], &more].concat())
+    };
+    for (firmware, chip, key, status, word) in [
+        ("new.bin", "esp32c3", "updates.key", 3, "app image"),
+        ("new.bin", "z80", "updates.key", 2, "z80"),
+        ("new.bin", "none", "other.key", 3, "ed25519"),
+        ("new.bin", "none", "updates.pub", 3, "private"),
+        ("empty.bin", "none", "updates.key", 3, "empty"),
+        ("gone.bin", "none", "updates.key", 3, "gone.bin"),
+    ] {
+        let (found, text) = release(firmware, chip, key);
+        assert_eq!(found, Some(status), "{text}");
+        assert!(text.contains(word) && text.contains("error: "), "{text}");
+    }
+    assert!(!bench.path("out").exists());
+    let (status, text) = code(&bench, &["ship", "./new.bin", "--to", "compose"]);
+    assert!(status == Some(2) && text.contains("not an image"), "{text}");
+}
