@@ -11,18 +11,7 @@ use crate::map::{Block, Map, code_block, code_region, sort};
 use crate::range::{Chance, Coder, Counter, Encoder};
 use crate::symbol::{Flag, Kind, Model};
 
-use super::steps::{Finder, Offer};
-
-/// What a gap is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// A byte as it is.
-    Literal,
-    /// Bytes that came so far back in the gaps.
-    Window { distance: u32, count: u32 },
-    /// Bytes of the old image, references made to fit.
-    Old { at: u32, count: u32 },
-}
+use super::steps::{Finder, Offer, Step};
 
 /// All that a patch says.
 #[derive(Debug, Clone, Default)]

@@ -4,8 +4,18 @@
 
 use std::collections::HashMap;
 
-use super::encode::Step;
 use super::suffix::{Suffixes, common};
+
+/// What a gap is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A byte as it is.
+    Literal,
+    /// Bytes that came so far back in the gaps.
+    Window { distance: u32, count: u32 },
+    /// Bytes of the old image, references made to fit.
+    Old { at: u32, count: u32 },
+}
 
 /// Candidates of one beginning that are looked at.
 const CHAIN: usize = 48;

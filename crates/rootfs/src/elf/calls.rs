@@ -10,6 +10,7 @@ mod address;
 mod amd64;
 mod arm64;
 mod code;
+mod machine;
 pub mod names;
 mod origin;
 mod step;
@@ -17,27 +18,9 @@ mod step;
 use std::collections::BTreeSet;
 
 use code::Code;
+pub use machine::Machine;
 use origin::Rules;
 use step::Flow;
-
-/// A machine whose code can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Machine {
-    /// x86-64.
-    Amd64,
-    /// arm64.
-    Arm64,
-}
-
-impl Machine {
-    /// As OCI names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Amd64 => "amd64",
-            Self::Arm64 => "arm64",
-        }
-    }
-}
 
 /// The system calls of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]

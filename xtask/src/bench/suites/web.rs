@@ -145,7 +145,9 @@ fn suite(taken: &Taken) -> Suite {
         sense,
         wanted,
         against: None,
-        found: found.filter(|_| taken.rounds >= FEWEST),
+        found: found
+            .filter(|_| taken.rounds >= FEWEST)
+            .map(|found| (found * 1000.0).round() / 1000.0),
         paired: None,
     };
     let kilobytes = Sense::KilobytesAtMost;

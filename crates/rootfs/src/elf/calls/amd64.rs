@@ -8,13 +8,14 @@
 //! hold it against one of them, instruction by instruction.
 
 mod extended;
+mod operands;
 mod reads;
 
 use super::step::{Change, Does, Flag, Flow, Spot, Step, Value};
 use extended::{fourth, second, third, vector};
+pub(super) use operands::STACK;
+use operands::*;
 
-/// The stack pointer's number.
-pub(super) const STACK: u8 = 4;
 /// Registers that a function may leave otherwise than it found them (System V
 /// ABI for AMD64, figure 3.4): rax, rcx, rdx, rsi, rdi, r8 to r11.
 pub(super) const SCRATCH: u32 = 0b1111_1100_0111;
@@ -22,201 +23,6 @@ pub(super) const SCRATCH: u32 = 0b1111_1100_0111;
 pub(super) const ARGUMENTS: u32 = 0b0111_1100_0111;
 /// Registers in which it gives something back: rax, rdx.
 pub(super) const RESULTS: u32 = 0b101;
-
-const RAX: u32 = 1;
-const RCX: u32 = 1 << 1;
-const RDX: u32 = 1 << 2;
-const RBX: u32 = 1 << 3;
-const RSP: u32 = 1 << 4;
-const RBP: u32 = 1 << 5;
-const RSI: u32 = 1 << 6;
-const RDI: u32 = 1 << 7;
-const R11: u32 = 1 << 11;
-
-/// Longest instruction (Intel SDM volume 2, 2.3.11).
-const LONGEST: usize = 15;
-
-/// Takes bytes one after the other.
-struct Bytes<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    /// Registers that were named so far: as the first operand, as the second, and
-    /// in the address of the second.
-    named: [u32; 3],
-    /// How far from the next instruction the second operand is in memory.
-    near: Option<i64>,
-}
-
-impl Bytes<'_> {
-    fn byte(&mut self) -> Option<u8> {
-        let byte = *self.bytes.get(self.at).filter(|_| self.at < LONGEST)?;
-        self.at += 1;
-        Some(byte)
-    }
-
-    /// The registers that were named; of operands of one byte, those whose second
-    /// bytes they may be.
-    fn named(&self, of_bytes: bool) -> [u32; 3] {
-        let whole = |named: u32| match of_bytes {
-            true => named | named >> 4 & 15,
-            false => named,
-        };
-        let [reg, rm, based] = self.named;
-        [whole(reg), whole(rm), based]
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    /// A signed number of so many bytes.
-    fn number(&mut self, bytes: usize) -> Option<i64> {
-        let mut number = 0_u64;
-        for index in 0..bytes {
-            number |= u64::from(self.byte()?) << (8 * index);
-        }
-        if bytes == 0 {
-            return Some(0);
-        }
-        let unused = 64 - 8 * bytes as u32;
-        Some((number << unused).cast_signed() >> unused)
-    }
-}
-
-/// What stands before the opcode.
-#[derive(Clone, Copy, Default)]
-struct Prefixes {
-    /// 66: operands of 16 bits, or part of the opcode.
-    short: bool,
-    /// F2 or F3, part of some opcodes.
-    repeat: Option<u8>,
-    /// 64 or 65: an address in thread-local memory.
-    segment: bool,
-    /// 67: addresses, and what counts, of 32 bits.
-    narrow: bool,
-    has_rex: bool,
-    /// Operands of 64 bits.
-    wide: bool,
-    /// Bits that make registers' numbers out of three bits.
-    reg: u8,
-    index: u8,
-    base: u8,
-}
-
-/// The second operand of the `ModRM` byte.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Register(u8),
-    /// Relative to the next instruction.
-    Near(i64),
-    /// A register and so much.
-    Based(u8, i64),
-    Memory,
-}
-
-#[derive(Clone, Copy)]
-struct Operands {
-    /// The three bits of the register, which are part of some opcodes.
-    digit: u8,
-    reg: u8,
-    place: Place,
-}
-
-impl Operands {
-    fn read(from: &mut Bytes<'_>, prefixes: Prefixes) -> Option<Self> {
-        let byte = from.byte()?;
-        let (mode, digit, low) = (byte >> 6, byte >> 3 & 7, byte & 7);
-        from.named[0] = 1 << (digit | prefixes.reg);
-        match (mode, low) {
-            (3, _) => from.named[1] = 1 << (low | prefixes.base),
-            (0, 5) | (_, 4) => {}
-            _ => from.named[2] = 1 << (low | prefixes.base),
-        }
-        let place = match (mode, low) {
-            (3, _) => Place::Register(low | prefixes.base),
-            (0, 5) => Place::Near(from.number(4)?),
-            (_, 4) => {
-                let sib = from.byte()?;
-                let (index, base) = (sib >> 3 & 7 | prefixes.index, sib & 7);
-                from.named[2] = 1 << index | 1 << (base | prefixes.base);
-                let offset = match (mode, base) {
-                    (0, 5) => {
-                        from.number(4)?;
-                        return Some(Self {
-                            digit,
-                            reg: digit | prefixes.reg,
-                            place: Place::Memory,
-                        });
-                    }
-                    _ => from.number(displacement(mode))?,
-                };
-                match index {
-                    4 => Place::Based(base | prefixes.base, offset),
-                    _ => Place::Memory,
-                }
-            }
-            _ => Place::Based(low | prefixes.base, from.number(displacement(mode))?),
-        };
-        if let (Place::Near(offset), false) = (place, prefixes.segment || prefixes.narrow) {
-            from.near = Some(offset);
-        }
-        Some(Self {
-            digit,
-            reg: digit | prefixes.reg,
-            place: match place {
-                Place::Based(..) | Place::Near(_) if prefixes.segment || prefixes.narrow => {
-                    Place::Memory
-                }
-                place => place,
-            },
-        })
-    }
-
-    fn reg(&self) -> u32 {
-        1 << self.reg
-    }
-
-    /// The register that the second operand is, if it is one.
-    fn rm(&self) -> u32 {
-        match self.place {
-            Place::Register(register) => 1 << register,
-            _ => 0,
-        }
-    }
-
-    /// As [`Operands::rm`] and [`Operands::reg`] for operands of one byte: four
-    /// of them are the second bytes of the first four registers.
-    fn low_rm(&self, prefixes: Prefixes) -> u32 {
-        match self.place {
-            Place::Register(register) => 1 << low(register, prefixes),
-            _ => 0,
-        }
-    }
-
-    /// What can be followed of the second operand.
-    fn spot(&self) -> Option<Spot> {
-        match self.place {
-            Place::Register(register) => Some(Spot::Register(register)),
-            Place::Based(STACK, offset) => i32::try_from(offset).ok().map(Spot::Stack),
-            _ => None,
-        }
-    }
-}
-
-fn displacement(mode: u8) -> usize {
-    match mode {
-        1 => 1,
-        2 => 4,
-        _ => 0,
-    }
-}
-
-fn low(register: u8, prefixes: Prefixes) -> u8 {
-    match prefixes.has_rex {
-        false if (4..8).contains(&register) => register - 4,
-        _ => register,
-    }
-}
 
 /// The instruction that `bytes` begin with, which stands at `address`; nothing
 /// for what is none, or none in 64-bit mode.
@@ -292,13 +98,6 @@ pub(super) fn decode(bytes: &[u8], address: u64) -> Option<Step> {
         }
     };
     Some(step)
-}
-
-/// Where a relative jump leads; it counts from the next instruction.
-fn target(from: &Bytes<'_>, address: u64, offset: i64) -> u64 {
-    address
-        .wrapping_add(from.at as u64)
-        .wrapping_add_signed(offset)
 }
 
 /// One byte of opcode.
@@ -606,14 +405,6 @@ fn copy(step: &mut Step, operands: Operands, short: bool) {
     if let (Some(spot), false) = (operands.spot(), short) {
         let value = Value::From(spot, Change::NONE);
         step.does = Does::Set(Spot::Register(operands.reg), value, None);
-    }
-}
-
-/// What a slot of the stack holds after an instruction that may write it.
-fn forgotten(operands: Operands) -> Does {
-    match operands.spot() {
-        Some(slot @ Spot::Stack(_)) => Does::Set(slot, Value::Unknown, None),
-        _ => Does::Nothing,
     }
 }
 

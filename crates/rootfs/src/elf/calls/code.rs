@@ -12,8 +12,9 @@ use std::collections::{BTreeSet, HashMap};
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
+use super::machine::Machine;
 use super::step::{Flag, Flow, Step};
-use super::{Machine, amd64, arm64};
+use super::{amd64, arm64};
 
 /// Most bytes of code that are read: the map takes about two bytes for each.
 const CODE_BYTES: usize = 64 << 20;

@@ -2,7 +2,7 @@
 //! `asm/unistd_64.h` and `asm-generic/unistd.h` of Linux 6.18 have them. What a
 //! container may call is left to the runtime's own list.
 
-use super::Machine;
+use super::machine::Machine;
 
 /// The name of a system call; none for a number that stands for none.
 pub fn name(machine: Machine, number: u32) -> Option<&'static str> {

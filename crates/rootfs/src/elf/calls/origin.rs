@@ -9,8 +9,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::code::Code;
+use super::machine::Machine;
 use super::step::{Change, Flow, Spot, Step, Value};
-use super::{Machine, amd64, arm64};
+use super::{amd64, arm64};
 
 /// Steps for one call; a wrapper with some hundred callers takes a few thousand.
 const STEPS: usize = 50_000;

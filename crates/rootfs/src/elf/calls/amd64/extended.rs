@@ -1,7 +1,7 @@
 //! Instructions whose opcodes have more than one byte: those after 0F, 0F 38 and
 //! 0F 3A, and those of vectors.
 
-use super::{
+use super::operands::{
     Bytes, Operands, Place, Prefixes, R11, RAX, RBX, RCX, RDX, RSP, forgotten, low, target,
 };
 use crate::elf::calls::step::{Change, Does, Flag, Flow, Spot, Step, Value};

@@ -1,6 +1,6 @@
 //! Which general registers an instruction may look at.
 
-use super::{RAX, RCX, RDI, RDX, RSI};
+use super::operands::{RAX, RCX, RDI, RDX, RSI};
 use crate::elf::calls::step::{Does, Spot, Step, Value};
 
 /// What an instruction of one byte of opcode may look at; all registers for
