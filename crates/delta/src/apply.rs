@@ -1,4 +1,5 @@
-//! The patcher. It has no input and output of its own:
+//! The patcher. Long because the states of one machine stand together, each of
+//! which hands on to the next. It has no input and output of its own:
 //!
 //! ```
 //! use ounce_delta::apply::{Apply, Images, Refused};
