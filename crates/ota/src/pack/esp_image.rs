@@ -1,4 +1,4 @@
-//! Makes ESP-IDF app images; what judges them is [`measure`](crate::esp::image::measure), and esptool.
+//! Makes ESP-IDF app images; what judges them is [`measure`], and esptool.
 
 use std::vec::Vec;
 
