@@ -75,7 +75,7 @@ fn elf(addresses: &[u32], machine: u16) -> Vec<u8> {
         at += length;
     }
     for length in lengths.iter().take(addresses.len()) {
-        file.extend((0..*length).map(|n| ((n * n) >> 3) as u8));
+        file.extend((0..*length).map(|n| (n.wrapping_mul(n) >> 3) as u8));
     }
     file
 }
