@@ -1,5 +1,4 @@
-//! The patcher. Long because the states of one machine stand together, each of
-//! which hands on to the next. It has no input and output of its own:
+//! The patcher. It has no input and output of its own:
 //!
 //! ```
 //! use ounce_delta::apply::{Apply, Images, Refused};
@@ -50,91 +49,16 @@
 
 use sha2::{Digest as _, Sha256};
 
+pub use crate::fault::{Fault, Refused};
 use crate::format::{Content, Header, HeaderFault, LARGEST_IMAGE, Needs, Region};
 use crate::guess::{Experience, Learned, Trust};
 use crate::machine::{Source, Walk};
 use crate::map::{Block, Map, code_block, code_region, sort};
 use crate::memory::{Memory, Parts};
+pub use crate::old::Images;
+use crate::old::{AHEAD_BYTES, Ahead, Old};
 use crate::range::{Chance, Coder as _, Decoder, INPUT_BYTES};
 use crate::symbol::{Flag, Kind, Model};
-
-/// Where the old image is read and the new one goes.
-pub trait Images {
-    /// Reads from the old image; what is asked for lies within its length.
-    ///
-    /// # Errors
-    /// It cannot be read. The reason is for the implementor to keep.
-    fn read_old(&mut self, at: u32, into: &mut [u8]) -> Result<(), Refused>;
-
-    /// Takes the next bytes of the new image.
-    ///
-    /// # Errors
-    /// They cannot be written. The reason is for the implementor to keep.
-    fn write_new(&mut self, bytes: &[u8]) -> Result<(), Refused>;
-}
-
-/// An image could not be read or written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused;
-
-/// Why a patch is not applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Fault {
-    /// It is no patch, or one of another version.
-    NoPatch = 1,
-    /// It needs more memory than there is.
-    Memory = 2,
-    /// It is for another old image.
-    OldImage = 3,
-    /// It says what cannot be, so it was damaged or is hostile.
-    Damaged = 4,
-    /// What came out so far is not what should have.
-    Check = 5,
-    /// The new image is not what it should be.
-    NewImage = 6,
-    /// There are bytes after its end.
-    TooLong = 7,
-    /// It ends too early.
-    TooShort = 8,
-    /// The old image could not be read.
-    Read = 9,
-    /// The new image could not be written.
-    Write = 10,
-}
-
-impl Fault {
-    /// A number for reports, never given to another fault.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-
-    /// What it is, in words.
-    #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::NoPatch => "not a patch of this format",
-            Self::Memory => "the patch needs more memory than there is",
-            Self::OldImage => "the patch is for another old image",
-            Self::Damaged => "the patch is damaged",
-            Self::Check => "the patch is damaged: a digest on the way does not fit",
-            Self::NewImage => "the result does not have the digest that the patch states",
-            Self::TooLong => "there are bytes after the end of the patch",
-            Self::TooShort => "the patch ends too early",
-            Self::Read => "the old image could not be read",
-            Self::Write => "the new image could not be written",
-        }
-    }
-}
-
-impl core::fmt::Display for Fault {
-    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        out.write_str(self.text())
-    }
-}
-
-impl core::error::Error for Fault {}
 
 /// How far it has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,9 +70,6 @@ pub struct Progress {
     /// All is written and its digest is right.
     pub is_done: bool,
 }
-
-/// Bytes of the old image that are read at once.
-const AHEAD_BYTES: usize = 128;
 
 /// Bytes of the new image that are written at once.
 const OUT_BYTES: usize = 64;
@@ -237,48 +158,6 @@ struct Patcher {
     last_old: bool,
     window_at: u32,
     before: u8,
-}
-
-/// Bytes of the old image, read ahead.
-#[derive(Debug, Clone)]
-struct Ahead {
-    bytes: [u8; AHEAD_BYTES],
-    start: u32,
-    count: usize,
-    image_bytes: u32,
-    failed: bool,
-}
-
-/// The old image, seen word by word.
-struct Old<'a> {
-    ahead: &'a mut Ahead,
-    images: &'a mut dyn Images,
-}
-
-impl Source for Old<'_> {
-    fn word(&mut self, offset: u32) -> u32 {
-        let ahead = &mut *self.ahead;
-        let mut into = offset.wrapping_sub(ahead.start) as usize;
-        if into.saturating_add(4) > ahead.count {
-            ahead.start = offset;
-            let left = ahead.image_bytes.saturating_sub(offset) as usize;
-            ahead.count = left.min(AHEAD_BYTES);
-            ahead.bytes = [0; AHEAD_BYTES];
-            let read = &mut ahead.bytes[..ahead.count];
-            ahead.failed |= !read.is_empty() && self.images.read_old(offset, read).is_err();
-            // Past the end there are zeros.
-            ahead.count = AHEAD_BYTES;
-            into = 0;
-        }
-        match ahead
-            .bytes
-            .get(into..)
-            .and_then(|bytes| bytes.first_chunk())
-        {
-            Some(word) => u32::from_le_bytes(*word),
-            None => 0,
-        }
-    }
 }
 
 impl Apply<crate::memory::Device> {

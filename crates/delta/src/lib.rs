@@ -19,11 +19,13 @@
 #![forbid(unsafe_code)]
 
 pub mod apply;
+mod fault;
 pub mod format;
 mod guess;
 mod machine;
 mod map;
 pub mod memory;
+mod old;
 #[cfg(feature = "pack")]
 pub mod pack;
 mod range;
