@@ -43,15 +43,15 @@ cargo xtask TASK
   cycles [COUNT]               containers that come and go, 10,000 unless told, and what
                                is left of them: nothing
   fleet [DEVICES]              devices that are updated over a bad link, 100,000 unless told
-  judges device OUNCE          esptool on the firmware that this ounce ships
+  judges device [OUNCE]        esptool on the firmware that this ounce ships
   judges http                  REDbot and slowhttptest on the web server alone
   judges bases [OUNCE]         dpkg, ldconfig, Python and OpenSSL on the bases that are
                                put together from Debian's packages
-  judges registry OUNCE        docker-registry, skopeo and podman alone
+  judges registry [OUNCE]      docker-registry, skopeo and podman alone
   web [OUNCE]                  the package for pages: types, sizes, tests in node and in
                                Chromium, on pages that this ounce makes
-  judges lambda OUNCE          AWS's emulator and cargo-lambda's, cfn-lint and moto alone
-  judges ship OUNCE            Kubernetes' schemas, cfn-lint, moto, podman-compose and
+  judges lambda [OUNCE]        AWS's emulator and cargo-lambda's, cfn-lint and moto alone
+  judges ship [OUNCE]          Kubernetes' schemas, cfn-lint, moto, podman-compose and
                                systemd on what is shipped
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
@@ -101,13 +101,6 @@ fn run(arguments: &[String]) -> Result<()> {
         }
         ["fleet"] => fleet::run(&house, fleet::DEVICES),
         ["fleet", devices] => fleet::run(&house, devices.parse().context("DEVICES is a number")?),
-        ["judges", "device", ounce] => {
-            let mut tally = tally::Tally::default();
-            let ounce = std::path::absolute(ounce)?;
-            let result = judges::run_device(&house, &ounce, &mut tally);
-            println!("{tally}");
-            result
-        }
         ["judges", "http"] => {
             setup::setup(false)?;
             let mut tally = tally::Tally::default();
@@ -115,33 +108,11 @@ fn run(arguments: &[String]) -> Result<()> {
             println!("{tally}");
             result
         }
-        ["judges", "bases"] => {
-            let ounce = dist::build(dist::HOST_TARGET)?;
-            judged_bases(&house, &ounce)
+        ["judges", group] if judges::is_group(group) => {
+            judged_group(&house, group, &dist::build(dist::HOST_TARGET)?)
         }
-        ["judges", "bases", ounce] => judged_bases(&house, &std::path::absolute(ounce)?),
-        ["judges", "registry", ounce] => {
-            setup::setup(false)?;
-            let mut tally = tally::Tally::default();
-            let ounce = std::path::absolute(ounce)?;
-            let result = judges::run_registry(&house, &ounce, &mut tally);
-            println!("{tally}");
-            result
-        }
-        ["judges", "lambda", ounce] => {
-            let mut tally = tally::Tally::default();
-            let ounce = std::path::absolute(ounce)?;
-            let result = judges::run_lambda(&house, &ounce, &mut tally);
-            println!("{tally}");
-            result
-        }
-        ["judges", "ship", ounce] => {
-            setup::setup(false)?;
-            let mut tally = tally::Tally::default();
-            let ounce = std::path::absolute(ounce)?;
-            let result = judges::run_ship(&house, &ounce, &mut tally);
-            println!("{tally}");
-            result
+        ["judges", group, ounce] if judges::is_group(group) => {
+            judged_group(&house, group, &std::path::absolute(ounce)?)
         }
         ["web"] => pages(&house, &tidy::Packer::debug(&house)?.ounce),
         ["web", ounce] => pages(&house, &std::path::absolute(ounce)?),
@@ -154,9 +125,10 @@ fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-fn judged_bases(house: &House, ounce: &std::path::Path) -> Result<()> {
+fn judged_group(house: &House, group: &str, ounce: &std::path::Path) -> Result<()> {
+    setup::setup(false)?;
     let mut tally = tally::Tally::default();
-    let result = judges::run_bases(house, ounce, &mut tally);
+    let result = judges::run_group(house, group, ounce, &mut tally);
     println!("{tally}");
     result
 }

@@ -19,7 +19,7 @@ mod ship;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::cycles;
 use crate::guest;
@@ -85,6 +85,9 @@ impl Bench<'_> {
     }
 }
 
+/// The check that all others of the exported image build on.
+const PREPARED: &str = "ounce builds and exports the judged image";
+
 /// Runs every judge with this `ounce`; adds to `tally`.
 pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
     let scratch = Scratch::new("judges")?;
@@ -93,134 +96,77 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
         ounce,
         scratch: &scratch,
     };
-    let before = tally.failed;
-    let mut bench = Bench { tally };
-    bench.check("ounce builds and exports the judged image", &[], || {
-        prepare(&case)
-    });
-    archives::judge(&case, &mut bench);
-    bases::judge(&case, &mut bench);
-    device::judge(&case, &mut bench);
-    engines::judge(&case, &mut bench);
-    lambda::judge(&case, &mut bench);
-    languages::judge(&case, &mut bench);
-    manual::judge(&case, &mut bench);
-    registry::judge(&case, &mut bench);
-    bench.check(
-        "ounce keeps its limits where control groups are version 2 only",
-        guest::NEEDS,
-        || guest::run(house, ounce),
-    );
-    bench.check("nothing is left of ten thousand starts", &[], || {
-        cycles::run(ounce, cycles::COUNT)
-    });
-    runtime::judge(&case, &mut bench);
-    ship::judge(&case, &mut bench);
-    server::judge(house, &mut bench);
-    let failed = tally.failed - before;
-    if failed > 0 {
-        bail!("{failed} judges disagree");
-    }
-    Ok(())
+    agreed(tally, |bench| {
+        bench.check(PREPARED, &[], || prepare(&case));
+        archives::judge(&case, bench);
+        bases::judge(&case, bench);
+        device::judge(&case, bench);
+        engines::judge(&case, bench);
+        lambda::judge(&case, bench);
+        languages::judge(&case, bench);
+        manual::judge(&case, bench);
+        registry::judge(&case, bench);
+        bench.check(
+            "ounce keeps its limits where control groups are version 2 only",
+            guest::NEEDS,
+            || guest::run(house, ounce),
+        );
+        bench.check("nothing is left of ten thousand starts", &[], || {
+            cycles::run(ounce, cycles::COUNT)
+        });
+        runtime::judge(&case, bench);
+        ship::judge(&case, bench);
+        server::judge(house, bench);
+    })
 }
 
-/// Runs the judges of firmware alone.
-pub(crate) fn run_device(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+/// Who judges a group of checks.
+type Judge = fn(&Case<'_>, &mut Bench<'_>);
+
+/// Groups that can be run alone: the name, whether it judges the image that
+/// [`prepare`] exports, and who judges.
+const GROUPS: &[(&str, bool, Judge)] = &[
+    ("bases", false, bases::judge),
+    ("device", false, device::judge),
+    ("lambda", false, lambda::judge),
+    ("registry", true, registry::judge),
+    ("ship", true, ship::judge),
+];
+
+/// Whether a group of judges can be run alone.
+pub(crate) fn is_group(name: &str) -> bool {
+    GROUPS.iter().any(|(own, ..)| *own == name)
+}
+
+/// Runs a group of judges alone; adds to `tally`.
+pub(crate) fn run_group(house: &House, name: &str, ounce: &Path, tally: &mut Tally) -> Result<()> {
+    let (_, is_of_image, judge) = GROUPS
+        .iter()
+        .find(|(own, ..)| *own == name)
+        .with_context(|| format!("no group of judges is called {name}"))?;
     let scratch = Scratch::new("judges")?;
     let case = Case {
         house,
         ounce,
         scratch: &scratch,
     };
-    let before = tally.failed;
-    device::judge(&case, &mut Bench { tally });
-    let failed = tally.failed - before;
-    if failed > 0 {
-        bail!("{failed} judges disagree");
-    }
-    Ok(())
-}
-
-/// Runs the judges of bases alone.
-pub(crate) fn run_bases(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
-    let scratch = Scratch::new("judges")?;
-    let case = Case {
-        house,
-        ounce,
-        scratch: &scratch,
-    };
-    let before = tally.failed;
-    bases::judge(&case, &mut Bench { tally });
-    let failed = tally.failed - before;
-    if failed > 0 {
-        bail!("{failed} judges disagree");
-    }
-    Ok(())
-}
-
-/// Runs the judges of Lambda alone.
-pub(crate) fn run_lambda(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
-    let scratch = Scratch::new("judges")?;
-    let case = Case {
-        house,
-        ounce,
-        scratch: &scratch,
-    };
-    let before = tally.failed;
-    lambda::judge(&case, &mut Bench { tally });
-    let failed = tally.failed - before;
-    if failed > 0 {
-        bail!("{failed} judges disagree");
-    }
-    Ok(())
+    agreed(tally, |bench| {
+        if *is_of_image {
+            bench.check(PREPARED, &[], || prepare(&case));
+        }
+        judge(&case, bench);
+    })
 }
 
 /// Runs the judges of the web server alone.
 pub(crate) fn run_http(house: &House, tally: &mut Tally) -> Result<()> {
-    let before = tally.failed;
-    server::judge(house, &mut Bench { tally });
-    let failed = tally.failed - before;
-    if failed > 0 {
-        bail!("{failed} judges disagree");
-    }
-    Ok(())
+    agreed(tally, |bench| server::judge(house, bench))
 }
 
-/// Runs the judges of registries alone.
-pub(crate) fn run_registry(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
-    let scratch = Scratch::new("judges")?;
-    let case = Case {
-        house,
-        ounce,
-        scratch: &scratch,
-    };
+/// Runs checks; that one of them fails is an error.
+fn agreed(tally: &mut Tally, checks: impl FnOnce(&mut Bench<'_>)) -> Result<()> {
     let before = tally.failed;
-    let mut bench = Bench { tally };
-    bench.check("ounce builds and exports the judged image", &[], || {
-        prepare(&case)
-    });
-    registry::judge(&case, &mut bench);
-    let failed = tally.failed - before;
-    if failed > 0 {
-        bail!("{failed} judges disagree");
-    }
-    Ok(())
-}
-
-/// Runs the judges of what is shipped alone.
-pub(crate) fn run_ship(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
-    let scratch = Scratch::new("judges")?;
-    let case = Case {
-        house,
-        ounce,
-        scratch: &scratch,
-    };
-    let before = tally.failed;
-    let mut bench = Bench { tally };
-    bench.check("ounce builds and exports the judged image", &[], || {
-        prepare(&case)
-    });
-    ship::judge(&case, &mut bench);
+    checks(&mut Bench { tally });
     let failed = tally.failed - before;
     if failed > 0 {
         bail!("{failed} judges disagree");
