@@ -56,3 +56,33 @@ pub enum Op {
     /// (name) The classes of the current, by a name.
     ClassName,
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    /// Names of an enumeration's variants, in order, after the line `head`.
+    fn variants<'t>(source: &'t str, head: &str) -> Vec<&'t str> {
+        let (_, body) = source.split_once(head).expect("the enumeration");
+        let (body, _) = body.split_once("\n}").expect("its end");
+        body.lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with('/') && !line.is_empty())
+            .map(|line| line.trim_end_matches(','))
+            .collect()
+    }
+
+    #[test]
+    fn the_page_has_the_same_commands_in_the_same_order() {
+        let own = variants(include_str!("op.rs"), "pub enum Op {\n");
+        let page = variants(
+            include_str!("../../src/protocol.ts"),
+            "export const enum Op {\n",
+        );
+        assert_eq!(own[0], "Name = 1");
+        assert_eq!(own.last(), Some(&"ClassName"));
+        assert_eq!(own, page);
+    }
+}
