@@ -125,7 +125,9 @@ pub fn parse(text: &[u8]) -> Option<u64> {
     let text = &modern;
     let year = (two(text, 12) * 100 + two(text, 14)).max(1_970);
     let second = (two(text, 17) * 60 + two(text, 20)) * 60 + two(text, 23);
-    let month = MONTHS.iter().position(|name| from(text, 8).starts_with(name))?;
+    let month = MONTHS
+        .iter()
+        .position(|name| from(text, 8).starts_with(name))?;
     let day = first_day(year, month as u32 + 1) + two(text, 5);
     let seconds = (u64::from(day) * 86_400 + u64::from(second)).saturating_sub(86_400);
     // Whatever is wrong, from digits that are none to a thirtieth of February,
