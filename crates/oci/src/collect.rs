@@ -98,7 +98,7 @@ impl Store {
 
     /// Takes from the index what hangs on nothing that is kept; gives the blobs
     /// that the rest reaches.
-    fn let_go(&self, index: &mut ImageIndex) -> Result<HashSet<Digest>, StoreError> {
+    pub(crate) fn let_go(&self, index: &mut ImageIndex) -> Result<HashSet<Digest>, StoreError> {
         let blobs = self.blobs();
         let referrers = Referrers::read(&blobs, index);
         let hanging: HashSet<Digest> = referrers.every().map(|one| one.digest).collect();

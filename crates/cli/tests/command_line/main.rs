@@ -13,6 +13,7 @@ mod calls;
 )]
 mod cluster;
 mod delta;
+mod deltas;
 mod device;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
@@ -44,5 +45,6 @@ mod supply;
 mod torture;
 mod trim;
 mod up;
+mod update;
 mod usage;
 mod wasm;
