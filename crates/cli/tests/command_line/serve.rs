@@ -657,7 +657,7 @@ fn what_cannot_be_served_is_told_before_anything_is() {
     -- stdout
     -- stderr
     error: a.toml:4:1: unknown key `service.lissten`: did you mean `service.listen`?
-    hint: what may stand here: name, listen, host, path, image, idle, always, concurrency, start-rate, args, env, memory, cpus, pids, network, socket, user, workdir, volumes, tmpfs, output, stop-timeout, start-timeout
+    hint: what may stand here: name, listen, host, path, image, idle, always, concurrency, start-rate, health, key, args, env, memory, cpus, pids, network, socket, user, workdir, volumes, tmpfs, output, stop-timeout, start-timeout
     ");
     insta::assert_snapshot!(bench.picture(&["serve", "a.toml", "--idle", "1s"]), @r"
     status: 2

@@ -232,10 +232,14 @@ fn held(sink: &Sink, digest: &str) -> Option<Image> {
         .find_map(|blobs| of_digest(blobs, &digest))
 }
 
+/// Of its layers only that they are there: they are hashed as they are read.
 fn of_digest(blobs: &Blobs, digest: &Digest) -> Option<Image> {
-    let size = std::fs::metadata(blobs.path(digest)).ok()?.len();
-    let manifest = descriptor(MediaType::ImageManifest, digest, size);
-    Image::read(blobs.clone(), &manifest).ok()
+    let size = |digest: &Digest| Some(std::fs::metadata(blobs.path(digest)).ok()?.len());
+    let manifest = descriptor(MediaType::ImageManifest, digest, size(digest)?);
+    let image = Image::read(blobs.clone(), &manifest).ok()?;
+    let mut layers = image.layers.iter();
+    let is_there = layers.all(|layer| size(&layer.digest) == Some(layer.descriptor.size()));
+    is_there.then_some(image)
 }
 
 fn told(error: RegistryError) -> String {
