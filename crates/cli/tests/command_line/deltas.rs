@@ -215,7 +215,8 @@ fn whatever_hangs_there_in_place_of_a_delta_the_blobs_are_fetched() {
     changed[middle] ^= 0x20;
     let large = vec![7; 300_000];
     // What hangs there, from what, on what, of which size; and what is said of it.
-    let cases: [(&str, &[u8], &str, &str, Option<u64>, &str); 8] = [
+    type Hangs<'a> = (&'a str, &'a [u8], &'a str, &'a str, Option<u64>, &'a str);
+    let cases: [Hangs<'_>; 8] = [
         ("noise", b"no delta at all", &one, &two, None, "not a patch"),
         ("changed", &changed, &one, &two, None, "was not taken"),
         (

@@ -172,6 +172,9 @@ pub struct Served {
     /// Failures in a row.
     #[serde(default)]
     pub failures: u32,
+    /// Whether it has failed and waits for its next try.
+    #[serde(default)]
+    pub pausing: bool,
 }
 
 /// How a start ended.

@@ -328,6 +328,7 @@ impl Engine<'_> {
                 runs: running.map(|one| &*one.identity),
                 refused: slot.refused.as_deref(),
                 failures: slot.failures,
+                pausing: slot.phase == Phase::Pausing,
             },
         });
     }

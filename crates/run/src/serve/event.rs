@@ -29,6 +29,8 @@ pub struct State<'a> {
     pub refused: Option<&'a str>,
     /// Failures in a row.
     pub failures: u32,
+    /// It has failed and waits for its next try.
+    pub pausing: bool,
 }
 
 /// What happened.

@@ -83,6 +83,7 @@ impl Shown {
             runs: owned(event.state.runs),
             refused: owned(event.state.refused),
             failures: event.state.failures,
+            pausing: event.state.pausing,
         };
         let services = &mut self.running.services;
         if self.services >= MANY {

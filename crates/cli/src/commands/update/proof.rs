@@ -21,8 +21,9 @@ use crate::start;
 const ALIVE: Duration = Duration::from_secs(2);
 /// Between two looks.
 const LOOKS: Duration = Duration::from_millis(200);
-/// Until `ounce serve` has to have the new image in place: longer than its longest
-/// pause after failures (30 s), and as long again.
+/// The longest pause of `ounce serve` after failures (30 s), and some more.
+const PAUSES: Duration = Duration::from_secs(35);
+/// Until it has to have the new image in place.
 const TAKEN_UP: Duration = Duration::from_secs(60);
 /// Until a program that answers has to have answered again.
 const ANSWERS: Duration = Duration::from_secs(5);
@@ -136,7 +137,8 @@ pub(super) fn follow(
     failures_before: u32,
     watch: Duration,
 ) -> Result<(), String> {
-    let deadline = Instant::now() + TAKEN_UP;
+    let begun = Instant::now();
+    let deadline = begun + TAKEN_UP;
     let look = || -> Result<Option<Served>, String> {
         let Some(served) = served(context, service) else {
             return Ok(None);
@@ -149,18 +151,20 @@ pub(super) fn follow(
         }
         Ok(Some(served))
     };
-    // Nobody serves it, or nothing of it runs: the next start is of the new image.
     loop {
-        match look()?.and_then(|served| served.runs) {
-            None => return Ok(()),
+        let Some(served) = look()? else {
+            return Ok(());
+        };
+        match served.runs {
             Some(runs) if runs == image => break,
-            Some(_) if Instant::now() >= deadline => {
-                return Err(format!(
-                    "it was not in place within {} s",
-                    TAKEN_UP.as_secs()
-                ));
+            // Nothing of it runs: the next start is of the new image. So it is, too,
+            // where the next try that was due has not come: nobody has asked for it.
+            None if !served.pausing || begun.elapsed() > PAUSES => return Ok(()),
+            _ if Instant::now() >= deadline => {
+                let seconds = TAKEN_UP.as_secs();
+                return Err(format!("it was not in place within {seconds} s"));
             }
-            Some(_) => std::thread::sleep(LOOKS),
+            _ => std::thread::sleep(LOOKS),
         }
     }
     let end = Instant::now() + watch;

@@ -261,7 +261,7 @@ impl Update<'_> {
             "{}: an update was interrupted; what it left is looked at",
             case.name
         ));
-        let failures = vec![0; case.services.len()];
+        let failures = self.failures(case);
         let verdict = match self.rehearse(case, &case.name)? {
             Ok(()) => self.follow(case, &current, &failures),
             failed => failed,
@@ -277,6 +277,13 @@ impl Update<'_> {
     }
 
     fn take_back(&self, names: &Names<'_>, row: &mut Row, why: String) -> Result<(), Failure> {
+        if names.before()?.is_none() {
+            // Somebody has taken the name away.
+            names.confirm()?;
+            row.outcome = Outcome::Refused;
+            row.why = Some(format!("{why}; and there is none to go back to"));
+            return Ok(());
+        }
         names.go_back()?;
         row.outcome = Outcome::RolledBack;
         row.why = Some(why);
