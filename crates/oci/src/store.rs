@@ -433,32 +433,6 @@ impl Store {
         })
     }
 
-    /// Gives names what they are to point to, or takes them away, all at once: whoever
-    /// reads the store sees none of it or all. What loses its last name loses what hangs
-    /// on it, and its blobs at the next [`Store::gc`].
-    ///
-    /// # Errors
-    /// The lock is held past the timeout, or the disk refuses.
-    pub fn rename(&self, changes: &[(&Reference, Option<&Descriptor>)]) -> Result<(), StoreError> {
-        let _held_off = self.lock(Mode::Shared)?;
-        self.change_index(|index| {
-            for (reference, root) in changes {
-                match root {
-                    Some(root) => layout::set_name(index, &storable(reference), &unnamed(root)),
-                    None => {
-                        let name = storable(reference);
-                        let mut manifests = index.manifests().clone();
-                        manifests.retain(|entry| layout::ref_name(entry) != Some(&name));
-                        index.set_manifests(manifests);
-                    }
-                }
-            }
-            // As where a name is removed: what is not whole is gc's.
-            let _ = self.let_go(index);
-            Ok(())
-        })
-    }
-
     /// Begins to write: until the writer is committed or dropped, no collection runs.
     ///
     /// # Errors
@@ -587,7 +561,7 @@ impl Reached {
 }
 
 /// The text of a name as the store keeps it: with a tag, without a digest.
-fn storable(reference: &Reference) -> String {
+pub(crate) fn storable(reference: &Reference) -> String {
     Reference {
         name: reference.name.clone(),
         tag: Some(reference.tag.clone().unwrap_or_else(|| "latest".to_owned())),

@@ -25,6 +25,7 @@ mod held;
 mod huge;
 mod images;
 mod page;
+mod parcels;
 mod programs;
 mod python;
 mod registry;

@@ -282,7 +282,12 @@ impl Registry {
                 remote,
                 manifests: &wanted,
             };
-            search.shorten(&mut missing, sink, patch, &mut pulled, &mut watch)?;
+            (pulled.deltas, pulled.passed_over) =
+                search.shorten(&mut missing, sink, patch, &mut watch)?;
+            for taken in &pulled.deltas {
+                pulled.fetched -= taken.blobs;
+                pulled.fetched_bytes -= taken.blob_bytes;
+            }
         }
         tell(Event::Planned {
             blobs: missing.clone(),

@@ -2,15 +2,14 @@
 //! that hangs on the new one (an artifact of type [`DELTA`]).
 //!
 //! Nothing here is trusted. What a delta gives is hashed as any blob is, and counts
-//! only if it is one that the image lacks; whatever goes wrong on the way is told in
-//! [`Pulled::passed_over`], and the blobs are fetched. How a delta is applied is the
+//! only if it is one that the image lacks; whatever goes wrong on the way is told as
+//! passed over, and the blobs are fetched. How a delta is applied is the
 //! caller's to know ([`Patch`]).
 
 use std::error::Error;
 
 use super::api::Session;
 use super::fault::RegistryError;
-use super::pull::Pulled;
 use super::remote::Remote;
 use crate::artifact::{DELTA, DELTA_FROM};
 use crate::blobs::{BlobError, Blobs};
@@ -66,15 +65,16 @@ struct Candidate {
 }
 
 impl Search<'_> {
-    /// Makes what it can of `missing`, and takes that out of it.
+    /// Makes what it can of `missing`, and takes that out of it. Tells which deltas were
+    /// taken, and why others were passed over.
     pub(super) fn shorten(
         &self,
         missing: &mut Vec<Descriptor>,
         sink: &mut Sink,
         patch: &mut Patch<'_>,
-        pulled: &mut Pulled,
         watch: &mut Watch<'_>,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<(Vec<Taken>, Vec<String>), RegistryError> {
+        let (mut deltas, mut passed_over) = (Vec::new(), Vec::new());
         for manifest in self.manifests {
             let mut children = Vec::new();
             read_children(sink.blobs(), manifest, 0, &mut children)?;
@@ -90,15 +90,13 @@ impl Search<'_> {
                         let digest = sink.put(&bytes)?;
                         missing.retain(|one| digest_of(one).ok() != Some(digest));
                     }
-                    pulled.fetched -= taken.blobs;
-                    pulled.fetched_bytes -= taken.blob_bytes;
-                    pulled.deltas.push(taken);
+                    deltas.push(taken);
                 }
                 Ok(None) => {}
-                Err(why) => pulled.passed_over.push(why),
+                Err(why) => passed_over.push(why),
             }
         }
-        Ok(())
+        Ok((deltas, passed_over))
     }
 
     /// The best delta, applied: what was taken, and blobs of `wanted` that came out.

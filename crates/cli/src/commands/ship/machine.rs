@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::application::Shipped;
 use super::asking;
-use super::parcel::{Parcel, Tally};
+use super::parcel::{Archive, Parcel, Tally};
 use crate::arguments::ship::ShipOptions;
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
@@ -327,9 +327,6 @@ impl Connection<'_> {
         }
     }
 }
-
-/// A tar stream on its way.
-pub(super) type Archive<'a> = tar::Builder<&'a mut dyn io::Write>;
 
 fn pack(
     out: &mut dyn io::Write,

@@ -11,7 +11,8 @@ use ounce_oci::Digest;
 use ounce_ship::ssh::{self, ASSEMBLY, Made};
 use serde::Serialize;
 
-use super::machine::Archive;
+/// A tar stream on its way.
+pub(super) type Archive<'a> = tar::Builder<&'a mut dyn io::Write>;
 
 /// Larger files are sent whole: a delta takes eight times their size in memory.
 const MOST_PATCHED: u64 = 128 << 20;
