@@ -206,7 +206,8 @@ mod tests {
         let text = summary(&page).unwrap();
         assert!(text.starts_with("Of the 3 bars"), "{text}");
         assert!(text.contains("itself 1 are met"), "{text}");
-        let rows = "| Starts | a | 1 | met | 1 of 2 |\n| Serving | c | 3 | **not met** | 0 of 1 |\n";
+        let rows =
+            "| Starts | a | 1 | met | 1 of 2 |\n| Serving | c | 3 | **not met** | 0 of 1 |\n";
         assert!(text.ends_with(rows), "{text}");
         assert_eq!(summary("## Without\n| x |\n"), None);
     }
