@@ -14,7 +14,11 @@ pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unkn
 const MODULES: &[&str] = &["wasm32-unknown-unknown", "wasm32-wasip1", "wasm32-wasip2"];
 
 /// Targets that only one example is built for.
-const MORE_TARGETS: &[&str] = &["riscv32imc-unknown-none-elf"];
+const MORE_TARGETS: &[&str] = &[
+    "riscv32imc-unknown-none-elf",
+    "thumbv7em-none-eabi",
+    "wasm32v1-none",
+];
 
 /// A program that tasks call, and the Debian package it comes in.
 struct Need {
