@@ -8,6 +8,8 @@
 mod archive;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
 use archive::{Key, Mirror, file, package, small_system};
 use serde_json::Value;
@@ -315,7 +317,7 @@ fn two_builds_at_once_both_succeed() {
     let running: Vec<_> = (0..3)
         .map(|_| {
             let mut command = bench.ounce(&base);
-            command.stdout(std::process::Stdio::piped());
+            command.stdout(Stdio::piped());
             command.spawn().unwrap()
         })
         .collect();
@@ -332,6 +334,54 @@ fn two_builds_at_once_both_succeed() {
         "{digests:?}"
     );
     bench.succeed(&["verify"]);
+}
+
+#[test]
+fn two_builds_at_once_with_one_lock_lose_nothing_of_it() {
+    let (bench, mirror) = with_mirror();
+    let options = from(&mirror);
+    let bases = ["debian-slim", "distroless-static"];
+    let running = bases.map(|base| {
+        let first = ["-q", "base", base, "--lock", "bases.lock"];
+        bench.ounce(&arguments(&first, &options)).spawn().unwrap()
+    });
+    for child in running {
+        assert!(child.wait_with_output().unwrap().status.success());
+    }
+    let lock = fs::read_to_string(bench.path("bases.lock")).unwrap();
+    for base in bases {
+        assert!(lock.contains(&format!("\"{base}\"")), "no {base} in {lock}");
+    }
+    // What it says is what each has been made of.
+    for base in bases {
+        let first = ["-q", "base", base, "--lock", "bases.lock", "--offline"];
+        bench.succeed(&arguments(&first, &options));
+    }
+}
+
+#[test]
+fn who_waits_for_another_that_puts_a_base_together_is_told_so() {
+    let (bench, mirror) = with_mirror();
+    let options = from(&mirror);
+    let packages = bench.path("cache/ounce/packages");
+    fs::create_dir_all(&packages).unwrap();
+    let held = ounce_oci::lock::Lock::wait_for_folder(&packages, &mut |_| {}).unwrap();
+    let base = arguments(&["base", "distroless-static"], &options);
+    let mut command = bench.ounce(&base);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = said.find(|line| line.as_ref().unwrap().starts_with("waiting"));
+    assert_eq!(
+        line.unwrap().unwrap(),
+        format!(
+            "waiting for another ounce (process {}), which is putting a base together",
+            std::process::id()
+        )
+    );
+    drop(held);
+    let rest: Vec<String> = said.map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
 }
 
 #[test]
