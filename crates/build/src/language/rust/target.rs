@@ -48,7 +48,7 @@ pub enum TargetError {
     #[error("no Rust target is known for {0}")]
     Platform(Platform),
     /// Known, but not installed.
-    #[error("no target for {platform} is installed, looked for {}", looked_for.join(", "))]
+    #[error("no target for {platform} is installed{}", looked_for_text(looked_for))]
     NotInstalled {
         /// What was asked.
         platform: Platform,
@@ -77,9 +77,14 @@ impl TargetError {
                     .collect();
                 if let Some(linker) = linker {
                     let MissingLinker { name, triple } = &**linker;
+                    let or = if hints.is_empty() {
+                        ""
+                    } else {
+                        "or, with glibc: "
+                    };
                     hints.push(format!(
-                        "or, with glibc: rustup target add {triple}, and a compiler that links \
-                         for it, {name} (Debian: apt install {})",
+                        "{or}rustup target add {triple}, and a compiler that links for it, \
+                         {name} (Debian: apt install {})",
                         package(name)
                     ));
                 }
@@ -87,6 +92,13 @@ impl TargetError {
             }
             Self::Asked(triple) => vec![format!("rustup target add {triple}")],
         }
+    }
+}
+
+fn looked_for_text(triples: &[String]) -> String {
+    match triples {
+        [] => String::new(),
+        triples => format!(", looked for {}", triples.join(", ")),
     }
 }
 
@@ -100,6 +112,9 @@ fn package(compiler: &str) -> String {
 /// The targets that give Linux programs for a platform.
 struct Targets {
     musl: String,
+    /// Whether Rust publishes the standard library for it ("Platform Support" in the rustc
+    /// book, tiers 1 and 2).
+    has_musl: bool,
     gnu: String,
     /// What the cross compiler for `gnu` is called.
     compiler: String,
@@ -126,6 +141,7 @@ fn targets(platform: &Platform) -> Option<Targets> {
         _ => return None,
     };
     Some(Targets {
+        has_musl: arch != "s390x",
         musl: format!("{arch}-unknown-linux-musl{musl}"),
         gnu: format!("{arch}-unknown-linux-gnu{gnu}"),
         compiler: format!("{of_gnu}-linux-gnu{gnu}-gcc"),
@@ -177,6 +193,7 @@ pub(crate) fn choose(
     }
     let Targets {
         musl,
+        has_musl,
         gnu,
         compiler,
     } = targets(platform).ok_or_else(|| TargetError::Platform(platform.clone()))?;
@@ -229,20 +246,20 @@ pub(crate) fn choose(
              world on amd64 is 1,419,272 bytes on glibc and 554,976 on musl, same profile"
         );
         return Ok(Chosen {
-            advice: Some(advice),
+            advice: has_musl.then_some(advice),
             ..plain(gnu.clone(), Linking::GlibcStatic)
         });
     }
-    let (looked_for, linker) = match links {
-        true => (vec![musl, gnu], None),
-        false => {
-            let linker = MissingLinker {
-                name: compiler,
-                triple: gnu,
-            };
-            (vec![musl], Some(Box::new(linker)))
-        }
-    };
+    let linker = (!links).then(|| {
+        Box::new(MissingLinker {
+            name: compiler,
+            triple: gnu.clone(),
+        })
+    });
+    // Without what links it, it is of no use.
+    let candidates = [(musl, has_musl), (gnu, links)];
+    let looked_for = candidates.into_iter().filter(|(_, of_use)| *of_use);
+    let looked_for = looked_for.map(|(triple, _)| triple).collect();
     Err(TargetError::NotInstalled {
         platform: platform.clone(),
         looked_for,
@@ -336,6 +353,10 @@ mod tests {
             panic!("nothing is installed");
         };
         assert_eq!(looked_for, ["armv7-unknown-linux-musleabihf", GNU]);
+        // Nobody publishes musl's for this one.
+        let error = chosen("linux/s390x", false, &[], &[]).unwrap_err();
+        assert_eq!(error.to_string(), "no target for linux/s390x is installed");
+        assert!(error.hints()[0].starts_with("rustup target add s390x-unknown-linux-gnu, and"));
         assert!(matches!(
             chosen("linux/mips", false, &[], &[]),
             Err(TargetError::Platform(_))
