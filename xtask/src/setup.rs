@@ -54,6 +54,12 @@ const NEEDS: &[Need] = &[
     need("groff", "groff"),
     need("zsh", "zsh"),
     need("qemu-aarch64-static", "qemu-user-static"),
+    // Rust for other machines, where rustup has no musl target. The C libraries are only
+    // recommended by the compilers, and so are named.
+    need("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
+    need("arm-linux-gnueabihf-gcc", "libc6-dev-armhf-cross"),
+    need("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu"),
+    need("riscv64-linux-gnu-gcc", "libc6-dev-riscv64-cross"),
     need("qemu-system-x86_64", "qemu-system-x86"),
     need("qemu-system-riscv32", "qemu-system-misc"),
     need("busybox", "busybox-static"),

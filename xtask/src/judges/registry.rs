@@ -1,6 +1,6 @@
 //! A real registry between ounce and the tools that people have: what one pushes
-//! the other pulls, digests kept; through a door that is open, one with users, and
-//! one with TLS of an authority that is not the machine's.
+//! the other pulls, digests kept; through a door that is open, one with users, one
+//! with TLS of an authority that is not the machine's, and one that asks for certificates.
 
 use std::fs;
 use std::process::Command;
@@ -18,6 +18,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         (Door::Open, "an open registry"),
         (Door::Users, "a registry with users"),
         (Door::Tls, "a registry with TLS"),
+        (Door::Certificate, "a registry that asks for certificates"),
     ] {
         let missing = NEEDS.iter().find(|need| find(need).is_none());
         let registry = match missing {
@@ -127,6 +128,9 @@ impl Visit<'_> {
             Door::Tls => {
                 ounce.env("SSL_CERT_FILE", self.registry.authority());
             }
+            Door::Certificate => {
+                ounce.env("XDG_CONFIG_HOME", self.registry.configuration());
+            }
         }
         ounce
     }
@@ -145,7 +149,7 @@ impl Visit<'_> {
                 format!("--{side}tls-verify=false"),
                 format!("--{side}creds={}:{}", USER.0, USER.1),
             ],
-            Door::Tls => folder
+            Door::Tls | Door::Certificate => folder
                 .map(|folder| format!("--{side}cert-dir={folder}"))
                 .into_iter()
                 .collect(),
@@ -199,6 +203,15 @@ fn pushes(visit: &Visit<'_>) -> Result<()> {
             refused.status.code() == Some(5),
             "an authority that nobody trusts is trusted"
         );
+    }
+    if visit.door == Door::Certificate {
+        let mut nobody = visit.case.ounce(&["push", NAME, &to]);
+        let refused = nobody
+            .env("SSL_CERT_FILE", visit.registry.authority())
+            .output()?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(refused.status.code() == Some(5), "not refused: {said}");
+        ensure!(said.contains("certs.d"), "no hint in {said}");
     }
     read(&mut visit.ounce(&["push", NAME, &to]))?;
     let text = read(&mut visit.ounce(&["--json", "push", NAME, &to]))?;

@@ -216,6 +216,14 @@ pub(crate) fn reached(mut place: Place) -> Result<Place, Failure> {
     Ok(place)
 }
 
+/// What a person reads who waits for another ounce.
+pub(crate) fn waiting_for(doing: &str, holder_pid: Option<u32>) -> String {
+    match holder_pid {
+        Some(pid) => format!("waiting for another ounce (process {pid}), which is {doing}"),
+        None => format!("waiting for another ounce, which is {doing}"),
+    }
+}
+
 /// Writes a file whole or not at all; see [`ounce_oci::Output`].
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let fault = |error| Failure::new(Kind::Host, format!("writing {}: {error}", path.display()));
