@@ -46,3 +46,5 @@ mod trim;
 mod up;
 mod usage;
 mod wasm;
+mod wasm_network;
+mod wasm_page;
