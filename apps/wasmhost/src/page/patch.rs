@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::policy;
-use super::tree::{Place, ROOT, Tree, TreeError};
+use super::tree::{PROPERTIES, Place, ROOT, Tree, TreeError};
 
 /// Commands: the low 8 bits of a word; the upper 24 are its first operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +35,10 @@ enum Op {
     State,
     Copy,
     ClassName,
+    OnAt,
 }
 
-const OPS: [Op; 25] = [
+const OPS: [Op; 26] = [
     Op::Name,
     Op::Open,
     Op::OpenSvg,
@@ -63,11 +64,8 @@ const OPS: [Op; 25] = [
     Op::State,
     Op::Copy,
     Op::ClassName,
+    Op::OnAt,
 ];
-
-/// Flags that are properties of an element; as attributes they say the same of
-/// an element that nobody has touched. The third is no attribute at all.
-const PROPERTIES: [&str; 4] = ["checked", "selected", "indeterminate", "muted"];
 
 /// A patch that is not done.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,9 +97,6 @@ pub(super) enum PatchError {
     /// The page's policy.
     #[error("<{0}> is forbidden")]
     Tag(String),
-    /// HTML's.
-    #[error("<{0}> cannot be said in HTML, only made by a script")]
-    Untellable(String),
     /// The page's policy.
     #[error("forbidden: {name}={value:?}")]
     Attribute {
@@ -203,9 +198,6 @@ impl Surface {
                     if !policy::permits_tag(name) {
                         return Err(PatchError::Tag(name.to_owned()));
                     }
-                    if !policy::is_tellable(name) {
-                        return Err(PatchError::Untellable(name.to_owned()));
-                    }
                     let made = self.tree.element(name, *op == Op::OpenSvg)?;
                     self.nodes.insert(rest.word()?, made);
                     self.tree.insert(current, made, None)?;
@@ -240,8 +232,11 @@ impl Surface {
                 Op::Flag => {
                     let is_on = rest.word()? != 0;
                     let name = name(&self.names, operand)?;
-                    if PROPERTIES.contains(&name) {
-                        let value = (is_on && name != "indeterminate").then_some("");
+                    if name == "indeterminate" {
+                        // No markup says it.
+                        inner(current)?;
+                    } else if PROPERTIES.contains(&name) {
+                        let value = is_on.then_some("");
                         self.tree.set_attribute(inner(current)?, name, value)?;
                     } else if is_on {
                         self.attribute(current, operand, "")?;
@@ -271,6 +266,11 @@ impl Surface {
                 // Nobody acts on what a server writes.
                 Op::On => {
                     name(&self.names, operand)?;
+                    (rest.word()?, rest.word()?);
+                }
+                Op::OnAt => {
+                    name(&self.names, operand)?;
+                    self.node(rest.word()?)?;
                     (rest.word()?, rest.word()?);
                 }
                 Op::Off | Op::Focus => {}
@@ -432,20 +432,16 @@ mod tests {
             .word(9);
         assert_eq!(
             written.html().unwrap(),
-            "<p>a &#60; b 🎉</p>held<p class=\"x&#34;y\">a &#60; b 🎉</p>"
+            "<p>a &#60; b 🎉</p>held<p class=\"x&#34;y\"></p>"
         );
     }
 
     #[test]
     fn what_the_page_would_refuse_is_refused_here() {
-        for tag in ["script", "iframe", "x-own", "Style"] {
+        for tag in ["script", "iframe", "x-own", "Style", "plaintext"] {
             let refused = opened(tag).html();
             assert_eq!(refused, Err(PatchError::Tag(tag.to_owned())));
         }
-        assert!(matches!(
-            opened("plaintext").html(),
-            Err(PatchError::Untellable(_))
-        ));
         for (name, value) in [
             ("onclick", "alert(1)"),
             ("href", "javascript:alert(1)"),
@@ -473,7 +469,7 @@ mod tests {
     fn broken_patches_are_told_and_the_root_is_the_pages() {
         let bad = [
             (Written::default().word(0), PatchError::Command(0)),
-            (Written::default().word(26), PatchError::Command(26)),
+            (Written::default().word(27), PatchError::Command(27)),
             (Written::default().op(Op::Open, 7), PatchError::Name(7)),
             (Written::default().op(Op::Close, 0), PatchError::Left),
             (Written::default().op(Op::At, 3), PatchError::Node(3)),

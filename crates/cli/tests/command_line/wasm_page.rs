@@ -15,13 +15,23 @@ const CLOSE: u32 = 4;
 fn component(words: &[u32], text: &str, head: Option<[u32; 4]>) -> Vec<u8> {
     let at = 16 + 4 * words.len() as u32;
     let head = head.unwrap_or([16, words.len() as u32, at, text.len() as u32]);
-    let mut data: Vec<u8> = head.iter().chain(words).flat_map(|word| word.to_le_bytes()).collect();
+    let mut data: Vec<u8> = head
+        .iter()
+        .chain(words)
+        .flat_map(|word| word.to_le_bytes())
+        .collect();
     data.extend(text.as_bytes());
     let mut bytes = b"\0asm\x01\0\0\0".to_vec();
     bytes.extend(section(1, b"\x01\x60\x04\x7f\x7f\x7f\x7f\x01\x7f"));
     bytes.extend(section(3, &[1, 0]));
     bytes.extend(section(5, &[1, 0, 1]));
-    let exports = [vec![2], name("event"), vec![0, 0], name("memory"), vec![2, 0]];
+    let exports = [
+        vec![2],
+        name("event"),
+        vec![0, 0],
+        name("memory"),
+        vec![2, 0],
+    ];
     bytes.extend(section(7, &exports.concat()));
     bytes.extend(section(10, &[1, 4, 0, 0x41, 0, 0x0b]));
     let data = [vec![1, 0, 0x41, 0, 0x0b], leb(data.len()), data].concat();
@@ -57,12 +67,28 @@ fn a_component_of_a_page_run_on_a_server_prints_its_first_view() {
 fn what_a_page_would_refuse_is_not_printed_either() {
     let Some(bench) = Bench::new() else { return };
     let cases = [
-        ("script", element("script", "alert(1)"), "<script> is forbidden"),
+        (
+            "script",
+            element("script", "alert(1)"),
+            "<script> is forbidden",
+        ),
         ("frame", element("iframe", ""), "<iframe> is forbidden"),
-        ("outside", component(&[], "", Some([0x1_0000, 1, 0, 0])), "outside of its memory"),
-        ("beyond", component(&[], "", Some([u32::MAX, u32::MAX, 0, 0])), "outside of its memory"),
+        (
+            "outside",
+            component(&[], "", Some([0x1_0000, 1, 0, 0])),
+            "outside of its memory",
+        ),
+        (
+            "beyond",
+            component(&[], "", Some([u32::MAX, u32::MAX, 0, 0])),
+            "outside of its memory",
+        ),
         ("left", component(&[CLOSE], "", None), "the root is left"),
-        ("unknown", component(&[99], "", None), "command 99 is unknown"),
+        (
+            "unknown",
+            component(&[99], "", None),
+            "command 99 is unknown",
+        ),
     ];
     for (name, bytes, word) in cases {
         let file = format!("{name}.wasm");
@@ -70,7 +96,10 @@ fn what_a_page_would_refuse_is_not_printed_either() {
         let output = bench.output(&["run", &format!("./{file}")]);
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(134), "{name}: {told}");
-        assert!(told.starts_with("error: ") && told.contains(word), "{name}: {told}");
+        assert!(
+            told.starts_with("error: ") && told.contains(word),
+            "{name}: {told}"
+        );
         assert!(output.stdout.is_empty(), "{name}");
     }
     bench.bench.file("answer.wasm", element("p", ""));
@@ -83,7 +112,12 @@ fn what_a_page_would_refuse_is_not_printed_either() {
 fn the_same_image_that_a_browser_runs_has_its_first_view_on_a_server() {
     let Some(bench) = Bench::new() else { return };
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/counter");
-    let words = ["build", project.to_str().unwrap(), "--target", "wasm32-unknown-unknown"];
+    let words = [
+        "build",
+        project.to_str().unwrap(),
+        "--target",
+        "wasm32-unknown-unknown",
+    ];
     bench.succeed(&[&words[..], &["--tag", "counter"]].concat());
     assert_eq!(bench.succeed(&["run", "counter"]), "<button>0</button>\n");
 }
