@@ -266,12 +266,14 @@ impl Surface {
                 // Nobody acts on what a server writes.
                 Op::On => {
                     name(&self.names, operand)?;
-                    (rest.word()?, rest.word()?);
+                    rest.word()?;
+                    rest.word()?;
                 }
                 Op::OnAt => {
                     name(&self.names, operand)?;
                     self.node(rest.word()?)?;
-                    (rest.word()?, rest.word()?);
+                    rest.word()?;
+                    rest.word()?;
                 }
                 Op::Off | Op::Focus => {}
                 Op::Move => {

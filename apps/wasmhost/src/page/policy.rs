@@ -100,12 +100,11 @@ mod tests {
 
     #[test]
     fn the_page_refuses_the_same_elements_and_attributes() {
-        let theirs = words_of("DENIED_TAGS");
-        let patterns = [".*(script", "frame.*", "embed)", "animate.*"];
-        let (patterned, plain): (Vec<&str>, Vec<&str>) =
-            theirs.iter().partition(|word| patterns.contains(word));
-        assert_eq!(patterned, patterns);
-        assert_eq!(plain, DENIED_TAGS);
+        for word in words_of("DENIED_TAGS") {
+            // One of the names that a pattern stands for.
+            let tag = word.replace("i?", "").replace(['.', '*', '(', ')'], "");
+            assert!(!permits_tag(&tag), "{word}");
+        }
         let made = [
             "script",
             "NoScript",
