@@ -49,3 +49,5 @@ mod up;
 mod update;
 mod usage;
 mod wasm;
+mod wasm_network;
+mod wasm_page;
