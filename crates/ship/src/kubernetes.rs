@@ -122,6 +122,13 @@ pub fn notes_of_version(application: &Application, options: &Options) -> Vec<Str
              refused, unless --pause-command names what waits in the image"
         ));
     }
+    if application.port.is_some_and(|port| port < 1024) && !Feature::LowPorts.is_of(Some(version))
+    {
+        notes.push(format!(
+            "Kubernetes {version} has no safe way to open a port below 1024: the program may only \
+             listen on another (--port)"
+        ));
+    }
     if !Feature::Policy.is_of(Some(version)) && options.egress != Egress::Any {
         notes.push(format!(
             "Kubernetes {version} knows no namespace by its name: port 53 may be asked in all"
@@ -199,6 +206,15 @@ mod tests {
         let (paused, said) = all("1.20", Some("/pause"));
         assert!(paused.contains("preStop:\n              exec:"), "{paused}");
         assert!(!said.iter().any(|note| note.contains("--pause-command")));
+        let mut low = shop();
+        low.port = Some(80);
+        let options = |version: &str| Options {
+            version: Some(version.parse().unwrap()),
+            ..Options::default()
+        };
+        assert!(!shown(&low, &options("1.21")).contains("sysctls"));
+        assert!(notes(&low, &options("1.21")).iter().any(|note| note.contains("--port)")));
+        assert!(shown(&low, &options("1.22")).contains("sysctls"));
         let (new, said) = all("1.30", None);
         assert_eq!(new, shown(&shop(), &Options::default()));
         assert_eq!(said, notes(&shop(), &Options::default()));

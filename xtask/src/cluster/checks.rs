@@ -10,7 +10,7 @@ use super::control::REGISTRY;
 use super::node::STATES;
 use super::place::Place;
 use super::traffic::{Traffic, ask_from};
-use super::{Cluster, Pod, pods};
+use super::{Cluster, Pod};
 use crate::judges::Bench;
 use crate::tool::read;
 
@@ -85,7 +85,6 @@ pub(super) fn check(cluster: &Cluster<'_>, bench: &mut Bench<'_>) {
         &[],
         || applies_files(cluster),
     );
-    pods::check(cluster, bench);
 }
 
 /// Ships an image of these; the exit code and what was said.
@@ -105,14 +104,6 @@ fn ship(cluster: &Cluster<'_>, way: &Way, image: &str, wait: &str) -> Result<(i3
 }
 
 fn arrives(cluster: &Cluster<'_>, way: &Way) -> Result<()> {
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": way.by}});
-    cluster.control.create(&namespace)?;
-    cluster.until("the namespace has its account", || {
-        cluster
-            .control
-            .get(&["serviceaccount", "default", "-n", way.by])
-            .map(Some)
-    })?;
     let (code, said) = ship(cluster, way, "hello:1", "180")?;
     ensure!(code == 0, "ship ended with {code}: {said}");
     spread(cluster, way).map(|_| ())
@@ -304,8 +295,6 @@ fn refuses_root(cluster: &Cluster<'_>) -> Result<()> {
 }
 
 fn applies_files(cluster: &Cluster<'_>) -> Result<()> {
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "files"}});
-    cluster.control.create(&namespace)?;
     let folder = cluster.scratch.join("files").display().to_string();
     let registry = format!("{REGISTRY}/hello:1");
     let mut words = vec!["ship", "hello:1", "--to", "kubernetes", "-o", &folder];

@@ -127,6 +127,8 @@ impl<'a> Control<'a> {
                 "--service-account-issuer=https://kubernetes.default.svc",
                 "--authorization-mode=Node,RBAC",
                 "--enable-admission-plugins=NodeRestriction",
+                // Nobody here knows nodes by their names.
+                "--kubelet-preferred-address-types=InternalIP",
                 "--v=1",
             ]
             .map(str::to_owned),

@@ -34,13 +34,26 @@ use node::{Node, Parts};
 use place::Guard;
 use sources::Programs;
 
+/// Where what is shipped goes: by who runs it, and one for plain files.
+const NAMESPACES: [&str; 3] = ["runc", "ounce", "files"];
+
+/// Which checks are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    All,
+    /// What ounce ships.
+    Ship,
+    /// What ounce runs.
+    Pods,
+}
+
 /// Brings the cluster up and runs the checks with this `ounce`; adds to `tally`.
-pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> {
+pub(crate) fn run(house: &House, ounce: &Path, part: Part, tally: &mut Tally) -> Result<()> {
     ensure!(is_root(), "a cluster is made by root only");
     let programs = Programs::get(house)?;
     println!("Kubernetes {} (Debian's sources)", programs.version);
     let scratch = Scratch::new("k8s")?;
-    let result = checked(house, ounce, tally, &programs, &scratch);
+    let result = checked(house, ounce, part, tally, &programs, &scratch);
     if result.is_err() {
         let logs = programs.logs();
         let _ = fs::remove_dir_all(&logs);
@@ -57,6 +70,7 @@ pub(crate) fn run(house: &House, ounce: &Path, tally: &mut Tally) -> Result<()> 
 fn checked(
     house: &House,
     ounce: &Path,
+    part: Part,
     tally: &mut Tally,
     programs: &Programs,
     scratch: &Scratch,
@@ -70,7 +84,12 @@ fn checked(
             Ok(())
         });
         if let Some(cluster) = cluster {
-            checks::check(&cluster, bench);
+            if part != Part::Pods {
+                checks::check(&cluster, bench);
+            }
+            if part != Part::Ship {
+                pods::check(&cluster, bench);
+            }
         }
     })
 }
@@ -154,7 +173,22 @@ impl<'a> Cluster<'a> {
             let ready = items(&nodes).filter(|node| has_condition(node, "Ready"));
             Ok((ready.count() == 2).then_some(()))
         })?;
+        for name in NAMESPACES {
+            cluster.namespace(name)?;
+        }
         Ok(cluster)
+    }
+
+    fn namespace(&self, name: &str) -> Result<()> {
+        let metadata = serde_json::json!({"name": name});
+        self.control.create(&serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": metadata,
+        }))?;
+        self.until("the namespace has its account", || {
+            let account = ["serviceaccount", "default", "-n", name];
+            self.control.get(&account).map(Some)
+        })?;
+        Ok(())
     }
 
     /// Makes the images, all by ounce, and pushes what no `ship` will.

@@ -111,7 +111,10 @@ fn unpack(folder: &Path) -> Result<()> {
         let _ = fs::remove_dir_all(path);
         fs::create_dir_all(path)?;
     }
-    run(command(&["apt-get", "-qq", "download"])
+    // Its own user may not write here.
+    let words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root"];
+    run(command(&words)
+        .arg("download")
         .args(PACKAGES)
         .current_dir(&packed))?;
     for entry in fs::read_dir(&packed)? {

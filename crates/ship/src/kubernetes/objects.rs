@@ -215,6 +215,7 @@ impl Maker<'_> {
         // A program of another user than root may listen there only so; the
         // restricted standard counts this setting among the safe ones.
         let low_port = application.port.is_some_and(|port| port < 1024);
+        let low_port = low_port && self.has(Feature::LowPorts);
         let sysctls = low_port.then(|| {
             list![map! { "name" => "net.ipv4.ip_unprivileged_port_start", "value" => "0" }]
         });
@@ -331,7 +332,12 @@ impl Maker<'_> {
     fn probe(&self, period: u32, failures: u32) -> Node {
         let application = self.application;
         let (kind, how) = match (&application.port, &application.health_path) {
-            (Some(_), Some(path)) => ("httpGet", map! { "path" => path, "port" => "http" }),
+            // The scheme is the server's default, and said all the same: what it adds by
+            // itself it keeps when the rest goes, and then there are two kinds of check.
+            (Some(_), Some(path)) => (
+                "httpGet",
+                map! { "path" => path, "port" => "http", "scheme" => "HTTP" },
+            ),
             (Some(_), None) => ("tcpSocket", map! { "port" => "http" }),
             (None, _) => match &application.health_command {
                 Some(words) => ("exec", map! { "command" => words.clone() }),

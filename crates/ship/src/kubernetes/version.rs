@@ -79,6 +79,8 @@ impl fmt::Display for Version {
 pub(super) enum Feature {
     /// `policy/v1`, and the label by which a namespace is known by its name.
     Policy,
+    /// `net.ipv4.ip_unprivileged_port_start` among the settings that a kubelet allows.
+    LowPorts,
     /// `autoscaling/v2`.
     Autoscaling,
     /// `unhealthyPodEvictionPolicy`, and `matchLabelKeys` of a spread.
@@ -92,6 +94,7 @@ impl Feature {
     fn since(self) -> u32 {
         match self {
             Self::Policy => 21,
+            Self::LowPorts => 22,
             Self::Autoscaling => 23,
             Self::Eviction => 27,
             Self::Sleep => 30,
@@ -142,6 +145,7 @@ mod tests {
     fn each_feature_is_there_from_its_version_on() {
         let is_of = |feature: Feature, text: &str| feature.is_of(Some(text.parse().unwrap()));
         assert!(!is_of(Feature::Policy, "1.20") && is_of(Feature::Policy, "1.21"));
+        assert!(!is_of(Feature::LowPorts, "1.21") && is_of(Feature::LowPorts, "1.22"));
         assert!(!is_of(Feature::Autoscaling, "1.22") && is_of(Feature::Autoscaling, "1.23"));
         assert!(!is_of(Feature::Eviction, "1.26") && is_of(Feature::Eviction, "1.27"));
         assert!(!is_of(Feature::Sleep, "1.29") && is_of(Feature::Sleep, "1.30"));
