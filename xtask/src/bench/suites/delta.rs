@@ -77,6 +77,9 @@ fn program(name: &str, words: &[&str]) -> Command {
 const HDIFFPATCH: &str = "import hdiffpatch, sys; o, n, p = sys.argv[1:4]; \
     open(p, 'wb').write(hdiffpatch.diff(open(o, 'rb').read(), open(n, 'rb').read(), compression='lzma'))";
 
+const HPATCHLITE: &str = "import hdiffpatch as h, sys; o, n, p = sys.argv[1:4]; \
+    open(p, 'wb').write(h.diff_lite(open(o, 'rb').read(), open(n, 'rb').read(), compression=h.TuzConfig(dict_size=4096)))";
+
 const PEERS: &[Peer] = &[
     Peer {
         key: "ounce",
@@ -130,6 +133,19 @@ const PEERS: &[Peer] = &[
             let mut command = Command::new(&tools.python);
             command.args(["-m", "detools", "create_patch", "-c", "heatshrink"]);
             command.args([&pair.old, &pair.new]).arg(patch);
+            command
+        },
+    },
+    Peer {
+        key: "hpatchlite",
+        title: "HPatchLite, tinyuz",
+        remark: "a window of 4 KB",
+        command: |tools, pair, patch| {
+            let mut command = Command::new(&tools.python);
+            command
+                .args(["-c", HPATCHLITE])
+                .args([&pair.old, &pair.new]);
+            command.arg(patch);
             command
         },
     },
