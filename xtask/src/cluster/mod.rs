@@ -94,9 +94,19 @@ fn checked(
     })
 }
 
-/// The name of the control group that all pods are in.
-fn group() -> String {
-    format!("ounce-cluster-{}", std::process::id())
+/// The control group that containerd puts all pods in, in each hierarchy.
+const GROUP: &str = "k8s.io";
+
+fn groups() -> Vec<PathBuf> {
+    let own = |folder: PathBuf| folder.join(GROUP);
+    let all = fs::read_dir("/sys/fs/cgroup")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut found: Vec<PathBuf> = all.map(|entry| own(entry.path())).collect();
+    found.push(own("/sys/fs/cgroup".into()));
+    found.retain(|folder| folder.is_dir());
+    found
 }
 
 /// Who takes away what outlives the processes: files and control groups.
@@ -110,10 +120,22 @@ fn guard(scratch: &Scratch) -> Result<Guard> {
     guard.at_the_end(&format!(
         "find '{folder}' -mindepth 1 -delete; [ -d /proc/{own} ] || rmdir '{folder}'"
     ))?;
-    let group = group();
+    let there = groups();
+    ensure!(
+        there.is_empty(),
+        "somebody's pods are on this machine: {}",
+        there[0].display()
+    );
+    // All hierarchies, also those that only the nodes have mounted. They may be busy
+    // for a moment with what has just been killed.
     guard.at_the_end(&format!(
-        "for _ in 1 2 3 4 5; do find /sys/fs/cgroup -depth -type d -path '*/{group}*' \
-         -exec rmdir {{}} + 2>/dev/null; sleep 0.2; done"
+        "mkdir '{folder}/groups'; while IFS=: read -r number list rest; do \
+         case $number in 0) kind=cgroup2 list=nosuid ;; *) kind=cgroup ;; esac; \
+         case $list in name=*) list=none,$list ;; esac; \
+         mount -t $kind -o $list groups '{folder}/groups' || continue; \
+         for _ in 1 2 3 4 5; do find '{folder}/groups' -depth -type d -path '*/{GROUP}*' \
+         -exec rmdir {{}} + 2>/dev/null && break; sleep 0.2; done; \
+         umount '{folder}/groups'; done </proc/self/cgroup"
     ))?;
     Ok(guard)
 }
@@ -157,12 +179,10 @@ impl<'a> Cluster<'a> {
             scratch,
         };
         cluster.images(house, programs)?;
-        let group = format!("/{}", group());
         let parts = Parts {
             programs,
             scratch,
             runtime: &runtime,
-            group: &group,
         };
         for (name, number) in [("one", 1), ("two", 2)] {
             let node = Node::start(name, number, &cluster.control, &parts, guard)?;

@@ -22,6 +22,22 @@ const SETTINGS: &[&str] = &[
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
 ];
+/// Mounts all hierarchies of control groups of version 1, where the machine has any:
+/// with one of them missing, containerd's shim sees nobody run out of memory.
+const GROUPS: &str = "\
+set -e
+grep -q '^[1-9]' /proc/self/cgroup || exit 0
+mount -t tmpfs groups /sys/fs/cgroup
+while IFS=: read -r number list rest; do
+    case $number:$list in
+        0:) folder=unified type=cgroup2 options=nosuid ;;
+        *:name=*) folder=${list#name=} type=cgroup options=none,$list ;;
+        *) folder=$list type=cgroup options=$list ;;
+    esac
+    mkdir /sys/fs/cgroup/$folder
+    mount -t $type -o $options $type /sys/fs/cgroup/$folder
+done </proc/self/cgroup
+";
 /// Folders of the machine that a node has of its own.
 const OWN: &[&str] = &["/run", "/var/lib", "/var/log"];
 /// Where containerd has its runtimes keep their state.
@@ -41,8 +57,6 @@ pub(super) struct Parts<'a> {
     pub(super) scratch: &'a Scratch,
     /// ounce, under the name that makes it a runtime.
     pub(super) runtime: &'a Path,
-    /// The control group that all pods are in.
-    pub(super) group: &'a str,
 }
 
 impl Node {
@@ -62,6 +76,7 @@ impl Node {
         };
         node.connect(number, control)?;
         node.own_settings(parts.scratch)?;
+        read(&mut node.place.command(&["sh", "-c", GROUPS]))?;
         node.with_daemons(number, control, parts)
     }
 
@@ -124,7 +139,7 @@ impl Node {
         let user = format!("/O=system:nodes/CN=system:node:{}", self.name);
         let access = control.keys.client(self.name, &user)?;
         let authority = control.keys.path("ca.crt").display().to_string();
-        let settings = write("kubelet.yaml", kubelet(number, &folder, parts, &authority))?;
+        let settings = write("kubelet.yaml", kubelet(number, &folder, &authority))?;
         let path = |name: &str| folder.join(name).display().to_string();
         let address = address(number);
         let options = [
@@ -215,7 +230,7 @@ fn containerd(folder: &Path, parts: &Parts<'_>) -> String {
     )
 }
 
-fn kubelet(number: u8, folder: &Path, parts: &Parts<'_>, authority: &str) -> String {
+fn kubelet(number: u8, folder: &Path, authority: &str) -> String {
     // JSON is YAML.
     serde_json::json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -228,9 +243,8 @@ fn kubelet(number: u8, folder: &Path, parts: &Parts<'_>, authority: &str) -> Str
             "x509": {"clientCAFile": authority},
         },
         "authorization": {"mode": "AlwaysAllow"},
-        // One control group for each container and none above it but ours.
+        // One control group for each container, and none for each kind of pod.
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": parts.group,
         "cgroupsPerQOS": false,
         "enforceNodeAllocatable": [],
         "failSwapOn": false,
