@@ -420,16 +420,11 @@ pub fn unbundle(old: &[u8], bundle: &[u8], most: usize) -> Result<Vec<u8>, Fault
     if head.new_bytes > most {
         return Err(Fault::Memory);
     }
-    // Nothing of the result leaves before both digests are right, so that hashing the
-    // old bytes need not be waited for.
-    std::thread::scope(|scope| {
-        let is_old = scope.spawn(|| Sha256::digest(old)[..8] == *head.old_digest);
-        let made = head.make(old, reader);
-        match is_old.join() {
-            Ok(true) => made,
-            _ => Err(Fault::OldImage),
-        }
-    })
+    match head.make(old, reader) {
+        // Whatever else is wrong then, it is for others.
+        Err(_) if !head.is_of(old) => Err(Fault::OldImage),
+        made => made,
+    }
 }
 
 /// What a bundle says of itself first.
@@ -476,7 +471,22 @@ enum Piece<'a> {
 }
 
 impl Head<'_> {
-    /// The new bytes, checked.
+    /// Whether it was made from these bytes.
+    fn is_of(&self, old: &[u8]) -> bool {
+        Sha256::digest(old)[..8] == *self.old_digest
+    }
+
+    /// Whether a patch states the digests that this does, and is of all of the old bytes:
+    /// then applying it has checked them.
+    fn is_all(&self, old: &[u8], patched: &Patched<'_>) -> bool {
+        let stated = Header::parse(patched.patch);
+        let same = stated.is_ok_and(|(header, _)| {
+            header.old_digest[..] == *self.old_digest && header.new_digest[..] == *self.new_digest
+        });
+        same && patched.before.len() == old.len() && !patched.is_zstd
+    }
+
+    /// The new bytes; they and the old ones are checked.
     fn make(&self, old: &[u8], mut reader: Reader<'_>) -> Result<Vec<u8>, Fault> {
         let index = zstd_patch::decode(b"", reader.take(self.index_packed)?, self.index_bytes);
         let index = index.ok_or(Fault::Damaged)?;
@@ -529,15 +539,21 @@ impl Head<'_> {
         if made != self.new_bytes {
             return Err(Fault::NewImage);
         }
-        // One patch that is all of it: its own digests are these, and it has been held to them.
         if let ([Piece::Patch(0)], [only]) = (&pieces[..], &patched[..])
-            && Header::parse(only.patch)
-                .is_ok_and(|(header, _)| header.new_digest[..] == *self.new_digest)
-            && !only.is_zstd
+            && self.is_all(old, only)
         {
             return only.make();
         }
-        let made = side_by_side(&patched)?;
+        // Nothing of the result leaves before this is known; it need not be waited for.
+        let (is_of, made) = std::thread::scope(|scope| {
+            let is_of = scope.spawn(|| self.is_of(old));
+            let made = side_by_side(&patched);
+            (is_of.join(), made)
+        });
+        if !matches!(is_of, Ok(true)) {
+            return Err(Fault::OldImage);
+        }
+        let made = made?;
         let mut new = Vec::new();
         for piece in pieces {
             match piece {
