@@ -276,7 +276,7 @@ fn refused(fault: Fault, old: &str, delta: &Path) -> Failure {
         | Fault::TooLong
         | Fault::TooShort
         | Fault::Memory => failure.hint("fetch it again; nothing was written"),
-        Fault::Read | Fault::Write => failure,
+        Fault::Machine | Fault::Read | Fault::Write => failure,
     }
 }
 
