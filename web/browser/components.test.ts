@@ -241,6 +241,11 @@ test("a module of another MIME type is run: its digest says what it is", async (
 test("offline, what was seen before is served from the cache", async () => {
   await open('<ounce-component src="counter.json"></ounce-component>');
   expect((await settled(page)).status).toBe("ready");
+  // It is written when there is time for it.
+  await page.waitForFunction(async () => {
+    const kept = (await (await caches.open("ounce")).keys()).map(({ url }) => url);
+    return kept.some((url) => url.endsWith("counter.json")) && kept.some((url) => url.endsWith(".wasm"));
+  });
   // The image is away; the page and its script are not what is tried here.
   site.odd = (path) => (path.endsWith(".json") || path.endsWith(".wasm") ? { status: 500 } : undefined);
   await page.route(/\.(json|wasm)$/, (route) => route.abort());
@@ -334,6 +339,38 @@ test("a thousand components of two images live on a page, each with its own stat
   expect(facts.wrong).toBe(0);
   // Far less than a memory of 64 KiB and more for each.
   expect(facts.bytes).toBeLessThan(40 << 20);
+});
+
+test("rows that are copies of one act each for itself", async () => {
+  await open('<ounce-component src="table.json"></ounce-component>');
+  await settled(page);
+  await page.click("#run");
+  const rows = page.locator("tbody tr");
+  const id = (row: number): Promise<string> => rows.nth(row).locator("td").first().innerText();
+  const [second, sixth] = [await id(1), await id(5)];
+  await rows.nth(5).locator(".lbl").click();
+  expect(await rows.nth(5).getAttribute("class")).toBe("danger");
+  await rows.nth(1).locator(".remove span").dispatchEvent("click");
+  expect(await rows.count()).toBe(999);
+  expect(await id(1)).not.toBe(second);
+  expect([await id(4), await rows.nth(4).getAttribute("class")]).toEqual([sixth, "danger"]);
+  await page.click("#update");
+  const labels = await page.locator(".lbl").allInnerTexts();
+  expect(labels.map((text, row) => (text.endsWith(" !!!") ? row % 10 : -1)).filter((rest) => rest > 0)).toEqual([]);
+  expect(labels.filter((text) => text.endsWith(" !!!")).length).toBe(100);
+  await page.click("#swaprows");
+  await rows.nth(998).locator(".lbl").click();
+  expect(await page.locator("tr.danger").count()).toBe(1);
+  expect(await rows.nth(998).getAttribute("class")).toBe("danger");
+  await page.click("#add");
+  await rows.nth(1998).locator(".remove").dispatchEvent("click");
+  await rows.nth(1000).locator(".remove").dispatchEvent("click");
+  expect(await rows.count()).toBe(1997);
+  await page.click("#clear");
+  expect(await rows.count()).toBe(0);
+  await page.click("#run");
+  await rows.nth(999).locator(".remove").dispatchEvent("click");
+  expect(await rows.count()).toBe(999);
 });
 
 test("a successor takes over the state, and one that fails changes nothing", async () => {

@@ -1,29 +1,38 @@
 /** `<ounce-component src="…">`: an image, shown and isolated. */
-import { bus } from "./bus";
 import { type Component, type Level, local } from "./component";
-import { Failure, failure } from "./failure";
+import { Failure, failure, refused } from "./failure";
 import { type Image, load, more } from "./image";
 import { Message, type Patch } from "./protocol";
-import type { Imports } from "./runtime";
-import { type Service, services } from "./services";
+import { awake, bed, type Imports } from "./runtime";
+import type { Service } from "./services";
 import { Surface } from "./surface";
 
 const LEVELS = ["instance", "worker", "frame"];
 const TIME_MS = 1000;
 const MEMORY_BYTES = 16 << 20;
+/** So many are begun before any has to sleep. */
+const FEW = 32;
+let begun = 0;
 
 interface Running {
   readonly image: Image;
   readonly component: Component;
   readonly ended: AbortController;
-  readonly root: HTMLElement | ShadowRoot;
 }
+
+type More = Awaited<ReturnType<typeof more>>;
+
+/** Lets components sleep. A page with many of them does it by itself. */
+export const hibernation = async (): Promise<void> => {
+  if (!bed.wake) (await more()).hibernation(awake, bed);
+};
 
 /**
  * Attributes: `src`, a reference; `level`: `instance`, `worker` or `frame`; `grant`: what it may ask for,
  * such as `storage route`; `time`: milliseconds for an event; `memory`: bytes; `name`: apart from others of
  * its kind; `text`: what it is started with; `shadow`: the page's styles stay out.
- * Tells `status`: `loading`, `ready` or `failed`; sends `ounce-ready` and `ounce-error`.
+ * Tells `status`: `loading`, `ready` or `failed`; sends `ounce-ready` and `ounce-error`. `status="rendered"`
+ * says that a server has drawn it.
  */
 export class OunceElement extends HTMLElement {
   static readonly observedAttributes = ["src"];
@@ -85,7 +94,8 @@ export class OunceElement extends HTMLElement {
   }
 
   /** Gives its memory back until the next event. */
-  sleep(): void {
+  async sleep(): Promise<void> {
+    await hibernation();
     this.#running?.component.sleep();
   }
 
@@ -103,14 +113,19 @@ export class OunceElement extends HTMLElement {
     const turn = ++this.#turn;
     const old = this.#running;
     try {
+      const drawn = this.getAttribute("status") === "rendered";
       if (!old) this.setAttribute("status", "loading");
-      const level = this.getAttribute("level") ?? "instance";
+      const level = (this.getAttribute("level") ?? "instance") as Level;
       if (!LEVELS.includes(level)) throw new Failure("reference", `level="${level}" is none of ${LEVELS.join(", ")}`);
+      const many = begun++ > FEW;
+      // Asked for at once; waited for when the image is there.
+      const extra = many || drawn || level !== "instance" || this.hasAttribute("grant") ? more() : undefined;
+      extra?.catch(() => undefined);
       const image = await load(this.getAttribute("src") ?? "", this.baseURI);
+      const there = await extra;
+      if (many) await hibernation();
       if (turn !== this.#turn) return;
-      const start = level === "instance" ? local : (await more()).start;
-      if (turn !== this.#turn) return;
-      await this.#run(image, level as Level, start, text, message, old);
+      await this.#run(image, level, there, drawn, text, message, old);
       if (turn !== this.#turn) return;
       this.setAttribute("status", "ready");
       this.dispatchEvent(new CustomEvent("ounce-ready", { bubbles: true, composed: true, detail: image.digest }));
@@ -120,12 +135,13 @@ export class OunceElement extends HTMLElement {
   }
 
   /** Shows a component in place of another; done with its first patch. */
-  #run(image: Image, level: Level, start: typeof local, text: string, message: Message, old: Running | undefined): Promise<void> {
+  #run(image: Image, level: Level, extra: More | undefined, drawn: boolean, text: string, message: Message, old: Running | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const top = this.hasAttribute("shadow") ? (this.shadowRoot ?? this.attachShadow({ mode: "open" })) : this;
       const root = document.createElement("div");
       root.style.display = "contents";
       const ended = new AbortController();
+      const { signal } = ended;
       let shown = false;
       const place = (): void => {
         if (shown) return;
@@ -133,8 +149,10 @@ export class OunceElement extends HTMLElement {
         old?.ended.abort();
         old?.component.end();
         this.#running = running;
-        // In one step, and over what the server has drawn.
-        if (level !== "frame") top.replaceChildren(root);
+        if (level === "frame") for (const child of [...top.childNodes]) child === root || child.remove();
+        // In one step, and over what stood there before.
+        else if (!drawn) top.replaceChildren(root);
+        else surface.adopt(extra!.adopted(root, top));
         resolve();
       };
       const failed = (why: Failure): void => {
@@ -144,18 +162,13 @@ export class OunceElement extends HTMLElement {
         else reject(why);
       };
       const ask = (name: string, value: string, reply: number): void => {
-        const service = this.services[name] ?? (Object.hasOwn(services, name) ? services[name] : undefined);
-        const grants = (this.getAttribute("grant") ?? "").split(/\s+/);
-        if (!service || !grants.includes(name.split(".")[0]!)) {
-          throw new Failure("grant", `the component asks for ${name}, which needs grant="${name.split(".")[0]}"`);
-        }
-        const name_ = this.getAttribute("name") ?? this.getAttribute("src") ?? "";
-        service(value, (text, detail) => ended.signal.aborted || component.send(reply, 0, detail, text), { name: name_, signal: ended.signal, bus });
+        if (!extra) throw refused(name);
+        extra.ask(this, signal, name, value, (text, detail) => component.send(reply, 0, detail, text));
       };
       const surface = new Surface(root, (...event) => component.send(...event), ask);
-      ended.signal.addEventListener("abort", () => surface.release());
+      signal.addEventListener("abort", () => surface.release());
       const show = (patch: Patch | { readonly state: string | undefined }): void => {
-        if (ended.signal.aborted) return;
+        if (signal.aborted) return;
         if ("words" in patch) surface.apply(patch);
         else surface.state = patch.state;
         const { state } = surface;
@@ -168,7 +181,7 @@ export class OunceElement extends HTMLElement {
       };
       const limit = (name: string, usual: number): number => +(this.getAttribute(name) ?? usual) || usual;
       if (level === "frame") top.append(root);
-      const component = start(image, {
+      const component = (extra && level !== "instance" ? extra.start : local)(image, {
         level,
         limits: { time: limit("time", TIME_MS), memory: limit("memory", MEMORY_BYTES) },
         imports: this.imports,
@@ -185,7 +198,7 @@ export class OunceElement extends HTMLElement {
           }
         },
       });
-      const running: Running = { image, component, ended, root: top };
+      const running: Running = { image, component, ended };
       component.send(message, 0, 0, text);
     });
   }

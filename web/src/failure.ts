@@ -34,3 +34,6 @@ export const failure = (error: unknown, code: FailureCode = "trap"): Failure =>
 
 /** What an error says. */
 export const said = (error: unknown): string => (error instanceof Error ? error.message : `${error}`);
+
+/** A component asks for what it may not have. */
+export const refused = (name: string): Failure => new Failure("grant", `the component asks for ${name}, which needs grant="${name.split(".")[0]}"`);

@@ -1,8 +1,12 @@
 /** From a reference to a compiled module: fetched, checked against its digest, kept. */
 import { Failure, said } from "./failure";
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
 /** The most that is read of one manifest or module. */
 const MOST_BYTES = 64 << 20;
+/** Compiled while it comes, from so many bytes on: below, that takes longer than it saves. */
+const LARGE_BYTES = 1 << 20;
 const CACHE = "ounce";
 const WASM = "application/wasm";
 const ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/json, " + WASM;
@@ -14,7 +18,7 @@ export interface Image {
   /** Compiled once for all instances. */
   readonly module: WebAssembly.Module;
   /** As they were checked; a frame of another origin compiles them itself. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: Bytes;
 }
 
 /** Where an image stands. */
@@ -29,7 +33,7 @@ export interface Place {
 
 const images = new Map<string, Promise<Image>>();
 /** Blobs and manifests that came in a bundle: manifests by address, blobs by digest. */
-const bundled = new Map<string, Uint8Array<ArrayBuffer>>();
+const bundled = new Map<string, Bytes>();
 
 /** What few pages need, fetched by those. */
 export const more = (): Promise<typeof import("./more")> => import("./more");
@@ -74,9 +78,13 @@ export const load = async (reference: string, base = document.baseURI): Promise<
   }
   const { digest, size } = moduleOf(bytes, at.url);
   return once(digest, async () => {
-    const there = bundled.get(digest);
-    if (there) return { digest, bytes: there, module: await compiled(there) };
-    return streamed(at.blob(digest), digest, size);
+    let module: Promise<WebAssembly.Module> | undefined;
+    const bytes =
+      bundled.get(digest) ??
+      (await fetched(at.blob(digest), digest, size, async (response) => {
+        if (size > LARGE_BYTES) module = (await more()).streamed(response);
+      }));
+    return { digest, bytes, module: await compiled(bytes, module) };
   });
 };
 
@@ -102,12 +110,10 @@ export const loadBundle = async (reference: string, base = document.baseURI): Pr
 
 const isWasm = (bytes: Uint8Array): boolean => bytes[0] === 0 && bytes[1] === 0x61;
 
-const hex = (bytes: ArrayBuffer): string => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const digestOf = async (bytes: Bytes): Promise<string> =>
+  "sha256:" + [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-const digestOf = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
-  "sha256:" + hex(await crypto.subtle.digest("SHA-256", bytes));
-
-const check = async (bytes: Uint8Array<ArrayBuffer>, digest: string, what: string): Promise<void> => {
+const check = async (bytes: Bytes, digest: string, what: string): Promise<void> => {
   const own = await digestOf(bytes);
   if (own !== digest) throw new Failure("digest", `${what} has the digest ${own}, not ${digest}`);
 };
@@ -122,118 +128,78 @@ const moduleOf = (bytes: Uint8Array, url: string): { digest: string; size: numbe
   throw new Failure("manifest", `${url} is no module, and no manifest with a layer of type ${WASM}`);
 };
 
-const refused = (error: unknown): Failure =>
-  /unsafe-eval/.test(said(error))
-    ? new Failure("csp", "the Content-Security-Policy needs script-src 'wasm-unsafe-eval'", error)
-    : new Failure("wasm", "no valid module: " + said(error), error);
-
-const isComponent = (bytes: Uint8Array): boolean => bytes[4] === 0x0d;
-
-/** Compiles what is at hand; of a component (WIT) its core module. */
-const compiled = async (bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> => {
+/** Compiles what is at hand, unless that was begun; of a component (WIT) its core module. */
+const compiled = async (bytes: Bytes, begun?: Promise<WebAssembly.Module>): Promise<WebAssembly.Module> => {
   try {
-    return await WebAssembly.compile(isComponent(bytes) ? (await more()).lifted(bytes) : bytes);
+    return await (bytes[4] === 0x0d ? WebAssembly.compile((await more()).lifted(bytes)) : (begun ?? WebAssembly.compile(bytes)));
   } catch (error) {
-    throw refused(error);
+    throw /unsafe-eval/.test(said(error))
+      ? new Failure("csp", "the Content-Security-Policy needs script-src 'wasm-unsafe-eval'", error)
+      : new Failure("wasm", "no valid module: " + said(error), error);
   }
 };
 
-const kept = async (): Promise<Cache | undefined> => {
+/**
+ * A manifest, module or bundle, checked where its digest is known. Such a one never changes: the browser need
+ * not ask whether it has, and only if what it keeps is bad is it fetched anew. `come` is told when it comes.
+ */
+const fetched = async (url: string, digest?: string, most = MOST_BYTES, come?: (response: Response) => Promise<void>): Promise<Bytes> => {
+  const once = async (cache: RequestCache): Promise<Bytes> => {
+    const response = await get(url, cache);
+    await come?.(response);
+    const bytes = await read(response, most, url);
+    if (digest) await check(bytes, digest, url);
+    void keep(url, bytes, digest);
+    return bytes;
+  };
+  if (!digest) return once("no-cache");
+  return once("force-cache").catch((error: unknown) => {
+    if ((error as Failure).code !== "digest") throw error;
+    return once("reload");
+  });
+};
+
+/** For when there is no network. Not waited for; private windows may have no such place. */
+const keep = async (url: string, bytes: Bytes, digest?: string): Promise<void> => {
   try {
-    return await caches.open(CACHE);
-  } catch {
-    // Private windows may have none: all works but being offline.
-    return undefined;
-  }
+    const cache = await caches.open(CACHE);
+    if (!digest || !(await cache.match(url))) await cache.put(url, new Response(bytes));
+  } catch {}
 };
 
-/** A manifest or bundle: asked for anew, unless its digest is known; from the cache when offline. */
-const fetched = async (url: string, digest?: string): Promise<Uint8Array<ArrayBuffer>> => {
-  const cache = await kept();
-  const old = await cache?.match(url);
-  if (old && digest) {
-    const bytes = await read(old, MOST_BYTES, url);
-    if ((await digestOf(bytes)) === digest) return bytes;
-  }
-  let response: Response;
-  try {
-    response = await get(url);
-  } catch (error) {
-    if (!old || digest) throw error;
-    return read(old, MOST_BYTES, url);
-  }
-  const bytes = await read(response, MOST_BYTES, url);
-  if (digest) await check(bytes, digest, url);
-  await cache?.put(url, new Response(bytes)).catch(() => undefined);
-  return bytes;
-};
-
-/** A module, compiled while it comes and handed out when its digest is right. */
-const streamed = async (url: string, digest: string, size: number): Promise<Image> => {
-  const cache = await kept();
-  const old = await cache?.match(url);
-  const response = old ?? (await get(url));
-  const [one, other] = response.body!.tee();
-  const module = WebAssembly.compileStreaming(new Response(one, { headers: { "content-type": WASM } }));
-  // Not lost: it is waited for when the digest is right.
-  module.catch(() => undefined);
-  try {
-    const bytes = await read(new Response(other), size, url);
-    await check(bytes, digest, url);
-    if (!old) await cache?.put(url, new Response(bytes)).catch(() => undefined);
-    if (isComponent(bytes)) return { digest, bytes, module: await compiled(bytes) };
-    return {
-      digest,
-      bytes,
-      module: await module.catch((error: unknown) => {
-        throw refused(error);
-      }),
-    };
-  } catch (error) {
-    // What is kept and bad is fetched anew the next time.
-    await cache?.delete(url);
-    throw error;
-  }
-};
-
-const read = async (response: Response, most: number, url: string): Promise<Uint8Array<ArrayBuffer>> => {
+const read = async (response: Response, most: number, url: string): Promise<Bytes> => {
   const reader = response.body!.getReader();
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const pieces: Uint8Array[] = [];
   let length = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    length += value.length;
-    if (length > most) {
-      await reader.cancel();
+  for (let piece; (piece = (await reader.read()).value); pieces.push(piece)) {
+    if ((length += piece.length) > most) {
+      void reader.cancel();
       throw new Failure("digest", `${url} is longer than the ${most} bytes it may have`);
     }
-    pieces.push(value as Uint8Array<ArrayBuffer>);
   }
   const all = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    all.set(piece, at);
-    at += piece.length;
-  }
+  for (const piece of pieces.reverse()) all.set(piece, (length -= piece.length));
   return all;
 };
 
-const get = async (url: string): Promise<Response> => {
-  const ask = (authorization?: string): Promise<Response> => fetch(url, { headers: { accept: ACCEPT, ...(authorization && { authorization }) } });
-  let response: Response;
+const get = async (url: string, cache: RequestCache): Promise<Response> => {
+  const ask = (authorization?: string): Promise<Response> => fetch(url, { cache, headers: { accept: ACCEPT, ...(authorization && { authorization }) } });
+  let response: Response | undefined;
   try {
     response = await ask();
     if (response.status === 401) response = await ask(await (await more()).token(response));
   } catch (error) {
-    throw new Failure(
-      "network",
-      url +
-        (new URL(url).origin === globalThis.origin
-          ? " cannot be reached, and is not in the cache"
-          : " cannot be reached, or lets no other site read it (CORS), as Docker Hub; a static folder always works: ounce ship IMAGE --to web"),
-      error,
-    );
+    response = await globalThis.caches?.match(url).catch(() => undefined);
+    if (!response) {
+      throw new Failure(
+        "network",
+        url +
+          (new URL(url).origin === globalThis.origin
+            ? " cannot be reached, and is not in the cache"
+            : " cannot be reached, or lets no other site read it (CORS), as Docker Hub; a static folder always works: ounce ship IMAGE --to web"),
+        error,
+      );
+    }
   }
   if (!response.ok) throw new Failure("network", `${url} answers ${response.status}`);
   return response;

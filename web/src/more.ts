@@ -1,9 +1,17 @@
-/** What few pages need, in a file of its own: threads, frames, registries, bundles, components of WIT. */
+/**
+ * What not every page needs, in a file of its own: grants, what a server has drawn, threads, frames, hibernation,
+ * registries, bundles, large modules, components of WIT.
+ */
 import type { Component, Start } from "./component";
 import { Failure, failure, said } from "./failure";
 import type { FromFrame, ToFrame } from "./frame";
 import type { Image, Place } from "./image";
 import type { FromWorker, ToWorker } from "./worker";
+
+export { adopted } from "./adopt";
+export { Bus, bus, type Topics } from "./bus";
+export { hibernation } from "./hibernation";
+export { ask, type Asker, type Service, services } from "./services";
 
 /** Reads `oci://HOST/NAME[:TAG][@DIGEST]`. */
 export const registry = (reference: string): Place => {
@@ -33,6 +41,14 @@ export const unpacked = (bytes: Uint8Array<ArrayBuffer>, url: string): [name: st
   } catch (error) {
     throw new Failure("manifest", `${url} is no bundle: ${said(error)}`, error);
   }
+};
+
+/** Compiles a module while it comes, whatever type its server calls it; the response itself is left to be read. */
+export const streamed = (response: Response): Promise<WebAssembly.Module> => {
+  const module = WebAssembly.compileStreaming(new Response(response.clone().body, { headers: { "content-type": "application/wasm" } }));
+  // Not lost: it is waited for when the digest is right.
+  module.catch(() => undefined);
+  return module;
 };
 
 /** The first core module of a component (component model, binary format). */

@@ -11,21 +11,45 @@ const SVG = "http://www.w3.org/2000/svg";
 const SHIFT = 2 ** 32;
 const PROPERTIES = /^(checked|selected|indeterminate|muted)$/;
 const TAG = 1;
+/** Elements that one patch may copy: copies of copies double. */
+const MOST_COPIED = 1 << 20;
 
 type Handlers = Record<string, number | undefined>;
-type Field = Element & { value: string; checked: boolean };
+/** `$late`: handlers of those inside a copy that was never touched: its number, then number, name, handler of each. */
+type Field = Element & { value: string; checked: boolean; $late?: (number | string)[] | undefined };
+
+/** What copies are made of, and the way to each element in it: true is a sibling on, false a child down. */
+interface Model {
+  readonly bare: Node;
+  readonly ways: boolean[][];
+}
+
+const modelOf = (of: Node): Model => {
+  const bare = of.cloneNode(true) as Element;
+  const ways = new Map<Node, boolean[]>([[bare, []]]);
+  const inner = bare.getElementsByTagName("*");
+  for (const one of [bare, ...inner]) {
+    for (const child of [...one.childNodes]) if (!(child as Element).localName) child.remove();
+  }
+  for (const one of inner) {
+    const before = one.previousSibling;
+    ways.set(one, [...ways.get(before ?? one.parentNode!)!, !!before]);
+  }
+  return { bare, ways: [...ways.values()] };
+};
 
 /** What stands below one root. */
 export class Surface {
-  readonly #root: ParentNode & Node;
+  #root: ParentNode & Node;
   readonly #document: Document;
   readonly #send: Send;
   readonly #ask: Ask;
-  readonly #nodes: (Node | undefined)[];
+  /** By number. A number instead of a node: it stands in a copy, whose own number is that much less. */
+  #nodes: (Node | number | undefined)[];
   readonly #names: string[] = [];
   /** What is known of each name: bit 0 a tag that is allowed, above it the kind of attribute. */
   readonly #known: number[] = [];
-  readonly #listened = new Map<string, EventListener>();
+  readonly #listened = new Set<string>();
   #calls: [name: string, text: string, message: number][] = [];
   #focus: HTMLElement | undefined;
   /** The state that the last patch brought. */
@@ -41,17 +65,31 @@ export class Surface {
 
   /** Stops listening; what is shown stays. */
   release(): void {
-    for (const [type, listener] of this.#listened) this.#root.removeEventListener(type, listener, true);
-    this.#listened.clear();
+    for (const type of this.#listened) this.#root.removeEventListener(type, this.#listener, true);
+  }
+
+  /** Goes on with other nodes, its root among them, in the place of its own. */
+  adopt(others: Map<unknown, Node>): void {
+    const other = <T>(one: T): T => (others.get(one) as T | undefined) ?? one;
+    this.release();
+    this.#nodes = this.#nodes.map(other);
+    this.#focus = other(this.#focus);
+    this.#root = other(this.#root);
+    for (const type of this.#listened) this.#listen(type);
   }
 
   /** Does what a patch says, in order; what needs the page whole is left to `settle`. */
   apply({ words, text }: Patch): void {
     const names = this.#names;
     const nodes = this.#nodes;
+    const models = new Map<Node, Model>();
     let held: DocumentFragment | undefined;
     let current = this.#root as Node as Field;
     let from = 0;
+    let copied = 0;
+    // The last copy: its number, and the ways in it.
+    let copy = 0;
+    let ways: boolean[][] = [];
     const take = (length: number): string => {
       const end = from + length;
       if (end > text.length) throw new Failure("patch", "texts are missing");
@@ -59,10 +97,14 @@ export class Surface {
       from = end;
       return piece;
     };
-    const node = (id: number): Field => {
-      const found = nodes[id];
-      if (!found) throw new Failure("patch", `there is no node ${id}`);
+    const there = (found: Node | number | null | undefined, id: number): Field => {
+      // Neither none, nor one that is no longer where it was copied to.
+      if (!found || typeof found === "number") throw new Failure("patch", `there is no node ${id}`);
       return found as Field;
+    };
+    const node = (id: number): Field => {
+      if (typeof nodes[id] === "number") this.#whole(id - nodes[id]);
+      return there(nodes[id], id);
     };
     /** A node of the component's own: the root is the page's. */
     const own = (id: number): Field => {
@@ -99,7 +141,12 @@ export class Surface {
           current = current.parentNode as Node as Field;
           break;
         case Op.At:
-          current = node(a);
+          // Right after a copy is made only those are looked for that differ.
+          if (typeof nodes[a] === "number" && a - nodes[a] === copy) {
+            let step: Node | null | undefined = node(copy);
+            for (const way of ways[nodes[a]]!) step = way ? step?.nextSibling : step?.firstChild;
+            current = there(step, a);
+          } else current = node(a);
           break;
         case Op.Hold:
           current = (held = this.#document.createDocumentFragment()) as Node as Field;
@@ -149,14 +196,20 @@ export class Surface {
           if (inner().value !== value) current.value = value;
           break;
         }
-        case Op.On: {
+        case Op.On:
+        case Op.OnAt: {
           const type = names[a]!;
           if (!this.#listened.has(type)) this.#listen(type);
-          (current as unknown as Handlers)["$" + type] = words[at]! * SHIFT + words[at + 1]!;
+          const id = (word & 255) === Op.On ? -1 : words[at++]!;
+          const handler = words[at]! * SHIFT + words[at + 1]!;
           at += 2;
+          const inside = nodes[id];
+          if (typeof inside === "number") (node(id - inside).$late ??= [id - inside]).push(id, "$" + type, handler);
+          else ((id < 0 ? current : node(id)) as unknown as Handlers)["$" + type] = handler;
           break;
         }
         case Op.Off:
+          this.#whole(copy);
           (current as unknown as Handlers)["$" + names[a]] = undefined;
           break;
         case Op.Move:
@@ -180,12 +233,20 @@ export class Surface {
           this.state = take(a);
           break;
         case Op.Copy: {
-          const made = own(a).cloneNode(true) as Element;
-          let id = words[at++]!;
-          nodes[id++] = made;
-          for (const inner of made.getElementsByTagName("*")) nodes[id++] = inner;
+          const model = own(a);
+          let found = models.get(model);
+          if (!found) {
+            copied += model.getElementsByTagName("*").length;
+            if (copied < MOST_COPIED) models.set(model, (found = modelOf(model)));
+          }
+          ways = found?.ways ?? [];
+          if ((copied += ways.length) > MOST_COPIED || !found) throw new Failure("patch", `more than ${MOST_COPIED} elements are copied`);
+          copy = words[at++]!;
+          const made = found.bare.cloneNode(true);
+          nodes[copy] = made;
           current.appendChild(made);
           current = made as Field;
+          for (let inside = 1; inside < ways.length; inside++) nodes[copy + inside] = inside;
           break;
         }
         default:
@@ -201,6 +262,25 @@ export class Surface {
     for (const call of this.#calls.splice(0)) this.#ask(...call);
   }
 
+  /** Looks for all that stand in a copy. */
+  #whole(copy: number): void {
+    const nodes = this.#nodes;
+    const top = nodes[copy];
+    if (typeof top !== "object") return;
+    let id = copy;
+    for (const one of (top as Element).getElementsByTagName("*")) {
+      // Its own come first: what came into it since stands behind them.
+      if (nodes[++id] !== id - copy) break;
+      nodes[id] = one;
+    }
+    const late = (top as Field).$late ?? [];
+    (top as Field).$late = undefined;
+    for (let at = 1; at < late.length; at += 3) {
+      const one = nodes[late[at] as number];
+      if (typeof one === "object") (one as unknown as Record<string, unknown>)[late[at + 1]!] = late[at + 2];
+    }
+  }
+
   #attribute(element: Element, index: number, value: string): void {
     const name = this.#names[index]!;
     const kind = this.#known[index]! >> 1;
@@ -211,20 +291,24 @@ export class Surface {
   }
 
   #listen(type: string): void {
-    const listener = (event: Event): void => {
-      if (type === "submit") event.preventDefault();
-      let target = event.target as Node | null;
-      for (; target && target !== this.#root; target = target.parentNode) {
-        const handler = (target as unknown as Handlers)["$" + type];
-        if (handler === undefined) continue;
-        const field = target as Field;
-        const detail = (event as KeyboardEvent).keyCode || +!!field.checked;
-        this.#send(Math.floor(handler / SHIFT), handler % SHIFT, detail, typeof field.value === "string" ? field.value : "");
-        return;
-      }
-    };
-    this.#listened.set(type, listener);
+    this.#listened.add(type);
     // Captured, since focus and blur do not rise.
-    this.#root.addEventListener(type, listener, true);
+    this.#root.addEventListener(type, this.#listener, true);
   }
+
+  readonly #listener = (event: Event): void => {
+    const { type, target } = event;
+    if (type === "submit") event.preventDefault();
+    const rise = (visit: (node: Field) => unknown): void => {
+      for (let node = target as Node | null; node && node !== this.#root && !visit(node as Field); ) node = node.parentNode;
+    };
+    rise(({ $late }) => $late && void this.#whole($late[0] as number));
+    rise((node) => {
+      const handler = (node as unknown as Handlers)["$" + type];
+      if (handler === undefined) return false;
+      const detail = (event as KeyboardEvent).keyCode || +!!node.checked;
+      this.#send(Math.floor(handler / SHIFT), handler % SHIFT, detail, typeof node.value === "string" ? node.value : "");
+      return true;
+    });
+  };
 }
