@@ -11,14 +11,16 @@ use std::ops::Range;
 
 /// Bytes before the code object: magic, flags, time and size or hash of the source (PEP 552).
 const HEADER: usize = 16;
+/// Largest file that is read: an object may take forty times its bytes.
+const MOST_BYTES: usize = 8 << 20;
+/// How often a byte is looked at on average: code objects may share their code.
+const LOOKS: usize = 16;
 /// Deepest nesting; the compiler's own limits are far below.
 const DEEPEST: usize = 200;
 /// In the type of an object: it can be referred to (`FLAG_REF`).
 const REFERABLE: u8 = 0x80;
 /// `CO_OPTIMIZED | CO_NEWLOCALS`: the code of a function.
 const FUNCTION: u32 = 3;
-/// `CO_HAS_DOCSTRING`, which 3.13 tells such functions by.
-const HAS_DOCSTRING: u32 = 0x400_0000;
 
 /// What differs between releases.
 struct Release {
@@ -28,8 +30,6 @@ struct Release {
     numbers: usize,
     /// Objects after the line.
     tail: usize,
-    /// Flags of a function that has a docstring.
-    function: u32,
     /// Instructions (module `opcode`): `STORE_NAME`, `LOAD_CONST`, `EXTENDED_ARG`.
     store_name: u8,
     load_const: u8,
@@ -42,7 +42,6 @@ const OLDEST: Release = Release {
     magic: 3413,
     numbers: 6,
     tail: 1,
-    function: FUNCTION,
     store_name: 90,
     load_const: 100,
     extended: 144,
@@ -78,7 +77,6 @@ const RELEASES: [Release; 6] = [
         magic: 3571,
         numbers: 5,
         tail: 2,
-        function: FUNCTION | HAS_DOCSTRING,
         store_name: 114,
         load_const: 83,
         extended: 71,
@@ -106,7 +104,7 @@ pub fn without_docstrings(file: &[u8]) -> Option<Vec<u8>> {
 fn docstrings(file: &[u8]) -> Option<Vec<Range<usize>>> {
     let magic = u16::from_le_bytes(*file.first_chunk()?);
     let release = RELEASES.iter().find(|one| one.magic == magic)?;
-    if file.get(2..4)? != b"\r\n" {
+    if file.get(2..4)? != b"\r\n" || file.len() > MOST_BYTES {
         return None;
     }
     let mut reader = Reader {
@@ -117,6 +115,7 @@ fn docstrings(file: &[u8]) -> Option<Vec<Range<usize>>> {
         references: Vec::new(),
         referred: HashSet::new(),
         found: Vec::new(),
+        looks: file.len() * LOOKS,
     };
     reader.object(0)?;
     if reader.at != file.len() {
@@ -161,6 +160,8 @@ struct Reader<'a> {
     referred: HashSet<usize>,
     /// Docstrings, each with the tuple that it stands in.
     found: Vec<(usize, usize)>,
+    /// How many bytes and objects may be looked at again.
+    looks: usize,
 }
 
 impl Reader<'_> {
@@ -266,6 +267,13 @@ impl Reader<'_> {
         for _ in 0..self.release.tail {
             self.object(depth)?;
         }
+        let size = |object: usize| match &self.objects[object] {
+            Object::Bytes(span) => span.len(),
+            Object::Tuple(items) => items.len(),
+            Object::Text { .. } | Object::Other => 0,
+        };
+        let looks = size(code) + size(constants);
+        self.looks = self.looks.checked_sub(looks)?;
         if let Some(text) = self.docstring(flags, code, constants, names) {
             self.found.push((text, constants));
         }
@@ -289,9 +297,6 @@ impl Reader<'_> {
             code.iter().filter(uses).count()
         };
         let number = if flags & FUNCTION == FUNCTION {
-            if flags & release.function != release.function {
-                return None;
-            }
             // A function has it in front of all constants and never loads it.
             (loads(0) == 0).then_some(0)?
         } else {
