@@ -53,6 +53,8 @@ cargo xtask TASK
   judges lambda [OUNCE]        AWS's emulator and cargo-lambda's, cfn-lint and moto alone
   judges ship [OUNCE]          Kubernetes' schemas, cfn-lint, moto, podman-compose and
                                systemd on what is shipped
+  judges wasm [OUNCE]          the test suites of WASI and of WebAssembly that
+                               WASI_TESTSUITE and WASM_TESTSUITE name
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
