@@ -14,6 +14,8 @@ mod invoke;
 mod load;
 mod measure;
 mod memory;
+mod outgoing;
+mod page;
 mod run;
 mod serve;
 mod settings;

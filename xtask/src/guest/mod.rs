@@ -1,5 +1,5 @@
 //! `cargo xtask guest`: ounce on a machine of its own, emulated, whose kernel has
-//! control groups of version 2 only, as most hosts have today.
+//! control groups of version 2 only, as most hosts have today, and whose clock may jump.
 //!
 //! The machine is QEMU without acceleration (it runs where virtual machines may
 //! not), Debian's or Ubuntu's kernel, and a file system of busybox and ounce in
@@ -51,6 +51,14 @@ const EXPECTED: &[(&str, &str)] = &[
     ("delegated processor", "25000 100000"),
     ("delegated members", "1"),
     ("delegated left", "0"),
+    // Clocks that jump by a year, back and ahead.
+    ("back answer", "ok"),
+    ("back idle", "yes"),
+    ("back answer again", "ok"),
+    ("ahead answer", "ok"),
+    ("ahead idle", "0"),
+    ("back restarts", "9 5"),
+    ("back stop", "137"),
     ("mounts", "0"),
     ("end", "reached"),
 ];
@@ -62,7 +70,7 @@ pub(crate) fn run(house: &House, ounce: &Path) -> Result<()> {
     let initial = initial(&scratch, ounce)?;
     let output = read(
         Command::new("timeout")
-            .args(["300", "qemu-system-x86_64"])
+            .args(["420", "qemu-system-x86_64"])
             .args([
                 "-accel",
                 "tcg",

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use ounce_oci::Digest;
 use ounce_oci::digest::Hashing;
 use ounce_oci::fetch::{Client, Download, What};
-use rustix::fs::{FlockOperation, flock};
+use ounce_oci::lock::{Lock, LockError};
 
 use super::{Event, Wanted};
 
@@ -330,23 +330,27 @@ impl<'n> Cache<'n> {
         placed(&self.root, digest)
     }
 
-    fn lock(&self, on: &mut dyn FnMut(Event)) -> Result<File, CacheError> {
+    /// Keeps others of this machine from putting a base together meanwhile: who waited
+    /// finds it made, and one at a time takes the memory that it takes.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn alone(&self, on: &mut dyn FnMut(Event)) -> Result<Option<Lock>, CacheError> {
+        self.make_root()?;
+        // Nothing is written: a cache that can only be read will do.
+        let mut wait = waiting("putting a base together", on);
+        Lock::wait_for_folder(&self.root, &mut wait).map_err(not_locked)
+    }
+
+    fn lock(&self, on: &mut dyn FnMut(Event)) -> Result<Lock, CacheError> {
+        self.make_root()?;
+        let mut wait = waiting("downloading", on);
+        Lock::wait(&self.root.join("lock"), &mut wait).map_err(not_locked)
+    }
+
+    fn make_root(&self) -> Result<(), CacheError> {
         let folder = self.root.join("sha256");
-        fs::create_dir_all(&folder).map_err(|source| failed("making", &folder, source))?;
-        let path = self.root.join("lock");
-        let mut lock = || -> io::Result<File> {
-            let file = File::options()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)?;
-            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-                on(Event::Waiting);
-                rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
-            }
-            Ok(file)
-        };
-        lock().map_err(|source| failed("locking", &path, source))
+        fs::create_dir_all(&folder).map_err(|source| failed("making", &folder, source))
     }
 
     /// A file of a mirror that is a folder.
@@ -419,6 +423,19 @@ impl Reader<'_> {
 
 fn placed(root: &Path, digest: &Digest) -> PathBuf {
     root.join("sha256").join(digest.hex())
+}
+
+/// Tells who is waited for, and why.
+fn waiting(doing: &'static str, on: &mut dyn FnMut(Event)) -> impl FnMut(Option<u32>) {
+    move |holder_pid| on(Event::Waiting { doing, holder_pid })
+}
+
+fn not_locked(error: LockError) -> CacheError {
+    match error {
+        LockError::Io { path, source } => failed("locking", &path, source),
+        // It is waited for as long as it takes.
+        LockError::Held { path, .. } => failed("locking", &path, io::ErrorKind::WouldBlock.into()),
+    }
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> CacheError {

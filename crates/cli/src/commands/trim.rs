@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use ounce_oci::layer::Patch;
 use ounce_oci::{Digest, Image, Platform, Store};
+use ounce_rootfs::name;
 use ounce_rootfs::pattern::Pattern;
 use ounce_rootfs::tree::{ContentId, NodeKind, TreeError};
 use ounce_rootfs::unpack::{self, Held};
@@ -293,7 +294,7 @@ impl<'a> Subject<'a> {
         let mut kept = kept.only(&left);
         for (path, needed) in &needed {
             let trial = needed.trial;
-            kept.explain(Path::new(path), Reason::Tried { trial });
+            kept.explain(&name::read(path), Reason::Tried { trial });
         }
         let names = self.work.tests.names().join(", ");
         let claim = match stopped {
@@ -312,10 +313,7 @@ impl<'a> Subject<'a> {
             seed: proof.seed,
             minimal: reduced.minimal,
             left_alone: left_alone.collect(),
-            kept: left
-                .iter()
-                .map(|path| path.to_string_lossy().into())
-                .collect(),
+            kept: left.iter().map(name::shown).collect(),
             removed: lab.removed(&set),
             trials: lab.answered(),
             needed,
@@ -446,10 +444,8 @@ impl<'a> Subject<'a> {
         let leaf = |place: &&PathBuf| !lost.iter().any(|other| other.parent() == Some(place));
         let mut failure = failure;
         for place in lost.iter().filter(leaf).take(8) {
-            let place = place.display();
-            failure = failure.hint(format!(
-                "it passes with /{place} as well: --keep '/{place}'"
-            ));
+            let place = name::rooted(place);
+            failure = failure.hint(format!("it passes with {place} as well: --keep '{place}'"));
         }
         Ok(failure)
     }
@@ -551,7 +547,8 @@ fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
         }
     }
     for text in &arguments.keeping.keep {
-        let pattern = Pattern::new(text);
+        // As hints and reports write paths.
+        let pattern = Pattern::of_bytes(name::read(text).as_os_str().as_encoded_bytes());
         let mut any = false;
         for (path, _) in tree.iter().filter(|(path, _)| pattern.matches(path)) {
             any = true;
@@ -569,8 +566,8 @@ fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
         let options = reach::Options::default();
         let reached = reach(tree, &mut files, &tests.seeds(image), &options);
         for one in &reached.unresolved {
-            let (at, what) = (one.at.display(), &one.what);
-            context.output.note(&format!("note: /{at}: {what}"));
+            let (at, what) = (name::rooted(&one.at), &one.what);
+            context.output.note(&format!("note: {at}: {what}"));
         }
         kept.extend(reached.kept);
     }

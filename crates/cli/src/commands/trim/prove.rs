@@ -9,6 +9,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use ounce_oci::Reference;
+use ounce_rootfs::name;
 use ounce_run::spec::SystemCalls;
 use ounce_trim::certificate::Needed;
 use ounce_trim::journal::Journal;
@@ -282,7 +283,7 @@ impl<'a> Lab<'a> {
     }
 
     fn name(&self, item: usize) -> String {
-        self.site.places[item].to_string_lossy().into_owned()
+        name::shown(&self.site.places[item])
     }
 
     /// Makes trials at the same time, a worker each.
