@@ -77,6 +77,7 @@ comes() { for i in $(seq 600); do grep -q "$1" "$2" && echo yes && return; sleep
 ounce serve --idle 4s -p 8083 site 2>/tmp/short >&2 &
 own=$!
 say "back answer" "$(await 8083)"
+head -n 3 /tmp/short
 jump -$year
 say "back idle" "$(comes 'stopping: idle' /tmp/short)"
 jump $year
