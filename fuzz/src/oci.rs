@@ -100,7 +100,11 @@ fn read_layer(image: &Image, bytes: &[u8]) {
             let mut parts = path.split(|byte| *byte == b'/');
             assert!(path.is_empty() || parts.all(|part| !matches!(part, b"" | b"." | b"..")));
             if let ReadKind::Hardlink(target) = &entry.kind {
-                assert!(target.components().all(|part| matches!(part, Component::Normal(_))));
+                assert!(
+                    target
+                        .components()
+                        .all(|part| matches!(part, Component::Normal(_)))
+                );
             }
             let mut read = Vec::new();
             if content.read_to_end(&mut read).is_ok() {

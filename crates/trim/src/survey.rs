@@ -145,6 +145,7 @@ impl Survey {
         &self,
         places: impl Iterator<Item = &'a Path>,
         patches: &HashMap<ContentId, Patch>,
+        same: &HashMap<ContentId, ContentId>,
     ) -> Result<Vec<CopyEntry>, LayerError> {
         let mut entries = Vec::new();
         let mut brought: HashMap<ContentId, PathBuf> = HashMap::new();
@@ -155,10 +156,10 @@ impl Survey {
             let Some(node) = self.tree.get(place) else {
                 continue;
             };
-            match self.entry(place, node, &mut brought) {
+            match self.entry(place, node, same, &mut brought) {
                 Some(mut entry) => {
                     if let (NodeKind::File(id), Some(_)) = (&node.kind, entry.content) {
-                        entry.patch = patches.get(id).cloned();
+                        entry.patch = patches.get(same.get(id).unwrap_or(id)).cloned();
                     }
                     entries.push(entry);
                 }
@@ -174,15 +175,29 @@ impl Survey {
         Ok(entries)
     }
 
+    /// Whether two files can be names of one: what their headers said is the same,
+    /// and the time too, if that matters.
+    pub(crate) fn is_alike(&self, one: ContentId, other: ContentId, whatever_time: bool) -> bool {
+        let (Some(one), Some(other)) = (self.files.get(one.index()), self.files.get(other.index()))
+        else {
+            return false;
+        };
+        let said = |head: &Head| (head.mode, head.uid, head.gid);
+        let attributes = one.besides.xattrs == other.besides.xattrs;
+        said(one) == said(other) && attributes && (whatever_time || one.mtime == other.mtime)
+    }
+
     /// Nothing for a folder that no header ever named.
     fn entry(
         &self,
         place: &Path,
         node: &Node,
+        same: &HashMap<ContentId, ContentId>,
         brought: &mut HashMap<ContentId, PathBuf>,
     ) -> Option<CopyEntry> {
         let path = place.to_owned();
         if let NodeKind::File(id) = node.kind {
+            let id = same.get(&id).copied().unwrap_or(id);
             let head = self.files.get(id.index())?;
             return Some(match brought.get(&id) {
                 Some(first) => head.copy(path, ReadKind::Hardlink(first.clone()), None),

@@ -582,13 +582,16 @@ fn layers(image: &Image, tree: &Tree, entries: &[u64]) -> Vec<LayerWeight> {
     .collect()
 }
 
+/// A content by what it weighs, the heaviest first, and by its path.
+type Heavy<'a> = (Reverse<(u64, u64)>, &'a OsStr, ContentId);
+
 /// The heaviest of some contents, by compressed bytes; what weighs the same stands
 /// by path. Only these get a text each, of what may be millions.
 fn heaviest<'found>(
     found: &'found Found,
     contents: impl Iterator<Item = (ContentId, &'found Path)>,
 ) -> Vec<FileWeight> {
-    let mut top: Vec<(Reverse<(u64, u64)>, &OsStr, ContentId)> = Vec::new();
+    let mut top: Vec<Heavy<'_>> = Vec::new();
     for (id, path) in contents {
         let compressed = found.facts.get(id).map_or(0, |facts| facts.compressed);
         let weight = Reverse((compressed, found.tree.content(id).bytes));
@@ -598,7 +601,7 @@ fn heaviest<'found>(
             top.truncate(LISTED);
         }
     }
-    let told = |(Reverse((compressed, bytes)), path, id): (_, &OsStr, _)| FileWeight {
+    let told = |(Reverse((compressed, bytes)), path, id): Heavy<'_>| FileWeight {
         path: name::rooted(Path::new(path)),
         bytes: ByteSize(bytes),
         compressed_bytes: ByteSize(compressed),

@@ -60,6 +60,9 @@ struct Parent {
     fd: Rc<OwnedFd>,
 }
 
+/// An open folder and where it is, links followed.
+type Found = (Vec<u8>, Rc<OwnedFd>);
+
 fn open_flags() -> OFlags {
     OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC
 }
@@ -172,7 +175,7 @@ impl Extractor {
                 self.done.links += 1;
             }
             ReadKind::Hardlink(target) => {
-                self.hard_link(&parent, name, path, target.as_os_str().as_bytes())?
+                self.hard_link(&parent, name, path, target.as_os_str().as_bytes())?;
             }
             ReadKind::Fifo => {
                 let mode = self.mode(entry, 0o444);
@@ -600,7 +603,7 @@ impl Extractor {
 
     /// Opens a folder that a whiteout or a hard link names, and tells where it is with
     /// links followed; none if there is no such folder.
-    fn open_named(&self, path: &[u8]) -> Result<Option<(Vec<u8>, Rc<OwnedFd>)>, UnpackError> {
+    fn open_named(&self, path: &[u8]) -> Result<Option<Found>, UnpackError> {
         if path.is_empty() {
             return Ok(Some((Vec::new(), Rc::clone(&self.root))));
         }
