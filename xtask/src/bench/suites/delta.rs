@@ -297,6 +297,14 @@ fn promises(pair: &Pair, sizes: &Sizes, bytes: u64) -> Vec<Bar> {
     bars
 }
 
+/// Under which conditions a patch of a pair is applied.
+fn remark(peer: &Peer, pair: &Pair) -> &'static str {
+    match (peer.key, pair.is_device) {
+        ("ounce", false) => "old, new and 26 MB at most in memory",
+        _ => peer.remark,
+    }
+}
+
 fn table(pair: &Pair, sizes: &Sizes, bytes: u64) -> Grid {
     let mut sizes: Vec<_> = sizes.iter().collect();
     sizes.sort_by_key(|(_, bytes)| *bytes);
@@ -309,12 +317,12 @@ fn table(pair: &Pair, sizes: &Sizes, bytes: u64) -> Grid {
         lines: sizes
             .into_iter()
             .map(|(peer, patch)| GridLine {
-                row: Row::new(peer.key, peer.title, peer.remark),
+                row: Row::new(peer.key, peer.title, remark(peer, pair)),
                 is_ours: peer.key == "ounce",
                 cells: vec![
                     patch.to_string(),
                     format!("{:.3}", percent(*patch, bytes)),
-                    peer.remark.to_owned(),
+                    remark(peer, pair).to_owned(),
                 ],
                 repeated: 0,
                 samples: json!({ "bytes": patch }),

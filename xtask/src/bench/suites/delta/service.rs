@@ -23,7 +23,15 @@ fn source(folder: &Path, name: &str, more: bool) -> Result<PathBuf> {
     let place = folder.join(name);
     let from = root().join("examples/hello");
     fs::create_dir_all(place.join("src"))?;
-    for file in ["Cargo.toml", "Cargo.lock", "build.rs", "src/main.rs"] {
+    fs::create_dir_all(place.join(".cargo"))?;
+    let files = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "build.rs",
+        "src/main.rs",
+        ".cargo/config.toml",
+    ];
+    for file in files {
         let mut text = fs::read_to_string(from.join(file))
             .with_context(|| format!("reading {file} of examples/hello"))?;
         if file == "Cargo.toml" {
