@@ -23,7 +23,8 @@ pub(crate) struct DeviceOptions {
     /// The key's place among those that devices were built with
     #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..32))]
     pub(crate) key_number: u8,
-    /// What devices run now: a delta is made for each
+    /// What devices run now: a delta is made for each [default: the last four releases
+    /// in the folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) from: Vec<PathBuf>,
     /// The chip: esp32, esp32s2, esp32s3, esp32c2, esp32c3, esp32c6, esp32h2, or none
@@ -69,17 +70,8 @@ pub(crate) struct DeviceOptions {
 }
 
 fn version(text: &str) -> Result<ounce_ota::Version, String> {
-    let mut parts = text.split('.');
-    let mut next = || parts.next().unwrap_or("");
-    let parsed = (next().parse(), next().parse(), next().parse());
-    match (parsed, parts.next()) {
-        ((Ok(major), Ok(minor), Ok(patch)), None) => Ok(ounce_ota::Version {
-            major,
-            minor,
-            patch,
-        }),
-        _ => Err("a version is three numbers, as 1.4.2".to_owned()),
-    }
+    ounce_ship::channel::version(text)
+        .ok_or_else(|| "a version is three numbers, as 1.4.2".to_owned())
 }
 
 fn numbered(text: &str) -> Result<(u8, PathBuf), String> {

@@ -1,7 +1,7 @@
 //! `ounce delta`: the smallest update between two images, programs or firmware
 //! files, and applying it. Files here, images in `image`.
 
-mod image;
+pub(super) mod image;
 
 use std::fs;
 use std::path::Path;

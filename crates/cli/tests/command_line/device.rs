@@ -171,6 +171,7 @@ fn a_wrong_key_chip_or_firmware_is_refused_and_nothing_is_written() {
         ("new.bin", "none", "updates.pub", 3, "private"),
         ("empty.bin", "none", "updates.key", 3, "empty"),
         ("gone.bin", "none", "updates.key", 3, "gone.bin"),
+        ("new.bin", "none", "gone.key", 3, "--algorithm ed25519"),
     ] {
         let (found, text) = release(firmware, chip, key);
         assert_eq!(found, Some(status), "{text}");
@@ -179,4 +180,53 @@ fn a_wrong_key_chip_or_firmware_is_refused_and_nothing_is_written() {
     assert!(!bench.path("out").exists());
     let (status, text) = code(&bench, &["ship", "./new.bin", "--to", "compose"]);
     assert!(status == Some(2) && text.contains("not an image"), "{text}");
+}
+
+#[test]
+fn a_channel_goes_forward_with_deltas_from_what_it_had() {
+    let bench = bench();
+    let ship = |firmware: &str, version: &str| {
+        let words = [
+            "ship",
+            firmware,
+            "--to",
+            "device",
+            "--chip",
+            "none",
+            "--product",
+            "lamp",
+            "--key",
+            "updates.key",
+            "-o",
+            "out",
+            "--firmware-version",
+            version,
+        ];
+        code(&bench, &words)
+    };
+    let index = || -> Value {
+        serde_json::from_slice(&std::fs::read(bench.path("out/stable.json")).unwrap()).unwrap()
+    };
+    assert_eq!(ship("old.bin", "1.0.0").0, Some(0));
+    assert_eq!(index()["deltas"].as_array().unwrap().len(), 0);
+    assert_eq!(ship("new.bin", "1.0.1").0, Some(0));
+    let after = index();
+    assert_eq!(after["deltas"].as_array().unwrap().len(), 1, "{after}");
+    // Again the same, then what devices would refuse or never tell apart.
+    assert_eq!(ship("new.bin", "1.0.1").0, Some(0));
+    for (firmware, version, word) in [
+        ("old.bin", "1.0.1", "another program"),
+        ("old.bin", "0.9.0", "already"),
+    ] {
+        let (status, text) = ship(firmware, version);
+        assert_eq!(status, Some(3), "{text}");
+        assert!(text.contains(word) && text.contains("hint: "), "{text}");
+    }
+    // Half written, the index names what was there before.
+    std::fs::create_dir_all(bench.path("out/lamp-1.0.2.ota/in")).unwrap();
+    assert_eq!(ship("old.bin", "1.0.2").0, Some(4));
+    assert_eq!(index(), after);
+    bench.file("out/stable.json", "{}");
+    let (status, text) = ship("old.bin", "1.0.3");
+    assert!(status == Some(3) && text.contains("index"), "{text}");
 }

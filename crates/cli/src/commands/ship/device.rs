@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ounce_oci::signature::{Algorithm, PrivateKey, PublicKey};
+use ounce_ota::Version;
 use ounce_ota::esp::image::Chip;
 use ounce_ota::pack::{KeyRelease, Sign};
+use ounce_ship::channel::{self, Channel};
 use ounce_ship::device::{self, DeviceError, Request};
 use ounce_ship::shipment::Created;
 use serde::Serialize;
@@ -21,6 +23,9 @@ use crate::failure::{Failure, Kind};
 
 /// Most bytes of a file that is read: the largest flash there is on such a chip.
 const MOST: u64 = 64 << 20;
+
+/// How one comes to a key that devices verify by.
+const NEW_KEY: &str = "ounce key new NAME --algorithm ed25519 makes one";
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -101,6 +106,10 @@ pub(super) fn run(
                 })?,
         ),
     };
+    if !key.exists() {
+        let why = format!("there is no key {}", key.display());
+        return Err(Failure::new(Kind::Input, why).hint(NEW_KEY));
+    }
     let private = key::private(context.output, key, own.password_file.as_deref())?;
     let public = private.public();
     if public.algorithm() != Algorithm::Ed25519 {
@@ -109,14 +118,22 @@ pub(super) fn run(
             key.display(),
             public.algorithm()
         );
-        return Err(
-            Failure::new(Kind::Input, why).hint("ounce key new NAME --algorithm ed25519 makes one")
-        );
+        return Err(Failure::new(Kind::Input, why).hint(NEW_KEY));
     }
     let keys = keys(context, own, product, &public)?;
     let bytes = read(Path::new(firmware))?;
-    let olds: Vec<Vec<u8>> = own
-        .from
+    let index = folder.join(device::index_file(&own.channel));
+    let published = match index.try_exists() {
+        Ok(false) => None,
+        _ => Some(
+            Channel::read(&read(&index)?).map_err(|error| failed(DeviceError::Channel(error)))?,
+        ),
+    };
+    let from = match own.from.is_empty() {
+        true => earlier(folder, product, version),
+        false => own.from.clone(),
+    };
+    let olds: Vec<Vec<u8>> = from
         .iter()
         .map(|path| read(path))
         .collect::<Result<_, _>>()?;
@@ -135,6 +152,7 @@ pub(super) fn run(
         key: own.key_number,
         channel: &own.channel,
         share: own.rollout,
+        published: published.as_ref(),
         keys: own.keys_version.zip(keys.as_deref()),
     };
     let mut shipment = device::ship(&request, &mut Signer(private)).map_err(failed)?;
@@ -143,7 +161,8 @@ pub(super) fn run(
         "devices verify by key {}: {public_key}",
         own.key_number
     ));
-    for file in &shipment.files {
+    // The index is the first, and written last: what it names is there.
+    for file in shipment.files.iter().rev() {
         write::put(folder, file)?;
     }
     if context.output.json {
@@ -186,6 +205,14 @@ pub(super) fn run(
             .note(&format!("in {}: {command}", folder.display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The app images of earlier releases in the folder.
+fn earlier(folder: &Path, product: &str, version: Version) -> Vec<PathBuf> {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let found = channel::earlier(names.collect(), product, version);
+    found.into_iter().map(|name| folder.join(name)).collect()
 }
 
 /// The record of keys, where one is asked for.
