@@ -4,7 +4,7 @@
 //! [`apply`] is the patcher: `no_std`, no allocation, no input or output of its
 //! own. Patch bytes are pushed in pieces of any length, the old image is read
 //! where the patcher asks, and the new one comes out once and in order. With the
-//! feature `pack`, [`pack`] makes patches.
+//! feature `pack`, the module `pack` makes patches.
 //!
 //! A patch is a list of stretches of the old image that stand in the new one (the
 //! *map*), and what differs. Since code that moves has all its references

@@ -65,7 +65,7 @@ fn is_signed(key: &PublicKey, message: &[u8], signature: &[u8; SIGNATURE]) -> bo
     sum.compressed().as_bytes() == point
 }
 
-/// The point that the signature's should be, [S]B - [k]A; nothing if the key is no point.
+/// The point that the signature's should be, `[S]B - [k]A`; nothing if the key is no point.
 #[inline(never)]
 fn sum(key: &PublicKey, scalar: &[u8; 32], challenge: &[u8; 32]) -> Option<EdwardsPoint> {
     let key = -&CompressedY::from(key).decompressed().ok()?;

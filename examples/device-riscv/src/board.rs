@@ -1,7 +1,9 @@
 //! The machine itself, and the only unsafe code: entry, registers, the jump to a program.
 #![allow(unsafe_code)]
 
-use core::arch::{asm, global_asm};
+#[cfg(target_arch = "riscv32")]
+use core::arch::asm;
+use core::arch::global_asm;
 use core::ptr::{read_volatile, write_volatile};
 
 /// Where the flash that updates use begins: the second of the machine's two.
@@ -13,10 +15,23 @@ const TEST: usize = 0x10_0000;
 /// Where what a test gives stands: behind all programs.
 const GIVEN: usize = 0x8040_0000;
 /// Where programs are loaded to.
+#[cfg(target_arch = "riscv32")]
 const PROGRAM: usize = 0x8010_0000;
 /// What unused stack is filled with.
 const PAINT: u32 = 0x5AA5_5AA5;
 
+// For Arm nothing is run, and only the code is weighed.
+#[cfg(target_arch = "arm")]
+global_asm!(
+    ".section .text.start",
+    ".globl _start",
+    ".thumb_func",
+    "_start:",
+    "bl device_main",
+    "b .",
+);
+
+#[cfg(target_arch = "riscv32")]
 global_asm!(
     ".section .text.start",
     ".globl _start",
@@ -98,6 +113,7 @@ pub(crate) fn flash_write(offset: u32, word: u32) {
     unsafe { write_volatile((FLASH + offset as usize) as *mut u32, word) };
 }
 
+#[cfg(target_arch = "riscv32")]
 /// Copies a program to memory and jumps to it. It does not come back.
 ///
 /// # Panics
@@ -130,6 +146,7 @@ pub fn given() -> [&'static [u8]; 2] {
     }
 }
 
+#[cfg(target_arch = "riscv32")]
 /// How many instructions the processor has done, as far as 32 bits tell.
 pub fn instructions() -> u32 {
     let count;

@@ -48,7 +48,7 @@ pub(crate) struct DeviceOptions {
     pub(crate) revoke: Vec<u8>,
     /// A root key that signs the record of who may sign updates: its number and file, PEM
     #[arg(long, value_name = "NUMBER=FILE", value_parser = numbered, requires = "keys_version")]
-    pub(crate) root: Vec<(u8, PathBuf)>,
+    pub(crate) root_key: Vec<(u8, PathBuf)>,
     /// A key that the record lets sign updates: its number and its public file, PEM
     #[arg(long, value_name = "NUMBER=FILE", value_parser = numbered, requires = "keys_version")]
     pub(crate) trust: Vec<(u8, PathBuf)>,

@@ -73,9 +73,9 @@ fn keys(words: usize) -> Vec<&'static str> {
         "2",
         "--keys-made",
         "2026-11-22",
-        "--root",
+        "--root-key",
         "0=first.key",
-        "--root",
+        "--root-key",
         "2=third.key",
         "--key-number",
         "5",
@@ -118,7 +118,11 @@ fn root_keys_name_the_keys_of_a_release_and_a_device_takes_what_they_say() {
 
     // A record that lacks a root, a key, or the key that signs the update.
     let other = [&keys(10)[..], &["--trust", "5=first.pub"]].concat();
-    for (words, said) in [(keys(4), "--root"), (keys(10), "--trust"), (other, "--key")] {
+    for (words, said) in [
+        (keys(4), "--root-key"),
+        (keys(10), "--trust"),
+        (other, "--key"),
+    ] {
         let all = [&ship[..], &RELEASE, &words, &["-o", "none"]].concat();
         let (status, text) = code(&bench, &all);
         assert!(status == Some(2) && text.contains(said), "{text}");

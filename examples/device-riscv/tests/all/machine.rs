@@ -25,6 +25,22 @@ const SECRET: [u8; 32] = [
 
 /// Builds a binary for the device; its ELF.
 pub(crate) fn built(bin: &str, version: &str, behaviour: Option<&str>) -> Vec<u8> {
+    let features = if bin == "vessel" {
+        "riscv,vessel"
+    } else {
+        "riscv"
+    };
+    built_for(TARGET, features, bin, version, behaviour)
+}
+
+/// Builds a binary for a machine.
+pub(crate) fn built_for(
+    machine: &str,
+    features: &str,
+    bin: &str,
+    version: &str,
+    behaviour: Option<&str>,
+) -> Vec<u8> {
     // A folder of its own: the one that this test was built in may be locked.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("device");
     let mut cargo = Command::new(env!("CARGO"));
@@ -40,20 +56,20 @@ pub(crate) fn built(bin: &str, version: &str, behaviour: Option<&str>) -> Vec<u8
         "--quiet",
         "--locked",
         "--release",
+        "--no-default-features",
+        "--features",
+        features,
         "--target",
-        TARGET,
+        machine,
         "--bin",
         bin,
     ]);
-    if bin == "vessel" {
-        cargo.args(["--features", bin]);
-    }
     let status = cargo.arg("--target-dir").arg(&target).status().unwrap();
     assert!(
         status.success(),
-        "{bin} cannot be built; rustup target add {TARGET}"
+        "{bin} cannot be built; rustup target add {machine}"
     );
-    std::fs::read(target.join(TARGET).join("release").join(bin)).unwrap()
+    std::fs::read(target.join(machine).join("release").join(bin)).unwrap()
 }
 
 /// What is loaded to memory, from its first byte to its last.

@@ -11,9 +11,9 @@ use crate::machine::{Machine, built, delivered, file, number, on_flash, release,
 const TARGET: &str = "wasm32v1-none";
 
 /// Most bytes of flash of the whole firmware: engine, updates, drivers.
-const FLASH: u64 = 200_000;
+const FLASH: u64 = 122_000;
 /// Most bytes of memory beyond the module's page: what the engine makes of the module, and all stack.
-const MEMORY: u64 = 40_000;
+const MEMORY: u64 = 9_500;
 
 /// Builds the example's module.
 fn module(version: &str, behaviour: Option<&str>) -> Vec<u8> {

@@ -1,10 +1,14 @@
 //! A device's life: deltas, cuts, a broken program, hostile updates, and what all of it takes of flash and
 //! memory.
 
-use crate::machine::{Machine, built, delivered, file, flat, number, on_flash, release, sign};
+use crate::machine::{
+    Machine, built, built_for, delivered, file, flat, number, on_flash, release, sign,
+};
 
 /// Most bytes of flash that the patcher, SHA-256 and Ed25519 take together.
 const UPDATE_FLASH: u64 = 25_000;
+/// The same on a Cortex-M4, where salty's field is assembler for that processor.
+const THUMB_FLASH: u64 = 21_500;
 /// Most bytes of memory that an update takes: the stack of all of it, the patcher's memory in it.
 const UPDATE_MEMORY: u64 = 16_384;
 /// Most bytes of flash that the boot loader takes.
@@ -97,9 +101,13 @@ fn the_machine_takes_deltas_survives_cuts_and_rolls_a_broken_program_back() {
 
     let update = on_flash(&built("cost", "1.0.0", None));
     let loader = on_flash(&loader_elf);
+    let thumb = built_for("thumbv7em-none-eabi", "thumb", "cost", "1.0.0", None);
+    let thumb = on_flash(&thumb);
+    println!("flash on thumbv7em: {thumb} bytes");
     println!("flash: patcher, SHA-256 and Ed25519 {update} bytes; boot loader {loader} bytes");
     println!("memory: {memory} bytes for an update by delta, verification and stack included");
     assert!(update <= UPDATE_FLASH, "{update} bytes of flash");
+    assert!(thumb <= THUMB_FLASH, "{thumb} bytes of flash on thumbv7em");
     assert!(loader <= LOADER_FLASH, "{loader} bytes of flash");
     assert!(memory <= UPDATE_MEMORY, "{memory} bytes of memory");
 }

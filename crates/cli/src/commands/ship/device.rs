@@ -228,9 +228,10 @@ fn keys(
         return Ok(None);
     };
     let usage = |why: String, hint: &str| Err(Failure::new(Kind::Usage, why).hint(hint));
-    if own.root.is_empty() || own.trust.is_empty() {
+    if own.root_key.is_empty() || own.trust.is_empty() {
         return usage(
-            "a record of keys is signed by --root NUMBER=FILE and names --trust NUMBER=FILE".into(),
+            "a record of keys is signed by --root-key NUMBER=FILE and names --trust NUMBER=FILE"
+                .into(),
             "ounce key new root --algorithm ed25519 makes a root key, of which devices are built with the \
              public half",
         );
@@ -256,7 +257,7 @@ fn keys(
         );
     }
     let mut roots = Vec::new();
-    for (number, file) in &own.root {
+    for (number, file) in &own.root_key {
         let root = key::private(context.output, file, own.password_file.as_deref())?;
         if root.public().algorithm() != Algorithm::Ed25519 {
             let why = format!("{} is no key of ed25519", file.display());
