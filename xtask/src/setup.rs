@@ -14,15 +14,20 @@ pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unkn
 const MODULES: &[&str] = &["wasm32-unknown-unknown", "wasm32-wasip1", "wasm32-wasip2"];
 
 /// Targets that only one example is built for.
-const MORE_TARGETS: &[&str] = &["riscv32imc-unknown-none-elf"];
+const MORE_TARGETS: &[&str] = &[
+    "riscv32imc-unknown-none-elf",
+    "thumbv7em-none-eabi",
+    "wasm32v1-none",
+];
 
 /// A program that tasks call, and the Debian package it comes in.
-struct Need {
+pub(crate) struct Need {
     program: &'static str,
     package: &'static str,
 }
 
-const fn need(program: &'static str, package: &'static str) -> Need {
+/// A program and its package.
+pub(crate) const fn need(program: &'static str, package: &'static str) -> Need {
     Need { program, package }
 }
 
@@ -189,13 +194,7 @@ pub(crate) fn setup(check: bool) -> Result<()> {
             println!("missing: {}", missing.remedy());
             return Ok(());
         }
-        let quiet = "-qq";
-        run(&mut command(&["apt-get", quiet, "update"]))?;
-        run(
-            command(&["apt-get", quiet, "install", "-y", "--no-install-recommends"])
-                .args(&missing.packages)
-                .env("DEBIAN_FRONTEND", "noninteractive"),
-        )?;
+        fetch(&missing.packages)?;
     }
     if missing.zig && is_root() {
         // Debian's pip asks for the last: it is the system's own Python.
@@ -207,6 +206,26 @@ pub(crate) fn setup(check: bool) -> Result<()> {
         println!("still missing: {}", still.remedy());
     }
     Ok(())
+}
+
+fn fetch(packages: &[&str]) -> Result<()> {
+    let quiet = "-qq";
+    run(&mut command(&["apt-get", quiet, "update"]))?;
+    run(
+        command(&["apt-get", quiet, "install", "-y", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+/// Installs what a single task needs beyond what all of them do.
+pub(crate) fn install(needs: &[Need]) -> Result<()> {
+    let missing = needs.iter().filter(|need| find(need.program).is_none());
+    let packages: Vec<&str> = missing.map(|need| need.package).collect();
+    match packages.is_empty() {
+        true => Ok(()),
+        false => fetch(&packages),
+    }
 }
 
 #[cfg(test)]

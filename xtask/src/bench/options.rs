@@ -29,6 +29,8 @@ every run writes report.md and report.json in target/bench.
                    bsdiff, xdelta3, zstd, detools, hdiffpatch
   --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime;
                    web=FILE: the samples that web/bench/run.mjs wrote
+  --framework NAME=DIR  of `web`: a peer that was built elsewhere, such as
+                   web/bench/leptos; DIR has index.js, which fills the table
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
                    latency, boot, memory
   --count N        containers of `density` [default: 10000]
@@ -103,6 +105,8 @@ pub(crate) struct Options {
     pub(crate) tables: Vec<String>,
     /// Programs of peers that are not on the path.
     pub(crate) servers: Vec<(String, PathBuf)>,
+    /// Folders of peers of `web`.
+    pub(crate) frameworks: Vec<(String, PathBuf)>,
     pub(crate) install: bool,
 }
 
@@ -118,6 +122,7 @@ impl Options {
             ounce: None,
             httpd: None,
             servers: Vec::new(),
+            frameworks: Vec::new(),
             tables: Vec::new(),
             install: true,
         };
@@ -154,12 +159,15 @@ impl Options {
                 "--crun" => options.crun = Some(std::path::absolute(value()?)?),
                 "--ounce" => options.ounce = Some(std::path::absolute(value()?)?),
                 "--httpd" => options.httpd = Some(std::path::absolute(value()?)?),
-                "--server" => {
-                    let (name, file) = value()?
+                "--server" | "--framework" => {
+                    let (name, path) = value()?
                         .split_once('=')
-                        .context("--server wants NAME=FILE")?;
-                    let program = (name.to_owned(), std::path::absolute(file)?);
-                    options.servers.push(program);
+                        .with_context(|| format!("{argument} wants NAME=PATH"))?;
+                    let peer = (name.to_owned(), std::path::absolute(path)?);
+                    match argument.as_str() {
+                        "--server" => options.servers.push(peer),
+                        _ => options.frameworks.push(peer),
+                    }
                 }
                 "--no-install" => options.install = false,
                 other => bail!("unknown argument {other:?}\n\n{HELP}"),

@@ -82,6 +82,11 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
                 &with_peer("podman"),
                 || with(&zstd),
             );
+            bench.check(
+                "an image comes from there by a delta that hangs on it, and is the same",
+                &NEEDS,
+                || with(&deltas),
+            );
         }
     }
 }
@@ -393,5 +398,32 @@ fn zstd(visit: &Visit<'_>) -> Result<()> {
     ensure!(text.contains("layer.v1.tar+zstd"), "{text}");
     let storage = Storage::new()?;
     read(&mut storage.podman(&["pull", "--quiet", "--tls-verify=false", &name]))?;
+    Ok(())
+}
+
+/// This registry knows no referrers: the delta is found by the tag of the digest.
+fn deltas(visit: &Visit<'_>) -> Result<()> {
+    let site = visit.case.path("delta-site");
+    fs::create_dir_all(&site)?;
+    for (version, text) in [("1", "one"), ("2", "two, which is later")] {
+        fs::write(format!("{site}/index.html"), text)?;
+        let tag = format!("site:{version}");
+        read(&mut visit.ounce(&["build", &site, "-t", &tag]))?;
+    }
+    let (one, two) = (visit.name("judged/delta:1"), visit.name("judged/delta:2"));
+    read(&mut visit.ounce(&["push", "site:1", &one]))?;
+    let text = read(&mut visit.ounce(&["--json", "push", "site:2", &two, "--delta-from", "1"]))?;
+    let pushed: Value = serde_json::from_str(&text)?;
+    ensure!(pushed["deltas"][0]["pushed"] == true, "{pushed}");
+    let device = visit.case.path("delta-device");
+    read(&mut visit.ounce_on(&device, &["pull", &one]))?;
+    let text = read(&mut visit.ounce_on(&device, &["--json", "pull", &two]))?;
+    let pulled: Value = serde_json::from_str(&text)?;
+    ensure!(
+        pulled["deltas"][0]["from"] == pushed["deltas"][0]["from_digest"],
+        "{pulled}"
+    );
+    ensure!(pulled["digest"] == pushed["digest"], "{pulled}");
+    read(&mut visit.ounce_on(&device, &["verify"]))?;
     Ok(())
 }

@@ -20,7 +20,7 @@ device, web
   ounce ship registry.example/shop:1.4 --to kubernetes | kubectl apply --server-side -f -
   ounce ship shop --registry registry.example/shop:1.4 --push --to kubernetes -o deploy
   ounce ship registry.example/shop:1.4 --to kubernetes --explain
-  ounce ship counter --to web -o public
+  ounce ship counter --to web --first-view -o public
   ounce ship shop --to ssh://pi@raspberrypi.local --apply
   ounce ship shop --to lambda -o deploy && cd deploy && sam deploy --guided
   ounce ship firmware.elf --to device --product lamp --firmware-version 1.0.1 \\
@@ -129,6 +129,9 @@ pub(crate) struct ShipOptions {
     /// systemd, ssh: where its files lie there [default: /opt/NAME]
     #[arg(long, value_name = "PATH", value_parser = path_to_ask_for, help_heading = "Other platforms")]
     pub(crate) root: Option<String>,
+    /// web: draw the component's first view into the page, so that it is seen before its script has run
+    #[arg(long, help_heading = "Other platforms")]
+    pub(crate) first_view: bool,
     /// ssh: its configuration [default: ssh's own]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Other platforms")]
     pub(crate) ssh_config: Option<PathBuf>,
@@ -230,6 +233,12 @@ pub(crate) struct KubernetesOptions {
     /// The runtime that runs it, such as ounce
     #[arg(long, value_name = "NAME")]
     pub(crate) runtime_class: Option<String>,
+    /// Which Kubernetes it is for, from 1.20 on [default: with --apply the cluster's, else the newest]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kubernetes_version: Option<ounce_ship::kubernetes::Version>,
+    /// What waits in the image before a replica is told to end, before Kubernetes 1.30: words
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    pub(crate) pause_command: Option<Words>,
     /// The kubeconfig [default: $KUBECONFIG, ~/.kube/config]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,
@@ -239,6 +248,21 @@ pub(crate) struct KubernetesOptions {
     /// Seconds to wait for the new replicas
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
     pub(crate) wait: Duration,
+}
+
+/// A command, split at blanks.
+#[derive(Debug, Clone)]
+pub(crate) struct Words(pub(crate) Vec<String>);
+
+fn words(text: &str) -> Result<Words, String> {
+    let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    match words.first() {
+        Some(program) if program.starts_with('/') => Ok(Words(words)),
+        Some(program) => Err(format!(
+            "{program:?} is no path: there is no shell that would look for it"
+        )),
+        None => Err("it is empty".to_owned()),
+    }
 }
 
 /// What only Lambda asks about.

@@ -35,6 +35,7 @@ pub(crate) mod tag;
 pub(crate) mod tags;
 pub(crate) mod trim;
 pub(crate) mod up;
+pub(crate) mod update;
 pub(crate) mod verify;
 pub(crate) mod wait;
 pub(crate) mod weigh;

@@ -401,7 +401,7 @@ fn what_is_no_http_is_an_error() {
 
 #[test]
 fn a_list_comes_over_several_connections_and_its_first_failure_ends_it() {
-    let busy = std::sync::Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let busy = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     let seen = busy.clone();
     let server = Server::new(move |asked, out| {
         let now = busy.0.fetch_add(1, Ordering::SeqCst) + 1;
