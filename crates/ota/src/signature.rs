@@ -12,6 +12,11 @@ pub trait Verify {
 
     /// Whether the signature of the message is by the key of this number.
     fn verify(&self, key: u8, message: &[u8], signature: &[u8; SIGNATURE]) -> bool;
+
+    /// Whether it is by this key, which a [record](crate::keys) names.
+    fn verify_by(&self, key: &PublicKey, message: &[u8], signature: &[u8; SIGNATURE]) -> bool {
+        is_signed(key, message, signature)
+    }
 }
 
 /// A public key of Ed25519.

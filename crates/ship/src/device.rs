@@ -54,6 +54,8 @@ pub struct Request<'a> {
     pub share: u16,
     /// What the channel has already.
     pub published: Option<&'a Channel>,
+    /// The record of keys that it comes with, as root keys have signed it, and its version.
+    pub keys: Option<(u16, &'a [u8])>,
 }
 
 /// A firmware that cannot be shipped.
@@ -127,8 +129,18 @@ struct Index<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<u64>,
     key: u8,
+    /// What names the keys, where root keys do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<ListedKeys>,
     whole: Listed,
     deltas: Vec<Listed>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedKeys {
+    file: String,
+    bytes: usize,
+    version: u16,
 }
 
 #[derive(Debug, Serialize)]
@@ -245,6 +257,11 @@ pub fn ship<S: Sign>(
         share: request.share,
         expires: request.expires,
         key: request.key,
+        keys: request.keys.map(|(version, record)| ListedKeys {
+            file: keys_name(request.product, version),
+            bytes: record.len(),
+            version,
+        }),
         whole: listed(&format!("{name}.ota"), &whole, None),
         deltas: deltas
             .iter()
@@ -268,6 +285,15 @@ pub fn ship<S: Sign>(
             .creates
             .push(Created::new("update", file.clone(), purpose));
     }
+    if let Some((version, record)) = request.keys {
+        let file = keys_name(request.product, version);
+        shipment.files.push(bytes(file.clone(), record.to_vec()));
+        shipment.creates.push(Created::new(
+            "keys",
+            file,
+            "who may sign, for devices with root keys",
+        ));
+    }
     shipment.files.push(bytes(format!("{name}.bin"), image));
     shipment
         .files
@@ -278,6 +304,10 @@ pub fn ship<S: Sign>(
             .map(|(file, _, made)| bytes(file, made.bytes)),
     );
     Ok(shipment)
+}
+
+fn keys_name(product: &str, version: u16) -> String {
+    format!("{}-keys-{version}.bin", file_name(product))
 }
 
 fn bytes(path: String, contents: Vec<u8>) -> File {
@@ -437,6 +467,7 @@ mod tests {
             channel: "stable",
             share: 10_000,
             published: None,
+            keys: None,
         }
     }
 

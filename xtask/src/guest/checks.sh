@@ -74,21 +74,23 @@ year=31536000
 jump() { date -s "@$(($(date +%s) + $1))" >/dev/null; }
 # Whether a line comes to be in a file.
 comes() { for i in $(seq 600); do grep -q "$1" "$2" && echo yes && return; sleep 0.1; done; echo no; }
+# Who is connected is told by a part of the kernel that this one has as modules.
+for module in inet_diag tcp_diag; do [ ! -e /lib/$module.ko ] || insmod /lib/$module.ko; done
 ounce serve --idle 4s -p 8083 site 2>/tmp/short >&2 &
 own=$!
-say "back answer" "$(await 8083)"
+say "idle answer" "$(await 8083)"
 jump -$year
-say "back idle" "$(comes 'stopping: idle' /tmp/short)"
+say "idle back" "$(comes 'stopping: idle' /tmp/short)"
 jump $year
-say "back answer again" "$(await 8083)"
+say "idle answer again" "$(await 8083)"
 kill $own
 wait $own
 ounce serve --idle 10m -p 8084 site 2>/tmp/long >&2 &
 own=$!
-say "ahead answer" "$(await 8084)"
+say "idle long answer" "$(await 8084)"
 jump $year
 sleep 3
-say "ahead idle" "$(grep -c 'stopping: idle' /tmp/long)"
+say "idle ahead" "$(grep -c 'stopping: idle' /tmp/long)"
 kill $own
 wait $own
 # Each failure doubles the pause before the next start.

@@ -68,7 +68,9 @@ impl Registry {
                 certify(&scratch)?;
                 let asks = match door {
                     Door::Certificate => {
-                        format!(", clientcas: [{}]", folder("certificates/ca.crt"))
+                        let authority = scratch.join("certificates/ca.crt");
+                        fs::copy(authority, scratch.join("clients.crt"))?;
+                        format!(", clientcas: [{}]", folder("clients.crt"))
                     }
                     _ => String::new(),
                 };

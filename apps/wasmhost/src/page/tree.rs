@@ -450,7 +450,10 @@ impl Tree {
                 attribute(name, text, html);
             }
         }
-        if let Some(value) = value {
+        // Without either it is empty.
+        let is_said =
+            value.is_some_and(|value| !value.is_empty()) || element.attribute("value").is_some();
+        if let Some(value) = value.filter(|_| is_said) {
             attribute("value", value, html);
         }
         if chosen == Some(true) {
@@ -624,13 +627,15 @@ mod tests {
                     tree.set_attribute(option, "selected", Some(""))?;
                 }
             }
+            let empty = into(tree, ROOT, "input");
+            tree.set_value(empty, "")?;
             let div = into(tree, ROOT, "div");
             tree.set_value(div, "no attribute")
         });
         assert_eq!(
             html,
             "<input value=\"new\"><select><option>1</option>\
-             <option selected=\"\">2</option></select><div></div>"
+             <option selected=\"\">2</option></select><input><div></div>"
         );
     }
 

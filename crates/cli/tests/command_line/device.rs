@@ -66,6 +66,66 @@ fn a_release_for_a_device_is_a_folder_that_a_file_server_serves() {
     assert!(whole.ends_with(&new) && whole.starts_with(b"ounceOTA"));
 }
 
+/// What names the keys of a release, with the last words left out.
+fn keys(words: usize) -> Vec<&'static str> {
+    let all = [
+        "--keys-version",
+        "2",
+        "--keys-made",
+        "2026-11-22",
+        "--root",
+        "0=first.key",
+        "--root",
+        "2=third.key",
+        "--key-number",
+        "5",
+        "--trust",
+        "5=updates.pub",
+    ];
+    all[..words].to_vec()
+}
+
+#[test]
+fn root_keys_name_the_keys_of_a_release_and_a_device_takes_what_they_say() {
+    use ounce_ota::keys::{KeySet, Roots};
+    use ounce_ota::signature::Keyring;
+
+    let bench = bench();
+    let mut roots = Vec::new();
+    for root in ["first", "second", "third"] {
+        let text = bench.succeed(&["--json", "key", "new", root, "--algorithm", "ed25519"]);
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let pem = document["public"].as_str().unwrap();
+        let key = ounce_oci::signature::PublicKey::from_pem(pem).unwrap();
+        roots.push(<[u8; 32]>::try_from(key.to_bytes().as_slice()).unwrap());
+    }
+    let ship = ["ship", "new.bin", "--to", "device", "--chip", "none"];
+    let out = ["-o", "out"];
+    bench.succeed(&[&ship[..], &RELEASE, &keys(12), &out].concat());
+    let index = std::fs::read(bench.path("out/stable.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    assert_eq!(index["keys"]["version"], 2);
+    let file = index["keys"]["file"].as_str().unwrap();
+    assert_eq!(file, "lamp-keys-2.bin");
+    let record = std::fs::read(bench.path("out").join(file)).unwrap();
+    let set = KeySet::open(&record, &Roots::new(Keyring::new(&roots), 2)).unwrap();
+    assert_eq!((set.product, set.version, set.issued), ("lamp", 2, 20_779));
+    assert!(set.key(5).is_some() && set.key(0).is_none());
+    // Three of three have not signed, and others have not either.
+    assert!(KeySet::open(&record, &Roots::new(Keyring::new(&roots), 3)).is_err());
+    roots.rotate_left(1);
+    assert!(KeySet::open(&record, &Roots::new(Keyring::new(&roots), 2)).is_err());
+
+    // A record that lacks a root, a key, or the key that signs the update.
+    let other = [&keys(10)[..], &["--trust", "5=first.pub"]].concat();
+    for (words, said) in [(keys(4), "--root"), (keys(10), "--trust"), (other, "--key")] {
+        let all = [&ship[..], &RELEASE, &words, &["-o", "none"]].concat();
+        let (status, text) = code(&bench, &all);
+        assert!(status == Some(2) && text.contains(said), "{text}");
+    }
+    assert!(!bench.path("none").exists());
+}
+
 #[test]
 fn what_a_release_lacks_is_asked_for_by_name() {
     let bench = bench();

@@ -342,6 +342,8 @@ fn what_cannot_be_updated_is_told_with_what_to_do() {
     assert!(text.contains("hint: what is updated is named"), "{text}");
     let text = said(&["update", "ounce-serve.toml", "--service", "api"], 2);
     assert!(text.contains("no service \"api\""), "{text}");
+    let text = said(&["update", "ounce-serve.toml", "--suite", "sid"], 2);
+    assert!(text.contains("--suite is for a lock"), "{text}");
     let text = said(&["update", ".", "--back"], 2);
     assert!(text.contains("--back is for services"), "{text}");
     bench.file(

@@ -121,3 +121,30 @@ fn the_same_image_that_a_browser_runs_has_its_first_view_on_a_server() {
     bench.succeed(&[&words[..], &["--tag", "counter"]].concat());
     assert_eq!(bench.succeed(&["run", "counter"]), "<button>0</button>\n");
 }
+
+#[test]
+fn a_shipped_page_shows_its_component_before_its_script_has_run() {
+    let Some(bench) = Bench::new() else { return };
+    bench
+        .bench
+        .file("view.wasm", element("p", "\"seen\" & <first>"));
+    bench.succeed(&["build", "view.wasm"]);
+    let words = ["ship", "view", "--to", "web", "-o", "out"];
+    bench.succeed(&words);
+    let page = || std::fs::read_to_string(bench.bench.path("out/index.html")).unwrap();
+    assert!(!page().contains("rendered"), "{}", page());
+    std::fs::remove_file(bench.bench.path("out/index.html")).unwrap();
+    let said = bench.succeed(&[&words[..], &["--first-view"]].concat());
+    let drawn =
+        " status=\"rendered\"><p>&#34;seen&#34; &#38; &#60;first&#62;</p></ounce-component>";
+    assert!(page().contains(drawn), "{}", page());
+    assert!(said.contains(drawn), "{said}");
+    // One that is no component of pages is told, and nothing is made up.
+    bench.bench.file("other.wasm", element("script", ""));
+    bench.succeed(&["build", "other.wasm"]);
+    let (code, told) =
+        bench.refused(&["ship", "other", "--to", "web", "-o", "none", "--first-view"]);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("<script> is forbidden"), "{told}");
+    assert!(told.contains("has no first view"), "{told}");
+}

@@ -242,8 +242,11 @@ impl FetchError {
             Self::Tls { why, .. } if why.contains("UnknownIssuer") => {
                 "if you trust its authority, name it: --ca FILE"
             }
-            Self::Tls { why, .. } if why.contains("CertificateRequired") => {
-                "it wants a certificate of you: NAME.cert and NAME.key in \
+            // The second is what Go's servers say to who has none (before TLS 1.3).
+            Self::Tls { why, .. }
+                if why.contains("CertificateRequired") || why.contains("BadCertificate") =>
+            {
+                "it wants a certificate of you that it knows: NAME.cert and NAME.key in \
                  ~/.config/containers/certs.d/HOST:PORT/, or docker's /etc/docker/certs.d"
             }
             Self::Tls { why, .. } if why.contains("corrupt message") => {

@@ -6,16 +6,17 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ounce_oci::signature::{Algorithm, PrivateKey};
+use ounce_oci::signature::{Algorithm, PrivateKey, PublicKey};
 use ounce_ota::Version;
 use ounce_ota::esp::image::Chip;
-use ounce_ota::pack::Sign;
+use ounce_ota::pack::{KeyRelease, Sign};
 use ounce_ship::channel::{self, Channel};
 use ounce_ship::device::{self, DeviceError, Request};
 use ounce_ship::shipment::Created;
 use serde::Serialize;
 
 use super::write;
+use crate::arguments::device::DeviceOptions;
 use crate::arguments::ship::ShipOptions;
 use crate::commands::{Context, key};
 use crate::failure::{Failure, Kind};
@@ -119,6 +120,7 @@ pub(super) fn run(
         );
         return Err(Failure::new(Kind::Input, why).hint(NEW_KEY));
     }
+    let keys = keys(context, own, product, &public)?;
     let bytes = read(Path::new(firmware))?;
     let index = folder.join(device::index_file(&own.channel));
     let published = match index.try_exists() {
@@ -151,6 +153,7 @@ pub(super) fn run(
         channel: &own.channel,
         share: own.rollout,
         published: published.as_ref(),
+        keys: own.keys_version.zip(keys.as_deref()),
     };
     let mut shipment = device::ship(&request, &mut Signer(private)).map_err(failed)?;
     let public_key = raw(&public.to_bytes());
@@ -210,6 +213,67 @@ fn earlier(folder: &Path, product: &str, version: Version) -> Vec<PathBuf> {
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
     let found = channel::earlier(names.collect(), product, version);
     found.into_iter().map(|name| folder.join(name)).collect()
+}
+
+/// The record of keys, where one is asked for.
+fn keys(
+    context: &Context,
+    own: &DeviceOptions,
+    product: &str,
+    signs: &PublicKey,
+) -> Result<Option<Vec<u8>>, Failure> {
+    // The last second of a day; records count days.
+    let day = |end: u64| u16::try_from(end / 86_400).unwrap_or(u16::MAX);
+    let (Some(version), Some(made)) = (own.keys_version, own.keys_made) else {
+        return Ok(None);
+    };
+    let usage = |why: String, hint: &str| Err(Failure::new(Kind::Usage, why).hint(hint));
+    if own.root.is_empty() || own.trust.is_empty() {
+        return usage(
+            "a record of keys is signed by --root NUMBER=FILE and names --trust NUMBER=FILE".into(),
+            "ounce key new root --algorithm ed25519 makes a root key, of which devices are built with the \
+             public half",
+        );
+    }
+    let mut named = Vec::new();
+    for (number, file) in &own.trust {
+        let key = key::public(file)?;
+        let bytes = key.to_bytes();
+        let Ok(bytes) = <[u8; 32]>::try_from(bytes.as_slice()) else {
+            let why = format!("{} is no key of ed25519", file.display());
+            return Err(Failure::new(Kind::Input, why));
+        };
+        named.push((*number, bytes));
+    }
+    let own_key = named.iter().find(|(number, _)| *number == own.key_number);
+    if own_key.map(|(_, key)| key.as_slice()) != Some(signs.to_bytes().as_slice()) {
+        return usage(
+            format!(
+                "the record does not name --key as number {}: no device would take the update",
+                own.key_number
+            ),
+            "--trust NUMBER=FILE.pub with the public half of --key, and --key-number NUMBER",
+        );
+    }
+    let mut roots = Vec::new();
+    for (number, file) in &own.root {
+        let root = key::private(context.output, file, own.password_file.as_deref())?;
+        if root.public().algorithm() != Algorithm::Ed25519 {
+            let why = format!("{} is no key of ed25519", file.display());
+            return Err(Failure::new(Kind::Input, why));
+        }
+        roots.push((*number, Signer(root)));
+    }
+    let release = KeyRelease {
+        product,
+        version,
+        issued: day(made),
+        expires: own.keys_expire.map(day),
+        keys: &named,
+    };
+    let record = release.sign(&mut roots);
+    let record = record.map_err(|error| Failure::new(Kind::Usage, error))?;
+    Ok(Some(record))
 }
 
 fn raw(bytes: &[u8]) -> String {
