@@ -26,7 +26,7 @@ const LINKS: usize = 40;
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
     /// Sorted.
-    places: Places,
+    places: Places<Node>,
     contents: Vec<Stored>,
     /// By content: what hid it and in which layer.
     hidden: BTreeMap<ContentId, (usize, Hiding)>,

@@ -19,7 +19,7 @@ const NONE: u32 = u32::MAX;
 /// Merges layers, from the lowest up.
 #[derive(Debug)]
 pub struct Builder {
-    places: Places,
+    places: Places<Node>,
     /// By row: the first of what lies in it, and the next of what lies beside it.
     families: Vec<(u32, u32)>,
     /// Rows by their paths.
@@ -49,7 +49,7 @@ impl Default for Builder {
             last: None,
         };
         // The root, at which nothing ever is: the first row of all.
-        if builder.places.push(b"").is_ok() {
+        if builder.places.push(b"").is_some() {
             builder.families.push((NONE, NONE));
         }
         builder
@@ -162,7 +162,8 @@ impl Builder {
             .parent()
             .and_then(|folder| self.find(folder))
             .unwrap_or(0);
-        let row = self.places.push(path.as_os_str().as_bytes())?;
+        let row = self.places.push(path.as_os_str().as_bytes());
+        let row = row.ok_or(TreeError::TooLarge)?;
         let beside = std::mem::replace(&mut self.families[folder as usize].0, row);
         self.families.push((NONE, beside));
         let (places, hasher) = (&self.places, &self.hasher);
@@ -389,7 +390,8 @@ pub(super) fn of_folder(folder: &Path) -> Result<Tree, TreeError> {
             let entry = entry.map_err(failed(&host))?;
             let at = entry.path();
             let path = below.join(entry.file_name());
-            let row = tree.places.push(path.as_os_str().as_bytes())?;
+            let row = tree.places.push(path.as_os_str().as_bytes());
+            let row = row.ok_or(TreeError::TooLarge)?;
             let meta = entry.metadata().map_err(failed(&at))?;
             let kind = match meta.file_type() {
                 kind if kind.is_dir() => {

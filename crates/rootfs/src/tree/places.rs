@@ -1,5 +1,5 @@
 //! The places of a tree, in few bytes each: a node takes 64 and its path as many as
-//! it has, all paths standing in one piece of memory. An image of a million files is
+//! it has, all paths standing in one piece of memory. What a node is, is the tree's. An image of a million files is
 //! no rarity, and a map of owned paths takes three times as much.
 
 use std::cmp::Ordering;
@@ -7,13 +7,20 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{Node, TreeError};
-
 /// Paths and what is there.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Places {
+#[derive(Debug, Clone)]
+pub(super) struct Places<Node> {
     text: Vec<u8>,
-    rows: Vec<Row>,
+    rows: Vec<Row<Node>>,
+}
+
+impl<Node> Default for Places<Node> {
+    fn default() -> Self {
+        Self {
+            text: Vec::new(),
+            rows: Vec::new(),
+        }
+    }
 }
 
 /// Where a path stands in the text.
@@ -24,22 +31,23 @@ pub(super) struct Span {
 }
 
 #[derive(Debug, Clone)]
-struct Row {
+struct Row<Node> {
     span: Span,
     /// Nothing where something was and is gone.
     node: Option<Node>,
 }
 
-impl Places {
-    /// Adds a path, at which nothing is yet, and gives its row.
-    pub(super) fn push(&mut self, path: &[u8]) -> Result<u32, TreeError> {
-        let row = u32::try_from(self.rows.len()).map_err(|_| TreeError::TooLarge)?;
-        let start = u32::try_from(self.text.len()).map_err(|_| TreeError::TooLarge)?;
-        let length = u32::try_from(path.len()).map_err(|_| TreeError::TooLarge)?;
+impl<Node> Places<Node> {
+    /// Adds a path, at which nothing is yet, and gives its row; none past what is
+    /// counted with 32 bits.
+    pub(super) fn push(&mut self, path: &[u8]) -> Option<u32> {
+        let row = u32::try_from(self.rows.len()).ok()?;
+        let start = u32::try_from(self.text.len()).ok()?;
+        let length = u32::try_from(path.len()).ok()?;
         self.text.extend_from_slice(path);
         let span = Span { start, length };
         self.rows.push(Row { span, node: None });
-        Ok(row)
+        Some(row)
     }
 
     /// What is at a row, to be changed.
@@ -82,19 +90,19 @@ impl Places {
 
     /// What is at a path, once they are sorted.
     pub(super) fn get(&self, path: &Path) -> Option<&Node> {
-        let order = |row: &Row| self.shown(row.span).cmp(path);
+        let order = |row: &Row<Node>| self.shown(row.span).cmp(path);
         let found = self.rows.binary_search_by(order).ok()?;
         self.rows[found].node.as_ref()
     }
 
     /// All that comes after a path, once they are sorted.
     pub(super) fn after(&self, path: &Path) -> impl DoubleEndedIterator<Item = (&Path, &Node)> {
-        let upto = |row: &Row| self.shown(row.span) <= path;
+        let upto = |row: &Row<Node>| self.shown(row.span) <= path;
         self.from(self.rows.partition_point(upto))
     }
 
     fn from(&self, first: usize) -> impl DoubleEndedIterator<Item = (&Path, &Node)> {
-        let there = |row: &Row| row.node.is_some();
+        let there = |row: &Row<Node>| row.node.is_some();
         let rows = self.rows[first..].iter().filter(move |row| there(row));
         rows.filter_map(|row| Some((self.shown(row.span), row.node.as_ref()?)))
     }
