@@ -131,6 +131,7 @@ test("texts, fields and boxes that parsers change come back as they were", async
   // Fields have no carriage returns: what is typed has none either.
   expect(values).toEqual(["\na", "b", "<c>\r&", "\n</t>\n", true, 'v<"> ', 'a"b']);
   await page.click("ounce-component button");
+  await page.waitForSelector("[status=failed]");
   expect((await settled(page)).text).toContain("unreachable");
 });
 
@@ -158,6 +159,7 @@ test.each([
   // A box that the server ticked has the attribute beside the property.
   expect(markup.replace(' checked=""', "").replace(/ value="[^"]*"/, "").replace(/(<textarea>)[^]*(<\/textarea>)/, "$1$2")).toBe(fresh);
   await page.click("ounce-component button");
+  await page.waitForSelector("[status=failed]");
   expect((await settled(page)).text).toContain("unreachable");
 });
 

@@ -1,5 +1,6 @@
 /** From a reference to a compiled module: fetched, checked against its digest, kept. */
 import { Failure, said } from "./failure";
+import { decoder } from "./runtime";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -7,9 +8,6 @@ type Bytes = Uint8Array<ArrayBuffer>;
 const MOST_BYTES = 64 << 20;
 /** Compiled while it comes, from so many bytes on: below, that takes longer than it saves. */
 const LARGE_BYTES = 1 << 20;
-const CACHE = "ounce";
-const WASM = "application/wasm";
-const ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/json, " + WASM;
 
 /** A module that was checked, and what it came from. */
 export interface Image {
@@ -49,7 +47,7 @@ export const place = async (reference: string, base: string): Promise<Place> => 
     url = new URL(reference, base);
   } catch {}
   const digest = url?.hash.slice(1);
-  if (!url?.protocol.startsWith("http") || (digest && !isDigest(digest))) throw new Failure("reference", `"${reference}" is no address of an image`);
+  if (!url?.protocol.startsWith("http") || (digest && !isDigest(digest))) throw new Failure("reference", reference);
   url.hash = "";
   return {
     url: url.href,
@@ -61,57 +59,52 @@ export const place = async (reference: string, base: string): Promise<Place> => 
 const isDigest = (text: unknown): text is string => /^sha256:[0-9a-f]{64}$/.test(text as string);
 
 /** Fetches, checks and compiles an image; the same module is compiled once. */
-export const load = async (reference: string, base = document.baseURI): Promise<Image> => {
-  if (typeof WebAssembly !== "object" || !globalThis.crypto?.subtle) {
-    throw new Failure(
-      "unsupported",
-      globalThis.isSecureContext === false
-        ? "components need https, or localhost"
-        : "this browser is too old to run WebAssembly components",
-    );
-  }
-  const at = await place(reference, base);
-  const bytes = bundled.get(at.url) ?? (await fetched(at.url, at.digest));
-  if (isWasm(bytes)) {
-    const digest = at.digest ?? (await digestOf(bytes));
-    return once(digest, async () => ({ digest, bytes, module: await compiled(bytes) }));
-  }
-  const { digest, size } = moduleOf(bytes, at.url);
-  return once(digest, async () => {
-    let module: Promise<WebAssembly.Module> | undefined;
-    const bytes =
-      bundled.get(digest) ??
-      (await fetched(at.blob(digest), digest, size, async (response) => {
-        if (size > LARGE_BYTES) module = (await more()).streamed(response);
-      }));
-    return { digest, bytes, module: await compiled(bytes, module) };
-  });
+export const load = (reference: string, base = document.baseURI): Promise<Image> => loaded(reference, base).catch(explained);
+
+const explained = async (error: Failure): Promise<never> => {
+  throw (await more()).explained(error);
 };
 
-const once = (digest: string, make: () => Promise<Image>): Promise<Image> => {
-  let image = images.get(digest);
+/** The same; what it throws has no text yet for people. */
+export const loaded = async (reference: string, base: string): Promise<Image> => {
+  if (!globalThis.WebAssembly || !globalThis.crypto?.subtle) throw new Failure("unsupported", "");
+  const { url, digest, blob } = await place(reference, base);
+  const bytes = bundled.get(url) ?? (await fetched(url, digest));
+  // A module in the place of its manifest.
+  const layer = isWasm(bytes) ? { digest: await digestOf(bytes), size: 0 } : moduleOf(bytes, url);
+  let image = images.get(layer.digest);
   if (!image) {
-    images.set(digest, (image = make()));
+    image = compiled(layer.digest, layer.size, blob, layer.size ? bundled.get(layer.digest) : bytes);
+    images.set(layer.digest, image);
     // What failed may be tried again.
-    image.catch(() => images.delete(digest));
+    image.catch(() => images.delete(layer.digest));
   }
   return image;
 };
 
-/** Takes a bundle in: one file with the manifests and modules of a page. */
-export const loadBundle = async (reference: string, base = document.baseURI): Promise<void> => {
-  const at = await place(reference, base);
-  const bytes = await fetched(at.url, at.digest);
-  for (const [name, digest, piece] of (await more()).unpacked(bytes, at.url)) {
-    await check(piece, digest, name);
-    bundled.set(name === digest ? digest : new URL(name, at.url).href, piece);
+const compiled = async (digest: string, size: number, blob: Place["blob"], there: Bytes | undefined): Promise<Image> => {
+  let begun: Promise<WebAssembly.Module> | undefined;
+  const come = async (response: Response): Promise<void> => {
+    if (size > LARGE_BYTES) begun = (await more()).streamed(response);
+  };
+  const bytes = there ?? (await fetched(blob(digest), digest, size, come));
+  try {
+    // Of a component (WIT) its core module.
+    const module = await (bytes[4] === 0x0d ? WebAssembly.compile((await more()).lifted(bytes)) : (begun ?? WebAssembly.compile(bytes)));
+    return { digest, bytes, module };
+  } catch (error) {
+    throw new Failure("wasm", said(error), error);
   }
 };
+
+/** Takes a bundle in: one file with the manifests and modules of a page. */
+export const loadBundle = async (reference: string, base = document.baseURI): Promise<void> =>
+  (await more()).bundle(reference, base, { place, fetched, check, bundled }).catch(explained);
 
 const isWasm = (bytes: Uint8Array): boolean => bytes[0] === 0 && bytes[1] === 0x61;
 
 const digestOf = async (bytes: Bytes): Promise<string> =>
-  "sha256:" + [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  "sha256:" + [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map((byte) => (byte + 256).toString(16).slice(1)).join("");
 
 const check = async (bytes: Bytes, digest: string, what: string): Promise<void> => {
   const own = await digestOf(bytes);
@@ -121,22 +114,11 @@ const check = async (bytes: Bytes, digest: string, what: string): Promise<void> 
 /** The module's layer of a manifest (CNCF wasm artifact, or any image with one such layer). */
 const moduleOf = (bytes: Uint8Array, url: string): { digest: string; size: number } => {
   try {
-    const { layers } = JSON.parse(new TextDecoder().decode(bytes)) as { layers: { mediaType: string; digest: string; size: number }[] };
-    const layer = layers.find((one) => one.mediaType === WASM)!;
-    if (isDigest(layer.digest) && layer.size >= 0 && layer.size <= MOST_BYTES) return layer;
+    const { layers } = JSON.parse(decoder.decode(bytes)) as { layers: { mediaType: string; digest: string; size: number }[] };
+    const layer = layers.find((one) => one.mediaType === "application/wasm")!;
+    if (isDigest(layer.digest) && layer.size > 0 && layer.size <= MOST_BYTES) return layer;
   } catch {}
-  throw new Failure("manifest", `${url} is no module, and no manifest with a layer of type ${WASM}`);
-};
-
-/** Compiles what is at hand, unless that was begun; of a component (WIT) its core module. */
-const compiled = async (bytes: Bytes, begun?: Promise<WebAssembly.Module>): Promise<WebAssembly.Module> => {
-  try {
-    return await (bytes[4] === 0x0d ? WebAssembly.compile((await more()).lifted(bytes)) : (begun ?? WebAssembly.compile(bytes)));
-  } catch (error) {
-    throw /unsafe-eval/.test(said(error))
-      ? new Failure("csp", "the Content-Security-Policy needs script-src 'wasm-unsafe-eval'", error)
-      : new Failure("wasm", "no valid module: " + said(error), error);
-  }
+  throw new Failure("manifest", url);
 };
 
 /**
@@ -152,9 +134,8 @@ const fetched = async (url: string, digest?: string, most = MOST_BYTES, come?: (
     void keep(url, bytes, digest);
     return bytes;
   };
-  if (!digest) return once("no-cache");
-  return once("force-cache").catch((error: unknown) => {
-    if ((error as Failure).code !== "digest") throw error;
+  return once(digest ? "force-cache" : "no-cache").catch((error: Failure) => {
+    if (error.code !== "digest") throw error;
     return once("reload");
   });
 };
@@ -162,7 +143,7 @@ const fetched = async (url: string, digest?: string, most = MOST_BYTES, come?: (
 /** For when there is no network. Not waited for; private windows may have no such place. */
 const keep = async (url: string, bytes: Bytes, digest?: string): Promise<void> => {
   try {
-    const cache = await caches.open(CACHE);
+    const cache = await caches.open("ounce");
     if (!digest || !(await cache.match(url))) await cache.put(url, new Response(bytes));
   } catch {}
 };
@@ -183,23 +164,14 @@ const read = async (response: Response, most: number, url: string): Promise<Byte
 };
 
 const get = async (url: string, cache: RequestCache): Promise<Response> => {
-  const ask = (authorization?: string): Promise<Response> => fetch(url, { cache, headers: { accept: ACCEPT, ...(authorization && { authorization }) } });
+  const headers = { accept: "application/vnd.oci.image.manifest.v1+json, */*" };
   let response: Response | undefined;
   try {
-    response = await ask();
-    if (response.status === 401) response = await ask(await (await more()).token(response));
+    response = await fetch(url, { cache, headers });
+    if (response.status === 401) response = await (await more()).authorized(response, headers);
   } catch (error) {
-    response = await globalThis.caches?.match(url).catch(() => undefined);
-    if (!response) {
-      throw new Failure(
-        "network",
-        url +
-          (new URL(url).origin === globalThis.origin
-            ? " cannot be reached, and is not in the cache"
-            : " cannot be reached, or lets no other site read it (CORS), as Docker Hub; a static folder always works: ounce ship IMAGE --to web"),
-        error,
-      );
-    }
+    response = await globalThis.caches?.match(url);
+    if (!response) throw new Failure("network", url, error);
   }
   if (!response.ok) throw new Failure("network", `${url} answers ${response.status}`);
   return response;

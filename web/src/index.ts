@@ -7,6 +7,5 @@ export { type Image, load, loadBundle } from "./image";
 export type { Patch } from "./protocol";
 export { type Imports, type Limits, Runtime } from "./runtime";
 export type { Asker, Service } from "./services";
-export { Surface } from "./surface";
 
 define();

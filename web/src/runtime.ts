@@ -33,7 +33,7 @@ export const awake = new Set<Runtime>();
 /** How idle ones give their memory back: what `hibernation` brings, for pages that have many. */
 export const bed: { sleep?: (runtime: Runtime) => void; wake?: (runtime: Runtime) => Exports } = {};
 
-const decoder = new TextDecoder();
+export const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
 /** One component. Its whole state is its memory, so it can sleep between two events. */
@@ -49,12 +49,8 @@ export class Runtime {
   constructor(module: WebAssembly.Module, imports: Imports, limits: Limits) {
     for (const { module: from, name } of WebAssembly.Module.imports(module)) {
       if (!Object.hasOwn(imports, from) || !Object.hasOwn(imports[from]!, name)) {
-        throw new Failure("import", `the component imports ${from}.${name}, which this page does not grant`);
+        throw new Failure("import", `${from}.${name}`);
       }
-    }
-    const names = WebAssembly.Module.exports(module).map((one) => one.name);
-    if (!names.includes("event") || !names.includes("memory")) {
-      throw new Failure("wasm", "no component of a page: the module does not export `event` and `memory`");
     }
     this.module = module;
     this.imports = imports;
@@ -90,11 +86,11 @@ export class Runtime {
         text: decoder.decode(new Uint8Array(buffer, head[2]!, head[3]!)),
       };
       if (buffer.byteLength > this.#limits.memory) {
-        throw new Failure("memory", `it has ${buffer.byteLength} bytes of memory, and ${this.#limits.memory} is its limit`);
+        throw new Failure("memory", `${buffer.byteLength} > ${this.#limits.memory}`);
       }
       const spent = performance.now() - began;
       if (spent > this.#limits.time) {
-        throw new Failure("time", `it took ${Math.round(spent)} ms for an event, and ${this.#limits.time} is its limit`);
+        throw new Failure("time", `${spent | 0} > ${this.#limits.time}`);
       }
       return patch;
     } catch (error) {
@@ -117,6 +113,8 @@ export class Runtime {
 
   /** A new instance of its module. */
   instantiate(): Exports {
-    return new WebAssembly.Instance(this.module, this.imports).exports as unknown as Exports;
+    const live = new WebAssembly.Instance(this.module, this.imports).exports as unknown as Partial<Exports>;
+    if (!live.event || !live.memory) throw new Failure("wasm", "");
+    return live as Exports;
   }
 }

@@ -1,6 +1,5 @@
 /** What a component may ask its page for, each only where the page grants it by name. */
 import { type Bus, bus } from "./bus";
-import { refused } from "./failure";
 
 /** One thing that a page grants. `reply` may be called any number of times, or never. */
 export type Service = (text: string, reply: (text: string, detail?: number) => void, of: Asker) => void;
@@ -44,16 +43,17 @@ export const services: Record<string, Service> = {
   "bus.watch": (topic, reply, of) => of.bus.watch(topic, (message) => reply(message as string), of.signal),
 };
 
-/** What is asked for by a component in `element`, which is told until `signal`. */
+/** Does what a component in `element` asks for, and tells it until `signal`; false where that is not granted. */
 export const ask = (
   element: Element & { readonly services: Record<string, Service> },
   signal: AbortSignal,
   name: string,
   text: string,
   reply: (text: string, detail?: number) => void,
-): void => {
+): boolean => {
   const of = (attribute: string): string => element.getAttribute(attribute) ?? "";
   const service = element.services[name] ?? (Object.hasOwn(services, name) ? services[name] : undefined);
-  if (!service || !of("grant").split(/\s+/).includes(name.split(".")[0]!)) throw refused(name);
+  if (!service || !of("grant").split(/\s+/).includes(name.split(".")[0]!)) return false;
   service(text, (text, detail) => signal.aborted || reply(text, detail), { name: of("name") || of("src"), signal, bus });
+  return true;
 };

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod cluster;
 mod corpus;
 mod cycles;
 mod dist;
@@ -55,6 +56,8 @@ cargo xtask TASK
                                systemd on what is shipped
   judges wasm [OUNCE]          the test suites of WASI and of WebAssembly that
                                WASI_TESTSUITE and WASM_TESTSUITE name
+  cluster [OUNCE] [ship|pods]  two nodes of Kubernetes, from Debian's sources, that this ounce
+                               ships to and runs pods on; the first run compiles them
   corpus [--help]              trims real images, writes docs/trim-corpus.md
   figures                      the README's figures, from sizes and the last bench
   dist [--help]                the static ounce that is shipped
@@ -116,6 +119,10 @@ fn run(arguments: &[String]) -> Result<()> {
         ["judges", group, ounce] if judges::is_group(group) => {
             judged_group(&house, group, &std::path::absolute(ounce)?)
         }
+        ["cluster"] => nodes(&house, &dist::build(dist::HOST_TARGET)?, cluster::Part::All),
+        ["cluster", rest @ .., "ship"] if rest.len() < 2 => part(&house, rest, cluster::Part::Ship),
+        ["cluster", rest @ .., "pods"] if rest.len() < 2 => part(&house, rest, cluster::Part::Pods),
+        ["cluster", ounce] => nodes(&house, &std::path::absolute(ounce)?, cluster::Part::All),
         ["web"] => pages(&house, &tidy::Packer::debug(&house)?.ounce),
         ["web", ounce] => pages(&house, &std::path::absolute(ounce)?),
         ["judges", ounce] => judged(&house, &std::path::absolute(ounce)?),
@@ -131,6 +138,21 @@ fn judged_group(house: &House, group: &str, ounce: &std::path::Path) -> Result<(
     setup::setup(false)?;
     let mut tally = tally::Tally::default();
     let result = judges::run_group(house, group, ounce, &mut tally);
+    println!("{tally}");
+    result
+}
+
+fn part(house: &House, ounce: &[&str], part: cluster::Part) -> Result<()> {
+    match ounce {
+        [ounce] => nodes(house, &std::path::absolute(ounce)?, part),
+        _ => nodes(house, &dist::build(dist::HOST_TARGET)?, part),
+    }
+}
+
+fn nodes(house: &House, ounce: &std::path::Path, part: cluster::Part) -> Result<()> {
+    setup::setup(false)?;
+    let mut tally = tally::Tally::default();
+    let result = cluster::run(house, ounce, part, &mut tally);
     println!("{tally}");
     result
 }

@@ -14,15 +14,20 @@ pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unkn
 const MODULES: &[&str] = &["wasm32-unknown-unknown", "wasm32-wasip1", "wasm32-wasip2"];
 
 /// Targets that only one example is built for.
-const MORE_TARGETS: &[&str] = &["riscv32imc-unknown-none-elf"];
+const MORE_TARGETS: &[&str] = &[
+    "riscv32imc-unknown-none-elf",
+    "thumbv7em-none-eabi",
+    "wasm32v1-none",
+];
 
 /// A program that tasks call, and the Debian package it comes in.
-struct Need {
+pub(crate) struct Need {
     program: &'static str,
     package: &'static str,
 }
 
-const fn need(program: &'static str, package: &'static str) -> Need {
+/// A program and its package.
+pub(crate) const fn need(program: &'static str, package: &'static str) -> Need {
     Need { program, package }
 }
 
@@ -50,6 +55,12 @@ const NEEDS: &[Need] = &[
     need("groff", "groff"),
     need("zsh", "zsh"),
     need("qemu-aarch64-static", "qemu-user-static"),
+    // Rust for other machines, where rustup has no musl target. The C libraries are only
+    // recommended by the compilers, and so are named.
+    need("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
+    need("arm-linux-gnueabihf-gcc", "libc6-dev-armhf-cross"),
+    need("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu"),
+    need("riscv64-linux-gnu-gcc", "libc6-dev-riscv64-cross"),
     need("qemu-system-x86_64", "qemu-system-x86"),
     need("qemu-system-riscv32", "qemu-system-misc"),
     need("busybox", "busybox-static"),
@@ -183,13 +194,7 @@ pub(crate) fn setup(check: bool) -> Result<()> {
             println!("missing: {}", missing.remedy());
             return Ok(());
         }
-        let quiet = "-qq";
-        run(&mut command(&["apt-get", quiet, "update"]))?;
-        run(
-            command(&["apt-get", quiet, "install", "-y", "--no-install-recommends"])
-                .args(&missing.packages)
-                .env("DEBIAN_FRONTEND", "noninteractive"),
-        )?;
+        fetch(&missing.packages)?;
     }
     if missing.zig && is_root() {
         // Debian's pip asks for the last: it is the system's own Python.
@@ -201,6 +206,26 @@ pub(crate) fn setup(check: bool) -> Result<()> {
         println!("still missing: {}", still.remedy());
     }
     Ok(())
+}
+
+fn fetch(packages: &[&str]) -> Result<()> {
+    let quiet = "-qq";
+    run(&mut command(&["apt-get", quiet, "update"]))?;
+    run(
+        command(&["apt-get", quiet, "install", "-y", "--no-install-recommends"])
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+}
+
+/// Installs what a single task needs beyond what all of them do.
+pub(crate) fn install(needs: &[Need]) -> Result<()> {
+    let missing = needs.iter().filter(|need| find(need.program).is_none());
+    let packages: Vec<&str> = missing.map(|need| need.package).collect();
+    match packages.is_empty() {
+        true => Ok(()),
+        false => fetch(&packages),
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use ounce_rootfs::unpack::UnpackError;
 use ounce_run::Errno;
 use ounce_run::StartError;
 use ounce_run::containers::StateError;
+use ounce_run::failure::NO_MEMORY;
 use ounce_run::image::ImageError;
 use ounce_run::plan::PlanError as RunPlanError;
 use ounce_run::proxy::ProxyError;
@@ -69,7 +70,7 @@ fn accuse(error: &io::Error) -> Option<&'static str> {
         ErrorKind::ReadOnlyFilesystem => {
             Some("the file system is read-only: use another one by --store DIR")
         }
-        ErrorKind::OutOfMemory => Some("the machine is out of memory"),
+        ErrorKind::OutOfMemory => Some(NO_MEMORY),
         _ => None,
     }
 }

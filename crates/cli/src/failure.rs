@@ -1,7 +1,11 @@
 //! The one door for failures: kind, cause and hints, and the exit code that follows.
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
+
+use ounce_run::Errno;
+use ounce_run::failure::NO_MEMORY;
 
 /// What went wrong, as far as a calling script cares. The numbers are a
 /// contract, written in `--help`.
@@ -100,6 +104,11 @@ impl Failure {
             told = line;
             cause = error.source();
         }
+        // Any call may end so, and for nearly none it is thought of.
+        let memory = self.hints.is_empty() && lacks_memory(&*self.source);
+        if memory {
+            text.push_str(&format!("hint: {NO_MEMORY}\n"));
+        }
         for hint in &self.hints {
             text.push_str(&format!("hint: {}\n", shown(hint)));
         }
@@ -115,6 +124,21 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind.code())
     }
+}
+
+/// Whether it is, at bottom, that the kernel had no memory.
+fn lacks_memory(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::OutOfMemory)
+            || error.downcast_ref::<Errno>() == Some(&Errno::NOMEM)
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// What an image, an archive or a file says may hold control characters that
@@ -145,16 +169,25 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("reading layer 3")]
-    struct Outer(#[source] std::io::Error);
+    struct Outer(#[source] io::Error);
 
     #[test]
     fn text_tells_error_cause_and_hints_in_that_order() {
-        let failure = Failure::new(Kind::Input, Outer(std::io::Error::other("disk on fire")))
+        let failure = Failure::new(Kind::Input, Outer(io::Error::other("disk on fire")))
             .hint("put it out");
         assert_eq!(
             failure.text(),
             "error: reading layer 3\ncaused by: disk on fire\nhint: put it out\n"
         );
+    }
+
+    #[test]
+    fn no_memory_has_a_hint_wherever_it_was_and_another_hint_is_left_alone() {
+        let no_memory = || Outer(io::ErrorKind::OutOfMemory.into());
+        let text = Failure::new(Kind::Start, no_memory()).text();
+        assert!(text.ends_with(&format!("hint: {NO_MEMORY}\n")), "{text}");
+        let text = Failure::new(Kind::Start, no_memory()).hint("less").text();
+        assert!(text.ends_with("memory\nhint: less\n"), "{text}");
     }
 
     #[test]

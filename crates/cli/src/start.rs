@@ -376,6 +376,10 @@ pub(crate) fn activation_label(config: &ImageConfiguration) -> Option<&str> {
         .map(String::as_str)
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("opening /dev/null")]
+struct NoInput(#[source] io::Error);
+
 /// `/dev/null`, for a program whose input is not ours.
 ///
 /// # Errors
@@ -385,7 +389,7 @@ pub(crate) fn no_input() -> Result<OwnedFd, Failure> {
         .read(true)
         .write(true)
         .open("/dev/null")
-        .map_err(|error: io::Error| Failure::new(Kind::Host, error))?;
+        .map_err(|error| Failure::new(Kind::Start, NoInput(error)))?;
     Ok(file.into())
 }
 

@@ -73,6 +73,10 @@ pub enum StartError {
     Internal(&'static str),
 }
 
+/// What to do where there is no memory.
+pub const NO_MEMORY: &str =
+    "free some memory, or give ounce's own control group or limit (ulimit -v) more";
+
 /// The kernel's words for an error, lower case.
 pub(crate) fn reason(errno: Errno) -> String {
     let text = io::Error::from(errno).to_string();
@@ -87,6 +91,9 @@ pub(crate) fn reason(errno: Errno) -> String {
 impl StartError {
     /// What a user can do about it.
     pub fn hint(&self) -> Option<String> {
+        if self.lacks_memory() {
+            return Some(NO_MEMORY.to_owned());
+        }
         let hint = match self {
             Self::Plan(PlanError::Limit(_)) => {
                 "leave the limit out, run as root, or run within a delegated control group: \
@@ -104,7 +111,7 @@ impl StartError {
                     "this kernel allows no user namespaces: see `sysctl user.max_user_namespaces \
                      kernel.apparmor_restrict_unprivileged_userns`, or run as root"
                 }
-                Errno::AGAIN | Errno::NOMEM => "too many processes, or not enough memory",
+                Errno::AGAIN => "too many processes",
                 Errno::INVAL | Errno::NOSYS => "Linux 5.12 or newer is needed",
                 _ => return None,
             },
@@ -136,6 +143,20 @@ impl StartError {
             Self::Internal(_) => "this is a bug of ounce: please report it",
         };
         Some(hint.to_owned())
+    }
+
+    /// Whether the kernel had no memory for it, in whatever step.
+    fn lacks_memory(&self) -> bool {
+        match self {
+            Self::Clone { source }
+            | Self::Host { source, .. }
+            | Self::Step { source, .. }
+            | Self::Execute { source, .. } => *source == Errno::NOMEM,
+            Self::Users { source, .. } | Self::Group { source, .. } => {
+                source.kind() == io::ErrorKind::OutOfMemory
+            }
+            _ => false,
+        }
     }
 
     /// What `run` exits with, as docker does: 127 for no such program, 126 for

@@ -11,12 +11,15 @@ mod chart;
 pub mod kubeconfig;
 mod objects;
 mod options;
+mod version;
 
 use crate::application::{Application, Basis};
 use crate::node::Node;
 use crate::shipment::{Created, File, Shipment};
 use objects::Leaves;
 pub use options::{Egress, Options, OptionsError, Peer};
+use version::Feature;
+pub use version::{Version, VersionError};
 
 /// The objects, in the order in which they are to be applied.
 pub fn objects(application: &Application, options: &Options) -> Vec<Node> {
@@ -97,9 +100,37 @@ fn notes(application: &Application, options: &Options) -> Vec<String> {
         }
         _ => {}
     }
+    notes.extend(notes_of_version(application, options));
     if let Some(class) = &options.runtime_class {
         notes.push(format!(
             "the handler {class:?} has to be set up on the nodes (docs/ship.md)"
+        ));
+    }
+    notes
+}
+
+/// What a cluster of the version asked for cannot do.
+pub fn notes_of_version(application: &Application, options: &Options) -> Vec<String> {
+    let mut notes = Vec::new();
+    let Some(version) = options.version else {
+        return notes;
+    };
+    let pauses = options.pause_command.is_some() || Feature::Sleep.is_of(Some(version));
+    if application.port.is_some() && !pauses {
+        notes.push(format!(
+            "Kubernetes {version} cannot hold a replica that is to end: whoever still asks it is \
+             refused, unless --pause-command names what waits in the image"
+        ));
+    }
+    if application.port.is_some_and(|port| port < 1024) && !Feature::LowPorts.is_of(Some(version)) {
+        notes.push(format!(
+            "Kubernetes {version} has no safe way to open a port below 1024: the program may only \
+             listen on another (--port)"
+        ));
+    }
+    if !Feature::Policy.is_of(Some(version)) && options.egress != Egress::Any {
+        notes.push(format!(
+            "Kubernetes {version} knows no namespace by its name: port 53 may be asked in all"
         ));
     }
     notes
@@ -146,6 +177,50 @@ mod tests {
             ..Options::default()
         };
         insta::assert_snapshot!(shown(&worker, &options));
+    }
+
+    #[test]
+    fn old_clusters_are_asked_for_nothing_that_they_do_not_know() {
+        let all = |version: &str, pause: Option<&str>| {
+            let options = Options {
+                version: Some(version.parse().unwrap()),
+                pause_command: pause.map(|words| vec![words.to_owned()]),
+                ..Options::default()
+            };
+            (shown(&shop(), &options), notes(&shop(), &options))
+        };
+        let (old, said) = all("1.20", None);
+        for unknown in [
+            "policy/v1\n",
+            "autoscaling/v2\n",
+            "matchLabelKeys",
+            "unhealthyPodEvictionPolicy",
+            "sleep",
+            "kubernetes.io/metadata.name",
+        ] {
+            assert!(!old.contains(unknown), "{unknown} in {old}");
+        }
+        assert!(old.contains("policy/v1beta1\n") && old.contains("autoscaling/v2beta2\n"));
+        assert!(said.iter().any(|note| note.contains("--pause-command")));
+        let (paused, said) = all("1.20", Some("/pause"));
+        assert!(paused.contains("preStop:\n              exec:"), "{paused}");
+        assert!(!said.iter().any(|note| note.contains("--pause-command")));
+        let mut low = shop();
+        low.port = Some(80);
+        let options = |version: &str| Options {
+            version: Some(version.parse().unwrap()),
+            ..Options::default()
+        };
+        assert!(!shown(&low, &options("1.21")).contains("sysctls"));
+        assert!(
+            notes(&low, &options("1.21"))
+                .iter()
+                .any(|note| note.contains("--port)"))
+        );
+        assert!(shown(&low, &options("1.22")).contains("sysctls"));
+        let (new, said) = all("1.30", None);
+        assert_eq!(new, shown(&shop(), &Options::default()));
+        assert_eq!(said, notes(&shop(), &Options::default()));
     }
 
     #[test]

@@ -22,9 +22,11 @@ pub const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eva
 pub const IMMUTABLE: &str = "blobs/";
 
 /// The host's files, as `web/` builds them.
-const HOST: [(&str, &[u8]); 6] = [
+const HOST: [(&str, &[u8]); 8] = [
     ("ounce.js", include_bytes!("../../../web/dist/ounce.js")),
     ("more.js", include_bytes!("../../../web/dist/more.js")),
+    ("grants.js", include_bytes!("../../../web/dist/grants.js")),
+    ("levels.js", include_bytes!("../../../web/dist/levels.js")),
     ("shell.js", include_bytes!("../../../web/dist/shell.js")),
     ("worker.js", include_bytes!("../../../web/dist/worker.js")),
     ("frame.js", include_bytes!("../../../web/dist/frame.js")),

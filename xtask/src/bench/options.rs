@@ -10,12 +10,12 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|registry|lambda|wasm|delta|web|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|bases|registry|lambda|wasm|delta|web|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
-only when they are wanted; density, many containers at once; registry, pushing and
-pulling; lambda, functions under AWS's emulator; wasm, WebAssembly modules and
+only when they are wanted; density, many containers at once; bases, debian-slim from
+packages; registry, pushing and pulling; lambda, functions under AWS's emulator; wasm, WebAssembly modules and
 handlers of requests; delta, the bytes of an update; web, components of pages in a
 browser. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
@@ -24,7 +24,7 @@ every run writes report.md and report.json in target/bench.
   --runs N         rounds [default: 50]
   --peers A,B      only these peers (bare and ounce always take part):
                    bubblewrap, crun, runc, youki (where it is on the PATH),
-                   podman, docker, buildah, umoci, skopeo;
+                   podman, docker, buildah, umoci, skopeo, mmdebstrap;
                    nginx, lighttpd, busybox, darkhttpd, static-web-server;
                    bsdiff, xdelta3, zstd, detools, hdiffpatch
   --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime;
@@ -48,6 +48,7 @@ pub(crate) enum SuiteName {
     Serve,
     Zero,
     Density,
+    Bases,
     Registry,
     Lambda,
     Wasm,
@@ -56,12 +57,13 @@ pub(crate) enum SuiteName {
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 10] = [
+    pub(crate) const ALL: [SuiteName; 11] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
         SuiteName::Zero,
         SuiteName::Density,
+        SuiteName::Bases,
         SuiteName::Registry,
         SuiteName::Lambda,
         SuiteName::Wasm,
@@ -77,6 +79,7 @@ impl SuiteName {
             SuiteName::Serve => "serve",
             SuiteName::Zero => "zero",
             SuiteName::Density => "density",
+            SuiteName::Bases => "bases",
             SuiteName::Registry => "registry",
             SuiteName::Lambda => "lambda",
             SuiteName::Wasm => "wasm",
@@ -137,6 +140,7 @@ impl Options {
                 "serve" => options.suites = vec![SuiteName::Serve],
                 "zero" => options.suites = vec![SuiteName::Zero],
                 "density" => options.suites = vec![SuiteName::Density],
+                "bases" => options.suites = vec![SuiteName::Bases],
                 "registry" => options.suites = vec![SuiteName::Registry],
                 "lambda" => options.suites = vec![SuiteName::Lambda],
                 "wasm" => options.suites = vec![SuiteName::Wasm],
@@ -198,6 +202,7 @@ impl Options {
         {
             let others = [
                 SuiteName::Serve,
+                SuiteName::Bases,
                 SuiteName::Registry,
                 SuiteName::Lambda,
                 SuiteName::Wasm,

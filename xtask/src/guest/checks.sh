@@ -67,6 +67,43 @@ limits $groups/user delegated
 kill $own
 wait $own
 say "delegated left" "$(left $groups)"
+
+# A clock that jumps: this machine's may be set as often as anybody likes. What waits
+# for its time waits neither for ever nor not at all.
+year=31536000
+jump() { date -s "@$(($(date +%s) + $1))" >/dev/null; }
+# Whether a line comes to be in a file.
+comes() { for i in $(seq 600); do grep -q "$1" "$2" && echo yes && return; sleep 0.1; done; echo no; }
+# Who is connected is told by a part of the kernel that this one has as modules.
+for module in inet_diag tcp_diag; do [ ! -e /lib/$module.ko ] || insmod /lib/$module.ko; done
+ounce serve --idle 4s -p 8083 site 2>/tmp/short >&2 &
+own=$!
+say "idle answer" "$(await 8083)"
+jump -$year
+say "idle back" "$(comes 'stopping: idle' /tmp/short)"
+jump $year
+say "idle answer again" "$(await 8083)"
+kill $own
+wait $own
+ounce serve --idle 10m -p 8084 site 2>/tmp/long >&2 &
+own=$!
+say "idle long answer" "$(await 8084)"
+jump $year
+sleep 3
+say "idle ahead" "$(grep -c 'stopping: idle' /tmp/long)"
+kill $own
+wait $own
+# Each failure doubles the pause before the next start.
+ounce run -d --name fails --restart on-failure:4 tools -- sh -c 'echo start; exit 9' >/dev/null
+jump -$year
+ounce wait fails >/tmp/fails
+say "back restarts" "$(cat /tmp/fails) $(ounce logs fails | grep -c start)"
+ounce run -d --name deaf tools -- sh -c 'trap "" TERM; echo deaf; while :; do sleep 1; done' >/dev/null
+for i in $(seq 100); do ounce logs deaf | grep -q deaf && break; sleep 0.1; done
+(sleep 1; jump -$year) &
+ounce stop -t 3 deaf >/dev/null
+say "back stop" "$(ounce wait deaf)"
+ounce rm fails deaf >/dev/null
 say mounts "$(grep -c ounce /proc/mounts)"
 say end reached
 poweroff -f

@@ -9,7 +9,7 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t cgroup2 cgroup /sys/fs/cgroup
 mount -t tmpfs new /new
-cp -a /bin /etc /home /public /checks.sh /new/
+cp -a /bin /etc /home /lib /public /checks.sh /new/
 mkdir -p /new/proc /new/sys /new/dev /new/tmp /new/root
 for each in proc sys dev; do mount --move /$each /new/$each; done
 exec switch_root /new /bin/sh /checks.sh

@@ -61,7 +61,7 @@ impl Case<'_> {
 }
 
 /// Collects how each check ends.
-struct Bench<'a> {
+pub(crate) struct Bench<'a> {
     tally: &'a mut Tally,
 }
 
@@ -73,7 +73,7 @@ impl Bench<'_> {
     }
 
     /// Runs one check; skipped where one of `needs` is not installed.
-    fn check(&mut self, name: &str, needs: &[&str], work: impl FnOnce() -> Result<()>) {
+    pub(crate) fn check(&mut self, name: &str, needs: &[&str], work: impl FnOnce() -> Result<()>) {
         if let Some(missing) = needs.iter().find(|need| find(need).is_none()) {
             return self.skip(name, &format!("{missing} is not installed"));
         }
@@ -170,7 +170,7 @@ pub(crate) fn run_http(house: &House, tally: &mut Tally) -> Result<()> {
 }
 
 /// Runs checks; that one of them fails is an error.
-fn agreed(tally: &mut Tally, checks: impl FnOnce(&mut Bench<'_>)) -> Result<()> {
+pub(crate) fn agreed(tally: &mut Tally, checks: impl FnOnce(&mut Bench<'_>)) -> Result<()> {
     let before = tally.failed;
     checks(&mut Bench { tally });
     let failed = tally.failed - before;

@@ -233,6 +233,12 @@ pub(crate) struct KubernetesOptions {
     /// The runtime that runs it, such as ounce
     #[arg(long, value_name = "NAME")]
     pub(crate) runtime_class: Option<String>,
+    /// Which Kubernetes it is for, from 1.20 on [default: with --apply the cluster's, else the newest]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kubernetes_version: Option<ounce_ship::kubernetes::Version>,
+    /// What waits in the image before a replica is told to end, before Kubernetes 1.30: words
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    pub(crate) pause_command: Option<Words>,
     /// The kubeconfig [default: $KUBECONFIG, ~/.kube/config]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) kubeconfig: Option<PathBuf>,
@@ -242,6 +248,21 @@ pub(crate) struct KubernetesOptions {
     /// Seconds to wait for the new replicas
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
     pub(crate) wait: Duration,
+}
+
+/// A command, split at blanks.
+#[derive(Debug, Clone)]
+pub(crate) struct Words(pub(crate) Vec<String>);
+
+fn words(text: &str) -> Result<Words, String> {
+    let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    match words.first() {
+        Some(program) if program.starts_with('/') => Ok(Words(words)),
+        Some(program) => Err(format!(
+            "{program:?} is no path: there is no shell that would look for it"
+        )),
+        None => Err("it is empty".to_owned()),
+    }
 }
 
 /// What only Lambda asks about.

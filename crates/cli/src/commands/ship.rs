@@ -11,6 +11,7 @@ mod device;
 pub(super) mod explain;
 mod lambda;
 mod machine;
+mod parcel;
 mod resolve;
 mod web;
 mod write;
@@ -159,6 +160,8 @@ fn of_kubernetes(
         tls_secret: own.tls_secret.clone(),
         runtime_class: own.runtime_class.clone(),
         egress: egress(options)?,
+        version: own.kubernetes_version,
+        pause_command: own.pause_command.as_ref().map(|words| words.0.clone()),
     };
     wanted.check(application)?;
     Ok(wanted)

@@ -21,6 +21,29 @@ fn bench() -> Workbench {
     bench
 }
 
+/// Writes the configuration of a cluster there, `more` said of its context; its
+/// user's token is `hush`.
+fn kubeconfig(bench: &Workbench, server: &str, more: &str) {
+    let text = format!(
+        "current-context: home\ncontexts:\n- {{name: home, context: {{cluster: c, user: u{more}}}}}\n\
+         clusters:\n- {{name: c, cluster: {{server: '{server}'}}}}\nusers:\n- {{name: u, user: {{token: hush}}}}\n"
+    );
+    bench.file("config", text);
+}
+
+/// `ship --to kubernetes --apply` and what else is said.
+fn apply<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let always = [
+        "ship",
+        "app",
+        "--to",
+        "kubernetes",
+        "--unchecked",
+        "--apply",
+    ];
+    [&always[..], words, &REGISTRY].concat()
+}
+
 fn shipped(bench: &Workbench, words: &[&str]) -> String {
     bench.succeed(&[&["ship", "app"], words, &REGISTRY, &["--unchecked", "-q"]].concat())
 }
@@ -215,32 +238,12 @@ fn registry_that_has_not_the_image_is_asked_before_the_platform_is_told() {
 #[test]
 fn cluster_that_is_not_there_and_context_that_nobody_can_be_asked_about() {
     let bench = bench();
-    let config = |server: &str| {
-        format!(
-            "current-context: home\ncontexts:\n- {{name: home, context: {{cluster: c, user: u}}}}\n\
-             clusters:\n- {{name: c, cluster: {{server: '{server}'}}}}\nusers:\n\
-             - {{name: u, user: {{token: hush}}}}\n"
-        )
-    };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    bench.file("config", config(&format!("http://{address}")));
-    let apply = |words: &[&str]| {
-        let all = [
-            &[
-                "ship",
-                "app",
-                "--to",
-                "kubernetes",
-                "--unchecked",
-                "-q",
-                "--apply",
-            ],
-            &REGISTRY[..],
-            words,
-        ];
-        let picture = bench.picture(&all.concat());
+    kubeconfig(&bench, &format!("http://{address}"), "");
+    let picture = |words: &[&str]| {
+        let picture = bench.picture(&apply(&[&["-q"], words].concat()));
         picture.replace(&address.to_string(), "[SERVER]")
     };
     let mut pictures = String::new();
@@ -250,7 +253,7 @@ fn cluster_that_is_not_there_and_context_that_nobody_can_be_asked_about() {
         &["--kubeconfig", "config", "--context", "work", "--yes"],
         &["--kubeconfig", "none", "--yes"],
     ] {
-        pictures.push_str(&format!("$ {}\n{}\n", words.join(" "), apply(words)));
+        pictures.push_str(&format!("$ {}\n{}\n", words.join(" "), picture(words)));
     }
     assert!(!pictures.contains("hush"), "{pictures}");
     insta::assert_snapshot!(pictures);
@@ -588,6 +591,25 @@ fn lambda_is_told_by_the_aws_cli_where_there_is_one() {
 fn cluster_gets_the_image_and_what_does_not_come_up_is_taken_back() {
     let bench = bench();
     let cluster = crate::cluster::Cluster::new();
+    kubeconfig(&bench, &cluster.url(), ", namespace: shop");
+    let picture = |words: &[&str]| {
+        let always = ["--yes", "--kubeconfig", "config", "--egress", "any"];
+        let picture = bench.picture(&apply(&[&always[..], words].concat()));
+        picture.replace(&cluster.url(), "[SERVER]")
+    };
+    let mut pictures = picture(&[]);
+    let first = pictures.clone();
+    cluster.fail_rollouts("CrashLoopBackOff", "back-off restarting");
+    pictures.push_str(&picture(&["-e", "LEVEL=2"]));
+    assert!(!pictures.contains("hush"), "{pictures}");
+    let digest = first.split("sha256:").nth(1).unwrap()[..64].to_owned();
+    insta::assert_snapshot!(pictures.replace(&digest, "[DIGEST]"));
+}
+
+#[test]
+fn old_cluster_gets_what_it_knows_and_one_too_old_nothing() {
+    let bench = bench();
+    let cluster = crate::cluster::Cluster::new();
     bench.file(
         "config",
         format!(
@@ -607,20 +629,61 @@ fn cluster_gets_the_image_and_what_does_not_come_up_is_taken_back() {
                 "--apply",
                 "--yes",
             ][..],
-            &["--kubeconfig", "config", "--egress", "any"],
+            &["--kubeconfig", "config"],
             &REGISTRY,
             words,
         ];
-        let picture = bench.picture(&all.concat());
-        picture.replace(&cluster.url(), "[SERVER]")
+        let output = bench.output(&all.concat());
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), stderr)
     };
-    let mut pictures = apply(&[]);
-    let first = pictures.clone();
-    cluster.fail_rollouts("CrashLoopBackOff", "back-off restarting");
-    pictures.push_str(&apply(&["-e", "LEVEL=2"]));
-    assert!(!pictures.contains("hush"), "{pictures}");
-    let digest = first.split("sha256:").nth(1).unwrap()[..64].to_owned();
-    insta::assert_snapshot!(pictures.replace(&digest, "[DIGEST]"));
+    cluster.is_of_version("1", "19");
+    let (code, said) = apply(&[]);
+    assert!(
+        code == Some(3) && said.contains("1.20 is the oldest"),
+        "{code:?} {said}"
+    );
+    assert!(cluster.objects().is_empty());
+    cluster.is_of_version("1", "20+");
+    let (code, said) = apply(&[]);
+    assert!(
+        code == Some(0) && said.contains("unless --pause-command"),
+        "{code:?} {said}"
+    );
+    let groups = |cluster: &crate::cluster::Cluster| {
+        let paths = cluster.objects().join(" ");
+        [
+            "policy/v1beta1/",
+            "autoscaling/v2beta2/",
+            "policy/v1/",
+            "autoscaling/v2/",
+        ]
+        .map(|group| paths.contains(group))
+    };
+    assert_eq!(groups(&cluster), [true, true, false, false]);
+    let deployment = "/apis/apps/v1/namespaces/shop/deployments/app";
+    let pause = "/spec/template/spec/containers/0/lifecycle";
+    assert_eq!(cluster.get(deployment).pointer(pause), None);
+    // What is told of the image, and of the cluster, counts.
+    let (code, said) = apply(&["--pause-command", "/app --wait 5"]);
+    assert!(
+        code == Some(0) && !said.contains("--pause-command"),
+        "{code:?} {said}"
+    );
+    let words = format!("{pause}/preStop/exec/command");
+    let deployed = cluster.get(deployment);
+    let told = serde_json::json!(["/app", "--wait", "5"]);
+    assert_eq!(deployed.pointer(&words), Some(&told));
+    let (code, said) = apply(&["--kubernetes-version", "1.30"]);
+    assert!(code == Some(0), "{said}");
+    assert_eq!(groups(&cluster), [true; 4]);
+    let (code, said) = apply(&["--kubernetes-version", "new"]);
+    assert!(
+        code == Some(2) && said.contains("write it as 1.30"),
+        "{said}"
+    );
+    let (code, said) = apply(&["--pause-command", "sleep 5"]);
+    assert!(code == Some(2) && said.contains("no shell"), "{said}");
 }
 
 #[test]
@@ -694,24 +757,8 @@ fn interrupted_half_way_it_says_what_there_is() {
     let bench = bench();
     let cluster = crate::cluster::Cluster::new();
     cluster.stall_rollouts();
-    bench.file(
-        "config",
-        format!(
-            "current-context: c\ncontexts:\n- {{name: c, context: {{cluster: c, namespace: shop}}}}\n\
-             clusters:\n- {{name: c, cluster: {{server: '{}'}}}}\n",
-            cluster.url()
-        ),
-    );
-    let words = [
-        "ship",
-        "app",
-        "--to",
-        "kubernetes",
-        "--unchecked",
-        "--apply",
-        "--yes",
-    ];
-    let words = [&words[..], &["--kubeconfig", "config", "-q"], &REGISTRY].concat();
+    kubeconfig(&bench, &cluster.url(), ", namespace: shop");
+    let words = apply(&["--yes", "--kubeconfig", "config", "-q"]);
     let mut child = bench.ounce(&words).stderr(Stdio::piped()).spawn().unwrap();
     // Once the rollout is being looked at, all is applied and it is waited for.
     let looked = || {
@@ -726,13 +773,7 @@ fn interrupted_half_way_it_says_what_there_is() {
     while !looked() && std::time::Instant::now() < end {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    let mut kill = std::process::Command::new("kill");
-    assert!(
-        kill.args(["-INT", &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    crate::harness::signal(&child, "INT");
     let mut stderr = String::new();
     let mut pipe = child.stderr.take().unwrap();
     std::io::Read::read_to_string(&mut pipe, &mut stderr).unwrap();

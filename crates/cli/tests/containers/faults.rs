@@ -372,6 +372,67 @@ fn without_descriptors_or_processes_a_start_says_so_and_leaves_nothing() {
     assert!(bench.is_quiet(), "{:?}", bench.processes());
 }
 
+/// What a start asks of the kernel that may take memory; not on every machine all.
+const CALLS: &str = "?clone,clone3,?vfork,unshare,setns,open_tree,move_mount,fsopen,fsmount,\
+    fsconfig,mount,mount_setattr,memfd_create,pipe2,socketpair,openat,openat2,mkdirat,?mkdir,\
+    execve,execveat,pivot_root,landlock_create_ruleset,seccomp,ppoll,?poll,pidfd_open";
+/// Every so many of these calls one fails: each of them, since a start takes 50 ms so.
+const EVERY: usize = 1;
+
+#[test]
+fn without_memory_at_any_call_of_a_start_it_says_which_and_leaves_nothing() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("skipped: strace, which makes calls fail, is not installed");
+        return;
+    }
+    let bench = Bench::new();
+    let trace = bench.path("trace");
+    let mut refused = 0;
+    for number in (1..).step_by(EVERY) {
+        let start = bench.start(&["--name", "one"], &["/bin/true"]);
+        let mut strace = Command::new("strace");
+        strace
+            .args(["-f", "-qq", "-e", &format!("trace={CALLS}")])
+            .args(["-e", &format!("inject={CALLS}:error=ENOMEM:when={number}")])
+            .arg("-o")
+            .arg(&trace)
+            .arg(start.get_program())
+            .args(start.get_args())
+            .stdin(Stdio::null());
+        for (name, value) in start.get_envs() {
+            strace.env(name, value.unwrap());
+        }
+        let output = strace.output().unwrap();
+        let calls = fs::read_to_string(&trace).unwrap();
+        let Some(failed) = calls.lines().find(|line| line.contains("(INJECTED)")) else {
+            // No process makes so many.
+            bench.succeed(&["rm", "-f", "one"]);
+            break;
+        };
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let is_told = said.starts_with("error: ") && said.contains("annot allocate memory");
+        match output.status.code() {
+            // Done without, or another way.
+            Some(0) => {}
+            Some(125 | 126) => {
+                assert!(
+                    is_told && said.contains("hint: free some memory"),
+                    "{failed}\n{said}"
+                );
+                assert!(bench.ps("one").is_null(), "{failed}");
+                refused += 1;
+            }
+            // The system's loader, before there is any of ours.
+            Some(127) if said.contains("loading shared libraries") => {}
+            code => panic!("{code:?} {failed}\n{said}"),
+        }
+        bench.output(&["rm", "-f", "one"]);
+    }
+    assert!(refused > 10, "{refused}");
+    assert!(bench.is_quiet(), "{:?}", bench.processes());
+    assert_eq!(bench.states(), 0);
+}
+
 #[test]
 fn a_fork_bomb_stays_within_its_limit_and_is_stopped() {
     let bench = Bench::new();

@@ -274,6 +274,60 @@ fn a_port_is_published_into_a_network_with_a_way_out() {
     }));
 }
 
+/// Runs a start in mounts where a tool that is preferred is not there.
+fn without(tool: &str, start: &Command) -> std::process::Output {
+    let hide = format!(
+        "for one in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do \
+         [ ! -e $one/{tool} ] || mount --bind /dev/null $one/{tool}; done; \
+         exec unshare --user --map-user=1000 --map-group=1000 -- \"$@\""
+    );
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "--", "sh", "-c"])
+        .args([&hide, "sh"])
+        .arg(start.get_program())
+        .args(start.get_args())
+        .stdin(std::process::Stdio::null());
+    for (name, value) in start.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    command.output().unwrap()
+}
+
+#[test]
+fn where_only_slirp4netns_is_there_it_makes_the_way_out() {
+    if is_root() {
+        // A bridge, which needs no tool of a user.
+        return;
+    }
+    if !has("slirp4netns") || fs::File::open("/dev/net/tun").is_err() {
+        eprintln!("skipped: a way out by slirp4netns needs it and a /dev/net/tun");
+        return;
+    }
+    let bench = Bench::new();
+    let script = "ip -4 -o addr; ip route; echo ready; exec sleep 1000";
+    let options = ["-d", "--name", "out", "--network", "bridge"];
+    let output = without("pasta", &bench.start(&options, &["/bin/sh", "-c", script]));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(within(SOON, || bench
+        .succeed(&["logs", "out"])
+        .ends_with("ready\n")));
+    // The addresses that slirp4netns gives, and nobody else.
+    let text = bench.succeed(&["logs", "out"]);
+    assert!(text.contains("10.0.2.100/24"), "{text}");
+    assert!(text.contains("default via 10.0.2.2 dev tap0"), "{text}");
+    let helpers = bench.running("out")["helpers"].as_array().unwrap().clone();
+    assert_eq!(helpers.len(), 1);
+    let name = fs::read_to_string(format!("/proc/{}/comm", helpers[0][0])).unwrap();
+    assert_eq!(name, "slirp4netns\n");
+    bench.succeed(&["stop", "out"]);
+    assert!(within(SOON, || is_gone(&helpers[0][0])));
+    assert!(bench.is_quiet(), "{:?}", bench.processes());
+}
+
 #[test]
 fn without_the_tool_the_error_names_it_and_what_installs_it() {
     if is_root() {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::failure::NO_MEMORY;
+
 /// What is wrong with the folder of a container.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -73,6 +75,7 @@ impl StateError {
                      OUNCE_RUNTIME_DIR"
                         .to_owned(),
                 ),
+                io::ErrorKind::OutOfMemory => Some(NO_MEMORY.to_owned()),
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     Some("set XDG_RUNTIME_DIR or OUNCE_RUNTIME_DIR to a folder of yours".to_owned())
                 }

@@ -7,23 +7,22 @@ use ounce_oci::fetch::{Call, Certificates, Client, FetchError, Options, Proxies}
 use serde_json::Value;
 
 use super::kubeconfig::Access;
+use super::version::{Version, VersionError};
 use crate::node::Node;
 
 /// Whose fields those are that are applied.
 const MANAGER: &str = "ounce";
 
-/// A kind of object: where the API has it.
+/// A kind of object: where the API has it, below its group.
 struct Kind {
     kind: &'static str,
-    prefix: &'static str,
     plural: &'static str,
     in_namespace: bool,
 }
 
-const fn kind(kind: &'static str, prefix: &'static str, plural: &'static str) -> Kind {
+const fn kind(kind: &'static str, plural: &'static str) -> Kind {
     Kind {
         kind,
-        prefix,
         plural,
         in_namespace: true,
     }
@@ -31,33 +30,16 @@ const fn kind(kind: &'static str, prefix: &'static str, plural: &'static str) ->
 
 /// What is applied.
 const KINDS: &[Kind] = &[
-    kind("ServiceAccount", "/api/v1", "serviceaccounts"),
-    kind("Service", "/api/v1", "services"),
-    kind("Deployment", "/apis/apps/v1", "deployments"),
-    kind(
-        "PodDisruptionBudget",
-        "/apis/policy/v1",
-        "poddisruptionbudgets",
-    ),
-    kind(
-        "HorizontalPodAutoscaler",
-        "/apis/autoscaling/v2",
-        "horizontalpodautoscalers",
-    ),
-    kind(
-        "NetworkPolicy",
-        "/apis/networking.k8s.io/v1",
-        "networkpolicies",
-    ),
-    kind("Ingress", "/apis/networking.k8s.io/v1", "ingresses"),
-    kind(
-        "HTTPRoute",
-        "/apis/gateway.networking.k8s.io/v1",
-        "httproutes",
-    ),
+    kind("ServiceAccount", "serviceaccounts"),
+    kind("Service", "services"),
+    kind("Deployment", "deployments"),
+    kind("PodDisruptionBudget", "poddisruptionbudgets"),
+    kind("HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    kind("NetworkPolicy", "networkpolicies"),
+    kind("Ingress", "ingresses"),
+    kind("HTTPRoute", "httproutes"),
     Kind {
         kind: "RuntimeClass",
-        prefix: "/apis/node.k8s.io/v1",
         plural: "runtimeclasses",
         in_namespace: false,
     },
@@ -108,6 +90,9 @@ pub enum ApiError {
     /// An object of a kind that is not applied here.
     #[error("{0} cannot be applied by ounce")]
     Kind(String),
+    /// It is of another time.
+    #[error(transparent)]
+    Version(VersionError),
 }
 
 impl ApiError {
@@ -116,7 +101,7 @@ impl ApiError {
         match self {
             Self::Unreachable(error) => error.is_transient(),
             Self::Refused { status, .. } => matches!(status, 429 | 500..),
-            Self::Answer { .. } | Self::Kind(_) => false,
+            Self::Answer { .. } | Self::Kind(_) | Self::Version(_) => false,
         }
     }
 
@@ -229,6 +214,23 @@ impl Api {
         }
     }
 
+    /// Which Kubernetes it is, where it says.
+    ///
+    /// # Errors
+    /// Nobody answers, or it is too old.
+    pub fn version(&self) -> Result<Option<Version>, ApiError> {
+        match self.get("reading the version", "/version") {
+            Ok(Some(said)) => match Version::of_server(&said) {
+                Ok(version) => Ok(Some(version)),
+                Err(VersionError::Form(_)) => Ok(None),
+                Err(error) => Err(ApiError::Version(error)),
+            },
+            // It is nobody's secret, and still some servers keep it.
+            Ok(None) | Err(ApiError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Applies an object, whoever has made it; `dry` leaves everything as it is.
     ///
     /// # Errors
@@ -283,12 +285,14 @@ impl Api {
             "" => namespace,
             own => own,
         };
+        // The first group has no name, and a place of its own.
+        let prefix = match text(&["apiVersion"]) {
+            "v1" => "/api/v1".to_owned(),
+            group => format!("/apis/{group}"),
+        };
         let path = match known.in_namespace {
-            true => format!(
-                "{}/namespaces/{namespace}/{}/{name}",
-                known.prefix, known.plural
-            ),
-            false => format!("{}/{}/{name}", known.prefix, known.plural),
+            true => format!("{prefix}/namespaces/{namespace}/{}/{name}", known.plural),
+            false => format!("{prefix}/{}/{name}", known.plural),
         };
         Ok(Object {
             kind: wanted.to_owned(),

@@ -1,6 +1,7 @@
 //! Each object, as a tree. What a chart leaves open comes in as a leaf.
 
 use super::options::{Egress, Options};
+use super::version::Feature;
 use crate::application::{Application, quantity};
 use crate::node::Node;
 use crate::{list, map};
@@ -115,6 +116,10 @@ impl Maker<'_> {
         object
     }
 
+    fn has(&self, feature: Feature) -> bool {
+        feature.is_of(self.options.version)
+    }
+
     /// Which pods are meant; never changed, since a Deployment's selector cannot be.
     fn selector(&self) -> Node {
         map! {
@@ -204,12 +209,13 @@ impl Maker<'_> {
                 "whenUnsatisfiable" => "ScheduleAnyway",
                 "labelSelector" => map! { "matchLabels" => self.selector() },
                 // Old replicas that are about to end do not count.
-                "matchLabelKeys" => list!["pod-template-hash"],
+                "matchLabelKeys" => self.has(Feature::Eviction).then(|| list!["pod-template-hash"]),
             }
         };
         // A program of another user than root may listen there only so; the
         // restricted standard counts this setting among the safe ones.
         let low_port = application.port.is_some_and(|port| port < 1024);
+        let low_port = low_port && self.has(Feature::LowPorts);
         let sysctls = low_port.then(|| {
             list![map! { "name" => "net.ipv4.ip_unprivileged_port_start", "value" => "0" }]
         });
@@ -283,9 +289,16 @@ impl Maker<'_> {
             .enumerate()
             .map(|(at, path)| map! { "name" => format!("scratch-{at}"), "mountPath" => path })
             .collect();
-        let pause = (settle > 0)
+        let pause = match &self.options.pause_command {
+            _ if settle == 0 => None,
+            Some(words) => Some(map! { "exec" => map! { "command" => words.clone() } }),
             // The kubelet's own pause: there is no `sleep` in the image.
-            .then(|| map! { "preStop" => map! { "sleep" => map! { "seconds" => settle } } });
+            None if self.has(Feature::Sleep) => {
+                Some(map! { "sleep" => map! { "seconds" => settle } })
+            }
+            None => None,
+        };
+        let pause = pause.map(|how| map! { "preStop" => how });
         map! {
             "name" => &application.name,
             "image" => self.leaves.image.clone(),
@@ -319,7 +332,12 @@ impl Maker<'_> {
     fn probe(&self, period: u32, failures: u32) -> Node {
         let application = self.application;
         let (kind, how) = match (&application.port, &application.health_path) {
-            (Some(_), Some(path)) => ("httpGet", map! { "path" => path, "port" => "http" }),
+            // The scheme is the server's default, and said all the same: what it adds by
+            // itself it keeps when the rest goes, and then there are two kinds of check.
+            (Some(_), Some(path)) => (
+                "httpGet",
+                map! { "path" => path, "port" => "http", "scheme" => "HTTP" },
+            ),
             (Some(_), None) => ("tcpSocket", map! { "port" => "http" }),
             (None, _) => match &application.health_command {
                 Some(words) => ("exec", map! { "command" => words.clone() }),
@@ -339,9 +357,13 @@ impl Maker<'_> {
             "maxUnavailable" => 1,
             "selector" => map! { "matchLabels" => self.selector() },
             // One that does not answer anyhow is in nobody's way.
-            "unhealthyPodEvictionPolicy" => "AlwaysAllow",
+            "unhealthyPodEvictionPolicy" => self.has(Feature::Eviction).then_some("AlwaysAllow"),
         };
-        self.object("policy/v1", "PodDisruptionBudget", vec![("spec", spec)])
+        let group = match self.has(Feature::Policy) {
+            true => "policy/v1",
+            false => "policy/v1beta1",
+        };
+        self.object(group, "PodDisruptionBudget", vec![("spec", spec)])
     }
 
     fn autoscaler(&self) -> Node {
@@ -361,11 +383,11 @@ impl Maker<'_> {
                 },
             }],
         };
-        self.object(
-            "autoscaling/v2",
-            "HorizontalPodAutoscaler",
-            vec![("spec", spec)],
-        )
+        let group = match self.has(Feature::Autoscaling) {
+            true => "autoscaling/v2",
+            false => "autoscaling/v2beta2",
+        };
+        self.object(group, "HorizontalPodAutoscaler", vec![("spec", spec)])
     }
 
     fn network_policy(&self) -> Node {
@@ -374,11 +396,14 @@ impl Maker<'_> {
             Some(own) => list![map! { "ports" => list![port("TCP", own)] }],
             None => list![],
         };
+        let system = match self.has(Feature::Policy) {
+            true => map! { "kubernetes.io/metadata.name" => "kube-system" },
+            // A namespace bears no label that anybody could count on: all of them.
+            false => map! {},
+        };
         let names = map! {
             "to" => list![
-                map! { "namespaceSelector" => map! {
-                    "matchLabels" => map! { "kubernetes.io/metadata.name" => "kube-system" },
-                } },
+                map! { "namespaceSelector" => map! { "matchLabels" => system } },
                 // Where a node's own cache of names listens, if it has one.
                 map! { "ipBlock" => map! { "cidr" => "169.254.20.10/32" } },
             ],

@@ -1,6 +1,7 @@
 //! What Kubernetes is asked for beside the application itself, held to the API's
 //! rules for names.
 
+use super::version::Version;
 use crate::application::Application;
 
 /// What is wanted beside the application itself.
@@ -20,6 +21,11 @@ pub struct Options {
     pub runtime_class: Option<String>,
     /// Whom it may speak to.
     pub egress: Egress,
+    /// Which Kubernetes it is for; the newest unless told.
+    pub version: Option<Version>,
+    /// What in the image waits before a replica is told to end, where the kubelet
+    /// does not by itself.
+    pub pause_command: Option<Vec<String>>,
 }
 
 /// Whom an application may open connections to.

@@ -25,6 +25,8 @@ struct State {
     stalled: bool,
     /// How often a Deployment that is there cannot be read.
     misses: usize,
+    /// Which Kubernetes it says it is, if it does.
+    release: Option<(String, String)>,
 }
 
 pub(crate) struct Cluster {
@@ -114,6 +116,10 @@ impl Cluster {
         self.state().misses = count;
     }
 
+    pub(crate) fn is_of_version(&self, major: &str, minor: &str) {
+        self.state().release = Some((major.to_owned(), minor.to_owned()));
+    }
+
     pub(crate) fn fail_rollouts(&self, reason: &str, message: &str) {
         self.state().trouble = Some((reason.to_owned(), message.to_owned()));
     }
@@ -145,6 +151,10 @@ fn respond(state: &mut State, asked: &Asked) -> (u16, Value) {
             let nodes = nodes.map(|it| json!({"status": {"nodeInfo": {"architecture": it}}}));
             (200, json!({"items": nodes.collect::<Vec<_>>()}))
         }
+        ("GET", "/version") => match &state.release {
+            Some((major, minor)) => (200, json!({"major": major, "minor": minor})),
+            None => refusal(403, "forbidden"),
+        },
         ("GET", "/api/v1/namespaces/shop/pods") => {
             let pods = state.trouble.iter().map(|(reason, message)| {
                 json!({"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}, "status": {

@@ -53,18 +53,20 @@ pub(super) fn apply(
         .clone()
         .or_else(|| access.namespace.clone());
     let namespace = namespace.unwrap_or_else(|| "default".to_owned());
-    let nodes = kubernetes::objects(&shipped.application, wanted);
     let place = format!(
         "context {}, {}, namespace {namespace}",
         access.context, access.server
     );
-    let question = format!("apply {} objects to {place}?", nodes.len());
+    // How many there are is the same for all versions.
+    let count = kubernetes::objects(&shipped.application, wanted).len();
+    let question = format!("apply {count} objects to {place}?");
     asking::permission(options.yes, &question)?;
     let mut network = network::fetch_options(&options.network);
     network.connect_timeout = PATIENCE;
     network.answer_timeout = PATIENCE;
     let api = Api::new(access, network);
-    let objects = nodes
+    let wanted = for_cluster(context, &api, shipped, wanted)?;
+    let objects = kubernetes::objects(&shipped.application, &wanted)
         .iter()
         .map(|node| Api::object(node, &namespace))
         .collect::<Result<Vec<_>, _>>()?;
@@ -111,6 +113,23 @@ pub(super) fn apply(
         context.output.text(&text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is wanted, as the cluster's own version has it, unless another was told.
+fn for_cluster(
+    context: &Context,
+    api: &Api,
+    shipped: &Shipped,
+    wanted: &kubernetes::Options,
+) -> Result<kubernetes::Options, Failure> {
+    let mut wanted = wanted.clone();
+    if wanted.version.is_none() {
+        wanted.version = api.version().map_err(ApplyError::Api)?;
+        for note in kubernetes::notes_of_version(&shipped.application, &wanted) {
+            context.output.note(&format!("note: {note}"));
+        }
+    }
+    Ok(wanted)
 }
 
 /// `--kubeconfig`, else what the environment says, else kubectl's own place.
