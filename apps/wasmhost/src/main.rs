@@ -11,8 +11,6 @@ mod arguments;
 mod compile;
 mod failure;
 mod invoke;
-#[cfg(feature = "judge")]
-mod judge;
 mod load;
 mod measure;
 mod memory;
@@ -49,10 +47,6 @@ fn main() -> ExitCode {
 }
 
 fn attempt() -> Result<ExitCode, Failure> {
-    #[cfg(feature = "judge")]
-    if let Some(folder) = judge::folder()? {
-        return judge::run(&folder);
-    }
     match arguments::parse(std::env::args_os().skip(1))? {
         Task::Help => {
             print!("{}", arguments::HELP);

@@ -9,9 +9,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -80,7 +81,7 @@ pub(crate) fn serve(
         before,
         timeout: start.timeout.unwrap_or(USUAL_TIMEOUT),
         start,
-        clock: Clock::new(engine),
+        clock: Clock::new(engine)?,
         rooms: Semaphore::new(REQUESTS as usize),
         answered: Notify::new(),
         end,
@@ -315,46 +316,64 @@ fn plain(status: StatusCode) -> Response<HyperOutgoingBody> {
 
 /// Ticks while there is work, so that loops are interrupted, and rests else: a
 /// server that waits wakes nobody.
-struct Clock(Arc<(Mutex<usize>, Condvar)>);
+struct Clock {
+    shared: Arc<Work>,
+    /// Who ticks.
+    ticker: Thread,
+}
+
+#[derive(Default)]
+struct Work {
+    /// Requests that are being handled.
+    count: AtomicUsize,
+    /// Whether the ticker waits to be woken.
+    is_resting: AtomicBool,
+}
 
 impl Clock {
-    fn new(engine: Engine) -> Self {
-        let shared = Arc::new((Mutex::new(0), Condvar::new()));
-        let own = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            let (working, woken) = &*own;
+    fn new(engine: Engine) -> Result<Self, Failure> {
+        let shared = Arc::new(Work::default());
+        let work = Arc::clone(&shared);
+        let tick = move || {
             loop {
-                let mut working = locked(working);
-                while *working == 0 {
-                    working = woken.wait(working).unwrap_or_else(PoisonError::into_inner);
-                }
-                drop(working);
                 std::thread::sleep(SLICE);
-                engine.increment_epoch();
+                if work.count.load(Ordering::SeqCst) > 0 {
+                    engine.increment_epoch();
+                    continue;
+                }
+                work.is_resting.store(true, Ordering::SeqCst);
+                // Whoever began before that did not see it.
+                while work.count.load(Ordering::SeqCst) == 0
+                    && work.is_resting.load(Ordering::SeqCst)
+                {
+                    std::thread::park();
+                }
+                work.is_resting.store(false, Ordering::SeqCst);
             }
-        });
-        Self(shared)
+        };
+        let thread = std::thread::Builder::new().spawn(tick);
+        let thread =
+            thread.map_err(|error| Failure::new(USAGE, "starting a thread").because_of(&error))?;
+        Ok(Self {
+            shared,
+            ticker: thread.thread().clone(),
+        })
     }
 
     fn begin(&self) -> Busy<'_> {
-        let (working, woken) = &*self.0;
-        let mut working = locked(working);
-        *working += 1;
-        if *working == 1 {
-            woken.notify_one();
+        self.shared.count.fetch_add(1, Ordering::SeqCst);
+        // Waking costs a call of the kernel: only who rests is woken.
+        if self.shared.is_resting.swap(false, Ordering::SeqCst) {
+            self.ticker.unpark();
         }
-        Busy(self)
+        Busy(&self.shared)
     }
 }
 
-struct Busy<'a>(&'a Clock);
+struct Busy<'a>(&'a Work);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        *locked(&self.0.0.0) -= 1;
+        self.0.count.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-fn locked(count: &Mutex<usize>) -> MutexGuard<'_, usize> {
-    count.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 //! start without either have to agree on.
 
 use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
     RegallocAlgorithm, Strategy,
 };
 
@@ -45,8 +45,6 @@ pub(crate) fn engine(
     threads: bool,
 ) -> Result<Engine, Failure> {
     let mut config = Config::new();
-    #[cfg(feature = "judge")]
-    crate::judge::without(&mut config);
     config.epoch_interruption(component);
     // Names that the modules do not have: they are stripped.
     config.generate_address_map(false);
@@ -81,8 +79,11 @@ pub(crate) fn engine(
         pool.max_core_instances_per_component(64);
         pool.max_unused_warm_slots(count.min(REQUESTS));
         // What a request has touched is wiped by hand up to here, and given
-        // back to the kernel beyond: a call of it costs more than the wiping.
+        // back to the kernel beyond: a call of it costs more than the wiping,
+        // and so does touching it again. Where the kernel says which pages they
+        // are (Linux 6.7), only those count, wherever they lie.
         pool.linear_memory_keep_resident(64 << 10);
+        pool.pagemap_scan(Enabled::Auto);
         pool.table_keep_resident(4 << 10);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }

@@ -1,6 +1,6 @@
 //! WebAssembly: WASI's own test suite, run through ounce and through the engine
-//! with code made ahead of time, and the specification's, in each compiler. By
-//! hand: both are checkouts, which the environment names.
+//! with code made ahead of time. By hand: it is a checkout, which the environment
+//! names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,8 +16,6 @@ use crate::{dist, wasmhost};
 
 /// A checkout of WebAssembly/wasi-testsuite, branch prod/testsuite-base.
 const WASI: &str = "WASI_TESTSUITE";
-/// A checkout of WebAssembly/testsuite.
-const SPECIFICATION: &str = "WASM_TESTSUITE";
 /// Where a test finds its files.
 const FILES: &str = "/files";
 
@@ -61,23 +59,6 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         None => bench.skip(
             "WASI's test suite",
             &format!("{WASI} names no checkout of it"),
-        ),
-    }
-    match named(SPECIFICATION) {
-        Some(suite) => bench.check("the specification's test suite", &[], || {
-            let mut cargo = command(&["cargo", "run", "--quiet", "--release", "--locked"]);
-            cargo
-                .args(["--features", "judge", "--target", dist::HOST_TARGET])
-                .args(["--", "judge"])
-                .arg(&suite)
-                .env_remove("CARGO_TARGET_DIR")
-                .current_dir(case.house.path(wasmhost::FOLDER));
-            // Which files are to pass stands in docs/conformance.md.
-            crate::tool::run(&mut cargo)
-        }),
-        None => bench.skip(
-            "the specification's test suite",
-            &format!("{SPECIFICATION} names no checkout of it"),
         ),
     }
 }
