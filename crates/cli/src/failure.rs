@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn text_tells_error_cause_and_hints_in_that_order() {
-        let failure = Failure::new(Kind::Input, Outer(io::Error::other("disk on fire")))
-            .hint("put it out");
+        let failure =
+            Failure::new(Kind::Input, Outer(io::Error::other("disk on fire"))).hint("put it out");
         assert_eq!(
             failure.text(),
             "error: reading layer 3\ncaused by: disk on fire\nhint: put it out\n"
