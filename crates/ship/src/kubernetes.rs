@@ -122,8 +122,7 @@ pub fn notes_of_version(application: &Application, options: &Options) -> Vec<Str
              refused, unless --pause-command names what waits in the image"
         ));
     }
-    if application.port.is_some_and(|port| port < 1024) && !Feature::LowPorts.is_of(Some(version))
-    {
+    if application.port.is_some_and(|port| port < 1024) && !Feature::LowPorts.is_of(Some(version)) {
         notes.push(format!(
             "Kubernetes {version} has no safe way to open a port below 1024: the program may only \
              listen on another (--port)"
@@ -213,7 +212,11 @@ mod tests {
             ..Options::default()
         };
         assert!(!shown(&low, &options("1.21")).contains("sysctls"));
-        assert!(notes(&low, &options("1.21")).iter().any(|note| note.contains("--port)")));
+        assert!(
+            notes(&low, &options("1.21"))
+                .iter()
+                .any(|note| note.contains("--port)"))
+        );
         assert!(shown(&low, &options("1.22")).contains("sysctls"));
         let (new, said) = all("1.30", None);
         assert_eq!(new, shown(&shop(), &Options::default()));
