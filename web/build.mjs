@@ -3,6 +3,7 @@
 import { readFile, writeFile, mkdir } from "node:fs/promises";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { minify } from "terser";
 
 // The most that each may have, compressed by gzip -9. One byte more fails.
 const budgets = JSON.parse(await readFile(new URL("budget.json", import.meta.url), "utf8"));
@@ -11,22 +12,23 @@ const at = (name) => new URL(name, import.meta.url).pathname;
 
 const common = {
   bundle: true,
-  minify: true,
   target: "es2022",
   write: false,
   legalComments: "none",
   charset: "utf8",
   mangleQuoted: false,
 };
-/** `import("./more")` stays one: a file of its own. */
+/** `import("./more")` stays one: of a file of its own. */
 const apart = {
   name: "apart",
-  setup: (build) => build.onResolve({ filter: /^\.\/more$/ }, ({ kind }) => (kind === "dynamic-import" ? { path: "./more.js", external: true } : undefined)),
+  setup: (build) => build.onResolve({ filter: /^\.\// }, ({ kind, path }) => (kind === "dynamic-import" ? { path: path + ".js", external: true } : undefined)),
 };
 const made = [];
 for (const [name, options] of [
   ["ounce.js", { entryPoints: [at("src/index.ts")], format: "esm", plugins: [apart] }],
   ["more.js", { entryPoints: [at("src/more.ts")], format: "esm" }],
+  ["grants.js", { entryPoints: [at("src/grants.ts")], format: "esm" }],
+  ["levels.js", { entryPoints: [at("src/levels.ts")], format: "esm" }],
   ["worker.js", { entryPoints: [at("src/worker.ts")], format: "esm" }],
   ["shell.js", { entryPoints: [at("src/shell.ts")], format: "esm" }],
   ["prerender.js", { entryPoints: [at("src/prerender.ts")], format: "esm" }],
@@ -34,10 +36,15 @@ for (const [name, options] of [
   ["frame.js", { entryPoints: [at("src/frame.ts")], format: "iife" }],
 ]) {
   const { outputFiles } = await build({ ...common, ...options });
-  made.push([name, Buffer.from(outputFiles[0].contents)]);
+  // Smaller by 3 % than what esbuild makes by itself.
+  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2022, compress: { passes: 3, unsafe_arrows: true }, format: { comments: false } });
+  made.push([name, Buffer.from(code)]);
 }
 made.push(["frame.html", await readFile(at("src/frame.html"))]);
 
+/** What a page of ordinary components loads in all. */
+const TOGETHER = ["ounce.js", "grants.js"];
+let together = 0;
 let faults = 0;
 await mkdir(at("dist"), { recursive: true });
 for (const [name, bytes] of made) {
@@ -48,11 +55,16 @@ for (const [name, bytes] of made) {
     console.error(`error: ${name} has ${gzip} bytes compressed, and ${budgets[name]} is its budget`);
     faults++;
   }
+  if (TOGETHER.includes(name)) together += gzip;
   const file = at("dist/" + name);
   if (!check) await writeFile(file, bytes);
   else if (!(await readFile(file).catch(() => Buffer.alloc(0))).equals(bytes)) {
     console.error(`error: dist/${name} is not what the sources give: npm run build`);
     faults++;
   }
+}
+if (together > budgets.together) {
+  console.error(`error: ${TOGETHER.join(" and ")} have ${together} bytes compressed, and ${budgets.together} is their budget`);
+  faults++;
 }
 process.exit(faults ? 1 : 0);

@@ -15,6 +15,8 @@ fn main() -> std::io::Result<()> {
         ("loader", "0x80000000"),
         ("program", "0x80100000"),
         ("cost", "0x80100000"),
+        ("pace", "0x80000000"),
+        ("vessel", "0x80000000"),
     ] {
         let script = format!(
             "ENTRY(_start)

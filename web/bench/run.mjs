@@ -1,7 +1,8 @@
 // Measures in headless Chromium: js-framework-benchmark's keyed operations beside peers, and what
 // loading, further instances and switching cost. Writes one JSON document to the file it is given.
-//   node bench/run.mjs FILE [ROUNDS]
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+//   node bench/run.mjs FILE [ROUNDS] [NAME=FOLDER…]
+// A folder has a peer that was built elsewhere: `index.js`, a module that fills the page's table.
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,13 +12,16 @@ import { build } from "esbuild";
 import { chromium } from "playwright-core";
 import { EXAMPLES, moduleIn, SITE } from "../components.mjs";
 
-const [file, rounds_] = process.argv.slice(2);
+const [file, rounds_, ...built] = process.argv.slice(2);
 const ROUNDS = +(rounds_ ?? 30);
 const WARM = 3;
 const at = (name) => fileURLToPath(new URL(name, import.meta.url));
 const FOLDER = at("../target/bench/");
 const PEERS = ["vanilla", "preact", "lit"];
-const CONTENDERS = ["ounce", ...PEERS];
+const FRAMEWORKS = built.map((one) => one.split("="));
+const CONTENDERS = ["ounce", ...PEERS, ...FRAMEWORKS.map(([name]) => name)];
+/** Microtasks that are waited for: some frameworks do their work there, each in its turn. */
+const TURNS = 32;
 const TYPES = { html: "text/html", js: "text/javascript", json: "application/json", wasm: "application/wasm", css: "text/css" };
 
 const BUTTONS = ["run", "runlots", "add", "update", "clear", "swaprows"].map((id) => `<button id="${id}">${id}</button>`).join("");
@@ -36,13 +40,26 @@ for (const name of PEERS) {
   await writeFile(FOLDER + name + ".html", page(name + ".js", `${BUTTONS}<table><tbody></tbody></table>`));
   sizes[name] = gzipSync(outputFiles[0].contents, { level: 9 }).length;
 }
+for (const [name, folder] of FRAMEWORKS) {
+  await cp(folder, FOLDER + name, { recursive: true });
+  await writeFile(FOLDER + name + ".html", page(name + "/index.js", `${BUTTONS}<table><tbody></tbody></table>`));
+  const files = (await readdir(folder, { recursive: true })).filter((one) => /\.(js|wasm)$/.test(one));
+  sizes[name] = 0;
+  for (const one of files) sizes[name] += gzipSync(await readFile(join(folder, one)), { level: 9 }).length;
+}
 await writeFile(FOLDER + "blank.html", page("ounce.js", "<main></main>"));
 
+/** A page that shares nothing with others has a clock of 5 µs in place of 100; and what is loaded is loaded. */
+const HEADERS = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+  "cache-control": "no-store",
+};
 const server = createServer(async (request, response) => {
   const path = request.url.split("?")[0];
   try {
     const bytes = await readFile(join(FOLDER, path));
-    response.writeHead(200, { "content-type": TYPES[path.slice(path.lastIndexOf(".") + 1)] ?? "application/octet-stream" }).end(bytes);
+    response.writeHead(200, { ...HEADERS, "content-type": TYPES[path.slice(path.lastIndexOf(".") + 1)] ?? "application/octet-stream" }).end(bytes);
   } catch {
     response.writeHead(404).end();
   }
@@ -76,16 +93,26 @@ for (const name of CONTENDERS) {
   pages[name] = await context.newPage();
   await pages[name].goto(origin + name + ".html");
   await pages[name].waitForSelector("#run");
+  // Ready when it does what it is told.
+  await pages[name].waitForFunction(() => {
+    document.getElementById("run").click();
+    return document.querySelectorAll("tbody tr").length === 1000;
+  });
 }
 
 /** One sample: script and layout, in milliseconds. */
-const sample = ([before, what]) => {
+const sample = async ([before, what, turns]) => {
+  const done = async () => {
+    for (let turn = 0; turn < turns; turn++) await null;
+  };
   for (const id of before) document.getElementById(id).click();
+  await done();
   const target = document.querySelector(what);
   void document.body.offsetHeight;
   globalThis.gc();
   const began = performance.now();
   target.dispatchEvent(new MouseEvent("click", { bubbles: true, composed: true }));
+  await done();
   const scripted = performance.now();
   void document.body.offsetHeight;
   return { script: scripted - began, total: performance.now() - began };
@@ -98,7 +125,7 @@ for (let round = -WARM; round < ROUNDS; round++) {
     for (let turn = 0; turn < CONTENDERS.length; turn++) {
       const name = CONTENDERS[(turn + round + WARM) % CONTENDERS.length];
       await pages[name].bringToFront();
-      const taken = await pages[name].evaluate(sample, [before, what]);
+      const taken = await pages[name].evaluate(sample, [before, what, TURNS]);
       if (round >= 0) ((samples[operation] ??= {})[name] ??= []).push(taken);
     }
   }
@@ -114,7 +141,8 @@ for (let round = -WARM; round < ROUNDS; round++) {
   await blank.waitForFunction(() => customElements.get("ounce-component"));
   const taken = await blank.evaluate(async () => {
     for (const key of await caches.keys()) await caches.delete(key);
-    const { load, Runtime } = await import("/ounce.js");
+    const { hibernation, load, Runtime } = await import("/ounce.js");
+    await hibernation();
     const show = async (name) => {
       const element = document.createElement("ounce-component");
       element.setAttribute("src", name);
@@ -214,6 +242,11 @@ const modules = {};
 for (const name of EXAMPLES) {
   modules[name] = packed(await moduleIn(SITE, name));
 }
+const peers = {};
 const locked = JSON.parse(await readFile(at("../package-lock.json"), "utf8")).packages;
-const versions = { chromium: version, preact: locked["node_modules/preact"].version, lit: "lit-html " + locked["node_modules/lit-html"].version };
+for (const [name, folder] of FRAMEWORKS) {
+  const lock = await readFile(join(folder, "version"), "utf8").catch(() => "");
+  if (lock) peers[name] = lock.trim();
+}
+const versions = { ...peers, chromium: version, preact: locked["node_modules/preact"].version, lit: "lit-html " + locked["node_modules/lit-html"].version };
 await writeFile(file, JSON.stringify({ versions, rounds: ROUNDS, sizes, host, modules, samples, load, switch: ways }));

@@ -12,12 +12,14 @@ export interface Start {
   readonly level: Level;
   readonly limits: Limits;
   readonly imports: Imports;
-  /** Where the worker's and the frame's files stand. */
+  /** Beside what the worker's and the frame's files stand. */
   readonly home: string;
-  /** Where a frame is put. */
+  /** Where it is shown: a frame by itself, the others when they have something to show. */
+  readonly top: Element | ShadowRoot;
+  /** What it is shown in. */
   readonly host: Element;
-  /** Shows what it answers. */
-  readonly show: (patch: Patch | { readonly state: string | undefined }) => void;
+  /** Shows what it answers to a message; a frame has shown it already. */
+  readonly show: (patch: Patch | undefined, message: number) => void;
   /** It has ended by its own fault, once. */
   readonly failed: (failure: Failure) => void;
   /** What a frame asks the page for. */
@@ -48,7 +50,7 @@ export const local = ({ module }: Image, { imports, limits, show, failed }: Star
       if (busy) return;
       busy = true;
       try {
-        for (let next; (next = waiting.shift()) && !ended; ) show(runtime.call(...next));
+        for (let next; (next = waiting.shift()) && !ended; ) show(runtime.call(...next), next[0]);
       } catch (error) {
         ended = true;
         runtime.end();

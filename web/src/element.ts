@@ -1,29 +1,39 @@
 /** `<ounce-component src="…">`: an image, shown and isolated. */
-import { bus } from "./bus";
 import { type Component, type Level, local } from "./component";
 import { Failure, failure } from "./failure";
-import { type Image, load, more } from "./image";
-import { Message, type Patch } from "./protocol";
-import type { Imports } from "./runtime";
-import { type Service, services } from "./services";
+import { type Image, loaded, more } from "./image";
+import { Message } from "./protocol";
+import { awake, bed, type Imports } from "./runtime";
+import type { Service } from "./services";
 import { Surface } from "./surface";
 
-const LEVELS = ["instance", "worker", "frame"];
 const TIME_MS = 1000;
 const MEMORY_BYTES = 16 << 20;
+/** So many are begun before any has to sleep. */
+const FEW = 32;
+let begun = 0;
 
 interface Running {
   readonly image: Image;
   readonly component: Component;
   readonly ended: AbortController;
-  readonly root: HTMLElement | ShadowRoot;
 }
+
+/** What few pages need, from files of their own. */
+type Ask = typeof import("./services").ask;
+type Adopted = typeof import("./adopt").adopted;
+
+/** Lets components sleep. A page with many of them does it by itself. */
+export const hibernation = async (): Promise<void> => {
+  if (!bed.wake) (await more()).hibernation(awake, bed);
+};
 
 /**
  * Attributes: `src`, a reference; `level`: `instance`, `worker` or `frame`; `grant`: what it may ask for,
  * such as `storage route`; `time`: milliseconds for an event; `memory`: bytes; `name`: apart from others of
  * its kind; `text`: what it is started with; `shadow`: the page's styles stay out.
- * Tells `status`: `loading`, `ready` or `failed`; sends `ounce-ready` and `ounce-error`.
+ * Tells `status`: `loading`, `ready` or `failed`; sends `ounce-ready` and `ounce-error`. `status="rendered"`
+ * says that a server has drawn it.
  */
 export class OunceElement extends HTMLElement {
   static readonly observedAttributes = ["src"];
@@ -34,6 +44,7 @@ export class OunceElement extends HTMLElement {
   services: Record<string, Service> = {};
   #running: Running | undefined;
   #turn = 0;
+  /** Who waits for its state. */
   #saves: ((state: string) => void)[] = [];
 
   /** The module that runs. */
@@ -66,17 +77,13 @@ export class OunceElement extends HTMLElement {
 
   /** Runs what `src` now says with the state of what runs; if that fails, all stays. */
   async update(): Promise<void> {
-    const state = this.#running && (await this.save());
-    if (state === undefined) await this.start();
-    else await this.#begin(state, Message.Restore);
+    const first = this.#running && (await (await more()).restarted(this, this.#saves));
+    await (first && this.#running ? this.#begin(...first) : this.start());
   }
 
   /** The component's state, as it writes it; empty for one that keeps none. */
-  save(): Promise<string> {
-    return new Promise((resolve) => {
-      this.#saves.push(resolve);
-      this.send(Message.Save);
-    });
+  async save(): Promise<string> {
+    return (await more()).saved(this, this.#saves);
   }
 
   /** Sends the component a message. */
@@ -85,7 +92,8 @@ export class OunceElement extends HTMLElement {
   }
 
   /** Gives its memory back until the next event. */
-  sleep(): void {
+  async sleep(): Promise<void> {
+    await hibernation();
     this.#running?.component.sleep();
   }
 
@@ -103,107 +111,87 @@ export class OunceElement extends HTMLElement {
     const turn = ++this.#turn;
     const old = this.#running;
     try {
+      const drawn = this.getAttribute("status") === "rendered";
       if (!old) this.setAttribute("status", "loading");
-      const level = this.getAttribute("level") ?? "instance";
-      if (!LEVELS.includes(level)) throw new Failure("reference", `level="${level}" is none of ${LEVELS.join(", ")}`);
-      const image = await load(this.getAttribute("src") ?? "", this.baseURI);
+      const level = (this.getAttribute("level") ?? "instance") as Level;
+      const many = begun++ > FEW;
+      // All at once.
+      const [image, grants, levels, drawing] = await Promise.all([
+        loaded(this.getAttribute("src") ?? "", this.baseURI),
+        this.hasAttribute("grant") && import("./grants"),
+        level !== "instance" && import("./levels"),
+        drawn && more(),
+        many && hibernation(),
+      ]);
       if (turn !== this.#turn) return;
-      const start = level === "instance" ? local : (await more()).start;
-      if (turn !== this.#turn) return;
-      await this.#run(image, level as Level, start, text, message, old);
+      await this.#run(image, level, (levels || { start: local }).start, grants && grants.ask, drawing && drawing.adopted, text, message, old);
       if (turn !== this.#turn) return;
       this.setAttribute("status", "ready");
       this.dispatchEvent(new CustomEvent("ounce-ready", { bubbles: true, composed: true, detail: image.digest }));
     } catch (error) {
-      if (turn === this.#turn) this.#failed(failure(error), old);
+      if (turn === this.#turn) void this.#failed(error, old);
     }
   }
 
   /** Shows a component in place of another; done with its first patch. */
-  #run(image: Image, level: Level, start: typeof local, text: string, message: Message, old: Running | undefined): Promise<void> {
+  #run(image: Image, level: Level, start: typeof local, grant: Ask | false, adopted: Adopted | false, text: string, message: Message, old: Running | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const top = this.hasAttribute("shadow") ? (this.shadowRoot ?? this.attachShadow({ mode: "open" })) : this;
-      const root = document.createElement("div");
-      root.style.display = "contents";
+      const host = document.createElement("div");
+      host.style.display = "contents";
       const ended = new AbortController();
-      let shown = false;
-      const place = (): void => {
-        if (shown) return;
-        shown = true;
-        old?.ended.abort();
-        old?.component.end();
-        this.#running = running;
-        // In one step, and over what the server has drawn.
-        if (level !== "frame") top.replaceChildren(root);
-        resolve();
-      };
-      const failed = (why: Failure): void => {
-        ended.abort();
-        if (level === "frame") root.remove();
-        if (shown) this.#failed(why);
-        else reject(why);
-      };
+      const { signal } = ended;
+      let state = "";
       const ask = (name: string, value: string, reply: number): void => {
-        const service = this.services[name] ?? (Object.hasOwn(services, name) ? services[name] : undefined);
-        const grants = (this.getAttribute("grant") ?? "").split(/\s+/);
-        if (!service || !grants.includes(name.split(".")[0]!)) {
-          throw new Failure("grant", `the component asks for ${name}, which needs grant="${name.split(".")[0]}"`);
-        }
-        const name_ = this.getAttribute("name") ?? this.getAttribute("src") ?? "";
-        service(value, (text, detail) => ended.signal.aborted || component.send(reply, 0, detail, text), { name: name_, signal: ended.signal, bus });
+        if (!name) state = value;
+        else if (!grant || !grant(this, signal, name, value, (text, detail) => component.send(reply, 0, detail, text))) throw new Failure("grant", name);
       };
-      const surface = new Surface(root, (...event) => component.send(...event), ask);
-      ended.signal.addEventListener("abort", () => surface.release());
-      const show = (patch: Patch | { readonly state: string | undefined }): void => {
-        if (ended.signal.aborted) return;
-        if ("words" in patch) surface.apply(patch);
-        else surface.state = patch.state;
-        const { state } = surface;
-        if (state !== undefined) {
-          surface.state = undefined;
-          for (const resolve of this.#saves.splice(0)) resolve(state);
-        }
-        place();
-        surface.settle();
-      };
-      const limit = (name: string, usual: number): number => +(this.getAttribute(name) ?? usual) || usual;
-      if (level === "frame") top.append(root);
+      const surface = new Surface(host, (...event) => component.send(...event), ask);
+      signal.addEventListener("abort", () => surface.release());
+      const limit = (name: string, usual: number): number => +this.getAttribute(name)! || usual;
       const component = start(image, {
         level,
         limits: { time: limit("time", TIME_MS), memory: limit("memory", MEMORY_BYTES) },
         imports: this.imports,
-        home: new URL(".", import.meta.url).href,
-        host: root,
-        show,
-        failed,
-        ask: (...call) => {
-          try {
-            ask(...call);
-          } catch (error) {
-            component.end();
-            failed(failure(error));
+        home: import.meta.url,
+        top,
+        host,
+        show: (patch, message) => {
+          if (signal.aborted) return;
+          if (patch) surface.apply(patch);
+          if (this.#running !== running) {
+            old?.ended.abort();
+            old?.component.end();
+            this.#running = running;
+            // In one step, and over what stood there before. A frame is there already.
+            if (!host.parentNode) adopted ? surface.adopt(adopted(host, top)) : top.replaceChildren(host);
+            resolve();
           }
+          surface.settle();
+          if (message === Message.Save) this.#saves.shift()?.(state);
         },
+        failed: (why) => {
+          ended.abort();
+          if (this.#running === running) void this.#failed(why);
+          else reject(why);
+        },
+        ask,
       });
-      const running: Running = { image, component, ended, root: top };
+      const running: Running = { image, component, ended };
       component.send(message, 0, 0, text);
     });
   }
 
-  #failed(why: Failure, old?: Running): void {
-    const event = new CustomEvent("ounce-error", { bubbles: true, composed: true, cancelable: true, detail: why });
-    // What runs goes on when only its successor has failed.
-    if (old && old === this.#running) {
-      this.dispatchEvent(event);
-      return;
+  async #failed(error: unknown, old?: Running): Promise<void> {
+    const why = failure(error);
+    const runs = !!old && old === this.#running;
+    if (!runs) this.stop();
+    try {
+      (await more()).shown(this, why, runs);
+    } catch {
+      this.setAttribute("status", "failed");
+      this.textContent = `${why.code}: ${why.message}`;
     }
-    this.stop();
-    this.setAttribute("status", "failed");
-    if (!this.dispatchEvent(event)) return;
-    const text = document.createElement("p");
-    text.setAttribute("role", "alert");
-    text.textContent = why.message;
-    (this.shadowRoot ?? this).replaceChildren(text);
   }
 }
 

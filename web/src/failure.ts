@@ -30,7 +30,7 @@ export class Failure extends Error {
 /** As it is, or wrapped: a component that throws has trapped. */
 export const failure = (error: unknown, code: FailureCode = "trap"): Failure =>
   // By name: files that pages load one by one have the class each.
-  said(error) && (error as Error).name === "OunceFailure" ? (error as Failure) : new Failure(code, said(error), error);
+  (error as Error | undefined)?.name === "OunceFailure" ? (error as Failure) : new Failure(code, said(error), error);
 
 /** What an error says. */
 export const said = (error: unknown): string => (error instanceof Error ? error.message : `${error}`);

@@ -1,6 +1,6 @@
 /** A document with one component in it, of an origin of its own: it reaches nothing of the page. */
 import { type FailureCode, failure } from "./failure";
-import { lifted } from "./more";
+import { lifted } from "./lifted";
 import { type Limits, Runtime } from "./runtime";
 import { Surface } from "./surface";
 
@@ -13,7 +13,7 @@ export interface ToFrame {
 export type FromFrame =
   | { readonly began: true }
   | { readonly ready: true }
-  | { readonly state: string | undefined }
+  | { readonly shown: number }
   | { readonly ask: [name: string, text: string, message: number] }
   | { readonly height: number }
   | { readonly code: FailureCode; readonly message: string };
@@ -44,8 +44,7 @@ onmessage = async ({ data, ports }: MessageEvent<ToFrame>) => {
           tell({ began: true });
           surface.apply(runtime.call(...next));
           surface.settle();
-          tell({ state: surface.state });
-          surface.state = undefined;
+          tell({ shown: next[0] });
         }
       } catch (error) {
         fail(error);

@@ -1,11 +1,13 @@
 /** From a reference to a compiled module: fetched, checked against its digest, kept. */
 import { Failure, said } from "./failure";
+import { decoder } from "./runtime";
+
+type Bytes = Uint8Array<ArrayBuffer>;
 
 /** The most that is read of one manifest or module. */
 const MOST_BYTES = 64 << 20;
-const CACHE = "ounce";
-const WASM = "application/wasm";
-const ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/json, " + WASM;
+/** Compiled while it comes, from so many bytes on: below, that takes longer than it saves. */
+const LARGE_BYTES = 1 << 20;
 
 /** A module that was checked, and what it came from. */
 export interface Image {
@@ -14,7 +16,7 @@ export interface Image {
   /** Compiled once for all instances. */
   readonly module: WebAssembly.Module;
   /** As they were checked; a frame of another origin compiles them itself. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: Bytes;
 }
 
 /** Where an image stands. */
@@ -29,7 +31,7 @@ export interface Place {
 
 const images = new Map<string, Promise<Image>>();
 /** Blobs and manifests that came in a bundle: manifests by address, blobs by digest. */
-const bundled = new Map<string, Uint8Array<ArrayBuffer>>();
+const bundled = new Map<string, Bytes>();
 
 /** What few pages need, fetched by those. */
 export const more = (): Promise<typeof import("./more")> => import("./more");
@@ -45,7 +47,7 @@ export const place = async (reference: string, base: string): Promise<Place> => 
     url = new URL(reference, base);
   } catch {}
   const digest = url?.hash.slice(1);
-  if (!url?.protocol.startsWith("http") || (digest && !isDigest(digest))) throw new Failure("reference", `"${reference}" is no address of an image`);
+  if (!url?.protocol.startsWith("http") || (digest && !isDigest(digest))) throw new Failure("reference", reference);
   url.hash = "";
   return {
     url: url.href,
@@ -57,57 +59,54 @@ export const place = async (reference: string, base: string): Promise<Place> => 
 const isDigest = (text: unknown): text is string => /^sha256:[0-9a-f]{64}$/.test(text as string);
 
 /** Fetches, checks and compiles an image; the same module is compiled once. */
-export const load = async (reference: string, base = document.baseURI): Promise<Image> => {
-  if (typeof WebAssembly !== "object" || !globalThis.crypto?.subtle) {
-    throw new Failure(
-      "unsupported",
-      globalThis.isSecureContext === false
-        ? "components need https, or localhost"
-        : "this browser is too old to run WebAssembly components",
-    );
-  }
-  const at = await place(reference, base);
-  const bytes = bundled.get(at.url) ?? (await fetched(at.url, at.digest));
-  if (isWasm(bytes)) {
-    const digest = at.digest ?? (await digestOf(bytes));
-    return once(digest, async () => ({ digest, bytes, module: await compiled(bytes) }));
-  }
-  const { digest, size } = moduleOf(bytes, at.url);
-  return once(digest, async () => {
-    const there = bundled.get(digest);
-    if (there) return { digest, bytes: there, module: await compiled(there) };
-    return streamed(at.blob(digest), digest, size);
-  });
+export const load = (reference: string, base = document.baseURI): Promise<Image> => loaded(reference, base).catch(explained);
+
+const explained = async (error: Failure): Promise<never> => {
+  throw (await more()).explained(error);
 };
 
-const once = (digest: string, make: () => Promise<Image>): Promise<Image> => {
-  let image = images.get(digest);
+/** The same; what it throws has no text yet for people. */
+export const loaded = async (reference: string, base: string): Promise<Image> => {
+  if (!globalThis.WebAssembly || !globalThis.crypto?.subtle) throw new Failure("unsupported", "");
+  const { url, digest, blob } = await place(reference, base);
+  const bytes = bundled.get(url) ?? (await fetched(url, digest));
+  // A module in the place of its manifest.
+  const layer = isWasm(bytes) ? { digest: await digestOf(bytes), size: 0 } : moduleOf(bytes, url);
+  let image = images.get(layer.digest);
   if (!image) {
-    images.set(digest, (image = make()));
+    image = compiled(layer.digest, layer.size, blob, layer.size ? bundled.get(layer.digest) : bytes);
+    images.set(layer.digest, image);
     // What failed may be tried again.
-    image.catch(() => images.delete(digest));
+    image.catch(() => images.delete(layer.digest));
   }
   return image;
 };
 
-/** Takes a bundle in: one file with the manifests and modules of a page. */
-export const loadBundle = async (reference: string, base = document.baseURI): Promise<void> => {
-  const at = await place(reference, base);
-  const bytes = await fetched(at.url, at.digest);
-  for (const [name, digest, piece] of (await more()).unpacked(bytes, at.url)) {
-    await check(piece, digest, name);
-    bundled.set(name === digest ? digest : new URL(name, at.url).href, piece);
+const compiled = async (digest: string, size: number, blob: Place["blob"], there: Bytes | undefined): Promise<Image> => {
+  let begun: Promise<WebAssembly.Module> | undefined;
+  const come = async (response: Response): Promise<void> => {
+    if (size > LARGE_BYTES) begun = (await more()).streamed(response);
+  };
+  const bytes = there ?? (await fetched(blob(digest), digest, size, come));
+  try {
+    // Of a component (WIT) its core module.
+    const module = await (bytes[4] === 0x0d ? WebAssembly.compile((await more()).lifted(bytes)) : (begun ?? WebAssembly.compile(bytes)));
+    return { digest, bytes, module };
+  } catch (error) {
+    throw new Failure("wasm", said(error), error);
   }
 };
 
+/** Takes a bundle in: one file with the manifests and modules of a page. */
+export const loadBundle = async (reference: string, base = document.baseURI): Promise<void> =>
+  (await more()).bundle(reference, base, { place, fetched, check, bundled }).catch(explained);
+
 const isWasm = (bytes: Uint8Array): boolean => bytes[0] === 0 && bytes[1] === 0x61;
 
-const hex = (bytes: ArrayBuffer): string => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const digestOf = async (bytes: Bytes): Promise<string> =>
+  "sha256:" + [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map((byte) => (byte + 256).toString(16).slice(1)).join("");
 
-const digestOf = async (bytes: Uint8Array<ArrayBuffer>): Promise<string> =>
-  "sha256:" + hex(await crypto.subtle.digest("SHA-256", bytes));
-
-const check = async (bytes: Uint8Array<ArrayBuffer>, digest: string, what: string): Promise<void> => {
+const check = async (bytes: Bytes, digest: string, what: string): Promise<void> => {
   const own = await digestOf(bytes);
   if (own !== digest) throw new Failure("digest", `${what} has the digest ${own}, not ${digest}`);
 };
@@ -115,125 +114,64 @@ const check = async (bytes: Uint8Array<ArrayBuffer>, digest: string, what: strin
 /** The module's layer of a manifest (CNCF wasm artifact, or any image with one such layer). */
 const moduleOf = (bytes: Uint8Array, url: string): { digest: string; size: number } => {
   try {
-    const { layers } = JSON.parse(new TextDecoder().decode(bytes)) as { layers: { mediaType: string; digest: string; size: number }[] };
-    const layer = layers.find((one) => one.mediaType === WASM)!;
-    if (isDigest(layer.digest) && layer.size >= 0 && layer.size <= MOST_BYTES) return layer;
+    const { layers } = JSON.parse(decoder.decode(bytes)) as { layers: { mediaType: string; digest: string; size: number }[] };
+    const layer = layers.find((one) => one.mediaType === "application/wasm")!;
+    if (isDigest(layer.digest) && layer.size > 0 && layer.size <= MOST_BYTES) return layer;
   } catch {}
-  throw new Failure("manifest", `${url} is no module, and no manifest with a layer of type ${WASM}`);
+  throw new Failure("manifest", url);
 };
 
-const refused = (error: unknown): Failure =>
-  /unsafe-eval/.test(said(error))
-    ? new Failure("csp", "the Content-Security-Policy needs script-src 'wasm-unsafe-eval'", error)
-    : new Failure("wasm", "no valid module: " + said(error), error);
+/**
+ * A manifest, module or bundle, checked where its digest is known. Such a one never changes: the browser need
+ * not ask whether it has, and only if what it keeps is bad is it fetched anew. `come` is told when it comes.
+ */
+const fetched = async (url: string, digest?: string, most = MOST_BYTES, come?: (response: Response) => Promise<void>): Promise<Bytes> => {
+  const once = async (cache: RequestCache): Promise<Bytes> => {
+    const response = await get(url, cache);
+    await come?.(response);
+    const bytes = await read(response, most, url);
+    if (digest) await check(bytes, digest, url);
+    void keep(url, bytes, digest);
+    return bytes;
+  };
+  return once(digest ? "force-cache" : "no-cache").catch((error: Failure) => {
+    if (error.code !== "digest") throw error;
+    return once("reload");
+  });
+};
 
-const isComponent = (bytes: Uint8Array): boolean => bytes[4] === 0x0d;
-
-/** Compiles what is at hand; of a component (WIT) its core module. */
-const compiled = async (bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> => {
+/** For when there is no network. Not waited for; private windows may have no such place. */
+const keep = async (url: string, bytes: Bytes, digest?: string): Promise<void> => {
   try {
-    return await WebAssembly.compile(isComponent(bytes) ? (await more()).lifted(bytes) : bytes);
-  } catch (error) {
-    throw refused(error);
-  }
+    const cache = await caches.open("ounce");
+    if (!digest || !(await cache.match(url))) await cache.put(url, new Response(bytes));
+  } catch {}
 };
 
-const kept = async (): Promise<Cache | undefined> => {
-  try {
-    return await caches.open(CACHE);
-  } catch {
-    // Private windows may have none: all works but being offline.
-    return undefined;
-  }
-};
-
-/** A manifest or bundle: asked for anew, unless its digest is known; from the cache when offline. */
-const fetched = async (url: string, digest?: string): Promise<Uint8Array<ArrayBuffer>> => {
-  const cache = await kept();
-  const old = await cache?.match(url);
-  if (old && digest) {
-    const bytes = await read(old, MOST_BYTES, url);
-    if ((await digestOf(bytes)) === digest) return bytes;
-  }
-  let response: Response;
-  try {
-    response = await get(url);
-  } catch (error) {
-    if (!old || digest) throw error;
-    return read(old, MOST_BYTES, url);
-  }
-  const bytes = await read(response, MOST_BYTES, url);
-  if (digest) await check(bytes, digest, url);
-  await cache?.put(url, new Response(bytes)).catch(() => undefined);
-  return bytes;
-};
-
-/** A module, compiled while it comes and handed out when its digest is right. */
-const streamed = async (url: string, digest: string, size: number): Promise<Image> => {
-  const cache = await kept();
-  const old = await cache?.match(url);
-  const response = old ?? (await get(url));
-  const [one, other] = response.body!.tee();
-  const module = WebAssembly.compileStreaming(new Response(one, { headers: { "content-type": WASM } }));
-  // Not lost: it is waited for when the digest is right.
-  module.catch(() => undefined);
-  try {
-    const bytes = await read(new Response(other), size, url);
-    await check(bytes, digest, url);
-    if (!old) await cache?.put(url, new Response(bytes)).catch(() => undefined);
-    if (isComponent(bytes)) return { digest, bytes, module: await compiled(bytes) };
-    return {
-      digest,
-      bytes,
-      module: await module.catch((error: unknown) => {
-        throw refused(error);
-      }),
-    };
-  } catch (error) {
-    // What is kept and bad is fetched anew the next time.
-    await cache?.delete(url);
-    throw error;
-  }
-};
-
-const read = async (response: Response, most: number, url: string): Promise<Uint8Array<ArrayBuffer>> => {
+const read = async (response: Response, most: number, url: string): Promise<Bytes> => {
   const reader = response.body!.getReader();
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const pieces: Uint8Array[] = [];
   let length = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    length += value.length;
-    if (length > most) {
-      await reader.cancel();
+  for (let piece; (piece = (await reader.read()).value); pieces.push(piece)) {
+    if ((length += piece.length) > most) {
+      void reader.cancel();
       throw new Failure("digest", `${url} is longer than the ${most} bytes it may have`);
     }
-    pieces.push(value as Uint8Array<ArrayBuffer>);
   }
   const all = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    all.set(piece, at);
-    at += piece.length;
-  }
+  for (const piece of pieces.reverse()) all.set(piece, (length -= piece.length));
   return all;
 };
 
-const get = async (url: string): Promise<Response> => {
-  const ask = (authorization?: string): Promise<Response> => fetch(url, { headers: { accept: ACCEPT, ...(authorization && { authorization }) } });
-  let response: Response;
+const get = async (url: string, cache: RequestCache): Promise<Response> => {
+  const headers = { accept: "application/vnd.oci.image.manifest.v1+json, */*" };
+  let response: Response | undefined;
   try {
-    response = await ask();
-    if (response.status === 401) response = await ask(await (await more()).token(response));
+    response = await fetch(url, { cache, headers });
+    if (response.status === 401) response = await (await more()).authorized(response, headers);
   } catch (error) {
-    throw new Failure(
-      "network",
-      url +
-        (new URL(url).origin === globalThis.origin
-          ? " cannot be reached, and is not in the cache"
-          : " cannot be reached, or lets no other site read it (CORS), as Docker Hub; a static folder always works: ounce ship IMAGE --to web"),
-      error,
-    );
+    response = await globalThis.caches?.match(url);
+    if (!response) throw new Failure("network", url, error);
   }
   if (!response.ok) throw new Failure("network", `${url} answers ${response.status}`);
   return response;

@@ -4,7 +4,9 @@ import { Runtime } from "./runtime";
 import { Surface } from "./surface";
 
 const VOID = /^(area|br|col|embed|hr|img|input|source|track|wbr)$/;
-const escaped = (text: string): string => text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
+/** Parsers leave out a line feed that comes first in these. */
+const OPENED = /^(pre|textarea)$/;
+const escaped = (text: string): string => text.replace(/[&<>"\r]/g, (char) => `&#${char.charCodeAt(0)};`);
 
 /** The few things of a node that `Surface` uses. */
 export class PlainNode {
@@ -21,6 +23,36 @@ export class PlainNode {
   static createElementNS = (space: string, name: string): PlainNode => new PlainNode(name, space);
   static createDocumentFragment = (): PlainNode => new PlainNode();
   static createTextNode = (text: string): PlainNode => Object.assign(new PlainNode(), { text });
+
+  get firstChild(): PlainNode | null {
+    return this.childNodes[0] ?? null;
+  }
+
+  get nextSibling(): PlainNode | null {
+    return this.#beside(1);
+  }
+
+  get previousSibling(): PlainNode | null {
+    return this.#beside(-1);
+  }
+
+  #beside(step: number): PlainNode | null {
+    const all = this.parentNode?.childNodes ?? [];
+    return all[all.indexOf(this) + step] ?? null;
+  }
+
+  /** Those in it, in the order in which they stand. */
+  getElementsByTagName(_: "*"): PlainNode[] {
+    return this.childNodes.filter((child) => child.localName).flatMap((child) => [child, ...child.getElementsByTagName("*")]);
+  }
+
+  /** With all in it; what is no markup is not copied. */
+  cloneNode(_: true): PlainNode {
+    const made = Object.assign(new PlainNode(this.localName, this.namespaceURI), { text: this.text });
+    for (const [name, value] of this.attributes) if (!PROPERTIES.includes(name)) made.attributes.set(name, value);
+    for (const child of this.childNodes) made.appendChild(child.cloneNode(true));
+    return made;
+  }
 
   appendChild(node: PlainNode): void {
     this.insertBefore(node, null);
@@ -69,8 +101,20 @@ export class PlainNode {
   }
 
   set checked(on: boolean) {
-    if (on) this.attributes.set("checked", "");
-    else this.attributes.delete("checked");
+    this.#flag("checked", on);
+  }
+
+  set selected(on: boolean) {
+    this.#flag("selected", on);
+  }
+
+  set muted(on: boolean) {
+    this.#flag("muted", on);
+  }
+
+  #flag(name: string, on: boolean): void {
+    if (on) this.attributes.set(name, "");
+    else this.attributes.delete(name);
   }
 
   setAttribute(name: string, value: string): void {
@@ -87,17 +131,29 @@ export class PlainNode {
 
   /** What is in it, as HTML. */
   get innerHTML(): string {
-    return this.childNodes.map((node) => node.outerHTML).join("");
+    let was = true;
+    let html = "";
+    for (const node of this.childNodes) {
+      // Without something between them two texts would come back as one.
+      if (!node.localName && !was) html += "<!---->";
+      was = !!node.localName;
+      html += node.outerHTML;
+    }
+    return html;
   }
 
   get outerHTML(): string {
     if (!this.localName) return escaped(this.text) + this.innerHTML;
-    const value = this.value ? ` value="${escaped(this.value)}"` : "";
+    const { localName: name, value } = this;
     const attributes = [...this.attributes].map(([name, value]) => ` ${name}="${escaped(value)}"`).join("");
-    const end = VOID.test(this.localName) ? "" : `${this.innerHTML}</${this.localName}>`;
-    return `<${this.localName}${attributes}${value}>${end}`;
+    if (VOID.test(name)) return `<${name}${attributes}${value ? ` value="${escaped(value)}"` : ""}>`;
+    const inside = name === "textarea" && value !== undefined ? escaped(value) : this.innerHTML;
+    return `<${name}${attributes}>${OPENED.test(name) && inside.startsWith("\n") ? "\n" : ""}${inside}</${name}>`;
   }
 }
+
+/** Set as properties, which are no markup until they are written. */
+const PROPERTIES = ["checked", "selected", "muted"];
 
 /** What a component shows first. `answers` are what its services reply, by name; all else stays without a reply. */
 export const prerender = (module: WebAssembly.Module, text = "", answers: Record<string, string> = {}): string => {

@@ -48,10 +48,12 @@ export const enum Op {
   Call,
   /** A = length. The state, as an answer to `Message.Save`. */
   State,
-  /** A = node; first. A copy of a node with all in it; its elements are numbered from `first` on. */
+  /** A = node; first. A copy of an element and those in it, without texts; they are numbered from `first` on. */
   Copy,
   /** A = name. The classes of the current, by a name. */
   ClassName,
+  /** A = name of an event; node; message; argument. As `On`, for one that is not the current. */
+  OnAt,
 }
 
 /** Messages from the page itself. A component's own are below 2^21. */

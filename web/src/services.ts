@@ -1,5 +1,5 @@
 /** What a component may ask its page for, each only where the page grants it by name. */
-import type { Bus } from "./bus";
+import { type Bus, bus } from "./bus";
 
 /** One thing that a page grants. `reply` may be called any number of times, or never. */
 export type Service = (text: string, reply: (text: string, detail?: number) => void, of: Asker) => void;
@@ -41,4 +41,19 @@ export const services: Record<string, Service> = {
   },
   /** Each message of a topic. */
   "bus.watch": (topic, reply, of) => of.bus.watch(topic, (message) => reply(message as string), of.signal),
+};
+
+/** Does what a component in `element` asks for, and tells it until `signal`; false where that is not granted. */
+export const ask = (
+  element: Element & { readonly services: Record<string, Service> },
+  signal: AbortSignal,
+  name: string,
+  text: string,
+  reply: (text: string, detail?: number) => void,
+): boolean => {
+  const of = (attribute: string): string => element.getAttribute(attribute) ?? "";
+  const service = element.services[name] ?? (Object.hasOwn(services, name) ? services[name] : undefined);
+  if (!service || !of("grant").split(/\s+/).includes(name.split(".")[0]!)) return false;
+  service(text, (text, detail) => signal.aborted || reply(text, detail), { name: of("name") || of("src"), signal, bus });
+  return true;
 };

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { attributeKind, permitsAddress, permitsTag } from "../src/policy";
 
 test("elements that run code, load documents or are the page's own are refused", () => {
-  for (const tag of ["script", "SCRIPT", "iframe", "object", "embed", "base", "meta", "link", "style", "template", "animate", "animateMotion", "set", "use", "foreignObject", "ounce-component", "x-y", "", "a b", "svg:script", "body"]) {
+  for (const tag of ["script", "SCRIPT", "iframe", "object", "embed", "base", "meta", "link", "style", "template", "plaintext", "xmp", "noembed", "noframes", "listing", "animate", "animateMotion", "set", "use", "foreignObject", "ounce-component", "x-y", "", "a b", "svg:script", "body"]) {
     expect(permitsTag(tag), tag).toBe(false);
   }
   for (const tag of ["div", "h1", "button", "svg", "path", "input", "table"]) expect(permitsTag(tag), tag).toBe(true);

@@ -54,6 +54,8 @@ cargo xtask TASK
   judges lambda [OUNCE]        AWS's emulator and cargo-lambda's, cfn-lint and moto alone
   judges ship [OUNCE]          Kubernetes' schemas, cfn-lint, moto, podman-compose and
                                systemd on what is shipped
+  judges wasm [OUNCE]          the test suites of WASI and of WebAssembly that
+                               WASI_TESTSUITE and WASM_TESTSUITE name
   cluster [OUNCE] [ship|pods]  two nodes of Kubernetes, from Debian's sources, that this ounce
                                ships to and runs pods on; the first run compiles them
   corpus [--help]              trims real images, writes docs/trim-corpus.md

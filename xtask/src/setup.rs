@@ -14,7 +14,11 @@ pub(crate) const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unkn
 const MODULES: &[&str] = &["wasm32-unknown-unknown", "wasm32-wasip1", "wasm32-wasip2"];
 
 /// Targets that only one example is built for.
-const MORE_TARGETS: &[&str] = &["riscv32imc-unknown-none-elf"];
+const MORE_TARGETS: &[&str] = &[
+    "riscv32imc-unknown-none-elf",
+    "thumbv7em-none-eabi",
+    "wasm32v1-none",
+];
 
 /// A program that tasks call, and the Debian package it comes in.
 pub(crate) struct Need {
@@ -51,6 +55,12 @@ const NEEDS: &[Need] = &[
     need("groff", "groff"),
     need("zsh", "zsh"),
     need("qemu-aarch64-static", "qemu-user-static"),
+    // Rust for other machines, where rustup has no musl target. The C libraries are only
+    // recommended by the compilers, and so are named.
+    need("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
+    need("arm-linux-gnueabihf-gcc", "libc6-dev-armhf-cross"),
+    need("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu"),
+    need("riscv64-linux-gnu-gcc", "libc6-dev-riscv64-cross"),
     need("qemu-system-x86_64", "qemu-system-x86"),
     need("qemu-system-riscv32", "qemu-system-misc"),
     need("busybox", "busybox-static"),

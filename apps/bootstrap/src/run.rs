@@ -83,10 +83,10 @@ impl Start {
             );
             return Err(MISUSED);
         };
-        let api = utf8(address.to_bytes()).and_then(Api::parse);
+        let api = utf8(address).and_then(Api::parse);
         let Some((api, (host, port))) = api.and_then(|api| Some((api, api.numbers()?))) else {
             program.complain(b"error: AWS_LAMBDA_RUNTIME_API is no address of IPv4: ");
-            program.complain(address.to_bytes());
+            program.complain(address);
             program.complain(b"\n");
             return Err(MISUSED);
         };
@@ -103,7 +103,7 @@ impl Start {
             buffer,
             answer,
             api,
-            has_snapshot: kind.is_some_and(|kind| kind.to_bytes() == b"snap-start"),
+            has_snapshot: kind.is_some_and(|kind| kind == b"snap-start"),
         })
     }
 

@@ -192,8 +192,7 @@ pub struct Engine<H> {
 
 impl<H: Handler> Engine<H> {
     /// An engine with this handler, which is held to these limits, for connections
-    /// that come from these sockets (negative where there is none). It opens what
-    /// it waits on, which cannot be had once the program is shut in. `busy` has a
+    /// that come from these sockets (negative where there is none). `busy` has a
     /// bit for each descriptor that a connection can have; `buffer` takes what is
     /// received and behind it what is sent.
     pub fn new(
@@ -203,11 +202,9 @@ impl<H: Handler> Engine<H> {
         busy: &'static mut [u8],
         buffer: &'static mut [u8],
     ) -> Self {
-        let (epoll, signals) = (bare::epoll(), bare::signals());
-        bare::watch(epoll, Change::Add, signals, WATCH_INPUT, SIGNALS, 0);
         Self {
-            epoll,
-            signals,
+            epoll: -1,
+            signals: -1,
             count: 0,
             end: 0,
             now: 0,
@@ -220,6 +217,20 @@ impl<H: Handler> Engine<H> {
             buffer,
             handler,
         }
+    }
+
+    /// Opens what it waits on, which cannot be had once the program is shut in.
+    pub fn open(&mut self) {
+        self.epoll = bare::epoll();
+        self.signals = bare::signals();
+        bare::watch(
+            self.epoll,
+            Change::Add,
+            self.signals,
+            WATCH_INPUT,
+            SIGNALS,
+            0,
+        );
     }
 
     /// Serves until SIGTERM or SIGINT; the result is the exit status.

@@ -88,8 +88,19 @@ extern "C" fn start(stack: *const usize) -> ! {
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // Nothing to unwind and nowhere to format to; 70 is "our bug".
+    panicked()
+}
+
+/// Nothing to unwind and nowhere to format to; 70 is "our bug".
+#[cfg(not(test))]
+#[cold]
+fn panicked() -> ! {
     ounce_panicked();
+    ounce_exit(70)
+}
+
+#[cfg(test)]
+fn panicked() -> ! {
     ounce_exit(70)
 }
 
@@ -148,7 +159,11 @@ impl<T> State<T> {
         reason = "the flag makes the borrow the only one"
     )]
     pub fn take(&'static self) -> &'static mut T {
-        self.0.take().expect("a state is taken once")
+        match self.0.take() {
+            Some(value) => value,
+            // A text about it would be formatted by nobody.
+            None => panicked(),
+        }
     }
 }
 

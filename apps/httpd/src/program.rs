@@ -2,7 +2,7 @@
 
 use crate::entry::{self, Strings};
 use core::ffi::CStr;
-use ounce_linux::descriptor::c_str;
+use ounce_http::take_until;
 use rustix::fd::BorrowedFd;
 
 /// Arguments, environment and the standard streams.
@@ -39,16 +39,17 @@ impl Program {
     }
 
     /// A variable of the environment.
-    pub fn variable(&self, name: &str) -> Option<&'static CStr> {
+    #[inline(never)]
+    pub fn variable(&self, name: &str) -> Option<&'static [u8]> {
         self.environment.into_iter().find_map(|entry| {
-            let value = entry.to_bytes_with_nul().strip_prefix(name.as_bytes())?;
-            c_str(value.strip_prefix(b"=")?)
+            let mut value = entry.to_bytes();
+            (take_until(&mut value, b'=') == name.as_bytes()).then_some(value)
         })
     }
 
     /// A variable that is a number.
     pub fn number(&self, name: &str) -> Option<u32> {
-        number(self.variable(name)?.to_bytes())
+        number(self.variable(name)?)
     }
 
     /// Writes to standard output.

@@ -1,16 +1,17 @@
 //! From `main` to a service that runs, shut in.
 
-use crate::engine::{Engine, Limits};
+use crate::engine::{Engine, Limits, MAX_LISTENERS};
 use crate::entry::Once;
 use crate::listen;
-use crate::program::{Program, number};
+use crate::program::Program;
 use crate::service::{BUFFER_BYTES, Running};
 use crate::streams::Streams;
+use ounce_http::parse_decimal;
 use ounce_http::route::{App, Service};
 use ounce_linux::bare::{self, Fd, Kept, errno};
 
 /// The port where the environment names none.
-const PORT: u16 = 8080;
+const PORT: u64 = 8080;
 /// Whom a service becomes that is started as root.
 const USER: u32 = 65_532;
 /// The most connections; more get 503.
@@ -47,14 +48,15 @@ static ROOM: Once<Room> = Once::new(Room {
 /// The result is the exit status: 0 where it was asked to stop (or is well), 1
 /// where it is not well, 2 for a wrong argument, 4 where it could not listen.
 pub fn serve<S: Service>(program: &Program, state: &mut S) -> u8 {
-    let port = match program.variable("PORT") {
-        None => Some(PORT),
-        Some(text) => number(text.to_bytes()).and_then(|port| u16::try_from(port).ok()),
-    };
-    let Some(port) = port.filter(|&port| port > 0) else {
+    let port = program
+        .variable("PORT")
+        .map_or(Some(PORT), parse_decimal)
+        .unwrap_or(0);
+    if port == 0 || port > 65_535 {
         program.complain(b"error: PORT is not a port number\nhint: 1 to 65535\n");
         return 2;
-    };
+    }
+    let port = port as u16;
     match program.arguments().next() {
         None => {}
         Some(argument) if argument.to_bytes() == b"--health" => return u8::from(!is_well(port)),
@@ -63,22 +65,21 @@ pub fn serve<S: Service>(program: &Program, state: &mut S) -> u8 {
             return 2;
         }
     }
-    let listeners = match listen::open(program, port) {
-        Ok(listeners) => listeners,
-        Err(error) => {
-            program.complain(match -error as u32 {
-                errno::EADDRINUSE => b"error: the port is taken\nhint: choose another with PORT\n",
-                errno::EACCES => {
-                    b"error: not allowed to listen on this port\nhint: choose PORT above 1023\n"
-                }
-                errno::EBADF | errno::EINVAL | errno::ENOTSOCK | errno::EOPNOTSUPP => {
-                    b"error: LISTEN_FDS names what is no listening socket\n"
-                }
-                _ => &b"error: the kernel refused a socket\n"[..],
-            });
-            return 4;
-        }
-    };
+    let mut listeners = [-1; MAX_LISTENERS];
+    let error = listen::open(program, port, &mut listeners);
+    if error < 0 {
+        program.complain(match -error as u32 {
+            errno::EADDRINUSE => b"error: the port is taken\nhint: choose another with PORT\n",
+            errno::EACCES => {
+                b"error: not allowed to listen on this port\nhint: choose PORT above 1023\n"
+            }
+            errno::EBADF | errno::EINVAL | errno::ENOTSOCK | errno::EOPNOTSUPP => {
+                b"error: LISTEN_FDS names what is no listening socket\n"
+            }
+            _ => &b"error: the kernel refused a socket\n"[..],
+        });
+        return 4;
+    }
     let Some(room) = ROOM.take() else {
         return 70;
     };
@@ -90,6 +91,7 @@ pub fn serve<S: Service>(program: &Program, state: &mut S) -> u8 {
     };
     let (busy, buffer) = (&mut room.busy, &mut room.buffer);
     let mut engine = Engine::new(service, limits, listeners, busy, buffer);
+    engine.open();
     if bare::user_id() == 0 {
         bare::drop_user(USER, USER);
     }
@@ -108,8 +110,9 @@ fn is_well(port: u16) -> bool {
     bare::keep(fd, Kept::First, 2);
     bare::keep(fd, Kept::Second, 2);
     let mut answer = [0; 12];
-    bare::connect(fd, &address) >= 0
-        && bare::send(fd, b"GET /healthz HTTP/1.0\r\n\r\n", false) > 0
-        && bare::receive(fd, &mut answer, 0) > 0
-        && answer == *b"HTTP/1.1 200"
+    // Where one of these fails, so do those behind it, and there is no answer.
+    bare::connect(fd, &address);
+    bare::send(fd, b"GET /healthz HTTP/1.0\r\n\r\n", false);
+    bare::receive(fd, &mut answer, 0);
+    answer == *b"HTTP/1.1 200"
 }

@@ -58,6 +58,8 @@ struct Turn {
     stream: Option<u16>,
 }
 
+/// No row answers.
+const NO_ROW: usize = usize::MAX;
 /// A second try is welcome.
 const BUSY: &str = "Too many are served at once.";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -107,34 +109,8 @@ impl<'s, S: Service> Running<'s, S> {
         } else {
             self.app.find(head.method, path)
         };
-        match found {
-            Found::None(allow) => {
-                if is_health && matches!(head.method, Method::Get | Method::Head) {
-                    response.text("ok\n");
-                } else {
-                    route::refuse(head.method, allow, response);
-                }
-                // A body that is there already need not end the connection.
-                if let Ok(body) = connection::body(head, rest, MAX_BODY_BYTES) {
-                    take(turn, body.wire_length);
-                }
-            }
-            Found::Answers(row, max_bytes) => {
-                let max_bytes = max_bytes.min(MAX_BODY_BYTES as u64) as usize;
-                match connection::body(head, rest, max_bytes) {
-                    Ok(body) => {
-                        take(turn, body.wire_length);
-                        turn.row = row;
-                        let body = rest.get_mut(..body.length).unwrap_or_default();
-                        self.app.answer(row, head, path, body, scratch, response);
-                    }
-                    Err(Stop::Refuse(status)) => return Err(status),
-                    Err(Stop::Partial) => {
-                        turn.is_partial = true;
-                        turn.is_asked = head.expects_continue && rest.is_empty();
-                    }
-                }
-            }
+        let (row, max_bytes) = match found {
+            Found::Answers(row, max_bytes) => (row, max_bytes),
             Found::Receives(row, max_bytes) if App::<S>::RECEIVES => {
                 let incoming = Incoming::new(head.framing, max_bytes)?;
                 let Some((number, stream)) = self.streams.take(fd) else {
@@ -154,8 +130,32 @@ impl<'s, S: Service> Running<'s, S> {
                 } else {
                     self.streams.free(number);
                 }
+                return Ok(());
             }
-            Found::Receives(..) => {}
+            _ => (NO_ROW, u64::MAX),
+        };
+        let max_bytes = max_bytes.min(MAX_BODY_BYTES as u64) as usize;
+        match connection::body(head, rest, max_bytes) {
+            Ok(body) => {
+                take(turn, body.wire_length);
+                turn.row = row;
+                let body = rest.get_mut(..body.length).unwrap_or_default();
+                self.app.answer(row, head, path, body, scratch, response);
+            }
+            // Nobody needs it: then the connection ends with the answer.
+            Err(_) if row == NO_ROW => {}
+            Err(Stop::Refuse(status)) => return Err(status),
+            Err(Stop::Partial) => {
+                turn.is_partial = true;
+                turn.is_asked = head.expects_continue && rest.is_empty();
+            }
+        }
+        if let Found::None(allow) = found {
+            if is_health && matches!(head.method, Method::Get | Method::Head) {
+                response.text("ok\n");
+            } else {
+                route::refuse(head.method, allow, response);
+            }
         }
         Ok(())
     }
@@ -290,17 +290,20 @@ impl<S: Service> Handler for Running<'_, S> {
             is_refused: true,
             is_partial: false,
             is_asked: false,
-            row: usize::MAX,
+            row: NO_ROW,
             stream: None,
         };
-        let mut refused = match connection::head(bytes, is_full, &LIMITS) {
-            Ok((head, rest)) => {
+        let (head_bytes, rest) = connection::split(bytes);
+        let mut head = Head::new();
+        let mut refused = match head.read(head_bytes, &LIMITS) {
+            Ok(()) => {
                 closes = !head.keep_alive;
                 is_head = head.method == Method::Head;
                 is_http11 = head.is_http11;
                 self.request(peer, &head, rest, scratch, &mut response, &mut turn)
             }
             Err(Stop::Refuse(status)) => Err(status),
+            Err(Stop::Partial) if is_full => Err(Status::RequestHeaderFieldsTooLarge),
             Err(Stop::Partial) => return false,
         };
         if turn.is_partial && is_full {

@@ -112,6 +112,7 @@ fn run(program: &Program, options: &mut Options) -> u8 {
     // That it is in a static is not to be known: then each of its fields is
     // reached by an address of its own.
     let engine = black_box(&mut memory.engine).write(engine);
+    engine.open();
 
     if bare::user_id() == 0 {
         let [user, group] = options.user;

@@ -55,19 +55,58 @@ impl Kind {
     }
 }
 
-/// The code of a module that is to be started.
-pub(crate) fn load(start: &Start) -> Result<(Engine, Code), Failure> {
-    let rooms = match handles_requests(&start.module) {
-        true => Rooms::Pool(REQUESTS),
-        false => Rooms::Single,
-    };
-    if let Some(file) = &start.compiled
-        && let Some(found) = mapped(file, rooms)
-    {
-        return Ok(found);
+/// A module that is to be started, as far as that is known without reading it
+/// whole.
+pub(crate) struct Source {
+    /// Its bytes, where they had to be read.
+    bytes: Option<Vec<u8>>,
+    /// Whether it seems to handle requests: a wrong answer costs time and
+    /// nothing else.
+    pub(crate) seems_handler: bool,
+}
+
+impl Source {
+    /// The module that is named.
+    pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::new(USAGE, format!("reading {}", path.display())).because_of(&error)
+        };
+        let mut file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        if length <= SEARCHED {
+            let bytes = read(path)?;
+            return Ok(Self {
+                seems_handler: names_handler(&bytes),
+                bytes: Some(bytes),
+            });
+        }
+        let from = SeekFrom::End(-(SEARCHED.cast_signed() >> 4));
+        file.seek(from).map_err(failed)?;
+        let mut end = Vec::new();
+        file.take(SEARCHED).read_to_end(&mut end).map_err(failed)?;
+        Ok(Self {
+            seems_handler: names_handler(&end),
+            bytes: None,
+        })
     }
-    let bytes = read(&start.module)?;
-    quick(&bytes, rooms)
+
+    /// Its code.
+    pub(crate) fn load(self, start: &Start) -> Result<(Engine, Code), Failure> {
+        let rooms = match self.seems_handler {
+            true => Rooms::Pool(REQUESTS),
+            false => Rooms::Single,
+        };
+        if let Some(file) = &start.compiled
+            && let Some(found) = mapped(file, rooms)
+        {
+            return Ok(found);
+        }
+        let bytes = match self.bytes {
+            Some(bytes) => bytes,
+            None => read(&start.module)?,
+        };
+        quick(&bytes, rooms)
+    }
 }
 
 /// Code that was made ahead of time; nothing if it is of another version, of
@@ -119,27 +158,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
-/// Whether the module seems to handle requests: the answer decides on the pool
-/// alone, so a wrong one costs time and nothing else.
-fn handles_requests(path: &Path) -> bool {
-    let Ok(mut file) = File::open(path) else {
-        return false;
-    };
-    let length = file.metadata().map_or(0, |data| data.len());
-    if length > SEARCHED
-        && file
-            .seek(SeekFrom::End(-(SEARCHED.cast_signed() >> 4)))
-            .is_err()
-    {
-        return false;
-    }
-    let mut bytes = Vec::new();
-    if file.take(SEARCHED).read_to_end(&mut bytes).is_err() {
-        return false;
-    }
-    bytes
-        .windows(HANDLER.len())
-        .any(|window| window == HANDLER.as_bytes())
+/// Whether the interface of what handles requests is named.
+fn names_handler(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, HANDLER.as_bytes()).is_some()
 }
 
 #[cfg(test)]

@@ -11,9 +11,13 @@ mod arguments;
 mod compile;
 mod failure;
 mod invoke;
+#[cfg(feature = "judge")]
+mod judge;
 mod load;
 mod measure;
 mod memory;
+mod outgoing;
+mod page;
 mod run;
 mod serve;
 mod settings;
@@ -45,6 +49,10 @@ fn main() -> ExitCode {
 }
 
 fn attempt() -> Result<ExitCode, Failure> {
+    #[cfg(feature = "judge")]
+    if let Some(folder) = judge::folder()? {
+        return judge::run(&folder);
+    }
     match arguments::parse(std::env::args_os().skip(1))? {
         Task::Help => {
             print!("{}", arguments::HELP);

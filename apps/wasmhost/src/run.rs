@@ -1,6 +1,8 @@
 //! Runs a module to its end: as a command, as a server of what handles
 //! requests, or one function of it.
 
+use std::io::Write as _;
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -13,10 +15,11 @@ use wasmtime_wasi::p2::bindings::Command;
 
 use crate::arguments::Start;
 use crate::failure::{Failure, NOT_EXECUTABLE, Stop, USAGE};
-use crate::load::{Code, HANDLER, load};
+use crate::load::{self, Code, HANDLER, Source};
+use crate::settings::Rooms;
 use crate::state::{Core, Whole, environment};
 use crate::waiting::{runtime, watch};
-use crate::{invoke, serve};
+use crate::{invoke, page, serve};
 
 /// Of WASI preview 1.
 const PREVIEW_1: &str = "wasi_snapshot_preview1";
@@ -28,13 +31,20 @@ const TERMINATE: i32 = signal_hook::consts::SIGTERM;
 /// Runs it.
 pub(crate) fn run(mut start: Start) -> Result<ExitCode, Failure> {
     start.environment = environment().collect();
-    let (engine, code) = load(&start)?;
+    let source = Source::of(&start.module)?;
+    // Who asks meanwhile waits in the kernel's queue and is not turned away. That
+    // it cannot be had is told by who needs it.
+    let early = match source.seems_handler && start.invoke.is_none() {
+        true => serve::listeners(&start).ok(),
+        false => None,
+    };
+    let (engine, code) = source.load(&start)?;
     match code {
         Code::Module(module) => {
             end_when_asked()?;
             run_module(&engine, &module, &start)
         }
-        Code::Component(component) => run_component(&engine, &component, start),
+        Code::Component(component) => run_component(&engine, &component, start, early),
     }
 }
 
@@ -63,9 +73,12 @@ fn run_module(engine: &Engine, module: &Module, start: &Start) -> Result<ExitCod
         Some(name) => name.as_str(),
         None => "_start",
     };
-    if module
-        .get_export(entry)
-        .is_none_or(|kind| kind.func().is_none())
+    let is_page =
+        start.invoke.is_none() && module.get_export(entry).is_none() && page::is_page(module);
+    if !is_page
+        && module
+            .get_export(entry)
+            .is_none_or(|kind| kind.func().is_none())
     {
         let mut known: Vec<&str> = module
             .exports()
@@ -89,6 +102,10 @@ fn run_module(engine: &Engine, module: &Module, start: &Start) -> Result<ExitCod
         if let Some(function) = &start.invoke {
             return invoke::of_module(&mut store, &instance, function, &start.arguments).await;
         }
+        if is_page {
+            let view = page::first_view(&mut store, &instance, &start.arguments).await;
+            return view.map(Some);
+        }
         let entry = instance.get_typed_func::<(), ()>(&mut store, "_start")?;
         entry.call_async(&mut store, ()).await?;
         Ok(None)
@@ -101,6 +118,7 @@ fn run_component(
     engine: &Engine,
     component: &Component,
     start: Start,
+    early: Option<Vec<TcpListener>>,
 ) -> Result<ExitCode, Failure> {
     let kind = component.component_type();
     let imports: Vec<&str> = kind.imports(engine).map(|(name, _)| name).collect();
@@ -114,9 +132,16 @@ fn run_component(
     }
     let exports: Vec<&str> = kind.exports(engine).map(|(name, _)| name).collect();
     let has = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
+    if start.invoke.is_none() && !has(RUN) && page::is_page_component(&exports) {
+        return run_page_component(&start);
+    }
     let linker = linker(engine, &imports)?;
     if start.invoke.is_none() && has(HANDLER) {
-        return serve::serve(&linker, component, start);
+        let listeners = match early {
+            Some(listeners) => listeners,
+            None => serve::listeners(&start)?,
+        };
+        return serve::serve(&linker, component, start, listeners);
     }
     if start.invoke.is_none() && !has(RUN) {
         return Err(no_entry(
@@ -146,6 +171,19 @@ fn run_component(
     });
     let memory = &store.data().memory;
     ended(result, memory.denied_bytes, memory.limit())
+}
+
+/// The core module of a component of web pages, as a browser takes it out.
+fn run_page_component(start: &Start) -> Result<ExitCode, Failure> {
+    let bytes = load::read(&start.module)?;
+    let core = page::core_module(&bytes)
+        .ok_or_else(|| Failure::new(NOT_EXECUTABLE, "the component has no core module in it"))?;
+    let (engine, code) = load::quick(core, Rooms::Single)?;
+    let Code::Module(module) = code else {
+        return Err(no_entry("event", &[]));
+    };
+    end_when_asked()?;
+    run_module(&engine, &module, start)
 }
 
 /// All of WASI preview 2 that the imports ask for.
@@ -184,7 +222,8 @@ fn ended(
     let error = match result {
         Ok(None) => return Ok(ExitCode::SUCCESS),
         Ok(Some(text)) => {
-            println!("{text}");
+            // Who has gone away wants to hear nothing.
+            let _ = writeln!(std::io::stdout(), "{text}");
             return Ok(ExitCode::SUCCESS);
         }
         Err(Stop::Asked(failure)) => return Err(failure),

@@ -2,7 +2,7 @@
 //! processor, each with connections of its own, and a fresh instance for each
 //! request, so that none sees what another left.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::LocalSet;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
@@ -54,6 +55,10 @@ struct Server {
     clock: Clock,
     /// As many as the pool has rooms for.
     rooms: Semaphore,
+    /// Told with each answer; who waits waits for the first.
+    answered: Notify,
+    /// Whether the server is asked to end.
+    end: watch::Sender<bool>,
 }
 
 /// Serves until it is asked to end.
@@ -61,6 +66,7 @@ pub(crate) fn serve(
     linker: &Linker<Whole>,
     component: &Component,
     start: Start,
+    listeners: Vec<TcpListener>,
 ) -> Result<ExitCode, Failure> {
     let unfit = |error: wasmtime::Error| {
         let what = "the module asks for what this engine does not have";
@@ -69,28 +75,75 @@ pub(crate) fn serve(
     let before = linker.instantiate_pre(component).map_err(unfit)?;
     let engine = before.engine().clone();
     let before = ProxyPre::new(before).map_err(unfit)?;
-    let listeners = listeners(&start)?;
+    let (end, _) = watch::channel(false);
     let server = Arc::new(Server {
         before,
         timeout: start.timeout.unwrap_or(USUAL_TIMEOUT),
         start,
         clock: Clock::new(engine),
         rooms: Semaphore::new(REQUESTS as usize),
+        answered: Notify::new(),
+        end,
     });
-    // The others are only worth it once there is work.
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut others = Vec::new();
-    for _ in 1..processors {
-        let server = Arc::clone(&server);
-        let listeners = clones(&listeners)?;
-        others.push(std::thread::spawn(move || worker(&server, listeners)));
-    }
-    worker(&server, listeners)?;
-    // Each has been asked to end as well, and finishes what it has begun.
+    let runtime = runtime()?;
+    let tasks = LocalSet::new();
+    let others = tasks.block_on(&runtime, async {
+        // Before anybody is answered, who may ask for the end at once.
+        let asked = asked_to_end()?;
+        let others = Rc::new(RefCell::new(Vec::new()));
+        let (starter, all) = (Arc::clone(&server), clones(&listeners)?);
+        let started = Rc::clone(&others);
+        tokio::task::spawn_local(async move {
+            // The other processors' threads are only worth it once there is work,
+            // and the first answer does not wait for them.
+            starter.answered.notified().await;
+            *started.borrow_mut() = helpers(&starter, &all);
+        });
+        let ender = Arc::clone(&server);
+        tokio::task::spawn_local(async move {
+            asked.await;
+            ender.end.send_replace(true);
+        });
+        accept(&server, listeners).await?;
+        Ok::<_, Failure>(others.take())
+    })?;
+    // Each is told by the same word, and finishes what it has begun.
     for other in others {
         let _ = other.join();
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A thread for each other processor, as far as there may be that many.
+fn helpers(server: &Arc<Server>, listeners: &[TcpListener]) -> Vec<JoinHandle<()>> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (1..processors).map_while(|_| {
+        let server = Arc::clone(server);
+        let listeners = clones(listeners).ok()?;
+        let work = move || {
+            let Ok(runtime) = runtime() else { return };
+            // What it has not accepted, another does.
+            let _ = LocalSet::new().block_on(&runtime, accept(&server, listeners));
+        };
+        std::thread::Builder::new().spawn(work).ok()
+    });
+    threads.collect()
+}
+
+/// Waits for a signal that asks for the end.
+fn asked_to_end() -> Result<impl Future<Output = ()>, Failure> {
+    let failed = |error: std::io::Error| Failure::new(USAGE, "handling signals").because_of(&error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(poll_fn(move |context| {
+        let asked =
+            terminate.poll_recv(context).is_ready() || interrupt.poll_recv(context).is_ready();
+        if asked {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }))
 }
 
 fn clones(listeners: &[TcpListener]) -> Result<Vec<TcpListener>, Failure> {
@@ -101,7 +154,7 @@ fn clones(listeners: &[TcpListener]) -> Result<Vec<TcpListener>, Failure> {
 }
 
 /// The sockets that were handed in, or one of our own.
-fn listeners(start: &Start) -> Result<Vec<TcpListener>, Failure> {
+pub(crate) fn listeners(start: &Start) -> Result<Vec<TcpListener>, Failure> {
     let failed = |what: String| {
         move |error: std::io::Error| Failure::new(USAGE, what.clone()).because_of(&error)
     };
@@ -119,61 +172,45 @@ fn listeners(start: &Start) -> Result<Vec<TcpListener>, Failure> {
     Ok(listeners)
 }
 
-/// One thread's connections.
-fn worker(server: &Arc<Server>, listeners: Vec<TcpListener>) -> Result<(), Failure> {
-    let runtime = runtime()?;
-    let tasks = LocalSet::new();
-    tasks.block_on(&runtime, async {
-        let failed = |error: std::io::Error| Failure::new(USAGE, "serving").because_of(&error);
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        let open = Rc::new(Cell::new(0_usize));
-        let (end, ending) = watch::channel(false);
-        let mut accepting = Vec::new();
-        for listener in listeners {
-            let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-            let server = Arc::clone(server);
-            let open = Rc::clone(&open);
-            let ending = ending.clone();
-            accepting.push(tokio::task::spawn_local(async move {
-                loop {
-                    let Ok((stream, _)) = listener.accept().await else {
-                        // Too many open files, above all: some will be closed.
-                        tokio::time::sleep(SLICE).await;
-                        continue;
-                    };
-                    let _ = stream.set_nodelay(true);
-                    let server = Arc::clone(&server);
-                    let open = Rc::clone(&open);
-                    let ending = ending.clone();
-                    open.set(open.get() + 1);
-                    tokio::task::spawn_local(async move {
-                        connection(&server, stream, ending).await;
-                        open.set(open.get() - 1);
-                    });
-                }
-            }));
-        }
-        poll_fn(|context| {
-            let asked =
-                terminate.poll_recv(context).is_ready() || interrupt.poll_recv(context).is_ready();
-            if asked {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
+/// One thread's connections, until the server is asked to end.
+async fn accept(server: &Arc<Server>, listeners: Vec<TcpListener>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(USAGE, "serving").because_of(&error);
+    let open = Rc::new(Cell::new(0_usize));
+    let mut ending = server.end.subscribe();
+    let mut accepting = Vec::new();
+    for listener in listeners {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+        let server = Arc::clone(server);
+        let open = Rc::clone(&open);
+        accepting.push(tokio::task::spawn_local(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else {
+                    // Too many open files, above all: some will be closed.
+                    tokio::time::sleep(SLICE).await;
+                    continue;
+                };
+                let _ = stream.set_nodelay(true);
+                let server = Arc::clone(&server);
+                let open = Rc::clone(&open);
+                let ending = server.end.subscribe();
+                open.set(open.get() + 1);
+                tokio::task::spawn_local(async move {
+                    connection(&server, stream, ending).await;
+                    open.set(open.get() - 1);
+                });
             }
-        })
-        .await;
-        // What is accepted is answered; what waits in the kernel's queue is the
-        // next one's.
-        accepting.iter().for_each(|task| task.abort());
-        let _ = end.send(true);
-        let last = tokio::time::Instant::now() + GRACE;
-        while open.get() > 0 && tokio::time::Instant::now() < last {
-            tokio::time::sleep(SLICE).await;
-        }
-        Ok(())
-    })
+        }));
+    }
+    // The sender lives as long as the server.
+    let _ = ending.wait_for(|ends| *ends).await;
+    // What is accepted is answered; what waits in the kernel's queue is the
+    // next one's.
+    accepting.iter().for_each(|task| task.abort());
+    let last = tokio::time::Instant::now() + GRACE;
+    while open.get() > 0 && tokio::time::Instant::now() < last {
+        tokio::time::sleep(SLICE).await;
+    }
+    Ok(())
 }
 
 async fn connection(
@@ -183,7 +220,11 @@ async fn connection(
 ) {
     let service = service_fn(|request| {
         let server = Arc::clone(server);
-        async move { Ok::<_, Infallible>(handle(&server, request).await) }
+        async move {
+            let answer = handle(&server, request).await;
+            server.answered.notify_one();
+            Ok::<_, Infallible>(answer)
+        }
     });
     // What a client does wrong is told to it; there is nobody else to tell.
     let mut connection = pin!(

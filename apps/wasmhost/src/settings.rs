@@ -45,6 +45,8 @@ pub(crate) fn engine(
     threads: bool,
 ) -> Result<Engine, Failure> {
     let mut config = Config::new();
+    #[cfg(feature = "judge")]
+    crate::judge::without(&mut config);
     config.epoch_interruption(component);
     // Names that the modules do not have: they are stripped.
     config.generate_address_map(false);

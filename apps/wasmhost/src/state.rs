@@ -1,16 +1,14 @@
 //! What stands behind the imports of a module: WASI, as far as it is granted.
 
-use hyper::Request;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::arguments::Start;
 use crate::failure::{Failure, USAGE};
 use crate::memory::Memory;
+use crate::outgoing::{Outgoing, tell_denied};
 
 /// Of a core module.
 pub(crate) struct Core {
@@ -23,7 +21,7 @@ pub(crate) struct Whole {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     table: ResourceTable,
-    hooks: Alone,
+    hooks: Outgoing,
     pub(crate) memory: Memory,
 }
 
@@ -42,7 +40,9 @@ impl Whole {
             wasi: granted(start)?.build(),
             http: WasiHttpCtx::new(),
             table: ResourceTable::new(),
-            hooks: Alone,
+            hooks: Outgoing {
+                is_granted: start.network,
+            },
             memory: Memory::new(start.memory_bytes),
         })
     }
@@ -104,8 +104,15 @@ fn granted(start: &Start) -> Result<WasiCtxBuilder, Failure> {
             })?;
         wasi.initial_cwd("/");
     }
+    // Sockets can be made by everybody: where they lead is what is granted.
+    wasi.allow_tcp(true).allow_udp(true);
     if start.network {
         wasi.inherit_network().allow_ip_name_lookup(true);
+    } else {
+        wasi.socket_addr_check(|_, _| {
+            tell_denied("opens a socket");
+            Box::pin(async { false })
+        });
     }
     Ok(wasi)
 }
@@ -126,28 +133,5 @@ impl WasiHttpView for Whole {
             table: &mut self.table,
             hooks: &mut self.hooks,
         }
-    }
-}
-
-/// Requests that a handler would send to others: there is no TLS in here, and
-/// no name server in a container that was granted no network.
-struct Alone;
-
-type Sent = Result<
-    (
-        hyper::Response<WasiBody>,
-        Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
-    ),
-    wasmtime_wasi_http::Error,
->;
-
-impl WasiHttpHooks for Alone {
-    fn send_request(
-        &mut self,
-        _request: Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _done: Box<dyn Future<Output = Result<(), wasmtime_wasi_http::Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        Box::new(async { Err(wasmtime_wasi_http::Error::HttpRequestDenied) })
     }
 }

@@ -11,6 +11,7 @@ use ounce_oci::{Image, Platform, Reference, Store};
 use serde::Serialize;
 
 use crate::Event;
+use crate::alone::alone;
 use crate::base::{self, BaseError};
 use crate::compile::{self, CompileError, Saved};
 use crate::distribution::{self, Base, StandError};
@@ -143,6 +144,13 @@ impl BuildError {
             Self::Wasm(error) => error.hints(),
             Self::Stand(StandError::Missing { .. }) => vec![
                 "--base distroless-cc, or debian-slim with --with PACKAGE for the missing libraries"
+                    .to_owned(),
+            ],
+            Self::Stand(StandError::Older { .. }) => vec![
+                "take a newer base: --suite RELEASE with the same --base, as --suite trixie"
+                    .to_owned(),
+                "or compile it where its libraries are as old as the base's, or statically: \
+                 then it needs no base"
                     .to_owned(),
             ],
             Self::Stand(StandError::Taken(_)) => {
@@ -383,6 +391,7 @@ fn ready(
 ) -> Result<Ready, BuildError> {
     let wanted = Some(&program.platform);
     let toolchain = &recipe.toolchain;
+    let _alone = alone(&program.from, on)?;
     let (path, bytes, flags, saved) = match &program.from {
         ProgramSource::File(path) => (path.clone(), program::read(path)?, Vec::new(), Vec::new()),
         ProgramSource::Httpd(server) => {
@@ -449,7 +458,7 @@ fn ready(
     let (facts, _) = program::check_on(&path, &bytes, wanted, base.is_some())?;
     // On a base it finds its loader and its libraries.
     if let Some(base) = base.filter(|_| !facts.kind.runs_alone()) {
-        distribution::check_stands(base, &recipe.image.entrypoint, &facts)?;
+        distribution::check_stands(base, &recipe.image.entrypoint, &facts, &bytes)?;
     }
     let info = (facts.language == Some(ounce_rootfs::elf::Language::Go))
         .then(|| GoInfo::read(&bytes))

@@ -145,7 +145,7 @@ fn in_layer(
             (a, b) => {
                 let path = |side: Option<&(ReadEntry, Digest)>| {
                     side.map_or("the end".to_owned(), |(entry, _)| {
-                        format!("/{}", entry.path)
+                        format!("/{}", entry.path.display())
                     })
                 };
                 let place = path(a.or(b));
@@ -161,7 +161,7 @@ fn in_layer(
             );
             what.extend(bytes(&contents.0, &contents.1));
         }
-        return Ok(Some((format!("/{}", a.0.path), what)));
+        return Ok(Some((format!("/{}", a.0.path.display()), what)));
     }
     Ok(None)
 }

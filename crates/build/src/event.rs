@@ -5,6 +5,13 @@ use ounce_oci::Platform;
 /// Progress, in the order it happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// Another ounce has what this one needs; it is waited for.
+    Waiting {
+        /// What it does: `building this project`.
+        doing: &'static str,
+        /// Its process, where that can be told.
+        holder_pid: Option<u32>,
+    },
     /// The program that will be packed begins to be compiled.
     Compiling {
         /// The program.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod again;
+mod alone;
 mod artifact;
 mod assemble;
 pub mod base;
@@ -50,7 +51,7 @@ pub use language::rust::cargo::ProjectError;
 pub use language::rust::profile::ProfileError;
 pub use language::rust::rustflags::{AddedFlags, FlagSource};
 pub use language::rust::smallest::{Smallest, SmallestError};
-pub use language::rust::target::{Linking, TargetError};
+pub use language::rust::target::{Linking, MissingLinker, TargetError};
 pub use language::{Language, ToolError};
 pub use plan::{Request, plan, stages};
 pub use program::ProgramError;

@@ -105,7 +105,9 @@ impl WasmBuildError {
 /// The platform that stands for a module of this target triple, as far as the
 /// triple tells.
 pub fn platform_of_target(triple: &str) -> Option<Platform> {
-    let rest = triple.strip_prefix("wasm32-")?;
+    let rest = triple
+        .strip_prefix("wasm32-")
+        .or_else(|| triple.strip_prefix("wasm32v1-"))?;
     let os = match rest {
         "wasip2" => "wasip2",
         _ => "wasip1",
@@ -447,6 +449,7 @@ mod tests {
         let of = |triple| text(platform_of_target(triple));
         assert_eq!(of("wasm32-wasip2").as_deref(), Some("wasip2/wasm"));
         assert_eq!(of("wasm32-unknown-unknown").as_deref(), Some("wasip1/wasm"));
+        assert_eq!(of("wasm32v1-none").as_deref(), Some("wasip1/wasm"));
         assert_eq!(of("x86_64-unknown-linux-musl"), None);
         let bytes = |bytes: &[u8]| text(platform_of(bytes));
         assert_eq!(bytes(b"\0asm\x01\0\0\0").as_deref(), Some("wasip1/wasm"));

@@ -9,6 +9,7 @@ pub(crate) mod registry;
 pub(crate) mod ship;
 pub(crate) mod supply;
 pub(crate) mod trim;
+pub(crate) mod update;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -96,7 +97,7 @@ pub(crate) enum Command {
     Build(BuildArguments),
     /// Put a base together from its distribution's packages, or show what one is made of
     Base(bases::BaseArguments),
-    /// Move ounce.lock to the packages that the distributions have now
+    /// Move ounce.lock to the packages that there are now, or the services of a device to the images
     Update(bases::UpdateArguments),
     /// Start an image, a folder or a program, isolated
     Run(RunArguments),

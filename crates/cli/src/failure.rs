@@ -169,11 +169,11 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("reading layer 3")]
-    struct Outer(#[source] std::io::Error);
+    struct Outer(#[source] io::Error);
 
     #[test]
     fn text_tells_error_cause_and_hints_in_that_order() {
-        let failure = Failure::new(Kind::Input, Outer(std::io::Error::other("disk on fire")))
+        let failure = Failure::new(Kind::Input, Outer(io::Error::other("disk on fire")))
             .hint("put it out");
         assert_eq!(
             failure.text(),
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn no_memory_has_a_hint_wherever_it_was_and_another_hint_is_left_alone() {
-        let no_memory = || Outer(std::io::ErrorKind::OutOfMemory.into());
+        let no_memory = || Outer(io::ErrorKind::OutOfMemory.into());
         let text = Failure::new(Kind::Start, no_memory()).text();
         assert!(text.ends_with(&format!("hint: {NO_MEMORY}\n")), "{text}");
         let text = Failure::new(Kind::Start, no_memory()).hint("less").text();

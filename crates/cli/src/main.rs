@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => commands::up::run(&context, arguments),
         Command::Build(arguments) => commands::build::run(&context, arguments),
         Command::Base(arguments) => commands::base::run(&context, arguments),
-        Command::Update(arguments) => commands::base::update(&context, arguments),
+        Command::Update(arguments) => commands::update::run(&context, arguments),
         Command::Run(arguments) => commands::run::run(&context, arguments),
         Command::Logs(arguments) => commands::logs::run(&context, &arguments),
         Command::Exec(arguments) => commands::exec::run(&context, &arguments),

@@ -19,6 +19,7 @@ pub(crate) fn fetch_options(network: &NetworkOptions) -> fetch::Options {
         certificates.folders = env::split_paths(&folders).collect();
     }
     certificates.further.clone_from(&network.ca);
+    certificates.hosts = host_folders();
     fetch::Options {
         certificates,
         proxies: Proxies {
@@ -28,6 +29,18 @@ pub(crate) fn fetch_options(network: &NetworkOptions) -> fetch::Options {
         },
         ..fetch::Options::default()
     }
+}
+
+/// Where certificates of single registries are: the user's, podman's and docker's of the
+/// machine, in podman's order (containers-certs.d(5)).
+fn host_folders() -> Vec<PathBuf> {
+    let of_home = || path("HOME").map(|home| home.join(".config"));
+    let own = path("XDG_CONFIG_HOME").or_else(of_home);
+    let own = own.into_iter().flat_map(|config| {
+        ["containers", "docker"].map(|engine| config.join(engine).join("certs.d"))
+    });
+    let of_machine = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+    own.chain(of_machine.map(PathBuf::from)).collect()
 }
 
 /// How registries are spoken to.

@@ -2,6 +2,7 @@
 //! there already, and making it beside a start that did without.
 
 use std::ffi::OsString;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -158,6 +159,27 @@ pub(crate) fn of_file(context: &Context, path: &Path) -> Result<(Module, bool), 
     let facts = parsed(&bytes, path.as_os_str())?;
     let module = Module::new(context, path.to_owned(), &Digest::of(&bytes).hex())?;
     Ok((module, facts.exports(HANDLER)))
+}
+
+/// What a component of web pages shows first, as HTML. What is wrong with it the
+/// engine says itself.
+///
+/// # Errors
+/// There is no engine, or the module shows nothing.
+pub(crate) fn first_view(module: &Path) -> Result<String, Failure> {
+    let engine = engine()?;
+    let html = wasm::first_view(&engine, module, std::io::stderr().as_fd());
+    let html = html.map_err(|error| {
+        let kind = match &error {
+            wasm::CompileError::NoView { .. } => Kind::Input,
+            _ => Kind::Host,
+        };
+        Failure::new(kind, error)
+            .hint("without --first-view the page shows it once its script has run")
+    })?;
+    // The engine writes nothing else.
+    let html = String::from_utf8_lossy(&html);
+    Ok(html.trim_end_matches('\n').to_owned())
 }
 
 /// Whether a file begins as WebAssembly does.

@@ -1,4 +1,5 @@
-//! The patcher. It has no input and output of its own:
+//! The patcher. Long because it is one state with one step for each thing a patch says. It has no input and
+//! output of its own:
 //!
 //! ```
 //! use ounce_delta::apply::{Apply, Images, Refused};
@@ -50,9 +51,9 @@
 use sha2::{Digest as _, Sha256};
 
 pub use crate::fault::{Fault, Refused};
-use crate::format::{Content, Header, HeaderFault, LARGEST_IMAGE, Needs, Region};
+use crate::format::{Content, Header, HeaderFault, LARGEST_IMAGE, Region};
 use crate::guess::{Experience, Learned, Trust};
-use crate::machine::{Source, Walk};
+use crate::machine::{Form, Source, Walk};
 use crate::map::{Block, Map, code_block, code_region, sort};
 use crate::memory::{Memory, Parts};
 pub use crate::old::Images;
@@ -73,6 +74,9 @@ pub struct Progress {
 
 /// Bytes of the new image that are written at once.
 const OUT_BYTES: usize = 64;
+
+/// Most bytes of a unit.
+const UNIT_BYTES: usize = 4;
 
 /// Most bytes of the patch that a step can take. An adaptive decision costs twelve
 /// bits at most, a number six of them and 30 plain bits: a region, with its
@@ -115,6 +119,20 @@ enum Run {
     Match,
 }
 
+impl Run {
+    /// Takes a unit that is as guessed, where no doubt is asked about; whether it is.
+    fn takes_one(&mut self) -> bool {
+        match self {
+            Self::Match | Self::Rest => true,
+            Self::Units(0) | Self::Ask => false,
+            Self::Units(count) => {
+                *count -= 1;
+                true
+            }
+        }
+    }
+}
+
 /// A patcher in its memory.
 #[derive(Debug, Clone)]
 pub struct Apply<M> {
@@ -122,53 +140,57 @@ pub struct Apply<M> {
     patcher: Patcher,
 }
 
-/// All of a patcher but what the profile decides.
+/// All of a patcher but what the profile decides. In this order: what every unit asks for is within reach
+/// of one load, which on RISC-V and Thumb is 2 or 4 KB; the chances come last.
 #[derive(Debug, Clone)]
+#[repr(C)]
 struct Patcher {
     stage: Stage,
-    header: Header,
-    /// Bytes of the patch that are still to come.
-    to_come: u32,
-    decoder: Decoder,
-    model: Model,
-    walk: Walk,
-    experience: Experience,
-    digest: Sha256,
+    run: Run,
+    /// Where the copy goes on in the old image, and how much there is of it.
+    from: u32,
+    left: u32,
     /// Bytes made, written or waiting.
     made: u32,
-    /// Checks of the digest on the way.
-    checks: u32,
-    out: [u8; OUT_BYTES],
+    /// How many are made when the digest is compared next.
+    next_check: u32,
     waiting: usize,
+    /// Bytes of the patch that are still to come.
+    to_come: u32,
+    /// The region that was copied from last.
+    region: Region,
+    /// What waits, and room for the unit that fills it up.
+    out: [u8; OUT_BYTES + UNIT_BYTES],
     ahead: Ahead,
+    decoder: Decoder,
+    walk: Walk,
+    experience: Experience,
+    header: Header,
     /// The number of the block that comes or is copied.
     block: u32,
     /// Bytes before it.
     gap: u32,
-    /// Where the copy goes on in the old image, and how much there is of it.
-    from: u32,
-    left: u32,
-    run: Run,
     had_wrong: bool,
-    /// The region that was copied from last.
-    region: Region,
     /// Of matches: the last distance, what the last two steps were.
     distance: u32,
     last: usize,
     last_old: bool,
     window_at: u32,
+    /// The last byte that was written.
     before: u8,
+    /// Of what is read or made; begun with the first byte.
+    digest: Option<Sha256>,
+    model: Model,
 }
 
 impl Apply<crate::memory::Device> {
-    /// A patcher with the memory of profile `device`, made where it will stand: with [`Apply::new`] the
-    /// memory is on the stack once more while it is moved.
-    #[inline(never)]
+    /// A patcher with the memory of profile `device`: all zeros, so that it is neither on a device's flash
+    /// nor on its stack once more. It can stand in a `static`.
     #[must_use]
-    pub fn device() -> Self {
+    pub const fn device() -> Self {
         Self {
-            memory: crate::memory::Device::new(),
-            patcher: Patcher::new(),
+            memory: crate::memory::Device::BLANK,
+            patcher: Patcher::BLANK,
         }
     }
 }
@@ -178,21 +200,17 @@ impl<M: Memory> Apply<M> {
     pub fn new(memory: M) -> Self {
         Self {
             memory,
-            patcher: Patcher::new(),
+            patcher: Patcher::BLANK,
         }
     }
 
     /// Begins anew, with another patch, where it stands: a value of this size is not moved for nothing.
     pub fn restart(&mut self) {
-        if self.patcher.stage != Stage::Head || self.patcher.decoder.waiting() > 0 {
-            self.begin_anew();
-        }
-    }
-
-    /// Apart, since a whole patcher is on the stack here.
-    #[inline(never)]
-    fn begin_anew(&mut self) {
-        self.patcher = Patcher::new();
+        let patcher = &mut self.patcher;
+        patcher.stage = Stage::Head;
+        patcher.decoder.clear();
+        (patcher.made, patcher.waiting) = (0, 0);
+        patcher.header = Header::NONE;
     }
 
     /// Takes the next bytes of the patch, and writes what follows from them.
@@ -246,50 +264,82 @@ impl<M: Memory> Apply<M> {
 }
 
 impl Patcher {
-    fn new() -> Self {
-        Self {
-            stage: Stage::Head,
-            header: Header {
-                old_bytes: 0,
-                new_bytes: 0,
-                body_bytes: 0,
-                needs: Needs::NONE,
-                check_bytes: 0,
-                old_digest: [0; 8],
-                new_digest: [0; 32],
-            },
-            to_come: 0,
-            decoder: Decoder::new(),
-            model: Model::BLANK,
-            walk: Walk::NEW,
-            experience: Experience::NEW,
-            digest: Sha256::new(),
-            made: 0,
-            checks: 0,
-            out: [0; OUT_BYTES],
-            waiting: 0,
-            ahead: Ahead {
-                bytes: [0; AHEAD_BYTES],
-                start: 0,
-                count: 0,
-                image_bytes: 0,
-                failed: false,
-            },
-            block: 0,
-            gap: 0,
-            from: 0,
-            left: 0,
-            run: Run::Ask,
-            had_wrong: false,
-            region: Region::NONE,
-            distance: 1,
-            last: 0,
-            last_old: false,
-            window_at: 0,
-            before: 0,
-        }
+    /// Zeros. What is not to begin so, [`Patcher::begin`] sets.
+    const BLANK: Self = Self {
+        stage: Stage::Head,
+        header: Header::NONE,
+        to_come: 0,
+        decoder: Decoder::BLANK,
+        model: Model::BLANK,
+        walk: Walk::BLANK,
+        experience: Experience::BLANK,
+        digest: None,
+        made: 0,
+        next_check: 0,
+        out: [0; OUT_BYTES + UNIT_BYTES],
+        waiting: 0,
+        ahead: Ahead::BLANK,
+        block: 0,
+        gap: 0,
+        from: 0,
+        left: 0,
+        run: Run::Ask,
+        had_wrong: false,
+        region: Region::NONE,
+        distance: 0,
+        last: 0,
+        last_old: false,
+        window_at: 0,
+        before: 0,
+    };
+
+    /// Begins a patch of this head: everything but the stage, the input and how much of it is to come.
+    fn begin(&mut self, header: Header, parts: &mut Parts<'_>) {
+        let Self {
+            stage: _,
+            header: own,
+            to_come: _,
+            decoder: _,
+            model,
+            walk,
+            experience,
+            digest,
+            made,
+            next_check,
+            out: _,
+            waiting,
+            ahead,
+            block,
+            gap,
+            from,
+            left,
+            run,
+            had_wrong,
+            region,
+            distance,
+            last,
+            last_old,
+            window_at,
+            before,
+        } = self;
+        *own = header;
+        model.reset();
+        walk.restart();
+        *experience = Experience::NEW;
+        *digest = None;
+        *next_check = header.check_bytes;
+        ahead.begin(header.old_bytes);
+        *region = Region::NONE;
+        *run = Run::Ask;
+        (*had_wrong, *last_old) = (false, false);
+        (*made, *block, *gap, *from, *left, *window_at) = (0, 0, 0, 0, 0, 0);
+        (*distance, *last, *waiting, *before) = (1, 0, 0, 0);
+        parts.near.fill(Chance::EVEN);
+        parts.learned.fill(Learned::NONE);
     }
 
+    /// Apart from what holds it, so that its fields are found from its own start.
+    #[inline(never)]
     fn push(
         &mut self,
         parts: &mut Parts<'_>,
@@ -313,7 +363,7 @@ impl Patcher {
             if self.to_come == 0 && !patch.is_empty() {
                 return Err(Fault::TooLong);
             }
-            while self.to_come == 0 || self.decoder.waiting() >= STEP_BYTES {
+            while self.may_step() {
                 if self.stage == Stage::Done {
                     return Ok(());
                 }
@@ -323,6 +373,11 @@ impl Patcher {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether what a step can take of the patch is there.
+    fn may_step(&self) -> bool {
+        self.to_come == 0 || self.decoder.waiting() >= STEP_BYTES
     }
 
     /// Gathers the head, and checks it and the old image.
@@ -350,11 +405,7 @@ impl Patcher {
             .body_bytes
             .checked_sub(waiting)
             .ok_or(Fault::TooLong)?;
-        self.header = header;
-        self.model.reset();
-        parts.near.fill(Chance::EVEN);
-        parts.learned.fill(Learned::NONE);
-        self.ahead.image_bytes = header.old_bytes;
+        self.begin(header, parts);
         self.check_old(images)?;
         self.stage = Stage::Begin;
         Ok(())
@@ -366,14 +417,18 @@ impl Patcher {
             let count = (self.header.old_bytes - at).min(AHEAD_BYTES as u32);
             let piece = &mut self.ahead.bytes[..count as usize];
             images.read_old(at, piece).map_err(|Refused| Fault::Read)?;
-            self.digest.update(&piece);
+            self.digest.get_or_insert_with(Sha256::new).update(&piece);
             at += count;
         }
-        let digest = self.digest.finalize_reset();
-        if digest[..8] != self.header.old_digest {
+        if self.digest()[..8] != self.header.old_digest {
             return Err(Fault::OldImage);
         }
         Ok(())
+    }
+
+    /// The digest of all that was hashed since the last.
+    fn digest(&mut self) -> [u8; 32] {
+        self.digest.take().unwrap_or_default().finalize().into()
     }
 
     fn step(&mut self, parts: &mut Parts<'_>, images: &mut dyn Images) -> Result<(), Fault> {
@@ -395,8 +450,7 @@ impl Patcher {
             Stage::End => {
                 self.hash();
                 self.write(images)?;
-                let digest = self.digest.finalize_reset();
-                if digest[..] != self.header.new_digest {
+                if self.digest() != self.header.new_digest {
                     return Err(Fault::NewImage);
                 }
                 self.stage = Stage::Done;
@@ -420,6 +474,9 @@ impl Patcher {
         };
         let region = code_region(&mut self.model, &mut self.decoder, &before, &Region::NONE)
             .ok_or(Fault::Damaged)?;
+        if !region.content.is_built() {
+            return Err(Fault::Machine);
+        }
         let place = parts.regions.get_mut(number as usize);
         *place.ok_or(Fault::Damaged)? = region;
         self.stage = Stage::Regions(number + 1);
@@ -446,7 +503,7 @@ impl Patcher {
             return Ok(());
         }
         let blocks = blocks as usize;
-        sort(&parts.blocks[..blocks], &mut parts.order[..blocks]);
+        sort(&parts.blocks[..blocks], parts.order);
         self.begin_gap(parts);
         Ok(())
     }
@@ -479,14 +536,18 @@ impl Patcher {
         let coder = &mut self.decoder;
         let mask = self.header.needs.window_bytes - 1;
         if !self.model.flag(coder, Flag::Match, self.last, false) {
-            let (near, before, at) = (&mut *parts.near, self.before, self.made);
+            let before = match self.waiting.checked_sub(1) {
+                Some(last) => self.out[last],
+                None => self.before,
+            };
+            let (near, at) = (&mut *parts.near, self.made);
             let near = &mut near[..self.header.needs.contexts as usize * 256];
             let byte = self.model.literal(coder, near, before, at, 0);
             self.last = self.last << 1 & 3;
             self.from = self.from.wrapping_add(1);
-            self.remember(parts, byte);
+            self.remember(parts.window, byte);
             self.gap -= 1;
-            return self.emit(images, byte);
+            return self.emit(images, byte.into(), 1);
         }
         self.last = (self.last << 1 & 3) | 1;
         let context = usize::from(self.last_old);
@@ -524,16 +585,16 @@ impl Patcher {
         for _ in 0..count {
             let at = self.window_at.wrapping_sub(self.distance) & mask;
             let byte = parts.window[at as usize];
-            self.remember(parts, byte);
-            self.emit(images, byte)?;
+            self.remember(parts.window, byte);
+            self.emit(images, byte.into(), 1)?;
         }
         Ok(())
     }
 
     /// Puts a byte into the window.
-    fn remember(&mut self, parts: &mut Parts<'_>, byte: u8) {
+    fn remember(&mut self, window: &mut [u8], byte: u8) {
         let mask = self.header.needs.window_bytes - 1;
-        parts.window[(self.window_at & mask) as usize] = byte;
+        window[(self.window_at & mask) as usize] = byte;
         self.window_at = self.window_at.wrapping_add(1);
     }
 
@@ -559,115 +620,147 @@ impl Patcher {
             };
         }
         let blocks = self.header.needs.blocks as usize;
-        let map = Map {
-            regions: &*parts.regions,
-            blocks: &parts.blocks[..blocks],
-            order: &parts.order[..blocks],
-        };
-        if !self.region.old.holds_offset(self.from) {
+        let map = Map::new(parts.regions, &parts.blocks[..blocks], parts.order);
+        let mut content = self.region.content;
+        let mut to_end = self.region.old.left(self.from);
+        if to_end == 0 {
             match map.region_at(self.from) {
-                Some(region) => self.region = *region,
-                None => return self.copy_bytes(parts, images),
+                Some(region) => {
+                    self.region = *region;
+                    (content, to_end) = (region.content, region.old.left(self.from));
+                }
+                None => (content, to_end) = (Content::Bytes, map.free_at(self.from)),
             }
         }
-        if self.region.content == Content::X86 && self.copy_plain(parts, images)? {
-            return Ok(());
+        if content == Content::Bytes || cfg!(feature = "x86") && content == Content::X86 {
+            if self.copy_plain(parts.window, images, content, to_end)? {
+                return Ok(());
+            }
+            if content == Content::Bytes {
+                return self.copy_byte(images);
+            }
         }
-        let coder = &mut self.decoder;
-        let map = Map {
-            regions: &*parts.regions,
-            blocks: &parts.blocks[..blocks],
-            order: &parts.order[..blocks],
-        };
+        let learned = &mut parts.learned[..self.header.needs.learned as usize];
+        // As many units as there is input for: what comes before a unit is looked at once for all of them.
+        loop {
+            let unit = self.unit(&map, learned, images)?;
+            if self.run == Run::Match {
+                for at in 0..unit.1 {
+                    self.remember(parts.window, (unit.0 >> (8 * at)) as u8);
+                }
+            }
+            self.emit(images, unit.0, unit.1)?;
+            let goes_on = self.left > 0
+                && self.run != Run::Ask
+                && self.made < self.next_check
+                && content != Content::X86
+                && self.region.old.holds_offset(self.from)
+                && self.may_step();
+            if !goes_on {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A unit of the region: what it becomes, and its bytes.
+    fn unit(
+        &mut self,
+        map: &Map<'_>,
+        learned: &mut [Learned],
+        images: &mut dyn Images,
+    ) -> Result<(u32, u32), Fault> {
         let mut old = Old {
             ahead: &mut self.ahead,
-            images: &mut *images,
+            images,
         };
         let region = &self.region;
-        let unit = self.walk.unit(&map, region, &mut old, self.from, self.left);
+        let unit = self.walk.unit(map, region, &mut old, self.from, self.left);
         if self.ahead.failed {
             return Err(Fault::Read);
         }
+        let old_at = region.old.address_of(self.from);
+        self.from += unit.bytes;
+        self.left -= unit.bytes;
+        if unit.form == Form::None && self.run.takes_one() {
+            // Most units: no reference, and as it was.
+            self.walk.passed(region, unit.raw);
+            return Ok((unit.raw, unit.bytes));
+        }
+        let coder = &mut self.decoder;
         let at = match region.new.holds_offset(self.made) {
             true => region.new.address_of(self.made),
             false => map.address_in_new(self.made),
         };
-        let learned = &mut parts.learned[..self.header.needs.learned as usize];
-        let guess = Experience::guess(&map, learned, &self.walk, region, &unit, at);
+        let guess = Experience::guess(map, learned, &self.walk, region, &unit, at);
         let is_right = match (self.run, guess.trust) {
             (Run::Match, _) | (Run::Rest, Trust::Plain | Trust::Sure) => true,
             (_, Trust::Doubtful(why)) => {
                 self.experience.is_right(coder, &mut self.model, why, false)
             }
-            (Run::Units(0) | Run::Ask, _) => {
-                self.run = Run::Ask;
-                self.had_wrong = true;
-                false
-            }
-            (Run::Units(count), _) => {
-                self.run = Run::Units(count - 1);
-                true
-            }
+            _ => self.run.takes_one(),
         };
-        let old_at = region.old.address_of(self.from);
         let (raw, same) = if is_right {
             (guess.raw, guess.trust != Trust::Plain)
         } else {
+            if !matches!(guess.trust, Trust::Doubtful(_)) {
+                self.run = Run::Ask;
+                self.had_wrong = true;
+            }
             self.experience
                 .correct(coder, &mut self.model, learned, &unit, &guess, 0)
                 .ok_or(Fault::Damaged)?
         };
-        let said = same.then(|| guess.says(&unit, raw));
+        let said = same.then(|| match is_right {
+            true => guess.value,
+            false => guess.says(&unit, raw),
+        });
         self.walk.done(region, &unit, old_at, said);
-        self.from += unit.bytes;
-        self.left -= unit.bytes;
-        for at in 0..unit.bytes {
-            let byte = (raw >> (8 * at)) as u8;
-            if self.run == Run::Match {
-                self.remember(parts, byte);
-            }
-            self.emit(images, byte)?;
-        }
-        Ok(())
+        Ok((raw, unit.bytes))
     }
 
-    /// Takes over bytes of x86 that begin no reference, as many as are at hand: what
-    /// `copy` does byte by byte, but quicker. Whether there were any.
+    /// Takes over bytes that begin no reference, as many as are at hand: what is done unit by unit, but
+    /// quicker. Whether there were any.
     fn copy_plain(
         &mut self,
-        parts: &mut Parts<'_>,
+        window: &mut [u8],
         images: &mut dyn Images,
+        content: Content,
+        to_end: u32,
     ) -> Result<bool, Fault> {
-        let to_check = self.header.check_bytes - (self.made & (self.header.check_bytes - 1));
-        let region = self.region.old;
-        let to_end = region.bytes - self.from.wrapping_sub(region.offset);
         let most = match self.run {
             Run::Units(count) => count,
             _ => u32::MAX,
         };
         let room = (OUT_BYTES - self.waiting) as u32;
+        let to_check = self.next_check - self.made;
         let most = most.min(self.left).min(to_check).min(to_end).min(room);
         let mut old = Old {
             ahead: &mut self.ahead,
-            images,
+            images: &mut *images,
         };
         old.word(self.from);
+        if self.ahead.failed {
+            return Err(Fault::Read);
+        }
         let into = self.from.wrapping_sub(self.ahead.start) as usize;
         let bytes = self.ahead.bytes.get(into..).unwrap_or_default();
-        let count = self.walk.plain_x86(bytes).min(most as usize);
-        if count == 0 || self.ahead.failed {
+        let count = match content {
+            Content::X86 if cfg!(feature = "x86") => self.walk.plain_x86(bytes),
+            _ => bytes.len(),
+        };
+        let count = count.min(most as usize);
+        if count == 0 {
             return Ok(false);
         }
         let bytes = &bytes[..count];
         if self.run == Run::Match {
             let mask = self.header.needs.window_bytes - 1;
             for &byte in bytes {
-                parts.window[(self.window_at & mask) as usize] = byte;
+                window[(self.window_at & mask) as usize] = byte;
                 self.window_at = self.window_at.wrapping_add(1);
             }
         }
         self.out[self.waiting..self.waiting + count].copy_from_slice(bytes);
-        self.before = bytes[count - 1];
         if let Run::Units(left) = &mut self.run {
             *left -= count as u32;
         }
@@ -682,8 +775,8 @@ impl Patcher {
         Ok(true)
     }
 
-    /// Takes over bytes in which nothing is looked for, each a unit.
-    fn copy_bytes(&mut self, parts: &mut Parts<'_>, images: &mut dyn Images) -> Result<(), Fault> {
+    /// A byte in which nothing is looked for, and that is another one now.
+    fn copy_byte(&mut self, images: &mut dyn Images) -> Result<(), Fault> {
         let mut old = Old {
             ahead: &mut self.ahead,
             images: &mut *images,
@@ -692,31 +785,24 @@ impl Patcher {
         if self.ahead.failed {
             return Err(Fault::Read);
         }
-        let mut byte = word as u8;
-        match &mut self.run {
-            Run::Units(0) | Run::Ask => {
-                byte = self.model.changed(&mut self.decoder, byte, 0, 0);
-                self.run = Run::Ask;
-                self.had_wrong = true;
-            }
-            Run::Units(count) => *count -= 1,
-            Run::Match => self.remember(parts, byte),
-            Run::Rest => {}
-        }
+        let byte = self.model.changed(&mut self.decoder, word as u8, 0, 0);
+        self.run = Run::Ask;
+        self.had_wrong = true;
         self.from += 1;
         self.left -= 1;
-        self.emit(images, byte)
+        self.emit(images, byte.into(), 1)
     }
 
     /// Compares the digest of all that is made, where the patch has it.
     fn check(&mut self, images: &mut dyn Images) -> Result<(), Fault> {
-        let checks = self.made >> self.header.check_bytes.trailing_zeros();
-        if checks == self.checks {
+        if self.made < self.next_check {
             return Ok(());
         }
-        self.checks = checks;
+        self.next_check = (self.made & !(self.header.check_bytes - 1)) + self.header.check_bytes;
         self.hash();
-        let digest = self.digest.clone().finalize();
+        let so_far = self.digest.clone();
+        let digest = self.digest();
+        self.digest = so_far;
         let first = digest
             .first_chunk()
             .map_or(0, |first| u32::from_be_bytes(*first));
@@ -726,28 +812,37 @@ impl Patcher {
         self.write(images)
     }
 
-    /// Hands a byte of the new image on. What calls this has seen that there is room.
-    fn emit(&mut self, images: &mut dyn Images, byte: u8) -> Result<(), Fault> {
-        self.before = byte;
-        self.out[self.waiting] = byte;
-        self.waiting += 1;
-        self.made += 1;
-        if self.waiting == OUT_BYTES {
+    /// Hands 1 to 4 bytes of the new image on, the first of them lowest. What calls this has seen that
+    /// there is room.
+    fn emit(&mut self, images: &mut dyn Images, raw: u32, bytes: u32) -> Result<(), Fault> {
+        // As many as there are of a word; those behind are overwritten by what comes next.
+        self.out[self.waiting..self.waiting + UNIT_BYTES].copy_from_slice(&raw.to_le_bytes());
+        self.waiting += bytes as usize;
+        self.made += bytes;
+        if self.waiting >= OUT_BYTES {
+            let over = self.waiting - OUT_BYTES;
+            self.waiting = OUT_BYTES;
             self.hash();
             self.write(images)?;
+            for at in 0..over {
+                self.out[at] = self.out[OUT_BYTES + at];
+            }
+            self.waiting = over;
         }
         Ok(())
     }
 
     fn hash(&mut self) {
-        self.digest.update(&self.out[..self.waiting]);
+        let digest = self.digest.get_or_insert_with(Sha256::new);
+        digest.update(&self.out[..self.waiting]);
     }
 
     /// Writes what waits.
     fn write(&mut self, images: &mut dyn Images) -> Result<(), Fault> {
-        if self.waiting > 0 {
+        if let Some(last) = self.waiting.checked_sub(1) {
             let bytes = &self.out[..self.waiting];
             images.write_new(bytes).map_err(|Refused| Fault::Write)?;
+            self.before = self.out[last];
         }
         self.waiting = 0;
         Ok(())

@@ -28,6 +28,8 @@ pub enum Fault {
     Read = 9,
     /// The new image could not be written.
     Write = 10,
+    /// It is for a machine that this patcher was built without.
+    Machine = 11,
 }
 
 impl Fault {
@@ -51,6 +53,7 @@ impl Fault {
             Self::TooShort => "the patch ends too early",
             Self::Read => "the old image could not be read",
             Self::Write => "the new image could not be written",
+            Self::Machine => "the patch is for a machine that this patcher was built without",
         }
     }
 }

@@ -28,10 +28,10 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Nothing but a window of one byte.
-    pub(crate) const NONE: Self = Self {
+    /// Nothing.
+    const NONE: Self = Self {
         blocks: 0,
-        window_bytes: 1,
+        window_bytes: 0,
         learned: 0,
         contexts: 0,
         regions: 0,
@@ -56,6 +56,19 @@ pub struct Header {
     pub old_digest: [u8; 8],
     /// The new image's SHA-256.
     pub new_digest: [u8; 32],
+}
+
+impl Header {
+    /// Of no patch.
+    pub(crate) const NONE: Self = Self {
+        old_bytes: 0,
+        new_bytes: 0,
+        body_bytes: 0,
+        needs: Needs::NONE,
+        check_bytes: 0,
+        old_digest: [0; 8],
+        new_digest: [0; 32],
+    };
 }
 
 /// Bytes are not the head of a patch.
@@ -213,6 +226,19 @@ impl Content {
         })
     }
 
+    /// Whether this patcher was built with what finds references in it.
+    pub(crate) const fn is_built(self) -> bool {
+        match self {
+            Self::Bytes | Self::Words32 | Self::Memory => true,
+            Self::Words64 | Self::Frames | Self::FrameIndex => cfg!(feature = "hosts"),
+            Self::Riscv32 | Self::Riscv64 => cfg!(feature = "riscv"),
+            Self::Thumb => cfg!(feature = "thumb"),
+            Self::Aarch64 => cfg!(feature = "aarch64"),
+            Self::X86 => cfg!(feature = "x86"),
+            Self::Xtensa => cfg!(feature = "xtensa"),
+        }
+    }
+
     pub(crate) fn is_code(self) -> bool {
         self as u8 >= 8
     }
@@ -255,6 +281,11 @@ impl Span {
 
     pub(crate) fn holds_offset(&self, offset: u32) -> bool {
         offset.wrapping_sub(self.offset) < self.bytes
+    }
+
+    /// Bytes from a place in the file to the end; none where it is not in it.
+    pub(crate) fn left(&self, offset: u32) -> u32 {
+        self.bytes.saturating_sub(offset.wrapping_sub(self.offset))
     }
 
     pub(crate) fn holds_address(&self, address: u32) -> bool {

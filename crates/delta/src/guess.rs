@@ -14,6 +14,9 @@ pub struct Learned {
 }
 
 impl Learned {
+    /// Zeros: memory that was not begun with.
+    pub(crate) const BLANK: Self = Self { old: 0, new: 0 };
+
     pub(crate) const NONE: Self = Self {
         old: u32::MAX,
         new: 0,
@@ -65,6 +68,13 @@ fn place(learned: &[Learned], target: u32) -> usize {
 }
 
 impl Experience {
+    /// Zeros.
+    pub(crate) const BLANK: Self = Self {
+        recent: [0; 4],
+        was_right: [false; 4],
+    };
+
+    /// As it begins.
     pub(crate) const NEW: Self = Self {
         recent: [0; 4],
         was_right: [true; 4],
@@ -100,16 +110,21 @@ impl Experience {
             },
         };
         let upper = walk.upper(unit, region);
-        let raw = set(unit.form, unit.raw, at, upper, aim(unit.form, at, target));
-        if raw.is_none() {
-            // Out of reach.
-            trust = Trust::Doubtful(3);
-        }
-        let raw = raw.unwrap_or(unit.raw);
+        let value = aim(unit.form, at, target);
+        let raw = set(unit.form, unit.raw, at, upper, value);
+        let (raw, value) = match raw {
+            // What can be written is what will be read.
+            Some(raw) => (raw, value),
+            None => {
+                // Out of reach.
+                trust = Trust::Doubtful(3);
+                (unit.raw, get(unit.form, unit.raw, at, upper))
+            }
+        };
         Guess {
             trust,
             raw,
-            value: get(unit.form, raw, at, upper),
+            value,
             upper,
             at,
         }

@@ -34,17 +34,71 @@ pub(crate) enum Gone {
     Memory(u32),
 }
 
+/// The numbers of blocks in the order of the old image, as bytes: one for each where that is enough, as on
+/// devices, else four.
+#[derive(Debug)]
+pub(crate) struct Order<B> {
+    bytes: B,
+    width: usize,
+}
+
+impl<B: AsRef<[u8]>> Order<B> {
+    /// Of so many blocks.
+    pub(crate) fn new(bytes: B, blocks: usize) -> Self {
+        let width = if blocks <= 1 << 8 { 1 } else { 4 };
+        Self { bytes, width }
+    }
+
+    /// The number at a place; 0 where none is.
+    #[inline(never)]
+    fn get(&self, at: usize) -> usize {
+        let bytes = self.bytes.as_ref();
+        if self.width == 1 {
+            return bytes.get(at).map_or(0, |number| usize::from(*number));
+        }
+        let wide = bytes.as_chunks().0.get(at);
+        wide.map_or(0, |number| u32::from_le_bytes(*number) as usize)
+    }
+}
+
+impl Order<&mut [u8]> {
+    fn set(&mut self, at: usize, number: usize) {
+        if self.width == 1 {
+            if let Some(place) = self.bytes.get_mut(at) {
+                *place = number as u8;
+            }
+        } else if let Some(place) = self.bytes.as_chunks_mut().0.get_mut(at) {
+            *place = (number as u32).to_le_bytes();
+        }
+    }
+}
+
+/// Bytes of the order of so many blocks.
+pub(crate) const fn order_bytes(blocks: usize) -> usize {
+    if blocks <= 1 << 8 { blocks } else { blocks * 4 }
+}
+
 /// The blocks by which addresses are looked up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Map<'a> {
     pub(crate) regions: &'a [Region],
     /// In the order of the new image.
     pub(crate) blocks: &'a [Block],
     /// Their numbers in the order of the old one.
-    pub(crate) order: &'a [u32],
+    order: Order<&'a [u8]>,
 }
 
-impl Map<'_> {
+impl<'a> Map<'a> {
+    /// Of blocks in the order of the new image, with the [`sort`]ed numbers of them.
+    pub(crate) fn new(regions: &'a [Region], blocks: &'a [Block], order: &'a [u8]) -> Self {
+        let order = Order::new(order, blocks.len());
+        Self {
+            regions,
+            blocks,
+            order,
+        }
+    }
+
     /// Where the old address has gone.
     pub(crate) fn gone(&self, address: u32) -> Gone {
         let Some(region) = self
@@ -59,13 +113,19 @@ impl Map<'_> {
             return Gone::Memory(region.new.address.wrapping_add(into));
         }
         let offset = region.old.offset.wrapping_add(into);
-        let at = self
-            .order
-            .partition_point(|&number| self.block(number).old <= offset);
-        let block = match at.checked_sub(1).and_then(|at| self.order.get(at)) {
-            Some(&number) => self.block(number),
-            None => Block::NONE,
-        };
+        // The last block that begins here or before.
+        let (mut from, mut to) = (0, self.blocks.len());
+        let mut block = Block::NONE;
+        while from < to {
+            let middle = (from + to) / 2;
+            let here = self.block(self.order.get(middle));
+            if here.old <= offset {
+                block = here;
+                from = middle + 1;
+            } else {
+                to = middle;
+            }
+        }
         let new = block.new.wrapping_add(offset.wrapping_sub(block.old));
         let address = self.new_address(region, new);
         if offset.wrapping_sub(block.old) < block.bytes {
@@ -75,11 +135,8 @@ impl Map<'_> {
         }
     }
 
-    fn block(&self, number: u32) -> Block {
-        self.blocks
-            .get(number as usize)
-            .copied()
-            .unwrap_or(Block::NONE)
+    fn block(&self, number: usize) -> Block {
+        self.blocks.get(number).copied().unwrap_or(Block::NONE)
     }
 
     /// The address of a place in the new image, most likely in `region`.
@@ -99,6 +156,14 @@ impl Map<'_> {
         self.regions
             .iter()
             .find(|region| region.content != Content::Memory && region.old.holds_offset(offset))
+    }
+
+    /// Bytes of the old image from a place that is in no region to the next one.
+    pub(crate) fn free_at(&self, offset: u32) -> u32 {
+        let regions = self.regions.iter();
+        let others = regions.filter(|region| region.content != Content::Memory);
+        let left = others.map(|region| region.old.offset.wrapping_sub(offset));
+        left.filter(|left| *left > 0).min().unwrap_or(u32::MAX)
     }
 
     /// The address of a place in the new image; the place itself outside all regions.
@@ -182,21 +247,26 @@ pub(crate) fn code_region<C: Coder>(
 }
 
 /// Puts the numbers of the blocks in the order of the old image.
-pub(crate) fn sort(blocks: &[Block], order: &mut [u32]) {
-    for (at, number) in order.iter_mut().enumerate() {
-        *number = at as u32;
+pub(crate) fn sort(blocks: &[Block], order: &mut [u8]) {
+    let count = blocks.len();
+    let mut order = Order::new(order, count);
+    for at in 0..count {
+        order.set(at, at);
     }
     // Shell's sort: the library's is larger than the whole patcher, and the order
     // is nearly right already.
-    let old = |number: u32| blocks.get(number as usize).map_or(0, |block| block.old);
-    let mut step = order.len() / 2;
+    let old = |number: usize| blocks.get(number).map_or(0, |block| block.old);
+    let mut step = count / 2;
     while step > 0 {
-        for end in step..order.len() {
+        for end in step..count {
             let mut at = end;
-            while at >= step && old(order[at - step]) > old(order[at]) {
-                order.swap(at - step, at);
+            let number = order.get(end);
+            while at >= step && old(order.get(at - step)) > old(number) {
+                let before = order.get(at - step);
+                order.set(at, before);
                 at -= step;
             }
+            order.set(at, number);
         }
         step /= 2;
     }
@@ -231,16 +301,44 @@ mod tests {
         let mut order = [0; 2];
         sort(&blocks, &mut order);
         assert_eq!(order, [1, 0]);
-        let map = Map {
-            regions: &regions,
-            blocks: &blocks,
-            order: &order,
-        };
+        let map = Map::new(&regions, &blocks, &order);
         assert_eq!(map.gone(0x4000), Gone::There(0x8000 + 100));
         assert_eq!(map.gone(0x4000 + 599), Gone::There(0x8000 + 99));
         assert_eq!(map.gone(0x4000 + 210), Gone::Perhaps(0x8000 + 310));
         assert_eq!(map.gone(0x10_0004), Gone::Memory(0x10_0014));
         assert_eq!(map.gone(0x9000), Gone::Nowhere);
         assert!(map.is_code(0x4000) && !map.is_code(0x10_0000));
+    }
+
+    #[test]
+    fn many_blocks_are_sorted_and_found_as_few_are() {
+        for count in [1, 2, 255, 256, 257, 1_000] {
+            let numbers = 0..count as u32;
+            // Backwards, eight bytes each, with gaps between them.
+            let blocks: Vec<Block> = numbers
+                .map(|number| Block {
+                    old: (count as u32 - 1 - number) * 10,
+                    new: number * 8,
+                    bytes: 8,
+                })
+                .collect();
+            let mut order = vec![0; order_bytes(count)];
+            sort(&blocks, &mut order);
+            let span = Span {
+                offset: 0,
+                address: 0,
+                bytes: count as u32 * 10,
+            };
+            let regions = [Region {
+                content: Content::Words32,
+                old: span,
+                new: span,
+            }];
+            let map = Map::new(&regions, &blocks, &order);
+            for block in &blocks {
+                assert_eq!(map.gone(block.old + 7), Gone::There(block.new + 7));
+                assert_eq!(map.gone(block.old + 9), Gone::Perhaps(block.new + 9));
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ pub use crate::format::Needs;
 
 use crate::format::Region;
 use crate::guess::Learned;
-use crate::map::Block;
+use crate::map::{Block, order_bytes};
 use crate::range::Chance;
 
 /// Where the patcher keeps what it must remember. A patch that needs more is
@@ -22,8 +22,9 @@ pub trait Memory {
 pub struct Parts<'a> {
     /// The map, in the order of the new image.
     pub blocks: &'a mut [Block],
-    /// The numbers of its blocks, in the order of the old image.
-    pub order: &'a mut [u32],
+    /// The numbers of its blocks, in the order of the old image: a byte each for up to 256 of them, else
+    /// four.
+    pub order: &'a mut [u8],
     /// Bytes that were not copied.
     pub window: &'a mut [u8],
     /// Targets that were told.
@@ -39,7 +40,7 @@ impl Parts<'_> {
     pub(crate) fn hold(&self, needs: &Needs) -> bool {
         let fits = |length: usize, count: u32| length >= count as usize;
         fits(self.blocks.len(), needs.blocks)
-            && fits(self.order.len(), needs.blocks)
+            && self.order.len() >= order_bytes(needs.blocks as usize)
             && fits(self.window.len(), needs.window_bytes)
             && fits(self.learned.len(), needs.learned)
             && fits(self.near.len() / 256, needs.contexts)
@@ -52,7 +53,7 @@ pub const DEVICE: Needs = Needs {
     blocks: 240,
     window_bytes: 4_096,
     learned: 64,
-    contexts: 4,
+    contexts: 2,
     regions: 8,
 };
 
@@ -60,7 +61,7 @@ pub const DEVICE: Needs = Needs {
 #[derive(Debug, Clone)]
 pub struct Device {
     blocks: [Block; DEVICE.blocks as usize],
-    order: [u32; DEVICE.blocks as usize],
+    order: [u8; order_bytes(DEVICE.blocks as usize)],
     window: [u8; DEVICE.window_bytes as usize],
     learned: [Learned; DEVICE.learned as usize],
     near: [Chance; DEVICE.contexts as usize * 256],
@@ -68,17 +69,20 @@ pub struct Device {
 }
 
 impl Device {
+    /// Zeros: the patcher begins with what it uses of it.
+    pub(crate) const BLANK: Self = Self {
+        blocks: [Block::NONE; DEVICE.blocks as usize],
+        order: [0; order_bytes(DEVICE.blocks as usize)],
+        window: [0; DEVICE.window_bytes as usize],
+        learned: [Learned::BLANK; DEVICE.learned as usize],
+        near: [Chance::BLANK; DEVICE.contexts as usize * 256],
+        regions: [Region::NONE; DEVICE.regions as usize],
+    };
+
     /// Fresh memory; it can stand in a `static`.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            blocks: [Block::NONE; DEVICE.blocks as usize],
-            order: [0; DEVICE.blocks as usize],
-            window: [0; DEVICE.window_bytes as usize],
-            learned: [Learned::NONE; DEVICE.learned as usize],
-            near: [Chance::BLANK; DEVICE.contexts as usize * 256],
-            regions: [Region::NONE; DEVICE.regions as usize],
-        }
+        Self::BLANK
     }
 }
 
@@ -116,7 +120,7 @@ pub const HOST: Needs = Needs {
 #[derive(Debug, Clone)]
 pub struct Host {
     blocks: Vec<Block>,
-    order: Vec<u32>,
+    order: Vec<u8>,
     window: Vec<u8>,
     learned: Vec<Learned>,
     near: Vec<Chance>,
@@ -132,7 +136,7 @@ impl Host {
         let blocks = most(needs.blocks, HOST.blocks);
         Self {
             blocks: vec![Block::NONE; blocks],
-            order: vec![0; blocks],
+            order: vec![0; order_bytes(blocks)],
             window: vec![0; most(needs.window_bytes, HOST.window_bytes)],
             learned: vec![Learned::NONE; most(needs.learned, HOST.learned)],
             near: vec![Chance::EVEN; most(needs.contexts, HOST.contexts) * 256],

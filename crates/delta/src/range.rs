@@ -68,14 +68,18 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    pub(crate) const fn new() -> Self {
-        Self {
-            range: u32::MAX,
-            code: 0,
-            input: [0; INPUT_BYTES],
-            start: 0,
-            end: 0,
-        }
+    /// Zeros: nothing waits.
+    pub(crate) const BLANK: Self = Self {
+        range: 0,
+        code: 0,
+        input: [0; INPUT_BYTES],
+        start: 0,
+        end: 0,
+    };
+
+    /// Forgets what waits.
+    pub(crate) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
     }
 
     /// Takes what fits of `bytes` and returns how much that was.
@@ -342,7 +346,7 @@ mod tests {
         }
         let bytes = encoder.finish();
         let mut chances = [Chance::EVEN; 6];
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::BLANK;
         let mut rest = &bytes[..];
         rest = &rest[decoder.fill(rest)..];
         decoder.begin();

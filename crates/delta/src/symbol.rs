@@ -245,7 +245,7 @@ mod tests {
         let bytes = encoder.finish();
         let mut model = Model::new();
         let mut near = [Chance::EVEN; 512];
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::BLANK;
         let mut rest = &bytes[decoder.fill(&bytes)..];
         decoder.begin();
         for &number in &numbers {

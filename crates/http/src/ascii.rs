@@ -100,15 +100,25 @@ pub fn is_target_byte(byte: u8) -> bool {
 }
 
 /// Equal to the last bit.
+#[inline(never)]
 pub(crate) fn is_equal(a: &[u8], b: &[u8]) -> bool {
-    a == b
+    is_alike(a, b, 0)
 }
 
 /// Equal but for case. Both are tokens, hosts or the like: of what these consist
 /// of, only letters (and `^` and `~`, which no name has) differ in that bit alone.
 #[inline(never)]
 pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a | 0x20 == b | 0x20)
+    is_alike(a, b, CASE)
+}
+
+/// The bit that large and small letters differ in.
+pub(crate) const CASE: u8 = 0x20;
+
+/// Equal but for these bits.
+#[inline(never)]
+pub(crate) fn is_alike(a: &[u8], b: &[u8], but: u8) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a | but == b | but)
 }
 
 /// Takes the bytes off that stand before the first that is not of a class.

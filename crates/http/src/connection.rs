@@ -86,17 +86,21 @@ pub fn head<'a>(
     is_full: bool,
     limits: &Limits,
 ) -> Result<(Head<'a>, &'a mut [u8]), Stop> {
-    // The head is split from the body first: one is borrowed, the other moved.
-    let head_end = bytes
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .map_or(bytes.len(), |at| at + 4);
-    let (head_bytes, rest) = bytes.split_at_mut(head_end);
+    let (head_bytes, rest) = split(bytes);
     match head::parse(head_bytes, limits) {
         Ok(head) => Ok((head, rest)),
         Err(Stop::Partial) if is_full => Err(Status::RequestHeaderFieldsTooLarge.into()),
         Err(stop) => Err(stop),
     }
+}
+
+/// Parts the head from what is behind it, so that one can be borrowed while the
+/// other is moved; what has no end is all head.
+#[inline(always)]
+pub fn split(bytes: &mut [u8]) -> (&mut [u8], &mut [u8]) {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    let length = end.map_or(bytes.len(), |at| at + 4);
+    bytes.split_at_mut_checked(length).unwrap_or_default()
 }
 
 /// The second half of [`next`]: the body behind a head, decoded in place.

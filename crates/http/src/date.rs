@@ -113,6 +113,10 @@ fn modernize(text: &[u8], modern: &mut [u8; DATE_BYTES]) {
 /// times before 1970 and leap seconds, which no file of ours has.
 #[inline(never)]
 pub fn parse(text: &[u8]) -> Option<u64> {
+    // As of every request that has no condition.
+    if text.is_empty() {
+        return None;
+    }
     let mut modern = [0; DATE_BYTES];
     match text.try_into() {
         Ok(text) => modern = text,
@@ -121,18 +125,16 @@ pub fn parse(text: &[u8]) -> Option<u64> {
     let text = &modern;
     let year = (two(text, 12) * 100 + two(text, 14)).max(1_970);
     let second = (two(text, 17) * 60 + two(text, 20)) * 60 + two(text, 23);
-    for month in 1..13 {
-        let day = first_day(year, month) + two(text, 5);
-        let seconds = (u64::from(day) * 86_400 + u64::from(second)).saturating_sub(86_400);
-        // Whatever is wrong, from digits that are none to a thirtieth of
-        // February, does not come out again; nor do other months.
-        let mut same = [0; DATE_BYTES];
-        imf_fixdate(seconds, &mut same);
-        if is_equal(text, &same) {
-            return Some(seconds);
-        }
-    }
-    None
+    let month = MONTHS
+        .iter()
+        .position(|name| from(text, 8).starts_with(name))?;
+    let day = first_day(year, month as u32 + 1) + two(text, 5);
+    let seconds = (u64::from(day) * 86_400 + u64::from(second)).saturating_sub(86_400);
+    // Whatever is wrong, from digits that are none to a thirtieth of February,
+    // does not come out again.
+    let mut same = [0; DATE_BYTES];
+    imf_fixdate(seconds, &mut same);
+    is_equal(text, &same).then_some(seconds)
 }
 
 /// Days from the start of 1970 to a month's first day. Month 13 is the next

@@ -8,8 +8,8 @@
 //! and [`encoding`](crate::encoding).
 
 use crate::ascii::{
-    ADDRESS, TARGET, TOKEN, VALUE, from, is_same, parse_decimal, take_class, take_item, take_until,
-    trim,
+    ADDRESS, CASE, TARGET, TOKEN, VALUE, from, is_same, parse_decimal, take_class, take_item,
+    take_until, trim,
 };
 use crate::cursor::Cursor;
 pub use crate::cursor::Stop;
@@ -301,7 +301,7 @@ fn note_field(
     value: &[u8],
     closes: &mut bool,
 ) -> Result<(), Status> {
-    let number = KNOWN.find(name).unwrap_or(usize::MAX);
+    let number = KNOWN.find(name, CASE).unwrap_or(usize::MAX);
     let Some(known) = head.known.get_mut(number) else {
         return Ok(());
     };

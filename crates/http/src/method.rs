@@ -1,6 +1,6 @@
 //! Request methods (RFC 9110 section 9): those that a server can be written for.
 
-use crate::ascii::utf8;
+use crate::ascii::{is_equal, utf8};
 use crate::words::{Words, words};
 
 /// A method this library knows. All others, CONNECT and TRACE among them, are
@@ -39,7 +39,7 @@ impl Method {
     /// The method of this exact name; names are case-sensitive.
     pub fn from_bytes(name: &[u8]) -> Option<Self> {
         let mut names = NAMES;
-        let number = names.position(|known| known == name)?;
+        let number = names.position(|known| is_equal(known, name))?;
         ALL.get(number).copied()
     }
 

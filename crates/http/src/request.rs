@@ -181,20 +181,25 @@ const CHANGED: &Problem = &Problem::new(
     "It is not as the request expects it to be.",
 );
 
+/// Whether a path ends with an empty segment.
+#[inline(never)]
+fn ends_open(path: &[u8]) -> bool {
+    matches!(path, [.., b'/'])
+}
+
 /// Goes along a pattern and a path: the segment that `{name}` stands for, empty
 /// where there is none; `None` where the path is not like the pattern.
 #[inline(never)]
 pub(crate) fn walk<'a>(mut pattern: &[u8], mut path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut found: &[u8] = b"";
     // Taking segments off, one that is empty at the end is not seen.
-    let ends_open = |path: &[u8]| path.last() == Some(&b'/');
     let mut is_match = ends_open(pattern) == ends_open(path);
     while is_match && !pattern.is_empty() {
         let expected = take_until(&mut pattern, b'/');
         let segment = take_until(&mut path, b'/');
         if let [b'{', inner @ .., b'}'] = expected {
             is_match = !segment.is_empty();
-            if inner == name {
+            if is_equal(inner, name) {
                 found = segment;
             }
         } else {

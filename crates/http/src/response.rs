@@ -158,6 +158,15 @@ impl<'b> Response<'b> {
         self
     }
 
+    /// Appends plain text to the body, in which each `%` stands for the next of these
+    /// numbers.
+    pub fn numbers(&mut self, text: &str, numbers: &[u64]) -> &mut Self {
+        let mut body = HeadWriter::at(self.buffer, self.body);
+        body.numbers(text.as_bytes(), numbers);
+        self.body = body.length().unwrap_or(usize::MAX);
+        self.content_type(content_type::TEXT)
+    }
+
     /// Starts a JSON body.
     pub fn json(&mut self) -> Json<&mut Self> {
         self.content_type(content_type::JSON);
@@ -219,10 +228,11 @@ impl<'b> Response<'b> {
             self.fields = START_BYTES;
             self.refuse(Status::InternalServerError);
         }
-        let Some(head) = self.head(manner) else {
+        let has_body = !self.status.is_bodiless();
+        let Some(head) = self.head(manner, has_body) else {
             return 0;
         };
-        let is_sent = !manner.is_head && !self.status.is_bodiless();
+        let is_sent = !manner.is_head && has_body;
         let body = HEAD_BYTES..if is_sent { self.body } else { HEAD_BYTES };
         let length = head + body.len();
         // The body moves up to the head, which is no longer than its room.
@@ -232,7 +242,7 @@ impl<'b> Response<'b> {
 
     /// Writes the head into its room and returns its length, or none where it
     /// does not fit.
-    fn head(&mut self, manner: &Manner<'_>) -> Option<usize> {
+    fn head(&mut self, manner: &Manner<'_>, has_body: bool) -> Option<usize> {
         let line = self.status_line();
         let room = self.buffer.get_mut(..HEAD_BYTES)?;
         let mut start = HeadWriter::new(room.get_mut(..START_BYTES)?);
@@ -242,7 +252,7 @@ impl<'b> Response<'b> {
         if manner.date.first() != Some(&0) {
             start.field("Date", manner.date);
         }
-        if !self.content_type.is_empty() && !self.status.is_bodiless() {
+        if !self.content_type.is_empty() && has_body {
             start.field("Content-Type", self.content_type.as_bytes());
             // Without it a browser may take a text for a script.
             start.put(b"X-Content-Type-Options: nosniff\r\n");
@@ -256,7 +266,7 @@ impl<'b> Response<'b> {
             if self.is_http11 {
                 rest.put(b"Transfer-Encoding: chunked\r\n");
             }
-        } else if !self.status.is_bodiless() {
+        } else if has_body {
             let length = (self.body - HEAD_BYTES) as u64;
             rest.content_length(self.length_bytes.unwrap_or(length));
         }

@@ -18,37 +18,52 @@ impl<const BYTES: usize> Text<BYTES> {
 
     /// Holds this text from now on; false, and what was held stays, where it is
     /// too long.
-    #[inline(never)]
     pub fn set(&mut self, text: &str) -> bool {
-        match self.bytes.get_mut(..text.len()) {
-            Some(place) => {
-                place.copy_from_slice(text.as_bytes());
-                self.length = text.len() as u16;
-                true
-            }
-            None => false,
-        }
+        hold(&mut self.bytes, &mut self.length, text)
     }
 
     /// Holds as many whole characters of this text as fit.
     pub fn cut(&mut self, text: &str) {
-        let mut end = text.len().min(BYTES);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        self.set(text.get(..end).unwrap_or_default());
+        cut(&mut self.bytes, &mut self.length, text);
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        let bytes = self.bytes.get(..self.length.into());
-        utf8(bytes.unwrap_or_default()).unwrap_or_default()
+        held(&self.bytes, self.length)
     }
 
     /// Whether it is no text.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
+}
+
+// One for texts of all lengths.
+
+#[inline(never)]
+fn hold(bytes: &mut [u8], length: &mut u16, text: &str) -> bool {
+    let place = bytes.get_mut(..text.len());
+    let fits = place.is_some();
+    if let Some(place) = place {
+        place.copy_from_slice(text.as_bytes());
+        *length = text.len() as u16;
+    }
+    fits
+}
+
+#[inline(never)]
+fn cut(bytes: &mut [u8], length: &mut u16, text: &str) {
+    let mut end = text.len().min(bytes.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    hold(bytes, length, text.get(..end).unwrap_or_default());
+}
+
+#[inline(never)]
+fn held(bytes: &[u8], length: u16) -> &str {
+    let bytes = bytes.get(..length.into());
+    utf8(bytes.unwrap_or_default()).unwrap_or_default()
 }
 
 #[cfg(test)]

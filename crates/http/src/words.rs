@@ -2,7 +2,7 @@
 //! before each word. A table of references would take 16 bytes a word more, and
 //! looking for ends would take time.
 
-use crate::ascii::is_same;
+use crate::ascii::is_alike;
 
 /// A list of words, and what is left of it while it is gone through.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +32,10 @@ impl Iterator for Words {
 }
 
 impl Words {
-    /// The number of the word that is this one but for case.
-    pub(crate) fn find(mut self, word: &[u8]) -> Option<usize> {
+    /// The number of the word that is this one but for these bits.
+    pub(crate) fn find(mut self, word: &[u8], but: u8) -> Option<usize> {
         // Most differ in length already.
-        self.position(|known| known.len() == word.len() && is_same(known, word))
+        self.position(|known| known.len() == word.len() && is_alike(known, word, but))
     }
 
     /// The word of this number; none is empty.
@@ -80,6 +80,7 @@ pub(crate) const fn pack<const LENGTH: usize>(mut words: &[&str]) -> [u8; LENGTH
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ascii::CASE;
 
     const THREE: Words = words!["one", "", "three"];
 
@@ -92,8 +93,8 @@ mod tests {
 
     #[test]
     fn a_word_is_found_whatever_its_case_and_only_whole() {
-        assert_eq!(THREE.find(b"Three"), Some(2));
-        assert_eq!(THREE.find(b"thre"), None);
-        assert_eq!(THREE.find(b"threee"), None);
+        assert_eq!(THREE.find(b"Three", CASE), Some(2));
+        assert_eq!(THREE.find(b"thre", CASE), None);
+        assert_eq!(THREE.find(b"threee", CASE), None);
     }
 }

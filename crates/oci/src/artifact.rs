@@ -31,6 +31,11 @@ pub const SPDX: &str = "application/spdx+json";
 pub const CYCLONEDX: &str = "application/vnd.cyclonedx+json";
 /// The media type of statements of in-toto that nobody has signed.
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+/// What an artifact is that makes an image of an older one: its one blob is as
+/// `ounce delta` writes it.
+pub const DELTA: &str = "application/vnd.ounce.delta.v1";
+/// The annotation of such an artifact that names the older image: its manifest's digest.
+pub const DELTA_FROM: &str = "io.ounce.delta.from";
 /// The annotation by which a statement's layer tells what it states (as
 /// BuildKit writes it).
 pub const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";

@@ -1,4 +1,4 @@
-//! What goes away again: names, what hangs on images, and blobs that nothing
+//! What moves and what goes away again: names, what hangs on images, and blobs that nothing
 //! reaches. Writing is in `store`; both hold the same locks.
 
 use std::collections::HashSet;
@@ -8,12 +8,13 @@ use std::io;
 use serde::Serialize;
 
 use crate::blobs::BlobError;
+use crate::image::unnamed;
 use crate::layout;
 use crate::lock::{Lock, Mode};
 use crate::model::{Descriptor, ImageIndex, digest_of};
 use crate::referrers::{self, Referrer, Referrers};
 use crate::spool::SPOOL_LOCK;
-use crate::store::{Reached, Store, StoreError, find_in, io_error, list};
+use crate::store::{Reached, Store, StoreError, find_in, io_error, list, storable};
 use crate::{Digest, Reference};
 
 /// What [`Store::gc`] took away.
@@ -40,6 +41,32 @@ impl Store {
             index.set_manifests(manifests);
             // An image that is not whole keeps nobody from taking a name away:
             // what hung on it then goes at the next gc.
+            let _ = self.let_go(index);
+            Ok(())
+        })
+    }
+
+    /// Gives names what they are to point to, or takes them away, all at once: whoever
+    /// reads the store sees none of it or all. What loses its last name loses what hangs
+    /// on it, and its blobs at the next [`Store::gc`].
+    ///
+    /// # Errors
+    /// The lock is held past the timeout, or the disk refuses.
+    pub fn rename(&self, changes: &[(&Reference, Option<&Descriptor>)]) -> Result<(), StoreError> {
+        let _held_off = self.lock(Mode::Shared)?;
+        self.change_index(|index| {
+            for (reference, root) in changes {
+                match root {
+                    Some(root) => layout::set_name(index, &storable(reference), &unnamed(root)),
+                    None => {
+                        let name = storable(reference);
+                        let mut manifests = index.manifests().clone();
+                        manifests.retain(|entry| layout::ref_name(entry) != Some(&name));
+                        index.set_manifests(manifests);
+                    }
+                }
+            }
+            // As where a name is removed: what is not whole is gc's.
             let _ = self.let_go(index);
             Ok(())
         })
@@ -98,7 +125,7 @@ impl Store {
 
     /// Takes from the index what hangs on nothing that is kept; gives the blobs
     /// that the rest reaches.
-    fn let_go(&self, index: &mut ImageIndex) -> Result<HashSet<Digest>, StoreError> {
+    pub(crate) fn let_go(&self, index: &mut ImageIndex) -> Result<HashSet<Digest>, StoreError> {
         let blobs = self.blobs();
         let referrers = Referrers::read(&blobs, index);
         let hanging: HashSet<Digest> = referrers.every().map(|one| one.digest).collect();

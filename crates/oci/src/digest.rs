@@ -111,7 +111,7 @@ macro_rules! sha256_type {
 
 impl Digest {
     /// The first half: enough to tell values apart in a large set.
-    pub(crate) fn half(&self) -> [u8; 16] {
+    pub fn half(&self) -> [u8; 16] {
         let mut half = [0; 16];
         half.copy_from_slice(&self.0[..16]);
         half

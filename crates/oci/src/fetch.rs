@@ -29,6 +29,7 @@ mod download;
 mod exchange;
 mod fault;
 mod file;
+mod hosts;
 mod many;
 mod pace;
 mod proxies;
@@ -36,6 +37,7 @@ mod retry;
 pub(crate) mod url;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -168,6 +170,8 @@ struct Inner {
 struct Way {
     proxy: Option<String>,
     with_tls: bool,
+    /// The folder of the host's own certificates.
+    host: Option<PathBuf>,
 }
 
 /// Head of an answer, at most: some hosts send long lists of policies.
@@ -194,7 +198,12 @@ impl Client {
     fn agent(&self, url: &url::Url) -> Result<Agent, FetchError> {
         let proxy = self.0.options.proxies.for_url(url).map(str::to_owned);
         let with_tls = url.is_secure() || proxy.as_ref().is_some_and(|p| p.starts_with("https:"));
-        let way = Way { proxy, with_tls };
+        let host = hosts::folder(&self.0.options.certificates.hosts, url);
+        let way = Way {
+            proxy,
+            with_tls,
+            host,
+        };
         let mut agents = self.0.agents.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(agent) = agents.get(&way) {
             return Ok(agent.clone());
@@ -212,12 +221,18 @@ impl Client {
                 proxy: url::without_secrets(text),
             })?),
         };
+        let own = way.host.as_deref().map(hosts::load).transpose()?;
+        let (authorities, own_identity) = match own {
+            Some(host) => (host.authorities, host.identity),
+            None => (Vec::new(), None),
+        };
         let roots = match way.with_tls {
-            true => options.certificates.load()?,
+            true => options.certificates.load(authorities)?,
             false => Vec::new(),
         };
-        let identity = match (&options.identity, way.with_tls) {
-            (Some(identity), true) => Some(certificates::identity(identity)?),
+        let identity = match (own_identity, &options.identity, way.with_tls) {
+            (Some(identity), ..) => Some(identity),
+            (None, Some(identity), true) => Some(certificates::identity(identity)?),
             _ => None,
         };
         let tls = TlsConfig::builder()

@@ -18,7 +18,7 @@ pub mod fetch;
 pub mod image;
 pub mod layer;
 pub mod layout;
-mod lock;
+pub mod lock;
 pub mod model;
 pub mod output;
 mod passing;

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 /// How a lock is shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// With others that share it.
     Shared,
     /// With nobody.
@@ -22,22 +22,29 @@ pub(crate) enum Mode {
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     file: File,
 }
 
 /// A lock was not had.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LockError {
+pub enum LockError {
+    /// Another process has it, and the time is up.
     #[error("{path} is locked by another process")]
     Held {
+        /// The file.
         path: PathBuf,
+        /// Who has it, where that can be told.
         holder_pid: Option<u32>,
+        /// How long it was waited for.
         waited: Duration,
     },
+    /// The file cannot be opened or locked.
     #[error("locking {path}")]
     Io {
+        /// The file.
         path: PathBuf,
+        /// Why not.
         #[source]
         source: io::Error,
     },
@@ -50,7 +57,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 impl Lock {
     /// Locks the file at `path`, which is made if need be.
-    pub(crate) fn acquire(path: &Path, mode: Mode, timeout: Duration) -> Result<Self, LockError> {
+    ///
+    /// # Errors
+    /// Another has it past the timeout, or the file cannot be had.
+    pub fn acquire(path: &Path, mode: Mode, timeout: Duration) -> Result<Self, LockError> {
         let io_error = |source| LockError::Io {
             path: path.to_owned(),
             source,
@@ -77,6 +87,43 @@ impl Lock {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         Ok(Self { file })
+    }
+
+    /// Locks the file at `path` alone, which is made if need be, however long that
+    /// takes; where another has it, `on_wait` is told who, once.
+    ///
+    /// # Errors
+    /// The file cannot be had.
+    pub fn wait(path: &Path, on_wait: &mut dyn FnMut(Option<u32>)) -> Result<Self, LockError> {
+        let io_error = |source| LockError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io_error)?;
+        wait_for(&file, on_wait).map_err(io_error)?;
+        Ok(Self { file })
+    }
+
+    /// As [`Lock::wait`], of a folder, so that no file is left in it. `None` on a file
+    /// system that cannot lock one.
+    ///
+    /// # Errors
+    /// The folder cannot be opened.
+    pub fn wait_for_folder(
+        path: &Path,
+        on_wait: &mut dyn FnMut(Option<u32>),
+    ) -> Result<Option<Self>, LockError> {
+        let file = File::open(path).map_err(|source| LockError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(wait_for(&file, on_wait).ok().map(|()| Self { file }))
     }
 
     /// Whether the file that is locked is the one with these data: it may have
@@ -116,6 +163,15 @@ impl Lock {
             }
         }
     }
+}
+
+/// Waits until nobody else has `file`.
+fn wait_for(file: &File, on_wait: &mut dyn FnMut(Option<u32>)) -> io::Result<()> {
+    if !try_lock(file, Mode::Exclusive)? {
+        on_wait(holder(file));
+        rustix::io::retry_on_intr(|| flock(file, FlockOperation::LockExclusive))?;
+    }
+    Ok(())
 }
 
 fn try_lock(file: &File, mode: Mode) -> io::Result<bool> {
@@ -175,5 +231,28 @@ mod tests {
         let second = Lock::acquire(&path, Mode::Shared, Duration::ZERO).unwrap();
         drop((first, second));
         Lock::acquire(&path, Mode::Exclusive, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn who_waits_is_told_once_who_has_it_and_goes_on_when_it_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut held =
+            Lock::wait_for_folder(folder.path(), &mut |_| panic!("nobody has it")).unwrap();
+        let mut told = Vec::new();
+        let next = Lock::wait_for_folder(folder.path(), &mut |holder| {
+            told.push(holder);
+            drop(held.take());
+        });
+        assert!(next.unwrap().is_some());
+        assert_eq!(told, [Some(std::process::id())]);
+        let path = folder.path().join("lock");
+        let mut held = Some(Lock::wait(&path, &mut |_| panic!("nobody has it")).unwrap());
+        let mut told = 0;
+        Lock::wait(&path, &mut |_| {
+            told += 1;
+            drop(held.take());
+        })
+        .unwrap();
+        assert_eq!(told, 1);
     }
 }

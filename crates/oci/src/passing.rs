@@ -87,7 +87,7 @@ mod tests {
             Ok::<(), layer::LayerError>(())
         };
         reader.unwrap().for_each(visit).unwrap();
-        assert_eq!(paths, ["app"]);
+        assert_eq!(paths, [std::path::Path::new("app")]);
         assert!(count() > before);
         drop(image);
         assert_eq!(count(), before);

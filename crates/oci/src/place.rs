@@ -141,6 +141,16 @@ pub struct Source {
     pub hanging: Vec<Descriptor>,
 }
 
+impl Source {
+    /// Every image that it reaches.
+    ///
+    /// # Errors
+    /// A document is not valid.
+    pub fn images(&self) -> Result<Vec<Image>, StoreError> {
+        Ok(Image::all(&self.blobs, &self.root)?)
+    }
+}
+
 impl Place {
     /// Opens the image for `platform`, wherever it is. An archive is spooled
     /// to a temporary layout that lives as long as the image.

@@ -24,6 +24,7 @@ mod recompress;
 mod referrers;
 mod remote;
 mod said;
+mod shortcut;
 mod tags;
 mod upload;
 
@@ -35,6 +36,7 @@ pub use pull::{Pulled, Which};
 pub use push::{PushOptions, Pushed};
 pub use referrers::{Artifact, ArtifactBlob};
 pub use remote::Remote;
+pub use shortcut::{Patch, Taken};
 
 use crate::fetch;
 use crate::model::Descriptor;

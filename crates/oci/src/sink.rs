@@ -327,6 +327,11 @@ impl Sink {
         self.pend(path, file)
     }
 
+    /// The layout that lends, if one does.
+    pub(crate) fn lender(&self) -> Option<&Blobs> {
+        self.lent.as_ref()
+    }
+
     /// Whether a blob is there and whole. A corrupt one counts as absent and
     /// is written anew: adding an image again mends it.
     pub(crate) fn holds(&mut self, digest: &Digest, size: u64) -> Result<bool, BlobError> {

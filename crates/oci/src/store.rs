@@ -388,6 +388,27 @@ impl Store {
         )?)
     }
 
+    /// The image for a platform of the one manifest or index here whose digest begins
+    /// with these digits, whether it has a name or not; none where it is not whole.
+    #[must_use]
+    pub fn by_digits(&self, digits: &str, platform: &Platform) -> Option<Image> {
+        let entries = fs::read_dir(self.root.join("blobs/sha256")).ok()?;
+        let mut found = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| name.starts_with(digits));
+        let (Some(name), None) = (found.next(), found.next()) else {
+            return None;
+        };
+        let digest = format!("sha256:{name}").parse().ok()?;
+        let size = fs::metadata(self.blobs().path(&digest)).ok()?.len();
+        let kinds = [MediaType::ImageManifest, MediaType::ImageIndex];
+        kinds.into_iter().find_map(|kind| {
+            let root = descriptor(kind, &digest, size);
+            Image::select(self.blobs(), &root, platform, &name).ok()
+        })
+    }
+
     /// Every image that a name reaches: one, or one per platform of an index.
     ///
     /// # Errors
@@ -540,7 +561,7 @@ impl Reached {
 }
 
 /// The text of a name as the store keeps it: with a tag, without a digest.
-fn storable(reference: &Reference) -> String {
+pub(crate) fn storable(reference: &Reference) -> String {
     Reference {
         name: reference.name.clone(),
         tag: Some(reference.tag.clone().unwrap_or_else(|| "latest".to_owned())),

@@ -6,6 +6,7 @@ use crate::Digest;
 use crate::boot::{self, Boot, Look};
 use crate::bundle::Head;
 use crate::journal::Journal;
+use crate::keys::{DAY, KeySet, Roots};
 use crate::layout::{Layout, Slot};
 use crate::manifest::{Manifest, Version};
 use crate::refusal::{Error, Refusal};
@@ -295,31 +296,105 @@ impl<'a, F: NorFlash, B: Boot, V: Verify> Device<'a, F, B, V> {
         })
     }
 
-    /// Looks at the head of an update: whether it is signed, for this device, newer, and fits. Nothing is
-    /// erased or written.
+    /// Takes a record of keys: it is for this product, root keys have signed it, and it is not older than one
+    /// before. Once it is returned no older one is taken, and the keys of the program are not either.
     ///
-    /// `now` is the time in seconds since 1970 where the device has a clock: without one nothing expires.
+    /// `now` is the time in seconds since 1970 where the device has a clock. Without one it is the day that
+    /// the newest record was made, at least: a device knows that much for sure.
+    ///
+    /// # Errors
+    /// The record is refused, with nothing written; or the flash refuses.
+    pub fn trust<'k, R: Verify>(
+        &mut self,
+        record: &'k [u8],
+        roots: &Roots<R>,
+        now: Option<u64>,
+    ) -> Result<KeySet<'k>, Error<F::Error>> {
+        let keys = KeySet::open(record, roots)?;
+        if keys.product != self.identity.product {
+            return Err(Refusal::Product.into());
+        }
+        if keys.version < self.state.keys {
+            return Err(Refusal::KeysOlder.into());
+        }
+        let expires = keys.expires.map(|day| (u64::from(day) + 1) * DAY - 1);
+        if self.is_over(expires, now) {
+            return Err(Refusal::Expired.into());
+        }
+        if keys.version > self.state.keys || keys.issued > self.state.day {
+            self.save_as(State {
+                keys: keys.version,
+                day: self.state.day.max(keys.issued),
+                ..self.state
+            })?;
+        }
+        Ok(keys)
+    }
+
+    /// Whether a time has passed: by the clock, and by the newest record of keys.
+    fn is_over(&self, expires: Option<u64>, now: Option<u64>) -> bool {
+        let known = u64::from(self.state.day) * DAY;
+        let now = now.map_or(known, |now| now.max(known));
+        expires.is_some_and(|expires| now > expires)
+    }
+
+    /// Looks at the head of an update: whether it is signed by a key of the program, for this device, newer,
+    /// and fits. Nothing is erased or written.
+    ///
+    /// `now` is the time in seconds since 1970 where the device has a clock: without one nothing expires, but
+    /// what had expired before the newest record of keys was made.
     ///
     /// # Errors
     /// The update is refused.
     pub fn consider(&self, head: &[u8], now: Option<u64>) -> Result<Update, Refusal> {
         let head = Head::split(head)?;
         let manifest = Manifest::decode(head.manifest)?;
+        if self.state.keys > 0 {
+            return Err(Refusal::KeysOlder);
+        }
         if !self.verify.knows(manifest.key) {
             return Err(Refusal::KeyUnknown);
         }
+        self.check(&head, &manifest, now, |key| {
+            self.verify.verify(key, head.signed, head.signature)
+        })
+    }
+
+    /// The same for an update that is signed by a key of a record that was [taken](Self::trust).
+    ///
+    /// # Errors
+    /// The update is refused.
+    pub fn consider_with(
+        &self,
+        keys: &KeySet<'_>,
+        head: &[u8],
+        now: Option<u64>,
+    ) -> Result<Update, Refusal> {
+        let head = Head::split(head)?;
+        let manifest = Manifest::decode(head.manifest)?;
+        if keys.version < self.state.keys {
+            return Err(Refusal::KeysOlder);
+        }
+        let key = keys.key(manifest.key).ok_or(Refusal::KeyUnknown)?;
+        self.check(&head, &manifest, now, |_| {
+            self.verify.verify_by(key, head.signed, head.signature)
+        })
+    }
+
+    fn check(
+        &self,
+        head: &Head<'_>,
+        manifest: &Manifest<'_>,
+        now: Option<u64>,
+        is_signed: impl Fn(u8) -> bool,
+    ) -> Result<Update, Refusal> {
         if self.state.revoked >> manifest.key & 1 == 1 {
             return Err(Refusal::KeyRevoked);
         }
-        if !self
-            .verify
-            .verify(manifest.key, head.signed, head.signature)
-        {
+        if !is_signed(manifest.key) {
             return Err(Refusal::Signature);
         }
-        if let (Some(expires), Some(now)) = (manifest.expires, now)
-            && now > expires
-        {
+        if self.is_over(manifest.expires, now) {
             return Err(Refusal::Expired);
         }
         if manifest.product != self.identity.product {

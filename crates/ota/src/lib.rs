@@ -5,6 +5,7 @@
 //! of it, the device boots the old program or the new one, whole.
 //!
 //! - [`manifest`] and [`bundle`]: what is sent: a signed CBOR manifest, then the payload.
+//! - [`keys`]: which keys may sign, as root keys say it.
 //! - [`signature`]: who may sign; [`keyring`](signature::Keyring) verifies Ed25519 by `salty`.
 //! - [`journal`]: the state of the device, in records that survive torn writes and torn erases.
 //! - [`device`]: the running program's side: offer, download, finish, confirm.
@@ -28,6 +29,7 @@ pub mod device;
 pub mod download;
 pub mod esp;
 pub mod journal;
+pub mod keys;
 pub mod layout;
 pub mod manifest;
 #[cfg(feature = "pack")]

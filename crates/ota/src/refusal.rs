@@ -86,11 +86,17 @@ pub enum Refusal {
     /// The image in the slot is damaged.
     #[error("the image in the slot is damaged")]
     Damaged = 26,
+    /// The record of keys is none, or malformed.
+    #[error("its record of keys is malformed")]
+    KeySet = 27,
+    /// The record of keys is older than one that was taken before, or the keys are those of the program.
+    #[error("its keys are older than those that the device took before")]
+    KeysOlder = 28,
 }
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::NotABundle,
         Self::UnknownFormat,
         Self::Truncated,
@@ -117,6 +123,8 @@ impl Refusal {
         Self::NotConfirmed,
         Self::Withdrawn,
         Self::Damaged,
+        Self::KeySet,
+        Self::KeysOlder,
     ];
 
     /// Its number, 1 and up.
@@ -161,6 +169,6 @@ mod tests {
             assert_eq!(Refusal::of(refusal.code()), Some(refusal));
         }
         assert_eq!(Refusal::of(0), None);
-        assert_eq!(Refusal::of(27), None);
+        assert_eq!(Refusal::of(29), None);
     }
 }

@@ -76,6 +76,10 @@ pub struct State {
     pub images: [Image; 2],
     /// The beginning of the digest of the image that failed last; zeros for none.
     pub failed: [u8; 16],
+    /// The version of the newest record of keys that was taken; 0 for none.
+    pub keys: u16,
+    /// The latest day, from 1970 on, that a record of keys was made: it is this day or later.
+    pub day: u16,
 }
 
 impl State {
@@ -95,6 +99,8 @@ impl State {
             progress: 0,
             images,
             failed: [0; 16],
+            keys: 0,
+            day: 0,
         }
     }
 
@@ -175,6 +181,8 @@ impl State {
             put(&image.digest);
         }
         put(&self.failed);
+        put(&self.keys.to_le_bytes());
+        put(&self.day.to_le_bytes());
         let sum = crc32(&record[..SUM_AT]);
         record[SUM_AT..].copy_from_slice(&sum.to_le_bytes());
         record
@@ -210,6 +218,8 @@ impl State {
             progress: fields.u32()?,
             images: [fields.image()?, fields.image()?],
             failed: fields.take()?,
+            keys: fields.u16()?,
+            day: fields.u16()?,
         };
         Some((sequence, state))
     }
@@ -277,6 +287,8 @@ mod tests {
             progress: 4096,
             images: [image(1), image(2)],
             failed: [9; 16],
+            keys: 0x1234,
+            day: 0x5678,
             ..State::new(Slot::B, image(2))
         }
     }

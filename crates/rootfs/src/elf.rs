@@ -11,6 +11,7 @@ mod language;
 pub mod names;
 mod read;
 mod region;
+pub mod versions;
 
 use ounce_oci::Platform;
 use serde::{Serialize, Serializer};

@@ -7,6 +7,7 @@
 pub mod content;
 pub mod elf;
 pub mod loader;
+pub mod name;
 pub mod node;
 pub mod package;
 pub mod pattern;

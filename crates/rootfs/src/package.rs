@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::name;
 use crate::tree::{ContentId, NodeKind, Tree};
 
 /// Most bytes of one record that is kept.
@@ -220,12 +221,12 @@ impl Catalogue {
         match record {
             Record::OldRpm => {
                 let why = "RPM's database in the form of Berkeley DB is not read";
-                self.faults.push(format!("/{}: {why}", path.display()));
+                self.faults.push(format!("{}: {why}", name::rooted(path)));
                 false
             }
             _ if bytes > most || self.bytes + bytes > RECORDS_BYTES => {
                 self.faults
-                    .push(format!("/{}: too large to be read", path.display()));
+                    .push(format!("{}: too large to be read", name::rooted(path)));
                 false
             }
             _ => {
@@ -278,7 +279,7 @@ impl Catalogue {
                 let late = tree.get(&log).is_some_and(|node| node.bytes > 0);
                 let late = late.then(|| "what its log beside it says is not read".to_owned());
                 for fault in fault.into_iter().chain(late) {
-                    let fault = format!("/{}: {fault}", path.display());
+                    let fault = format!("{}: {fault}", name::rooted(path));
                     packages.faults.push(fault);
                 }
                 continue;

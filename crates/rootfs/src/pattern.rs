@@ -11,7 +11,15 @@ pub struct Pattern(Vec<u8>);
 impl Pattern {
     /// A slash at the front or the end says nothing.
     pub fn new(text: &str) -> Self {
-        Self(text.trim_matches('/').as_bytes().to_vec())
+        Self::of_bytes(text.as_bytes())
+    }
+
+    /// As [`Pattern::new`], where it is no text.
+    pub fn of_bytes(mut pattern: &[u8]) -> Self {
+        while let [b'/', rest @ ..] | [rest @ .., b'/'] = pattern {
+            pattern = rest;
+        }
+        Self(pattern.to_vec())
     }
 
     /// Whether it means this place or a folder above it.

@@ -5,6 +5,7 @@
 //! or a text, in any version of Python, at a tenth of a parser's weight. What is
 //! asked for by a computed name is told as a [`Computed`], never guessed.
 
+pub mod bytecode;
 mod token;
 
 use std::path::{Path, PathBuf};

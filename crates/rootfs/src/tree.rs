@@ -6,8 +6,9 @@
 //! them when asked.
 
 mod build;
+mod places;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -16,6 +17,7 @@ use ounce_oci::Image;
 use ounce_oci::layer::{LayerError, ReadLimits};
 
 pub use build::Builder;
+use places::{Places, Span};
 
 /// Links followed before a path is called circular: the kernel's `MAXSYMLINKS`.
 const LINKS: usize = 40;
@@ -23,21 +25,38 @@ const LINKS: usize = 40;
 /// All paths of an image, merged.
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
-    nodes: BTreeMap<PathBuf, Node>,
-    contents: Vec<Content>,
+    /// Sorted.
+    places: Places,
+    contents: Vec<Stored>,
     /// By content: what hid it and in which layer.
     hidden: BTreeMap<ContentId, (usize, Hiding)>,
 }
 
 /// Which bytes: names that are hard links of each other share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ContentId(usize);
+pub struct ContentId(u32);
+
+impl ContentId {
+    /// Its number: contents are numbered from 0, in the order of the layers.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A [`Content`], with its path among the others.
+#[derive(Debug, Clone)]
+struct Stored {
+    path: Span,
+    layer: u32,
+    entry: u32,
+    bytes: u64,
+}
 
 /// Bytes that a layer holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Content {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content<'tree> {
     /// The path they were stored under first.
-    pub path: PathBuf,
+    pub path: &'tree Path,
     /// Which layer, from 0, the lowest.
     pub layer: usize,
     /// Which entry of that layer, from 0.
@@ -91,7 +110,7 @@ pub enum Hiding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hidden<'tree> {
     /// What is hidden.
-    pub content: &'tree Content,
+    pub content: Content<'tree>,
     /// Its number.
     pub id: ContentId,
     /// The layer that hid it.
@@ -134,6 +153,9 @@ pub enum TreeError {
         /// Where it points.
         target: PathBuf,
     },
+    /// Past what is counted with 32 bits.
+    #[error("the paths of the image take more than 4 GiB")]
+    TooLarge,
 }
 
 impl From<LayerError> for TreeError {
@@ -184,7 +206,7 @@ impl Tree {
     /// relative to the root, with or without a slash in front.
     pub fn get(&self, path: impl AsRef<Path>) -> Option<&Node> {
         let path = path.as_ref();
-        self.nodes.get(path.strip_prefix("/").unwrap_or(path))
+        self.places.get(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// What a program inside would find at a path: links are followed, absolute
@@ -193,63 +215,17 @@ impl Tree {
     /// # Errors
     /// Nothing is there, or the way is no way.
     pub fn lookup(&self, path: impl AsRef<Path>) -> Result<(PathBuf, &Node), LookupError> {
-        let found = self.resolve(path.as_ref())?;
-        match self.nodes.get(&found) {
+        let found = resolve(&|path| self.places.get(path), path.as_ref())?;
+        match self.places.get(&found) {
             Some(node) => Ok((found, node)),
             None => Err(LookupError::Absent(found)),
         }
     }
 
-    /// The path without links; the root is the empty path and always there.
-    fn resolve(&self, path: &Path) -> Result<PathBuf, LookupError> {
-        let mut here = PathBuf::new();
-        // Parts still to be walked, the next one last.
-        let mut parts: Vec<PathBuf> = Vec::new();
-        let push = |path: &Path, parts: &mut Vec<PathBuf>| {
-            parts.extend(
-                path.components()
-                    .rev()
-                    .filter(|part| *part != Component::CurDir)
-                    .map(|part| PathBuf::from(part.as_os_str())),
-            );
-        };
-        push(path, &mut parts);
-        let mut links = 0;
-        while let Some(part) = parts.pop() {
-            if part.as_os_str() == "/" {
-                here = PathBuf::new();
-                continue;
-            }
-            let is_folder = here.as_os_str().is_empty()
-                || matches!(self.nodes.get(&here), Some(node) if node.kind == NodeKind::Folder);
-            if !is_folder {
-                return Err(LookupError::NotAFolder(here));
-            }
-            if part.as_os_str() == ".." {
-                here.pop();
-                continue;
-            }
-            here.push(&part);
-            match self.nodes.get(&here).map(|node| &node.kind) {
-                None => return Err(LookupError::Absent(here)),
-                Some(NodeKind::Symlink(target)) => {
-                    links += 1;
-                    if links > LINKS {
-                        return Err(LookupError::Loop(path.to_owned()));
-                    }
-                    here.pop();
-                    push(target, &mut parts);
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(here)
-    }
-
     /// Every path with what is there, sorted part by part: a folder stands
     /// right before what lies in it. The root is not among them.
     pub fn iter(&self) -> impl Iterator<Item = (&Path, &Node)> {
-        self.nodes.iter().map(|(path, node)| (path.as_path(), node))
+        self.places.iter()
     }
 
     /// All that lies beneath a folder, as deep as it goes.
@@ -257,12 +233,8 @@ impl Tree {
         &'tree self,
         folder: &'tree Path,
     ) -> impl Iterator<Item = (&'tree Path, &'tree Node)> {
-        self.nodes
-            .range::<Path, _>((
-                std::ops::Bound::Excluded(folder),
-                std::ops::Bound::Unbounded,
-            ))
-            .map(|(path, node)| (path.as_path(), node))
+        self.places
+            .after(folder)
             .take_while(move |(path, _)| path.starts_with(folder))
     }
 
@@ -274,23 +246,31 @@ impl Tree {
     }
 
     /// The bytes behind a file.
-    pub fn content(&self, id: ContentId) -> &Content {
-        &self.contents[id.0]
+    pub fn content(&self, id: ContentId) -> Content<'_> {
+        self.told(&self.contents[id.index()])
+    }
+
+    fn told(&self, stored: &Stored) -> Content<'_> {
+        Content {
+            path: self.places.shown(stored.path),
+            layer: stored.layer as usize,
+            entry: stored.entry.into(),
+            bytes: stored.bytes,
+        }
     }
 
     /// Everything that the layers hold, seen or not, in the order of the layers.
-    pub fn contents(&self) -> impl Iterator<Item = (ContentId, &Content)> {
-        self.contents
-            .iter()
-            .enumerate()
-            .map(|(index, content)| (ContentId(index), content))
+    pub fn contents(&self) -> impl Iterator<Item = (ContentId, Content<'_>)> {
+        (0..)
+            .zip(&self.contents)
+            .map(|(number, stored)| (ContentId(number), self.told(stored)))
     }
 
     /// Bytes that can be seen; hard links count once.
     pub fn bytes(&self) -> u64 {
         let alive = self.alive();
         self.contents()
-            .filter(|(id, _)| alive.contains(id))
+            .filter(|(id, _)| alive[id.index()])
             .map(|(_, content)| content.bytes)
             .sum()
     }
@@ -300,7 +280,7 @@ impl Tree {
         let alive = self.alive();
         self.hidden
             .iter()
-            .filter(|(id, _)| !alive.contains(id))
+            .filter(|(id, _)| !alive[id.index()])
             .map(|(&id, &(by, how))| Hidden {
                 content: self.content(id),
                 id,
@@ -310,13 +290,66 @@ impl Tree {
             .collect()
     }
 
-    fn alive(&self) -> HashSet<ContentId> {
-        let id = |node: &Node| match node.kind {
-            NodeKind::File(id) => Some(id),
-            _ => None,
-        };
-        self.nodes.values().filter_map(id).collect()
+    /// By number of the content, whether it can be seen.
+    fn alive(&self) -> Vec<bool> {
+        let mut alive = vec![false; self.contents.len()];
+        for (_, node) in self.places.iter() {
+            if let NodeKind::File(id) = node.kind {
+                alive[id.index()] = true;
+            }
+        }
+        alive
     }
+}
+
+/// A path of a tree that `get` knows, without links; the root is the empty path and
+/// always there.
+fn resolve<'tree>(
+    get: &dyn Fn(&Path) -> Option<&'tree Node>,
+    path: &Path,
+) -> Result<PathBuf, LookupError> {
+    let mut here = PathBuf::new();
+    // Parts still to be walked, the next one last.
+    let mut parts: Vec<PathBuf> = Vec::new();
+    let push = |path: &Path, parts: &mut Vec<PathBuf>| {
+        parts.extend(
+            path.components()
+                .rev()
+                .filter(|part| *part != Component::CurDir)
+                .map(|part| PathBuf::from(part.as_os_str())),
+        );
+    };
+    push(path, &mut parts);
+    let mut links = 0;
+    while let Some(part) = parts.pop() {
+        if part.as_os_str() == "/" {
+            here = PathBuf::new();
+            continue;
+        }
+        let is_folder = here.as_os_str().is_empty()
+            || matches!(get(&here), Some(node) if node.kind == NodeKind::Folder);
+        if !is_folder {
+            return Err(LookupError::NotAFolder(here));
+        }
+        if part.as_os_str() == ".." {
+            here.pop();
+            continue;
+        }
+        here.push(&part);
+        match get(&here).map(|node| &node.kind) {
+            None => return Err(LookupError::Absent(here)),
+            Some(NodeKind::Symlink(target)) => {
+                links += 1;
+                if links > LINKS {
+                    return Err(LookupError::Loop(path.to_owned()));
+                }
+                here.pop();
+                push(target, &mut parts);
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(here)
 }
 
 #[cfg(test)]

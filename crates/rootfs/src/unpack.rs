@@ -67,7 +67,7 @@ pub struct Unpacked {
 /// Something of a layer that was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skipped {
-    /// Path in the image.
+    /// Path in the image, as [`name::shown`](crate::name::shown) writes it.
     pub path: String,
     /// What was left out.
     pub what: SkippedKind,
@@ -114,8 +114,8 @@ pub enum UnpackError {
     /// A path that no file system can hold or that is deeper than [`DEPTH`].
     #[error("the path {path:?} of the image cannot be: {why}")]
     Path {
-        /// The path, cut to its first 200 characters.
-        path: String,
+        /// The path, cut to its first 200 bytes.
+        path: PathBuf,
         /// Which rule it breaks.
         why: &'static str,
     },
@@ -123,17 +123,17 @@ pub enum UnpackError {
     #[error("{path:?} of the image is no folder, but {child:?} lies in it")]
     NotAFolder {
         /// The file or link.
-        path: String,
+        path: PathBuf,
         /// What should lie in it.
-        child: String,
+        child: PathBuf,
     },
     /// A hard link to what is not there.
     #[error("hard link {path:?} of the image points to {target:?}, which is not there")]
     HardLink {
         /// The link.
-        path: String,
+        path: PathBuf,
         /// Where it points.
-        target: String,
+        target: PathBuf,
     },
     /// More than was allowed.
     #[error("the image holds more than {limit} {what}")]

@@ -7,8 +7,8 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
-use std::os::fd::AsFd as _;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use ounce_oci::wasm::MODULE_NAME;
 
 use crate::failure::StartError;
-use crate::lifecycle::{Exit, start_with};
+use crate::lifecycle::{Container, Exit, start_with};
 use crate::spec::{Limits, Network, Part, Root, Spec, SystemCalls};
 
 /// The engine's place in a container.
@@ -28,6 +28,10 @@ const COMPILED_PLACE: &str = "/.ounce-compiled";
 const ENGINE_BYTES: u64 = 16 << 20;
 /// Most memory that compiling a module may take.
 const COMPILER_BYTES: u64 = 2 << 30;
+/// Most memory, time and text of a component's first view.
+const VIEW_BYTES: u64 = 256 << 20;
+const VIEW_TIME_MS: &str = "5000";
+const MOST_HTML_BYTES: u64 = 16 << 20;
 
 /// The engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,7 +226,7 @@ pub fn apply(
     }
 }
 
-/// Code could not be made ahead of time.
+/// The engine did not do what it was asked for beside a start.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// The cache cannot be written.
@@ -237,6 +241,23 @@ pub enum CompileError {
     /// The compiler could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The engine could not be asked.
+    #[error("asking for the first view of {}", module.display())]
+    View {
+        /// The module.
+        module: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It shows nothing.
+    #[error("{} has no first view: its run ended by {}", module.display(), exit.code())]
+    NoView {
+        /// The module.
+        module: PathBuf,
+        /// How it ended.
+        exit: Exit,
+    },
     /// It did not take the module.
     #[error("the engine did not compile {}, and ended by {}", module.display(), exit.code())]
     Refused {
@@ -245,6 +266,75 @@ pub enum CompileError {
         /// How it ended.
         exit: Exit,
     },
+}
+
+/// Starts the engine on a module in a container that has nothing else.
+fn contained(
+    engine: &Engine,
+    module: &Path,
+    words: &[&str],
+    memory_bytes: u64,
+    stdio: [BorrowedFd<'_>; 3],
+) -> Result<Container, StartError> {
+    let file = |host: &Path, place: &str| Part::File {
+        host: host.to_owned(),
+        name: place.trim_start_matches('/').into(),
+    };
+    let inside = format!("/{MODULE_NAME}");
+    let root = Root::Assembled(vec![
+        file(&engine.program, ENGINE_PLACE),
+        file(module, &inside),
+    ]);
+    let words = [&[ENGINE_PLACE], words, &[&*inside]].concat();
+    let mut spec = Spec::new(root, words.into_iter().map(OsString::from).collect());
+    spec.network = Network::None;
+    spec.sys = false;
+    // Where a limit can be enforced: else the machine's own is left.
+    spec.limits = Limits {
+        memory_bytes: Some(memory_bytes),
+        ..Limits::default()
+    };
+    match start_with(&spec, stdio) {
+        Err(StartError::Plan(_)) => {
+            spec.limits = Limits::default();
+            start_with(&spec, stdio)
+        }
+        started => started,
+    }
+}
+
+/// What a component of web pages shows first, as HTML; what it has against that
+/// goes to `told`.
+///
+/// # Errors
+/// See [`CompileError`].
+pub fn first_view(
+    engine: &Engine,
+    module: &Path,
+    told: BorrowedFd<'_>,
+) -> Result<Vec<u8>, CompileError> {
+    let failed = |source| CompileError::View {
+        module: module.to_owned(),
+        source,
+    };
+    let nothing = fs::File::open("/dev/null").map_err(failed)?;
+    let (from, to) = io::pipe().map_err(failed)?;
+    let words = ["run", "--timeout", VIEW_TIME_MS];
+    let stdio = [nothing.as_fd(), to.as_fd(), told];
+    let mut container = contained(engine, module, &words, VIEW_BYTES, stdio)?;
+    drop(to);
+    let mut html = Vec::new();
+    // What is longer meets a closed pipe.
+    let read = from.take(MOST_HTML_BYTES).read_to_end(&mut html);
+    let exit = container.wait().map_err(failed)?;
+    read.map_err(failed)?;
+    match exit {
+        Exit::Code(0) => Ok(html),
+        exit => Err(CompileError::NoView {
+            module: module.to_owned(),
+            exit,
+        }),
+    }
 }
 
 /// Makes code of a module and keeps it at `compiled`. The compiler reads what
@@ -275,32 +365,8 @@ pub fn compile(engine: &Engine, module: &Path, compiled: &Path) -> Result<(), Co
         let null = Path::new("/dev/null");
         let nothing = fs::File::options().read(true).write(true).open(null);
         let nothing = nothing.map_err(failed(null))?;
-        let file = |host: &Path, place: &str| Part::File {
-            host: host.to_owned(),
-            name: place.trim_start_matches('/').into(),
-        };
-        let inside = format!("/{MODULE_NAME}");
-        let root = Root::Assembled(vec![
-            file(&engine.program, ENGINE_PLACE),
-            file(module, &inside),
-        ]);
-        let words = [ENGINE_PLACE, "compile", &inside];
-        let mut spec = Spec::new(root, words.map(OsString::from).into());
-        spec.network = Network::None;
-        spec.sys = false;
-        // Where a limit can be enforced: else the machine's own is left.
-        spec.limits = Limits {
-            memory_bytes: Some(COMPILER_BYTES),
-            ..Limits::default()
-        };
         let stdio = [nothing.as_fd(), out.as_fd(), nothing.as_fd()];
-        let mut container = match start_with(&spec, stdio) {
-            Err(StartError::Plan(_)) => {
-                spec.limits = Limits::default();
-                start_with(&spec, stdio)?
-            }
-            started => started?,
-        };
+        let mut container = contained(engine, module, &["compile"], COMPILER_BYTES, stdio)?;
         let exit = container.wait().map_err(failed(module))?;
         if exit != Exit::Code(0) {
             return Err(CompileError::Refused {

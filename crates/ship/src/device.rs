@@ -14,10 +14,14 @@ use ounce_ota::{Digest, Version};
 use serde::Serialize;
 
 use crate::Shipment;
+use crate::channel::{Channel, ChannelError};
 use crate::shipment::{Created, File};
 
 /// Bytes of flash that a new device has: 4 MB.
 pub const FLASH_BYTES: usize = 4 << 20;
+
+/// The schema of a channel's index.
+pub(crate) const SCHEMA: &str = "ounce.update/1";
 
 /// What is shipped, and how.
 #[derive(Debug, Clone)]
@@ -48,6 +52,10 @@ pub struct Request<'a> {
     pub channel: &'a str,
     /// How many of 10,000 devices are to take it.
     pub share: u16,
+    /// What the channel has already.
+    pub published: Option<&'a Channel>,
+    /// The record of keys that it comes with, as root keys have signed it, and its version.
+    pub keys: Option<(u16, &'a [u8])>,
 }
 
 /// A firmware that cannot be shipped.
@@ -79,6 +87,9 @@ pub enum DeviceError<E: core::error::Error + 'static> {
     /// The flash of a new device.
     #[error("the flash of a new device")]
     Flash(#[source] FlashFault),
+    /// The channel cannot take it.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
     /// The updates.
     #[error("making the update")]
     Pack(#[source] PackError<E>),
@@ -95,6 +106,7 @@ impl<E: core::error::Error> DeviceError<E> {
             Self::Layout { .. } => {
                 "link it with the script of esp-hal or ESP-IDF, which puts each mapped part into pages of its own"
             }
+            Self::Channel(error) => error.hint(),
             Self::Flash(FlashFault::Image { .. }) => "the slots of a 4 MB flash have 1,984 KB each",
             _ => return None,
         })
@@ -117,8 +129,18 @@ struct Index<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<u64>,
     key: u8,
+    /// What names the keys, where root keys do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<ListedKeys>,
     whole: Listed,
     deltas: Vec<Listed>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedKeys {
+    file: String,
+    bytes: usize,
+    version: u16,
 }
 
 #[derive(Debug, Serialize)]
@@ -139,6 +161,15 @@ pub fn ship<S: Sign>(
     signer: &mut S,
 ) -> Result<Shipment, DeviceError<S::Error>> {
     let image = image(request.firmware, request.chip)?;
+    let digest_of_image = hex(&digest(&image));
+    if let Some(channel) = request.published {
+        channel.admit(
+            request.product,
+            request.version,
+            request.counter,
+            &digest_of_image,
+        )?;
+    }
     let release = Release {
         product: request.product,
         hardware: request.hardware,
@@ -156,6 +187,9 @@ pub fn ship<S: Sign>(
     for old in &request.olds {
         let old = self::image(old, request.chip)?;
         let base = hex(&digest(&old));
+        if base == digest_of_image {
+            continue;
+        }
         let made = release.delta(&old, signer).map_err(DeviceError::Pack)?;
         // Where the delta is larger, the whole image is what is sent.
         if made.bytes.len() >= whole.bytes.len() {
@@ -212,17 +246,22 @@ pub fn ship<S: Sign>(
         base,
     };
     let index = Index {
-        schema: "ounce.update/1",
+        schema: SCHEMA,
         product: request.product,
         channel: request.channel,
         version: request.version.to_string(),
         counter: request.counter,
         hardware: [request.hardware.0, request.hardware.1],
-        digest: hex(&digest(&image)),
+        digest: digest_of_image,
         image_bytes: image.len(),
         share: request.share,
         expires: request.expires,
         key: request.key,
+        keys: request.keys.map(|(version, record)| ListedKeys {
+            file: keys_name(request.product, version),
+            bytes: record.len(),
+            version,
+        }),
         whole: listed(&format!("{name}.ota"), &whole, None),
         deltas: deltas
             .iter()
@@ -230,7 +269,7 @@ pub fn ship<S: Sign>(
             .collect(),
     };
     let text = serde_json::to_string_pretty(&index).unwrap_or_default() + "\n";
-    let path = format!("{}.json", file_name(request.channel));
+    let path = index_file(request.channel);
     shipment.files.insert(0, File::text(path.clone(), text));
     shipment
         .creates
@@ -246,6 +285,15 @@ pub fn ship<S: Sign>(
             .creates
             .push(Created::new("update", file.clone(), purpose));
     }
+    if let Some((version, record)) = request.keys {
+        let file = keys_name(request.product, version);
+        shipment.files.push(bytes(file.clone(), record.to_vec()));
+        shipment.creates.push(Created::new(
+            "keys",
+            file,
+            "who may sign, for devices with root keys",
+        ));
+    }
     shipment.files.push(bytes(format!("{name}.bin"), image));
     shipment
         .files
@@ -258,6 +306,10 @@ pub fn ship<S: Sign>(
     Ok(shipment)
 }
 
+fn keys_name(product: &str, version: u16) -> String {
+    format!("{}-keys-{version}.bin", file_name(product))
+}
+
 fn bytes(path: String, contents: Vec<u8>) -> File {
     File {
         path,
@@ -267,8 +319,13 @@ fn bytes(path: String, contents: Vec<u8>) -> File {
     }
 }
 
+/// The file of a channel's index.
+pub fn index_file(channel: &str) -> String {
+    format!("{}.json", file_name(channel))
+}
+
 /// A name that is one on any file system and in any URL.
-fn file_name(text: &str) -> String {
+pub(crate) fn file_name(text: &str) -> String {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     text.chars()
         .map(|c| if good(c) { c } else { '-' })
@@ -409,6 +466,8 @@ mod tests {
             key: 0,
             channel: "stable",
             share: 10_000,
+            published: None,
+            keys: None,
         }
     }
 
@@ -483,6 +542,25 @@ mod tests {
         assert!(matches!(
             fails(&request(&large, Vec::new())),
             DeviceError::Flash(FlashFault::Image { .. })
+        ));
+    }
+
+    #[test]
+    fn a_version_is_not_given_to_two_programs_and_a_program_no_delta_against_itself() {
+        let (old, new) = (firmware(1), firmware(2));
+        let first = ship(&request(&old, vec![&old]), &mut signed).unwrap();
+        let index = &first.file("stable.json").unwrap().contents;
+        assert!(!String::from_utf8_lossy(index).contains("-from-"));
+        let channel = Channel::read(index).unwrap();
+        let again = |firmware| Request {
+            published: Some(&channel),
+            ..request(firmware, Vec::new())
+        };
+        assert!(ship(&again(&old), &mut signed).is_ok());
+        let refused = ship(&again(&new), &mut signed).unwrap_err();
+        assert!(matches!(
+            refused,
+            DeviceError::Channel(ChannelError::Changed { .. })
         ));
     }
 

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod application;
+pub mod channel;
 pub mod compose;
 pub mod device;
 pub mod ecs;

@@ -34,7 +34,7 @@ if chroot --userspec=65532:65532 / true 2>/dev/null || \
 sudo -n chroot --userspec=65532:65532 / true 2>/dev/null; then echo chroot=user; \
 elif command -v chroot >/dev/null 2>&1; then echo chroot=root; fi; \
 if unshare --user --map-root-user --root=/ true 2>/dev/null; then echo unshare=yes; fi; \
-for tool in tar curl wget; do if command -v $tool >/dev/null 2>&1; then echo \"$tool=yes\"; fi; done";
+for tool in tar curl wget gzip sha256sum ounce; do if command -v $tool >/dev/null 2>&1; then echo \"$tool=yes\"; fi; done";
 
 /// What a machine has said of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,12 @@ pub struct Machine {
     pub asks: Option<Asks>,
     /// How a program comes to see the image's files as its root, without systemd.
     pub enters: Enters,
+    /// Whether it unpacks what gzip has packed.
+    pub has_gzip: bool,
+    /// Whether it tells digests of files.
+    pub has_sums: bool,
+    /// Whether there is an ounce, which applies deltas.
+    pub has_ounce: bool,
 }
 
 /// How a program comes to see the image's files as its root.
@@ -168,6 +174,9 @@ impl Machine {
             root,
             enters,
             has_systemd: value("systemd").is_some(),
+            has_gzip: value("gzip").is_some(),
+            has_sums: value("sha256sum").is_some(),
+            has_ounce: value("ounce").is_some(),
             home: needed("home")?.to_owned(),
             asks: match (value("curl"), value("wget")) {
                 (Some(_), _) => Some(Asks::Curl),
@@ -249,24 +258,97 @@ pub fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
+/// Digits of a digest that name a state.
+const DIGITS: usize = 16;
+
 /// The folder of one state of the program, below the application's.
 pub fn release(application: &Application) -> String {
-    format!("releases/{}", &application.digest.hex()[..16])
+    format!("releases/{}", &application.digest.hex()[..DIGITS])
 }
 
-/// The command that says `here` where that state lies there already.
+/// The command that says `here` where that state lies there already, and otherwise
+/// which one is there in its place, as `current=`.
 pub fn look(machine: &Machine, folder: &str, release: &str) -> String {
     let place = word(&format!("{folder}/{release}"));
-    machine.as_root(&format!("if [ -d {place} ]; then echo here; fi"))
+    let current = word(&format!("{folder}/current"));
+    machine.as_root(&format!(
+        "if [ -d {place} ]; then echo here; \
+         elif [ -d {current}/. ]; then echo \"current=$(readlink {current})\"; fi"
+    ))
+}
+
+/// The state that [`look`] has named, if it is one of ours.
+pub fn current(answer: &str) -> Option<&str> {
+    let mut lines = answer.lines().rev();
+    let found = lines.find_map(|line| line.trim_end().strip_prefix("current="))?;
+    let digits = found.strip_prefix("releases/")?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (digits.len() == DIGITS && digits.bytes().all(is_digit)).then_some(found)
+}
+
+/// The command that tells the digests of all files of a state, as `sha256sum` does.
+pub fn sums(machine: &Machine, folder: &str, release: &str) -> String {
+    let place = word(&format!("{folder}/{release}"));
+    machine.as_root(&format!(
+        "cd {place} && find . -type f -exec sha256sum {{}} +"
+    ))
+}
+
+/// Where in a stream that a machine puts together the script and its files lie.
+pub const ASSEMBLY: &str = ".ounce-update";
+
+/// A file that is made there of one that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The file that is there, from its state's folder on.
+    pub from: String,
+    /// Where it is to lie, in the same way.
+    pub to: String,
+    /// The number of the delta that makes it another one, if it is to be one.
+    pub delta: Option<usize>,
+    /// Whether it is a program.
+    pub executable: bool,
+}
+
+/// The script that makes files of those of another state: with the folders of the old
+/// one and of the new one as its arguments. Any failure ends it.
+pub fn assembly(files: &[Made]) -> String {
+    let mut script = format!(
+        "set -eu\nold=$1\npart=$2\n\
+         same() {{ cp \"$old/$1\" \"$part/$2\"; chmod \"$3\" \"$part/$2\"; }}\n\
+         patched() {{ ounce delta apply \"$old/$1\" \"$part/{ASSEMBLY}/$4\" -o \"$part/$2\" >/dev/null; \
+         chmod \"$3\" \"$part/$2\"; }}\n"
+    );
+    for file in files {
+        let (from, to) = (word(&file.from), word(&file.to));
+        let mode = if file.executable { "755" } else { "644" };
+        let _ = match file.delta {
+            None => writeln!(script, "same {from} {to} {mode}"),
+            Some(number) => writeln!(script, "patched {from} {to} {mode} {number}"),
+        };
+    }
+    script
 }
 
 /// The command that takes the files as a tar stream from its input. They are
-/// whole, or not there.
-pub fn receive(machine: &Machine, folder: &str, release: &str) -> String {
+/// whole, or not there. With `old` the stream has an [`assembly`] that makes the rest of
+/// them of that state's, and the digests that they have to have then.
+pub fn receive(machine: &Machine, folder: &str, release: &str, old: Option<&str>) -> String {
     let place = word(&format!("{folder}/{release}"));
     let part = word(&format!("{folder}/{release}.part"));
+    let unpack = match machine.has_gzip {
+        true => format!("gzip -d -c | tar -x -f - -C {part}"),
+        false => format!("tar -x -f - -C {part}"),
+    };
+    let assemble = old.map_or_else(String::new, |old| {
+        let old = word(&format!("{folder}/{old}"));
+        format!(
+            "sh {part}/{ASSEMBLY}/script {old} {part}; \
+             (cd {part} && sha256sum -c {ASSEMBLY}/sums >/dev/null); rm -rf {part}/{ASSEMBLY}; "
+        )
+    });
     machine.as_root(&format!(
-        "set -eu; umask 022; rm -rf {part}; mkdir -p {part}; tar -x -f - -C {part}; \
+        "set -eu; umask 022; rm -rf {part}; mkdir -p {part}; {unpack}; {assemble}\
          rm -rf {place}; mv {part} {place}"
     ))
 }
@@ -483,6 +565,20 @@ mod tests {
     }
 
     #[test]
+    fn only_a_state_of_ours_is_built_upon() {
+        let good = "releases/0123456789abcdef";
+        assert_eq!(current(&format!("Hi!\ncurrent={good}\n")), Some(good));
+        for bad in [
+            "here",
+            "current=",
+            "current=../x",
+            "current=releases/0123456789ABCDEF",
+        ] {
+            assert_eq!(current(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn secret_that_nobody_there_would_keep_is_refused() {
         let mut shop = shop();
         shop.secrets = vec![crate::application::SecretVariable {
@@ -525,7 +621,16 @@ mod tests {
         for script in [
             &background,
             &kept,
-            &receive(&pi, &folder, &release),
+            &receive(&pi, &folder, &release, None),
+            &receive(&pi, &folder, &release, Some("releases/0123456789abcdef")),
+            &sums(&pi, &folder, &release),
+            &look(&pi, &folder, &release),
+            &assembly(&[Made {
+                from: "it's $HOME `x`".to_owned(),
+                to: "usr/-n".to_owned(),
+                delta: Some(3),
+                executable: true,
+            }]),
             &PROBE.to_owned(),
         ] {
             let mut shell = std::process::Command::new("sh");

@@ -22,9 +22,11 @@ pub const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eva
 pub const IMMUTABLE: &str = "blobs/";
 
 /// The host's files, as `web/` builds them.
-const HOST: [(&str, &[u8]); 6] = [
+const HOST: [(&str, &[u8]); 8] = [
     ("ounce.js", include_bytes!("../../../web/dist/ounce.js")),
     ("more.js", include_bytes!("../../../web/dist/more.js")),
+    ("grants.js", include_bytes!("../../../web/dist/grants.js")),
+    ("levels.js", include_bytes!("../../../web/dist/levels.js")),
     ("shell.js", include_bytes!("../../../web/dist/shell.js")),
     ("worker.js", include_bytes!("../../../web/dist/worker.js")),
     ("frame.js", include_bytes!("../../../web/dist/frame.js")),
@@ -42,6 +44,8 @@ pub struct PageImage {
     pub module: Vec<u8>,
     /// The module's digest, which the manifest names.
     pub digest: Digest,
+    /// What it shows first, as HTML that a server has drawn.
+    pub first_view: Option<String>,
 }
 
 /// What is no image for pages.
@@ -93,6 +97,7 @@ impl PageImage {
             manifest,
             module,
             digest,
+            first_view: None,
         })
     }
 
@@ -138,7 +143,7 @@ impl PageImage {
     }
 
     /// `blobs/sha256/HEX.wasm`, where the host looks for it.
-    fn blob_path(&self) -> String {
+    pub fn blob_path(&self) -> String {
         format!("blobs/{}.wasm", self.digest.to_string().replace(':', "/"))
     }
 }
@@ -218,6 +223,16 @@ pub fn bundle(images: &[PageImage]) -> Vec<u8> {
     [&length.to_le_bytes()[..], &index, &pieces].concat()
 }
 
+/// What shows an image on a page, over what a server has drawn of it.
+pub fn element(image: &PageImage, source: &str, attributes: &str) -> String {
+    let space = if attributes.is_empty() { "" } else { " " };
+    let (status, view) = match &image.first_view {
+        Some(view) => (" status=\"rendered\"", view.as_str()),
+        None => ("", ""),
+    };
+    format!("<ounce-component src=\"{source}\"{space}{attributes}{status}>{view}</ounce-component>")
+}
+
 /// A page that shows each of them.
 fn index(title: &str, images: &[PageImage]) -> String {
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
@@ -226,7 +241,8 @@ fn index(title: &str, images: &[PageImage]) -> String {
         .iter()
         .map(|image| {
             let name = &image.name;
-            format!("<ounce-component src=\"{name}.json\" name=\"{name}\" grant=\"storage route\"></ounce-component>\n")
+            let attributes = format!("name=\"{name}\" grant=\"storage route\"");
+            element(image, &format!("{name}.json"), &attributes) + "\n"
         })
         .collect();
     format!(
@@ -287,6 +303,22 @@ mod tests {
         }
         let twice = [image("a", b"\0asm1"), image("a", b"\0asm2")];
         assert!(matches!(ship("", &twice, true), Err(WebError::Twice(_))));
+    }
+
+    #[test]
+    fn what_a_server_has_drawn_stands_in_its_element() {
+        let mut image = image("counter", b"\0asm\x01\0\0\0");
+        assert_eq!(
+            element(&image, "a.json", ""),
+            "<ounce-component src=\"a.json\"></ounce-component>"
+        );
+        image.first_view = Some("<button>0</button>".to_owned());
+        let shipment = ship("Counter", &[image], false).unwrap();
+        let page = shipment.file("index.html").unwrap().as_text().unwrap();
+        assert!(
+            page.contains(" status=\"rendered\"><button>0</button></ounce-component>"),
+            "{page}"
+        );
     }
 
     #[test]

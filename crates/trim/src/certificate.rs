@@ -29,7 +29,7 @@ pub struct Certificate {
     pub minimal: bool,
     /// Classes that were left alone.
     pub left_alone: Vec<Class>,
-    /// Paths that stayed, sorted.
+    /// Paths that stayed, sorted, as [`name::shown`](ounce_rootfs::name::shown) writes them.
     pub kept: Vec<String>,
     /// Of these, the paths without which the test fails, and how it fails.
     pub needed: BTreeMap<String, Needed>,

@@ -21,6 +21,8 @@ pub struct Options {
     pub annotations: Vec<(String, String)>,
     /// Files that are changed on the way.
     pub patches: HashMap<ContentId, Patch>,
+    /// Files that become a further name of another one, which has the same content.
+    pub same: HashMap<ContentId, ContentId>,
 }
 
 /// Writes the image that holds exactly `places`, which are sorted.
@@ -35,7 +37,7 @@ pub fn cut<'a>(
     options: &Options,
     writer: &mut StoreWriter<'_>,
 ) -> Result<Descriptor, StoreError> {
-    let entries = survey.entries(places, &options.patches)?;
+    let entries = survey.entries(places, &options.patches, &options.same)?;
     let layer = writer.layer_of(image, &entries, options.compression)?;
     let config = configuration(&image.config, &layer.diff_id.to_string());
     let config = writer.json(MediaType::ImageConfig, &config)?;

@@ -45,7 +45,7 @@ pub enum Reason {
 }
 
 fn shown<S: serde::Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&path.to_string_lossy())
+    to.serialize_str(&ounce_rootfs::name::shown(path))
 }
 
 /// Paths that stay, with the first reason found for each.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ounce_rootfs::Tree;
 use ounce_rootfs::tree::NodeKind;
+use ounce_rootfs::{Tree, name};
 use serde::Serialize;
 
 use crate::keep::{Kept, Reason};
@@ -12,7 +12,7 @@ use crate::keep::{Kept, Reason};
 /// A path that stayed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Stayed {
-    /// Where it is.
+    /// Where it is, as [`name::shown`] writes it.
     pub path: String,
     /// Bytes of content.
     pub bytes: u64,
@@ -47,7 +47,7 @@ pub struct Amount {
 pub fn stayed(tree: &Tree, kept: &Kept) -> Vec<Stayed> {
     let there = kept.iter().filter_map(|(path, reason)| {
         Some(Stayed {
-            path: path.to_string_lossy().into_owned(),
+            path: name::shown(path),
             bytes: tree.get(path)?.bytes,
             reason: reason.clone(),
         })
@@ -70,7 +70,7 @@ pub fn went(tree: &Tree, stays: &dyn Fn(&Path) -> bool) -> Vec<Went> {
         };
         last = Some(top);
         let went = gone.entry(top).or_insert_with(|| Went {
-            path: top.to_string_lossy().into_owned(),
+            path: name::shown(top),
             paths: 0,
             bytes: 0,
         });

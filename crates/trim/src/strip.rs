@@ -1,133 +1,221 @@
-//! What of an ELF file is never loaded: symbols for debuggers, and the table of
-//! sections. Only what is past the last byte that the program headers name is
-//! cut off, so nothing that runs moves.
+//! What goes from inside of what stays: each step asked for by its name, planned
+//! here as data, and written only if the tests pass with it.
+
+mod copies;
+mod spare;
+mod symbols;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use ounce_oci::layer::Patch;
+use ounce_rootfs::python::bytecode::without_docstrings;
+use ounce_rootfs::tree::{ContentId, NodeKind};
+use serde::{Deserialize, Serialize};
 
-/// How to write a file without what is never loaded; nothing where there is
-/// nothing to gain, or something that no header accounts for.
-pub fn strip(file: &[u8]) -> Option<Patch> {
-    let number = |at: u64, width: usize| -> Option<u64> {
-        let at = usize::try_from(at).ok()?;
-        let bytes = file.get(at..at.checked_add(width)?)?;
-        let mut word = [0; 8];
-        word[..width].copy_from_slice(bytes);
-        Some(u64::from_le_bytes(word))
-    };
-    // ELF64, little-endian (System V gABI, chapter 4), a program or a library.
-    if !file.starts_with(b"\x7fELF\x02\x01") || !matches!(number(16, 2)?, 2 | 3) {
-        return None;
+use crate::files::Files;
+use crate::keep::{Kept, Reason};
+use crate::survey::Survey;
+
+pub use symbols::strip;
+
+/// Largest file that is looked into.
+const FILE_BYTES: u64 = 1 << 30;
+
+/// A way to make what stays smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// Folders of tests in Python packages.
+    Tests,
+    /// Translations into languages that the image's environment does not name.
+    Locales,
+    /// Files with the same content become one with several names.
+    Duplicates,
+    /// Symbols and debug sections of ELF files.
+    Symbols,
+    /// Docstrings of compiled Python.
+    Docstrings,
+}
+
+impl Step {
+    /// All of them, in the order in which they are taken.
+    pub const ALL: [Self; 5] = [
+        Self::Tests,
+        Self::Locales,
+        Self::Duplicates,
+        Self::Symbols,
+        Self::Docstrings,
+    ];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tests => "tests",
+            Self::Locales => "locales",
+            Self::Duplicates => "duplicates",
+            Self::Symbols => "symbols",
+            Self::Docstrings => "docstrings",
+        }
     }
-    let (programs, sections) = (number(32, 8)?, number(40, 8)?);
-    let (program_size, program_count) = (number(54, 2)?, number(56, 2)?);
-    let (section_size, section_count) = (number(58, 2)?, number(60, 2)?);
-    if sections == 0 || section_count == 0 || program_size < 56 || section_size < 64 {
-        return None;
+}
+
+/// What steps change of a kept set.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// Files that are written otherwise.
+    pub patches: HashMap<ContentId, Patch>,
+    /// Files that become a further name of another one.
+    pub same: HashMap<ContentId, ContentId>,
+    /// Places that go.
+    gone: BTreeMap<PathBuf, Step>,
+    /// Which step a patch is of.
+    steps: HashMap<ContentId, Step>,
+}
+
+impl Changes {
+    /// What these steps change. `variables` is the image's environment.
+    pub fn plan(
+        steps: &[Step],
+        (survey, kept): (&Survey, &Kept),
+        files: &mut dyn Files,
+        variables: &[String],
+    ) -> Self {
+        let mut changes = Self::default();
+        for step in Step::ALL.into_iter().filter(|step| steps.contains(step)) {
+            match step {
+                Step::Tests => changes.leave_out(kept, step, &spare::tests),
+                Step::Locales => {
+                    let languages = spare::languages(variables);
+                    changes.leave_out(kept, step, &|place| spare::locale(place, &languages));
+                }
+                Step::Duplicates => {
+                    let there = changes.contents(survey, kept);
+                    changes.same = copies::same(survey, &there, files);
+                }
+                Step::Symbols => changes.patch(survey, kept, files, step, &|head| {
+                    head.starts_with(b"\x7fELF")
+                }),
+                Step::Docstrings => {
+                    // A magic number of Python's ends so (PEP 3147).
+                    changes.patch(survey, kept, files, step, &|head| head.ends_with(b"\r\n"));
+                }
+            }
+        }
+        changes
     }
-    let mut loaded = programs.checked_add(program_size * program_count)?.max(64);
-    let mut any = false;
-    for index in 0..program_count {
-        let at = programs.checked_add(index * program_size)?;
-        let end = number(at + 8, 8)?.checked_add(number(at + 32, 8)?)?;
-        loaded = loaded.max(end);
-        any |= number(at, 4)? == 1; // PT_LOAD
+
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.patches.is_empty() && self.same.is_empty() && self.gone.is_empty()
     }
-    let mut accounted = sections
-        .checked_add(section_size * section_count)?
-        .max(loaded);
-    for index in 0..section_count {
-        const SHT_NOBITS: u64 = 8;
-        const SHF_ALLOC: u64 = 2;
-        let at = sections.checked_add(index * section_size)?;
-        let (kind, flags) = (number(at + 4, 4)?, number(at + 8, 8)?);
-        let end = number(at + 24, 8)?.checked_add(number(at + 32, 8)?)?;
-        if kind != SHT_NOBITS {
-            accounted = accounted.max(end);
-            // Wanted in memory, and not among what is loaded: a file that lies.
-            if flags & SHF_ALLOC != 0 && end > loaded {
-                return None;
+
+    /// What is left of a kept set.
+    #[must_use]
+    pub fn rest(&self, kept: &Kept) -> Kept {
+        let places = kept.iter().map(|(place, _)| place);
+        let left: Vec<_> = places
+            .filter(|place| !self.gone.contains_key(*place))
+            .map(Path::to_owned)
+            .collect();
+        kept.only(&left)
+    }
+
+    /// How many bytes each step saves.
+    pub fn saved(&self, survey: &Survey, kept: &Kept) -> BTreeMap<Step, u64> {
+        let mut saved = BTreeMap::new();
+        let mut left = HashSet::new();
+        let mut went = HashMap::new();
+        for (place, id) in files_of(survey, kept) {
+            match self.gone.get(place) {
+                Some(step) => {
+                    went.insert(id, *step);
+                }
+                None => {
+                    left.insert(id);
+                }
+            }
+        }
+        let whole = |id: ContentId| survey.tree.content(id).bytes;
+        went.retain(|id, _| !left.contains(id));
+        for (id, step) in went {
+            *saved.entry(step).or_default() += whole(id);
+        }
+        for id in left {
+            let bytes = whole(id);
+            if self.same.contains_key(&id) {
+                *saved.entry(Step::Duplicates).or_default() += bytes;
+            } else if let (Some(patch), Some(step)) = (self.patches.get(&id), self.steps.get(&id)) {
+                *saved.entry(*step).or_default() += bytes.saturating_sub(patch.bytes);
+            }
+        }
+        saved
+    }
+
+    /// The contents that are left, each with its first place, in the order of these.
+    fn contents<'a>(&self, survey: &Survey, kept: &'a Kept) -> Vec<(&'a Path, ContentId)> {
+        let mut seen = HashSet::new();
+        files_of(survey, kept)
+            .filter(|(place, _)| !self.gone.contains_key(*place))
+            .filter(|(_, id)| !self.same.contains_key(id) && seen.insert(*id))
+            .collect()
+    }
+
+    /// Lets places go that `is` one of, but what the test touched and what lies above it.
+    fn leave_out(&mut self, kept: &Kept, step: Step, is: &dyn Fn(&Path) -> bool) {
+        let needed = |reason: &Reason| {
+            matches!(
+                reason,
+                Reason::Touched { .. } | Reason::Tried { .. } | Reason::Configured
+            )
+        };
+        let all: Vec<_> = kept.iter().filter(|(place, _)| is(place)).collect();
+        let stays: HashSet<&Path> = all
+            .iter()
+            .filter(|(_, reason)| needed(reason))
+            .flat_map(|(place, _)| place.ancestors())
+            .collect();
+        let goes = all.iter().filter(|(place, _)| !stays.contains(place));
+        self.gone
+            .extend(goes.map(|(place, _)| ((*place).to_owned(), step)));
+    }
+
+    /// Writes files otherwise whose first four bytes are such.
+    fn patch(
+        &mut self,
+        survey: &Survey,
+        kept: &Kept,
+        files: &mut dyn Files,
+        step: Step,
+        is: &dyn Fn(&[u8]) -> bool,
+    ) {
+        for (place, id) in self.contents(survey, kept) {
+            let bytes = survey.tree.content(id).bytes;
+            if bytes > FILE_BYTES || !files.read(place, 4).is_ok_and(|head| is(&head)) {
+                continue;
+            }
+            let Ok(file) = files.read(place, FILE_BYTES) else {
+                continue;
+            };
+            let patch = match step {
+                Step::Docstrings => without_docstrings(&file).map(|new| Patch {
+                    bytes: new.len() as u64,
+                    start: new,
+                }),
+                _ => strip(&file),
+            };
+            if let Some(patch) = patch {
+                self.patches.insert(id, patch);
+                self.steps.insert(id, step);
             }
         }
     }
-    let length = file.len() as u64;
-    // More at the end than the headers tell of is an archive that the program
-    // reads from itself.
-    if !any || accounted != length || loaded >= length {
-        return None;
-    }
-    let mut start = file.get(..64)?.to_vec();
-    start[40..48].fill(0); // e_shoff
-    start[60..64].fill(0); // e_shnum, e_shstrndx
-    Some(Patch {
-        start,
-        bytes: loaded,
-    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// One program header, one loaded section, one with symbols.
-    fn file() -> Vec<u8> {
-        let mut file = vec![0; 64 + 56 + 8];
-        let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
-        put(0, b"\x7fELF\x02\x01\x01");
-        put(16, &2u16.to_le_bytes());
-        put(32, &64u64.to_le_bytes());
-        put(40, &(128u64 + 16).to_le_bytes());
-        put(54, &56u16.to_le_bytes());
-        put(56, &1u16.to_le_bytes());
-        put(58, &64u16.to_le_bytes());
-        put(60, &2u16.to_le_bytes());
-        put(64, &1u32.to_le_bytes());
-        put(64 + 32, &128u64.to_le_bytes());
-        file.extend_from_slice(b"symbols, sixteen");
-        for (flags, offset, size) in [(2u64, 120u64, 8u64), (0, 128, 16)] {
-            let mut section = [0; 64];
-            section[4] = 1;
-            section[8..16].copy_from_slice(&flags.to_le_bytes());
-            section[24..32].copy_from_slice(&offset.to_le_bytes());
-            section[32..40].copy_from_slice(&size.to_le_bytes());
-            file.extend_from_slice(&section);
-        }
-        file
-    }
-
-    #[test]
-    fn what_is_never_loaded_goes_and_nothing_else() {
-        let file = file();
-        let patch = strip(&file).unwrap();
-        assert_eq!(patch.bytes, 128);
-        assert_eq!(patch.start[..40], file[..40]);
-        assert_eq!(
-            (&patch.start[40..48], &patch.start[60..]),
-            (&[0; 8][..], &[0; 4][..])
-        );
-        // Done once, there is nothing more to do.
-        let mut stripped = file[..128].to_vec();
-        stripped[..64].copy_from_slice(&patch.start);
-        assert_eq!(strip(&stripped), None);
-    }
-
-    #[test]
-    fn a_program_that_carries_something_or_lies_is_left_alone() {
-        let mut carries = file();
-        carries.extend_from_slice(b"PK\x03\x04");
-        assert_eq!(strip(&carries), None);
-        let file = file();
-        for cut in 0..file.len() {
-            assert_eq!(strip(&file[..cut]), None, "{cut}");
-        }
-        // The loaded section claims bytes past the segment.
-        let mut lies = file.clone();
-        lies[144 + 32] = 9;
-        assert_eq!(strip(&lies), None);
-        for byte in 0..64 {
-            let mut damaged = file.clone();
-            damaged[byte] = 0xff;
-            // Whatever it says: no panic.
-            let _ = strip(&damaged);
-        }
-    }
+fn files_of<'a>(survey: &Survey, kept: &'a Kept) -> impl Iterator<Item = (&'a Path, ContentId)> {
+    kept.iter()
+        .filter_map(|(place, _)| match survey.tree.get(place)?.kind {
+            NodeKind::File(id) => Some((place, id)),
+            _ => None,
+        })
 }

@@ -5,9 +5,8 @@
 //! to a bound; all else goes by in pieces. So a large image takes memory by its
 //! number of files, not by its bytes.
 
-use std::collections::HashMap;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ounce_oci::layer::{LayerError, ReadKind, ReadLimits};
 use ounce_oci::{Digest, Image};
@@ -17,7 +16,7 @@ use ounce_rootfs::secret;
 use ounce_rootfs::tree::{Builder, ContentId, Tree, TreeError};
 
 use crate::kind::FileKind;
-use crate::shares::Boundaries;
+use crate::shares::Sharing;
 
 /// Bytes by which a file's kind is told.
 const HEAD: usize = 512;
@@ -34,11 +33,41 @@ pub(crate) struct Facts {
     pub(crate) kind: FileKind,
     /// To find the same bytes again.
     pub(crate) digest: Digest,
-    pub(crate) elf: Option<ElfSummary>,
+    /// What few files have.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Rare {
+    elf: Option<ElfSummary>,
     /// Why a program could not be looked into.
-    pub(crate) fault: Option<String>,
+    fault: Option<String>,
     /// A private key or a token, by its form.
-    pub(crate) secret: Option<&'static str>,
+    secret: Option<&'static str>,
+}
+
+impl Facts {
+    pub(crate) fn elf(&self) -> Option<&ElfSummary> {
+        self.rare.as_ref()?.elf.as_ref()
+    }
+
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.rare.as_ref()?.fault.as_deref()
+    }
+
+    pub(crate) fn secret(&self) -> Option<&'static str> {
+        self.rare.as_ref()?.secret
+    }
+}
+
+/// The facts of all contents, by their numbers.
+#[derive(Debug, Default)]
+pub(crate) struct AllFacts(Vec<Facts>);
+
+impl AllFacts {
+    pub(crate) fn get(&self, id: ContentId) -> Option<&Facts> {
+        self.0.get(id.index())
+    }
 }
 
 /// What is kept of a program or library.
@@ -60,14 +89,14 @@ pub(crate) struct ElfSummary {
 /// All that one pass finds.
 pub(crate) struct Found {
     pub(crate) tree: Tree,
-    pub(crate) facts: HashMap<ContentId, Facts>,
+    pub(crate) facts: AllFacts,
     pub(crate) packages: Packages,
     /// Entries of each layer.
     pub(crate) entries: Vec<u64>,
     /// Of each layer's blob, what no file's content takes.
     pub(crate) overhead: Vec<u64>,
     /// Files with capabilities (`security.capability`), by path.
-    pub(crate) capable: Vec<String>,
+    pub(crate) capable: Vec<PathBuf>,
 }
 
 /// What ends the walk over a layer.
@@ -87,52 +116,55 @@ impl From<LayerError> for Stop {
 pub(crate) fn pass(image: &Image) -> Result<Found, (Digest, Stop)> {
     let mut builder = Builder::default();
     let mut catalogue = Catalogue::default();
-    let mut facts = HashMap::new();
+    let mut facts = AllFacts::default();
     let mut found = (Vec::new(), Vec::new(), Vec::new());
     let (entries, overhead, capable) = (&mut found.0, &mut found.1, &mut found.2);
     for layer in &image.layers {
         builder.begin_layer();
-        let mut boundaries = Boundaries::default();
-        let mut ids = Vec::new();
-        let mut unpacked = 0;
+        let blob = layer.descriptor.size();
+        let mut sharing = Sharing::new(blob);
+        let (mut unpacked, mut count, mut files) = (0, 0, 0);
         let at = |stop: Stop| (layer.digest, stop);
         let reader = image
             .open_layer(layer, ReadLimits::default())
             .map_err(|error| at(error.into()))?;
         let progress = reader.progress();
+        let give = |facts: &mut AllFacts, files: &mut u64, id: Option<ContentId>, share| {
+            if let Some(one) = id.and_then(|id| facts.0.get_mut(id.index())) {
+                one.compressed = share;
+                *files += share;
+            }
+        };
         reader
             .for_each(|entry, from| {
-                let path = Path::new(&entry.path);
+                let (path, size) = (entry.path.as_path(), entry.size);
                 let content = builder
                     .entry(&entry)
                     .map_err(|error| Stop::Tree(Box::new(error)))?;
                 let content = content.filter(|_| entry.kind == ReadKind::File);
                 if let Some(id) = content {
                     let one = look(path, entry.size, from, id, &mut catalogue);
-                    facts.insert(id, one.map_err(Stop::Read)?);
+                    // Contents are numbered as they come.
+                    facts.0.push(one.map_err(Stop::Read)?);
                 }
                 if entry
                     .xattrs
                     .iter()
                     .any(|(name, _)| name == "security.capability")
                 {
-                    capable.push(format!("/{}", entry.path));
+                    capable.push(entry.path);
                 }
-                ids.push(content);
-                unpacked += 512 + entry.size.next_multiple_of(512);
-                boundaries.entry_ends(unpacked, progress.compressed_bytes());
+                count += 1;
+                unpacked += 512 + size.next_multiple_of(512);
+                let end = (unpacked, progress.compressed_bytes());
+                sharing.entry_ends(content, end, |id, share| {
+                    give(&mut facts, &mut files, id, share);
+                });
                 Ok(())
             })
             .map_err(at)?;
-        let blob = layer.descriptor.size();
-        let mut files = 0;
-        for (id, share) in ids.iter().zip(boundaries.shares(blob)) {
-            if let Some(one) = id.and_then(|id| facts.get_mut(&id)) {
-                one.compressed = share;
-                files += share;
-            }
-        }
-        entries.push(ids.len() as u64);
+        sharing.finish(|id, share| give(&mut facts, &mut files, id, share));
+        entries.push(count);
         overhead.push(blob.saturating_sub(files));
     }
     let tree = builder.finish();
@@ -163,34 +195,37 @@ fn look(
         compressed: 0,
         kind: FileKind::of(path, &head, bytes == 0),
         digest: Digest::of(b""),
-        elf: None,
-        fault: None,
-        secret: None,
+        rare: None,
     };
+    let mut rare = Rare::default();
     let is_elf = head.starts_with(b"\x7fELF");
     let is_record = catalogue.wants(path, bytes);
     let may_be_secret = bytes <= SECRET_BYTES && !head.contains(&0);
     if is_elf && bytes > PROGRAM_BYTES {
-        facts.fault = Some(format!("too large to be looked into: {bytes} bytes"));
+        rare.fault = Some(format!("too large to be looked into: {bytes} bytes"));
     }
     if is_record || may_be_secret || (is_elf && bytes <= PROGRAM_BYTES) {
         let mut data = head;
         hashing.read_to_end(&mut data)?;
         if is_elf {
             match ElfFacts::read(&data) {
-                Ok(elf) => facts.elf = Some(summary(&elf, &data)),
-                Err(fault) => facts.fault = Some(fault.to_string()),
+                Ok(elf) => rare.elf = Some(summary(&elf, &data)),
+                Err(fault) => rare.fault = Some(fault.to_string()),
             }
             catalogue.program(id, path, &data);
-            facts.secret = secret::has_private_key(&data).then_some("a private key");
+            rare.secret = secret::has_private_key(&data).then_some("a private key");
         } else {
-            facts.secret = secret::find(path, &data);
+            rare.secret = secret::find(path, &data);
         }
         if is_record {
             catalogue.keep(id, data);
         }
     } else {
         io::copy(&mut hashing, &mut io::sink())?;
+    }
+    let Rare { elf, fault, secret } = &rare;
+    if elf.is_some() || fault.is_some() || secret.is_some() {
+        facts.rare = Some(Box::new(rare));
     }
     facts.digest = hashing.into_digest().1;
     Ok(facts)

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use ounce_rootfs::name;
 use serde_json::{Value, json};
 
 use crate::inventory::Inventory;
@@ -38,7 +39,7 @@ pub fn remaining(
     inventory: &Inventory,
     stays: &dyn Fn(&Path) -> bool,
 ) -> Vec<PackageWeight> {
-    let stays = |path: &str| stays(Path::new(path.trim_start_matches('/')));
+    let stays = |path: &str| stays(&name::read(path.trim_start_matches('/')));
     let left = inventory.files.iter().filter(|file| stays(&file.path));
     let left: BTreeSet<usize> = left.filter_map(|file| file.package).collect();
     let all = packages.into_iter().enumerate();

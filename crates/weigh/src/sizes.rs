@@ -1,17 +1,20 @@
 //! The sizes of an image: what is pulled, what is unpacked, which files take
 //! it, and what nobody ever sees.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use ounce_oci::layer::LayerError;
 use ounce_oci::{ByteSize, Digest, Image};
 use ounce_rootfs::content::{self, ContentError};
 use ounce_rootfs::package::{Manager, Packages};
-use ounce_rootfs::tree::{ContentId, Hiding, LookupError, NodeKind, Tree, TreeError};
+use ounce_rootfs::tree::{ContentId, Hidden, Hiding, LookupError, NodeKind, Tree, TreeError};
 use ounce_rootfs::wasm::is_wasm;
-use ounce_rootfs::{ElfFacts, Script, WasmFacts};
+use ounce_rootfs::{ElfFacts, Script, WasmFacts, name};
 use serde::Serialize;
 
 use crate::calls::{self, ProgramCalls};
@@ -282,7 +285,10 @@ impl MeasureError {
 /// # Errors
 /// A layer is not valid or cannot be read.
 pub fn measure(image: &Image) -> Result<Weight, MeasureError> {
-    Ok(measure_all(image)?.0)
+    let found = pass::pass(image).map_err(MeasureError::of)?;
+    let owners = Owners::of(&found.packages, &found.tree);
+    let (packages, _) = packages(&found, &owners);
+    weight(image, &found, &owners, packages)
 }
 
 /// As [`measure`], with every file beside.
@@ -291,16 +297,24 @@ pub fn measure(image: &Image) -> Result<Weight, MeasureError> {
 /// As [`measure`].
 pub fn measure_all(image: &Image) -> Result<(Weight, Inventory), MeasureError> {
     let found = pass::pass(image).map_err(MeasureError::of)?;
-    let tree = &found.tree;
-    let compressed = &found.facts;
-    let waste = waste(tree, compressed);
-    let count =
-        |is: fn(&NodeKind) -> bool| tree.iter().filter(|(_, node)| is(&node.kind)).count() as u64;
-    let owners = owners(&found.packages, tree);
+    let owners = Owners::of(&found.packages, &found.tree);
     let (packages, places) = packages(&found, &owners);
     let inventory = inventory(&found, &owners, &places);
-    let surface = surface::surface(&found, search_path(image));
-    let weight = Weight {
+    Ok((weight(image, &found, &owners, packages)?, inventory))
+}
+
+fn weight(
+    image: &Image,
+    found: &Found,
+    owners: &Owners,
+    packages: Vec<PackageWeight>,
+) -> Result<Weight, MeasureError> {
+    let tree = &found.tree;
+    let waste = waste(found);
+    let count =
+        |is: fn(&NodeKind) -> bool| tree.iter().filter(|(_, node)| is(&node.kind)).count() as u64;
+    let surface = surface::surface(found, search_path(image));
+    Ok(Weight {
         digest: image.digest.to_string(),
         platform: image.platform.to_string(),
         pulled_bytes: ByteSize(image.pulled_bytes()),
@@ -313,40 +327,39 @@ pub fn measure_all(image: &Image) -> Result<(Weight, Inventory), MeasureError> {
         symlinks: count(|kind| matches!(kind, NodeKind::Symlink(_))),
         specials: count(|kind| matches!(kind, NodeKind::Device | NodeKind::Pipe)),
         set_id_files: surface.setuid.count,
-        largest: largest(tree, compressed),
-        kinds: kinds(&found),
-        heavy_folders: folders(&found),
+        largest: heaviest(found, visible(found).map(|(id, path, _)| (id, path))),
+        kinds: kinds(found),
+        heavy_folders: folders(found),
         packages,
-        unpackaged: unpackaged(&found, &owners),
+        unpackaged: unpackaged(found, owners),
         distribution: found.packages.distribution_name.clone(),
         overhead_bytes: ByteSize(found.overhead.iter().sum()),
         waste,
-        duplicates: duplicates(&found),
+        duplicates: duplicates(found),
         surface,
         faults: found.packages.faults.clone(),
         program: program(image, tree)?,
         method: shares::METHOD,
-    };
-    Ok((weight, inventory))
+    })
 }
 
 /// Every file, with the number of its package among the weights.
-fn inventory(found: &Found, owners: &HashMap<ContentId, usize>, places: &[usize]) -> Inventory {
-    let mut seen = HashSet::new();
+fn inventory(found: &Found, owners: &Owners, places: &[usize]) -> Inventory {
+    let mut seen = Seen::of(found);
     let files = found.tree.iter().filter_map(|(path, node)| {
         let NodeKind::File(id) = node.kind else {
             return None;
         };
-        let facts = found.facts.get(&id)?;
+        let facts = found.facts.get(id)?;
         let is_first = seen.insert(id);
         Some(Item {
-            path: format!("/{}", path.display()),
+            path: name::rooted(path),
             bytes: if is_first { node.bytes } else { 0 },
             compressed_bytes: if is_first { facts.compressed } else { 0 },
             kind: facts.kind,
             layer: node.layer,
             mode: node.mode,
-            package: owners.get(&id).map(|&record| places[record]),
+            package: owners.get(id).map(|record| places[record]),
             digest: facts.digest,
         })
     });
@@ -357,12 +370,12 @@ fn inventory(found: &Found, owners: &HashMap<ContentId, usize>, places: &[usize]
 
 /// Each content that can be seen, with its first name, in the order of the paths.
 fn visible(found: &Found) -> impl Iterator<Item = (ContentId, &Path, &Facts)> {
-    let mut seen = HashSet::new();
+    let mut seen = Seen::of(found);
     found.tree.iter().filter_map(move |(path, node)| {
         let NodeKind::File(id) = node.kind else {
             return None;
         };
-        let facts = found.facts.get(&id)?;
+        let facts = found.facts.get(id)?;
         seen.insert(id).then_some((id, path, facts))
     })
 }
@@ -384,7 +397,7 @@ fn kinds(found: &Found) -> Vec<KindWeight> {
             share,
         })
         .collect();
-    kinds.sort_by_key(|one| std::cmp::Reverse((one.share.compressed_bytes, one.share.bytes)));
+    kinds.sort_by_key(|one| Reverse((one.share.compressed_bytes, one.share.bytes)));
     kinds
 }
 
@@ -407,7 +420,7 @@ fn folders(found: &Found) -> Vec<FolderWeight> {
         .into_iter()
         .filter(|(_, share)| share.compressed_bytes.0 * 100 >= all && all > 0)
         .map(|(path, share)| FolderWeight {
-            path: format!("/{}", path.display()),
+            path: name::rooted(path),
             share,
         })
         .collect();
@@ -417,25 +430,48 @@ fn folders(found: &Found) -> Vec<FolderWeight> {
     heavy
 }
 
+/// Contents that have come, by their numbers.
+struct Seen(Vec<bool>);
+
+impl Seen {
+    fn of(found: &Found) -> Self {
+        Self(vec![false; found.tree.contents().count()])
+    }
+
+    /// Whether it comes for the first time.
+    fn insert(&mut self, id: ContentId) -> bool {
+        !std::mem::replace(&mut self.0[id.index()], true)
+    }
+}
+
 /// Which package a content belongs to: the first that lists it.
-fn owners(packages: &Packages, tree: &Tree) -> HashMap<ContentId, usize> {
-    let mut owners = HashMap::new();
-    for (number, package) in packages.packages.iter().enumerate() {
-        for path in &package.files {
-            if let Some(NodeKind::File(id)) = tree.get(path).map(|node| &node.kind) {
-                owners.entry(*id).or_insert(number);
+struct Owners(Vec<Option<NonZeroU32>>);
+
+impl Owners {
+    fn of(packages: &Packages, tree: &Tree) -> Self {
+        let mut owners = vec![None; tree.contents().count()];
+        for (number, package) in (1..).zip(&packages.packages) {
+            for path in &package.files {
+                if let Some(NodeKind::File(id)) = tree.get(path).map(|node| &node.kind) {
+                    let owner: &mut Option<NonZeroU32> = &mut owners[id.index()];
+                    *owner = owner.or(NonZeroU32::new(number));
+                }
             }
         }
+        Self(owners)
     }
-    owners
+
+    fn get(&self, id: ContentId) -> Option<usize> {
+        Some(self.0.get(id.index()).copied()??.get() as usize - 1)
+    }
 }
 
 /// What the packages weigh, heaviest first, and for each record its place there.
-fn packages(found: &Found, owners: &HashMap<ContentId, usize>) -> (Vec<PackageWeight>, Vec<usize>) {
+fn packages(found: &Found, owners: &Owners) -> (Vec<PackageWeight>, Vec<usize>) {
     let mut shares = vec![Share::default(); found.packages.packages.len()];
-    for (id, &number) in owners {
-        if let Some(facts) = found.facts.get(id) {
-            shares[number].add(found.tree.content(*id).bytes, facts.compressed);
+    for (id, content) in found.tree.contents() {
+        if let (Some(number), Some(facts)) = (owners.get(id), found.facts.get(id)) {
+            shares[number].add(content.bytes, facts.compressed);
         }
     }
     let distribution = found.packages.distribution.as_deref();
@@ -450,7 +486,7 @@ fn packages(found: &Found, owners: &HashMap<ContentId, usize>) -> (Vec<PackageWe
             version: package.version.clone(),
             license: package.license.clone(),
             url: package.url(distribution),
-            record: format!("/{}", package.record.display()),
+            record: name::rooted(&package.record),
             share,
         })
         .enumerate()
@@ -467,10 +503,10 @@ fn packages(found: &Found, owners: &HashMap<ContentId, usize>) -> (Vec<PackageWe
     (weights.into_iter().map(|(_, one)| one).collect(), places)
 }
 
-fn unpackaged(found: &Found, owners: &HashMap<ContentId, usize>) -> Share {
+fn unpackaged(found: &Found, owners: &Owners) -> Share {
     let mut share = Share::default();
     for (id, _, facts) in visible(found) {
-        if !owners.contains_key(&id) {
+        if owners.get(id).is_none() {
             share.add(found.tree.content(id).bytes, facts.compressed);
         }
     }
@@ -478,30 +514,52 @@ fn unpackaged(found: &Found, owners: &HashMap<ContentId, usize>) -> Share {
 }
 
 fn duplicates(found: &Found) -> Duplicates {
+    // Most contents are there once: only those are gathered by digest whose first
+    // bytes of it come again.
+    let start = |facts: &Facts| facts.digest.half();
+    let filled = || visible(found).filter(|(id, ..)| found.tree.content(*id).bytes > 0);
+    let mut starts: Vec<_> = filled().map(|(_, _, facts)| start(facts)).collect();
+    starts.sort_unstable();
+    let mut again: Vec<_> = starts
+        .windows(2)
+        .filter(|two| two[0] == two[1])
+        .map(|two| two[0])
+        .collect();
+    drop(starts);
+    again.dedup();
     let mut same: HashMap<Digest, Vec<(ContentId, &Path)>> = HashMap::new();
-    for (id, path, facts) in visible(found) {
-        if found.tree.content(id).bytes > 0 {
+    for (id, path, facts) in filled() {
+        if again.binary_search(&start(facts)).is_ok() {
             same.entry(facts.digest).or_default().push((id, path));
         }
     }
     let mut share = Share::default();
-    let mut largest = Vec::new();
-    for copies in same.into_values().filter(|copies| copies.len() > 1) {
+    let bytes = |copies: &[(ContentId, &Path)]| found.tree.content(copies[0].0).bytes;
+    let mut groups: Vec<_> = same.into_values().filter(|it| it.len() > 1).collect();
+    for copies in &groups {
         for (id, _) in &copies[1..] {
-            share.add(found.tree.content(*id).bytes, found.facts[id].compressed);
+            let compressed = found.facts.get(*id).map_or(0, |facts| facts.compressed);
+            share.add(bytes(copies), compressed);
         }
-        largest.push(Duplicate {
-            bytes: ByteSize(found.tree.content(copies[0].0).bytes),
-            paths: copies
-                .iter()
-                .map(|(_, path)| format!("/{}", path.display()))
-                .collect(),
-        });
     }
-    let wasted = |one: &Duplicate| one.bytes.0 * (one.paths.len() as u64 - 1);
-    largest.sort_by(|a, b| (wasted(b), &a.paths).cmp(&(wasted(a), &b.paths)));
-    largest.truncate(LISTED);
-    Duplicates { share, largest }
+    let wasted = |copies: &[(ContentId, &Path)]| bytes(copies) * (copies.len() as u64 - 1);
+    groups.sort_by(|a, b| {
+        let paths = |copies: &[(ContentId, &Path)]| {
+            copies.first().map(|(_, path)| path.as_os_str().to_owned())
+        };
+        wasted(b)
+            .cmp(&wasted(a))
+            .then_with(|| paths(a).cmp(&paths(b)))
+    });
+    groups.truncate(LISTED);
+    let largest = groups.iter().map(|copies| Duplicate {
+        bytes: ByteSize(bytes(copies)),
+        paths: copies.iter().map(|(_, path)| name::rooted(path)).collect(),
+    });
+    Duplicates {
+        share,
+        largest: largest.collect(),
+    }
 }
 
 fn layers(image: &Image, tree: &Tree, entries: &[u64]) -> Vec<LayerWeight> {
@@ -524,69 +582,48 @@ fn layers(image: &Image, tree: &Tree, entries: &[u64]) -> Vec<LayerWeight> {
     .collect()
 }
 
-fn weight_of(
-    tree: &Tree,
-    compressed: &HashMap<ContentId, Facts>,
-    path: &Path,
-    id: ContentId,
-) -> FileWeight {
-    let content = tree.content(id);
-    FileWeight {
-        path: format!("/{}", path.display()),
-        bytes: ByteSize(content.bytes),
-        compressed_bytes: ByteSize(compressed.get(&id).map_or(0, |facts| facts.compressed)),
-        layer: content.layer,
-    }
-}
+/// A content by what it weighs, the heaviest first, and by its path.
+type Heavy<'a> = (Reverse<(u64, u64)>, &'a OsStr, ContentId);
 
-/// Largest compressed first; what weighs the same stands by path.
-fn sort(files: &mut [FileWeight]) {
-    files.sort_by(|a, b| {
-        (b.compressed_bytes, b.bytes)
-            .cmp(&(a.compressed_bytes, a.bytes))
-            .then_with(|| a.path.cmp(&b.path))
-    });
-}
-
-fn largest(tree: &Tree, compressed: &HashMap<ContentId, Facts>) -> Vec<FileWeight> {
-    let mut first_names = HashMap::new();
-    for (path, node) in tree.iter() {
-        if let NodeKind::File(id) = node.kind {
-            first_names.entry(id).or_insert(path);
+/// The heaviest of some contents, by compressed bytes; what weighs the same stands
+/// by path. Only these get a text each, of what may be millions.
+fn heaviest<'found>(
+    found: &'found Found,
+    contents: impl Iterator<Item = (ContentId, &'found Path)>,
+) -> Vec<FileWeight> {
+    let mut top: Vec<Heavy<'_>> = Vec::new();
+    for (id, path) in contents {
+        let compressed = found.facts.get(id).map_or(0, |facts| facts.compressed);
+        let weight = Reverse((compressed, found.tree.content(id).bytes));
+        let one = (weight, path.as_os_str(), id);
+        if top.len() < LISTED || top.last().is_some_and(|last| one < *last) {
+            top.insert(top.partition_point(|other| *other < one), one);
+            top.truncate(LISTED);
         }
     }
-    let mut files: Vec<_> = first_names
-        .into_iter()
-        .map(|(id, path)| weight_of(tree, compressed, path, id))
-        .collect();
-    sort(&mut files);
-    files.truncate(LISTED);
-    files
+    let told = |(Reverse((compressed, bytes)), path, id): Heavy<'_>| FileWeight {
+        path: name::rooted(Path::new(path)),
+        bytes: ByteSize(bytes),
+        compressed_bytes: ByteSize(compressed),
+        layer: found.tree.content(id).layer,
+    };
+    top.into_iter().map(told).collect()
 }
 
-fn waste(tree: &Tree, compressed: &HashMap<ContentId, Facts>) -> Waste {
-    let hidden = tree.hidden();
+fn waste(found: &Found) -> Waste {
+    let hidden = found.tree.hidden();
     let sum = |how: Hiding| {
         let of_kind = hidden.iter().filter(|one| one.how == how);
         ByteSize(of_kind.map(|one| one.content.bytes).sum())
     };
-    let mut files: Vec<_> = hidden
-        .iter()
-        .map(|one| weight_of(tree, compressed, &one.content.path, one.id))
-        .collect();
-    sort(&mut files);
-    let waste = Waste {
-        files: files.len() as u64,
-        bytes: ByteSize(files.iter().map(|file| file.bytes.0).sum()),
-        compressed_bytes: ByteSize(files.iter().map(|file| file.compressed_bytes.0).sum()),
+    let compressed = |one: &Hidden<'_>| found.facts.get(one.id).map_or(0, |it| it.compressed);
+    Waste {
+        files: hidden.len() as u64,
+        bytes: ByteSize(hidden.iter().map(|one| one.content.bytes).sum()),
+        compressed_bytes: ByteSize(hidden.iter().map(compressed).sum()),
         overwritten_bytes: sum(Hiding::Overwritten),
         deleted_bytes: sum(Hiding::Deleted),
-        largest: Vec::new(),
-    };
-    files.truncate(LISTED);
-    Waste {
-        largest: files,
-        ..waste
+        largest: heaviest(found, hidden.iter().map(|one| (one.id, one.content.path))),
     }
 }
 
@@ -612,7 +649,7 @@ fn program(image: &Image, tree: &Tree) -> Result<Option<Program>, MeasureError> 
             return Ok(Some(program));
         }
     };
-    program.path = Some(format!("/{}", path.display()));
+    program.path = Some(name::rooted(&path));
     program.bytes = ByteSize(bytes);
     let data = match content::read_file(image, tree, &path, PROGRAM_BYTES) {
         Ok(data) => data,

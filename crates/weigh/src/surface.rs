@@ -6,9 +6,10 @@
 //! is "not scanned", never "none".
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ounce_rootfs::elf::{Kind, Relro};
+use ounce_rootfs::name;
 use ounce_rootfs::tree::{Node, NodeKind};
 use serde::Serialize;
 
@@ -142,12 +143,17 @@ pub(crate) fn surface(found: &Found, search_path: &str) -> Surface {
         lists.add(found, search_path, path, node);
     }
     let capable = found.capable.iter();
-    let visible = |path: &&String| found.tree.get(path).is_some();
+    let visible = |path: &&PathBuf| found.tree.get(path).is_some();
     Surface {
         executables: List::of(lists.executables),
         libraries: lists.libraries,
         setuid: List::of(lists.setuid),
-        capabilities: List::of(capable.filter(visible).cloned().collect()),
+        capabilities: List::of(
+            capable
+                .filter(visible)
+                .map(|path| name::rooted(path))
+                .collect(),
+        ),
         shells: List::of(lists.shells),
         interpreters: List::of(lists.interpreters),
         package_managers: List::of(lists.package_managers),
@@ -162,7 +168,7 @@ pub(crate) fn surface(found: &Found, search_path: &str) -> Surface {
 
 impl Lists {
     fn add(&mut self, found: &Found, search_path: &str, path: &Path, node: &Node) {
-        let shown = || format!("/{}", path.display());
+        let shown = || name::rooted(path);
         let is_link = matches!(node.kind, NodeKind::Symlink(_));
         let is_sticky = node.mode & 0o1000 != 0;
         if !is_link && node.mode & 0o002 != 0 && !is_sticky && node.kind != NodeKind::Device {
@@ -172,7 +178,7 @@ impl Lists {
             return;
         };
         let runs = is_link || node.mode & 0o111 != 0;
-        let is_elf = facts.elf.as_ref().is_some_and(|elf| is_program(elf.kind));
+        let is_elf = facts.elf().is_some_and(|elf| is_program(elf.kind));
         let is_code = is_elf || matches!(facts.kind, FileKind::Program | FileKind::Script);
         if is_code && runs {
             self.add_command(search_path, path, is_elf && !is_link, &shown);
@@ -186,10 +192,10 @@ impl Lists {
         if node.mode & 0o6000 != 0 {
             self.setuid.push(shown());
         }
-        if let Some(what) = facts.secret {
+        if let Some(what) = facts.secret() {
             self.secrets.push(format!("{}: {what}", shown()));
         }
-        if let Some(fault) = &facts.fault {
+        if let Some(fault) = facts.fault() {
             self.unread.push(format!("{}: {fault}", shown()));
         }
         self.libraries += u64::from(facts.kind == FileKind::Library);
@@ -243,10 +249,14 @@ fn hardening(found: &Found, unread: Vec<String>) -> Hardening {
         let NodeKind::File(id) = node.kind else {
             continue;
         };
-        let Some(facts) = found.facts.get(&id).filter(|_| seen.insert(id)) else {
+        let Some(facts) = found
+            .facts
+            .get(id)
+            .filter(|facts| facts.elf().is_some() && seen.insert(id))
+        else {
             continue;
         };
-        let Some(elf) = facts.elf.as_ref() else {
+        let Some(elf) = facts.elf() else {
             continue;
         };
         if elf.kind == Kind::Relocatable {
@@ -262,7 +272,7 @@ fn hardening(found: &Found, unread: Vec<String>) -> Hardening {
         hardening.fortify += u64::from(elf.fortify);
         hardening.strippable_bytes += elf.strippable_bytes;
         if !elf.nx || elf.writable_code {
-            executable_data.push(format!("/{}", path.display()));
+            executable_data.push(name::rooted(path));
         }
     }
     Hardening {
@@ -286,7 +296,7 @@ fn facts_of<'found>(found: &'found Found, path: &Path, node: &Node) -> Option<&'
         },
         _ => return None,
     };
-    found.facts.get(&id)
+    found.facts.get(id)
 }
 
 fn users(found: &Found) -> u64 {

@@ -10,6 +10,8 @@ const FLASH: usize = 0x2200_0000;
 const SERIAL: usize = 0x1000_0000;
 /// SiFive's test device: resets the machine, or ends it.
 const TEST: usize = 0x10_0000;
+/// Where what a test gives stands: behind all programs.
+const GIVEN: usize = 0x8040_0000;
 /// Where programs are loaded to.
 const PROGRAM: usize = 0x8010_0000;
 /// What unused stack is filled with.
@@ -61,7 +63,9 @@ macro_rules! entry {
 pub fn reset() -> ! {
     // SAFETY: the register of the test device; 0x7777 resets.
     unsafe { write_volatile(TEST as *mut u32, 0x7777) };
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 /// Waits for a byte of the serial line.
@@ -109,6 +113,29 @@ pub fn start(offset: u32, size: u32, slot: u32) -> ! {
     unsafe {
         asm!("fence.i", "jr {program}", program = in(reg) PROGRAM, in("a0") slot, options(noreturn));
     }
+}
+
+/// What a test has put into memory: two pieces, their lengths before them.
+pub fn given() -> [&'static [u8]; 2] {
+    // SAFETY: the machine has 12 MB of memory from here on, which nobody writes; QEMU has put the lengths
+    // there and as many bytes.
+    unsafe {
+        let lengths = (GIVEN as *const [u32; 2]).read();
+        let first = (GIVEN + 8) as *const u8;
+        let second = first.add(lengths[0] as usize);
+        [
+            core::slice::from_raw_parts(first, lengths[0] as usize),
+            core::slice::from_raw_parts(second, lengths[1] as usize),
+        ]
+    }
+}
+
+/// How many instructions the processor has done, as far as 32 bits tell.
+pub fn instructions() -> u32 {
+    let count;
+    // SAFETY: reads a counter.
+    unsafe { asm!("csrr {count}, minstret", count = out(reg) count, options(nomem, nostack)) };
+    count
 }
 
 /// Bytes of memory that a program has for itself, and of stack that it has used.

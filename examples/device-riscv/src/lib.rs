@@ -9,8 +9,14 @@
 pub mod board;
 #[cfg(target_os = "none")]
 pub mod flash;
+#[cfg(all(target_os = "none", feature = "vessel"))]
+pub mod heap;
 #[cfg(target_os = "none")]
 pub mod line;
+#[cfg(target_os = "none")]
+pub mod update;
+#[cfg(all(target_os = "none", feature = "vessel"))]
+pub mod vessel;
 
 use ounce_ota::{Layout, Region};
 
@@ -30,6 +36,9 @@ pub const LAYOUT: Layout = Layout {
 
 /// What updates are for.
 pub const PRODUCT: &str = "ounce-device";
+
+/// What updates of modules are for.
+pub const MODULE: &str = "ounce-module";
 
 /// The revision of the hardware.
 pub const HARDWARE: u32 = 1;

@@ -11,8 +11,13 @@ pub fn say(line: &str) {
 
 /// Says a part of a line.
 pub fn text(text: &str) {
-    for byte in text.bytes() {
-        send(byte);
+    bytes(text.as_bytes());
+}
+
+/// Says bytes as they are.
+pub fn bytes(bytes: &[u8]) {
+    for byte in bytes {
+        send(*byte);
     }
 }
 

@@ -6,9 +6,10 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
-use ounce_httpd::http::method::Method;
+use ounce_httpd::http::{method::Method, parse_decimal};
 use ounce_httpd::{
-    Answer, Asset, Body, MAX_STREAMS, Piece, Program, Request, Response, Route, Service, serve,
+    Answer, Asset, Body, MAX_STREAMS, Piece, Problem, Program, Request, Response, Route, Service,
+    serve,
 };
 use sha2::{Digest, Sha256};
 
@@ -16,7 +17,7 @@ ounce_httpd::entry!(main);
 
 fn main(program: &Program) -> u8 {
     let mut digests = Digests {
-        states: [const { None }; MAX_STREAMS],
+        states: core::array::from_fn(|_| Sha256::new()),
     };
     serve(program, &mut digests)
 }
@@ -33,7 +34,7 @@ impl Service for Digests {
 
 /// A state for each body that is under way.
 struct Digests {
-    states: [Option<Sha256>; MAX_STREAMS],
+    states: [Sha256; MAX_STREAMS],
 }
 
 impl Digests {
@@ -42,27 +43,25 @@ impl Digests {
             return Ok(());
         };
         match body {
-            Body::Begins(_) => *state = Some(Sha256::new()),
-            Body::Piece(bytes) => {
-                if let Some(state) = state {
-                    state.update(bytes);
-                }
-            }
+            Body::Begins(_) => *state = Sha256::new(),
+            Body::Piece(bytes) => state.update(bytes),
             Body::Ends => {
-                for byte in state.take().unwrap_or_default().finalize() {
+                for byte in state.finalize_reset() {
                     response.write(&[digit(byte >> 4), digit(byte & 15)]);
                 }
                 response.text("\n");
             }
-            Body::Breaks => *state = None,
+            Body::Breaks => {}
         }
         Ok(())
     }
 
     fn numbers(&mut self, request: &mut Request, response: &mut Response) -> Answer {
         // A place is how far to go, and above it how far it has come.
-        let last: u32 = request.parse("n")?;
-        response.content_type("text/plain").stream(last.into());
+        let last = parse_decimal(request.param("n").as_bytes());
+        let last = last.filter(|last| *last <= u32::MAX.into());
+        let last = last.ok_or(Problem::NOT_FOUND)?;
+        response.content_type("text/plain").stream(last);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 #![no_main]
 #![forbid(unsafe_code)]
 
+use ounce_httpd::http::utf8;
 use ounce_httpd::{
     Answer, Piece, Problem, Program, Request, Response, Route, Service, State, Status, Tag, serve,
 };
@@ -57,7 +58,7 @@ struct Store {
 struct Record<'a> {
     start: usize,
     version: u32,
-    key: &'a str,
+    key: &'a [u8],
     value: &'a [u8],
 }
 
@@ -70,7 +71,7 @@ impl<'a> Record<'a> {
         Some(Self {
             start,
             version: u32::from_le_bytes([a, b, c, d]),
-            key: ounce_httpd::http::utf8(key)?,
+            key,
             value: rest.get(..u16::from_le_bytes([low, high]).into())?,
         })
     }
@@ -96,7 +97,7 @@ impl Store {
     }
 
     fn find(&self, key: &str) -> Option<Record<'_>> {
-        self.records().find(|record| record.key == key)
+        self.records().find(|record| record.key == key.as_bytes())
     }
 
     fn remove(&mut self, start: usize, length: usize) {
@@ -192,7 +193,7 @@ impl Store {
             }
             let mut json = piece.json(!is_first);
             is_first = false;
-            json.object().key("key").string(record.key);
+            json.object().key("key").string(utf8(record.key).unwrap_or_default());
             json.key("bytes").number(record.value.len() as u64);
             json.key("version").number(record.version.into());
             json.end_object();
@@ -202,16 +203,19 @@ impl Store {
     }
 
     fn metrics(&mut self, _: &mut Request, response: &mut Response) -> Answer {
-        for (name, value) in [
-            ("kv_keys", self.keys),
-            ("kv_bytes", self.end as u64),
-            ("kv_bytes_limit", MAX_TOTAL_BYTES as u64),
-            ("kv_writes_total", self.version.into()),
-            ("kv_hits_total", self.hits),
-            ("kv_misses_total", self.misses),
-        ] {
-            response.text(name).text(" ").number(value).text("\n");
-        }
+        let numbers = [
+            self.keys,
+            self.end as u64,
+            MAX_TOTAL_BYTES as u64,
+            self.version.into(),
+            self.hits,
+            self.misses,
+        ];
+        response.numbers(
+            "kv_keys %\nkv_bytes %\nkv_bytes_limit %\nkv_writes_total %\nkv_hits_total %\n\
+            kv_misses_total %\n",
+            &numbers,
+        );
         Ok(())
     }
 }

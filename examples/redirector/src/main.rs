@@ -1,15 +1,15 @@
 //! Short links: some from a table in the program, some added while it runs.
 //!
 //! `GET /{name}` redirects, `GET /links` lists with hits. With `TOKEN` set,
-//! `PUT` and `DELETE /links/{name}` (`Authorization: Bearer …`) change those
-//! that were added. No target ever comes from the request that is redirected.
+//! `PUT /links/{name}` (`Authorization: Bearer …`) takes a form, such as
+//! `to=https://example.org/&status=301`, and `DELETE` drops what was added. No
+//! target ever comes from the request that is redirected.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
-use core::ffi::CStr;
 use ounce_httpd::http::json::Json;
-use ounce_httpd::http::secret;
+use ounce_httpd::http::{parse_decimal, secret};
 use ounce_httpd::{
     Answer, Problem, Program, Request, Response, Route, Service, State, Status, Text, serve,
 };
@@ -18,10 +18,7 @@ ounce_httpd::entry!(main);
 
 fn main(program: &Program) -> u8 {
     let links = LINKS.take();
-    links.token = program
-        .variable("TOKEN")
-        .map(CStr::to_bytes)
-        .filter(|token| !token.is_empty());
+    links.token = program.variable("TOKEN").filter(|token| !token.is_empty());
     serve(program, links)
 }
 
@@ -111,22 +108,17 @@ impl Links {
     fn add(&mut self, request: &mut Request, response: &mut Response) -> Answer {
         self.authorize(request, response)?;
         let name = request.param("name");
-        let (mut target, mut status) = ("", 302);
-        let mut json = request.json()?;
-        json.object();
-        while let Some(key) = json.key() {
-            match key {
-                "to" => target = json.string(),
-                "status" => status = json.u64(),
-                _ => json.skip(),
-            }
-        }
-        json.end()?;
+        let form = request.form()?;
+        let target = form.get("to").unwrap_or_default();
+        let status = form.get("status").map_or(Some(302), |text| {
+            let number = parse_decimal(text.as_bytes())?;
+            u16::try_from(number).ok()
+        });
         if !is_target(target.as_bytes()) {
             return Err(BAD_TARGET);
         }
-        let status = u16::try_from(status).unwrap_or(0);
-        status_of(status).ok_or(BAD_STATUS)?;
+        let status = status.filter(|status| status_of(*status).is_some());
+        let status = status.ok_or(BAD_STATUS)?;
         if name.len() > 32 || name == "links" || name == "healthz" {
             return Err(BAD_NAME);
         }

@@ -490,12 +490,21 @@ impl Walk<'_> {
                 continue;
             }
             let is_same = match kind {
-                TEXT | ATTRIBUTE | CLASSES => self.new.text(own) == self.new.text(there),
+                ATTRIBUTE | CLASSES => self.new.text(own) == self.new.text(there),
                 CLASS => self.new.words.at(own + 2) == self.new.words.at(there + 2),
+                // A copy has none.
+                TEXT => self.new.text(own).is_empty(),
                 // What is no part of the markup is no part of a copy.
                 _ => false,
             };
-            if !is_same {
+            if kind == ON && node != first {
+                // The page need not look for the element before something happens in it.
+                let [name, message, argument] = [1, 2, 3].map(|word| self.new.words.at(own + word));
+                self.patch.command(Op::OnAt, name);
+                self.patch.word(node);
+                self.patch.word(message);
+                self.patch.word(argument);
+            } else if !is_same {
                 if current != node {
                     self.patch.at(node);
                     current = node;

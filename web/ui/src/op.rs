@@ -50,11 +50,14 @@ pub enum Op {
     Call,
     /// (length) The state, as an answer to [`SAVE`](crate::SAVE).
     State,
-    /// (node) first. A copy of a node with all in it, last in the current; it becomes the current.
-    /// Its elements are numbered from `first` on, as they stand.
+    /// (node) first. A copy of an element and those in it with their attributes, without texts and
+    /// what they listen to, last in the current; it becomes the current. They are numbered from
+    /// `first` on, as they stand.
     Copy,
     /// (name) The classes of the current, by a name.
     ClassName,
+    /// (name of an event) node, message, argument. As `On`, for one that is not the current.
+    OnAt,
 }
 
 #[cfg(test)]
@@ -82,7 +85,7 @@ mod tests {
             "export const enum Op {\n",
         );
         assert_eq!(own[0], "Name = 1");
-        assert_eq!(own.last(), Some(&"ClassName"));
+        assert_eq!(own.last(), Some(&"OnAt"));
         assert_eq!(own, page);
     }
 }

@@ -56,7 +56,7 @@ impl Page {
         }
     }
 
-    /// A copy as the DOM makes it: without listeners, its elements numbered as they stand.
+    /// A copy as the page makes it: without listeners and texts, its elements numbered as they stand.
     fn copied(&mut self, node: usize, number: &mut u32) -> usize {
         let from = self.arena[node].clone();
         let made = self.make(Node {
@@ -65,14 +65,15 @@ impl Page {
                 .into_iter()
                 .filter(|(name, _)| !name.starts_with("on "))
                 .collect(),
-            children: Vec::new(),
-            ..from
+            tag: from.tag,
+            ..Node::default()
         });
-        if !self.arena[made].tag.is_empty() {
-            self.numbers.insert(*number, made);
-            *number += 1;
-        }
+        self.numbers.insert(*number, made);
+        *number += 1;
         for child in from.children {
+            if self.arena[child].tag.is_empty() {
+                continue;
+            }
             let child = self.copied(child, number);
             self.arena[made].children.push(child);
         }
@@ -192,6 +193,13 @@ impl Page {
                     .attributes
                     .insert(name, format!("{one} {two}"));
                 at += 2;
+            } else if is(Op::OnAt) {
+                let name = format!("on {}", self.names[a as usize]);
+                let argument = words[at + 2];
+                self.arena[self.numbers[&one]]
+                    .attributes
+                    .insert(name, format!("{two} {argument}"));
+                at += 3;
             } else if is(Op::Off) {
                 let name = format!("on {}", self.names[a as usize]);
                 self.arena[current].attributes.remove(&name).unwrap();

@@ -47,6 +47,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         if options.has(SuiteName::Serve) {
             wanted.extend(packages::SERVERS);
         }
+        if options.has(SuiteName::Bases) {
+            wanted.extend(packages::BASES);
+        }
         if options.has(SuiteName::Registry) {
             wanted.extend(packages::REGISTRIES);
         }
@@ -99,6 +102,13 @@ fn measure(options: &Options, arguments: &[String], stage: &mut Stage) -> Result
     if options.has(SuiteName::Serve) {
         let httpd = programs::httpd(options)?;
         suites.push(suites::serve::run(options, &httpd, stage, &mut progress)?);
+    }
+    if options.has(SuiteName::Bases) {
+        let ounce = match &options.ounce {
+            Some(path) => path.clone(),
+            None => crate::dist::build(crate::dist::HOST_TARGET)?,
+        };
+        suites.push(suites::bases::run(options, &ounce, stage, &mut progress)?);
     }
     if options.has(SuiteName::Registry) {
         let ounce = match &options.ounce {

@@ -10,12 +10,12 @@ use super::sampling::FEWEST_RUNS;
 const COUNT: usize = 10_000;
 
 pub(crate) const HELP: &str = "\
-cargo xtask bench [start|build|serve|zero|density|registry|lambda|wasm|delta|web|all] [OPTIONS]
+cargo xtask bench [start|build|serve|zero|density|bases|registry|lambda|wasm|delta|web|all] [OPTIONS]
 
 Measures ounce side by side with its peers: start, to the first answer of a
 container; build, to an image; serve, files over HTTP; zero, services that run
-only when they are wanted; density, many containers at once; registry, pushing and
-pulling; lambda, functions under AWS's emulator; wasm, WebAssembly modules and
+only when they are wanted; density, many containers at once; bases, debian-slim from
+packages; registry, pushing and pulling; lambda, functions under AWS's emulator; wasm, WebAssembly modules and
 handlers of requests; delta, the bytes of an update; web, components of pages in a
 browser. A whole run of a suite (all
 its peers, at least 30 rounds) writes that suite's section of docs/benchmarks.md;
@@ -24,11 +24,13 @@ every run writes report.md and report.json in target/bench.
   --runs N         rounds [default: 50]
   --peers A,B      only these peers (bare and ounce always take part):
                    bubblewrap, crun, runc, youki (where it is on the PATH),
-                   podman, docker, buildah, umoci, skopeo;
+                   podman, docker, buildah, umoci, skopeo, mmdebstrap;
                    nginx, lighttpd, busybox, darkhttpd, static-web-server;
                    bsdiff, xdelta3, zstd, detools, hdiffpatch
   --server NAME=FILE  take this program for a peer of `serve`, or for wasmtime;
                    web=FILE: the samples that web/bench/run.mjs wrote
+  --framework NAME=DIR  of `web`: a peer that was built elsewhere, such as
+                   web/bench/leptos; DIR has index.js, which fills the table
   --tables A,B     of `serve` only these: keep-alive, pipelined, close, large,
                    latency, boot, memory
   --count N        containers of `density` [default: 10000]
@@ -46,6 +48,7 @@ pub(crate) enum SuiteName {
     Serve,
     Zero,
     Density,
+    Bases,
     Registry,
     Lambda,
     Wasm,
@@ -54,12 +57,13 @@ pub(crate) enum SuiteName {
 }
 
 impl SuiteName {
-    pub(crate) const ALL: [SuiteName; 10] = [
+    pub(crate) const ALL: [SuiteName; 11] = [
         SuiteName::Start,
         SuiteName::Build,
         SuiteName::Serve,
         SuiteName::Zero,
         SuiteName::Density,
+        SuiteName::Bases,
         SuiteName::Registry,
         SuiteName::Lambda,
         SuiteName::Wasm,
@@ -75,6 +79,7 @@ impl SuiteName {
             SuiteName::Serve => "serve",
             SuiteName::Zero => "zero",
             SuiteName::Density => "density",
+            SuiteName::Bases => "bases",
             SuiteName::Registry => "registry",
             SuiteName::Lambda => "lambda",
             SuiteName::Wasm => "wasm",
@@ -100,6 +105,8 @@ pub(crate) struct Options {
     pub(crate) tables: Vec<String>,
     /// Programs of peers that are not on the path.
     pub(crate) servers: Vec<(String, PathBuf)>,
+    /// Folders of peers of `web`.
+    pub(crate) frameworks: Vec<(String, PathBuf)>,
     pub(crate) install: bool,
 }
 
@@ -115,6 +122,7 @@ impl Options {
             ounce: None,
             httpd: None,
             servers: Vec::new(),
+            frameworks: Vec::new(),
             tables: Vec::new(),
             install: true,
         };
@@ -132,6 +140,7 @@ impl Options {
                 "serve" => options.suites = vec![SuiteName::Serve],
                 "zero" => options.suites = vec![SuiteName::Zero],
                 "density" => options.suites = vec![SuiteName::Density],
+                "bases" => options.suites = vec![SuiteName::Bases],
                 "registry" => options.suites = vec![SuiteName::Registry],
                 "lambda" => options.suites = vec![SuiteName::Lambda],
                 "wasm" => options.suites = vec![SuiteName::Wasm],
@@ -150,12 +159,15 @@ impl Options {
                 "--crun" => options.crun = Some(std::path::absolute(value()?)?),
                 "--ounce" => options.ounce = Some(std::path::absolute(value()?)?),
                 "--httpd" => options.httpd = Some(std::path::absolute(value()?)?),
-                "--server" => {
-                    let (name, file) = value()?
+                "--server" | "--framework" => {
+                    let (name, path) = value()?
                         .split_once('=')
-                        .context("--server wants NAME=FILE")?;
-                    let program = (name.to_owned(), std::path::absolute(file)?);
-                    options.servers.push(program);
+                        .with_context(|| format!("{argument} wants NAME=PATH"))?;
+                    let peer = (name.to_owned(), std::path::absolute(path)?);
+                    match argument.as_str() {
+                        "--server" => options.servers.push(peer),
+                        _ => options.frameworks.push(peer),
+                    }
                 }
                 "--no-install" => options.install = false,
                 other => bail!("unknown argument {other:?}\n\n{HELP}"),
@@ -190,6 +202,7 @@ impl Options {
         {
             let others = [
                 SuiteName::Serve,
+                SuiteName::Bases,
                 SuiteName::Registry,
                 SuiteName::Lambda,
                 SuiteName::Wasm,

@@ -23,6 +23,9 @@ pub(crate) const SERVERS: &[(&str, &str)] = &[
     ("nginx-light", "nginx"),
 ];
 
+/// Who puts trees of Debian's packages together besides us.
+pub(crate) const BASES: &[(&str, &str)] = &[("mmdebstrap", "mmdebstrap")];
+
 /// A registry, what makes it ready, and who speaks with it besides us.
 pub(crate) const REGISTRIES: &[(&str, &str)] = &[
     ("apache2-utils", "htpasswd"),

@@ -31,7 +31,7 @@ cargo xtask corpus [NAME...] [OPTIONS]
 Makes real images of packages, trims each by its test and proves it, and writes
 their rows of docs/trim-corpus.md; without names, all but the heavy ones.
 
-  --all           the heavy ones as well: java, postgres, numbers
+  --all           the heavy ones as well: java, postgres, numbers, tensorflow
   --ounce FILE    take this ounce in place of building it (cargo xtask dist)
   --no-prove      trim by the trace only
   --time SECONDS  most seconds for a proof [default: 600]

@@ -106,6 +106,23 @@ print(numpy.round(model.predict(numpy.array([[4.0]])), 3))
 print(table.groupby('x').sum().to_json())
 ";
 
+/// A cluster of its own, in which a table is made, filled and asked.
+const POSTGRES: &str = "\
+set -e; cd /usr/lib/postgresql/15/bin; \
+./initdb -D /tmp/data --no-sync --locale=C.UTF-8 -U postgres > /dev/null; \
+echo 'create table t as select generate_series(1, 9) as n; select sum(n) from t' | \
+./postgres --single -D /tmp/data postgres";
+
+const TENSORFLOW: &str = "\
+import tensorflow
+
+x = tensorflow.constant([[1.0], [2.0], [3.0]])
+w = tensorflow.Variable([[1.0]])
+with tensorflow.GradientTape() as tape:
+    loss = tensorflow.reduce_sum((tensorflow.matmul(x, w) - 2.0 * x) ** 2)
+print(float(loss), tape.gradient(loss, w).numpy().tolist())
+";
+
 /// Redis speaks lines: set, get, and what it says.
 const REDIS: &str = "\
 #!/bin/bash
@@ -205,19 +222,23 @@ pub(crate) const ALL: &[Recipe] = &[
     },
     Recipe {
         name: "java",
-        packages: &["openjdk-17-jre-headless", "ca-certificates-java"],
-        files: &[(
-            "app/Hello.java",
-            "public class Hello { public static void main(String[] a) { System.out.println(\"hello\"); } }\n",
-        )],
-        entrypoint: &["/usr/bin/java", "-version"],
+        packages: &["openjdk-17-jre-headless", "ca-certificates-java", "rhino"],
+        entrypoint: &[
+            "/usr/bin/java",
+            "-cp",
+            "/usr/share/java/js.jar",
+            "org.mozilla.javascript.tools.shell.Main",
+            "-e",
+            "print(JSON.stringify([1, 2, 3].map(String)))",
+        ],
         heavy: true,
         ..NONE
     },
     Recipe {
         name: "postgres",
         packages: &["postgresql-15"],
-        entrypoint: &["/usr/lib/postgresql/15/bin/postgres", "--version"],
+        entrypoint: &["/bin/sh", "-c", POSTGRES],
+        test: &["-u", "postgres"],
         heavy: true,
         ..NONE
     },
@@ -227,6 +248,20 @@ pub(crate) const ALL: &[Recipe] = &[
         pip: &["numpy", "pandas", "scikit-learn"],
         files: &[("app/main.py", NUMBERS)],
         entrypoint: &["/usr/bin/python3", "/app/main.py"],
+        heavy: true,
+        ..NONE
+    },
+    Recipe {
+        name: "tensorflow",
+        packages: &["python3", "python3-pip"],
+        pip: &["tensorflow-cpu"],
+        files: &[("app/main.py", TENSORFLOW)],
+        entrypoint: &["/usr/bin/python3", "/app/main.py"],
+        environment: &[
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "TF_CPP_MIN_LOG_LEVEL=3",
+            "HOME=/tmp",
+        ],
         heavy: true,
         ..NONE
     },

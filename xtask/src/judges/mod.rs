@@ -15,6 +15,7 @@ mod registry;
 mod runtime;
 mod server;
 mod ship;
+mod wasm;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -65,12 +66,16 @@ pub(crate) struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// Counts something as skipped.
+    fn skip(&mut self, name: &str, reason: &str) {
+        self.tally.skipped += 1;
+        println!("  skip {name}: {reason}");
+    }
+
     /// Runs one check; skipped where one of `needs` is not installed.
     pub(crate) fn check(&mut self, name: &str, needs: &[&str], work: impl FnOnce() -> Result<()>) {
         if let Some(missing) = needs.iter().find(|need| find(need).is_none()) {
-            self.tally.skipped += 1;
-            println!("  skip {name}: {missing} is not installed");
-            return;
+            return self.skip(name, &format!("{missing} is not installed"));
         }
         match work() {
             Ok(()) => {
@@ -131,6 +136,7 @@ const GROUPS: &[(&str, bool, Judge)] = &[
     ("lambda", false, lambda::judge),
     ("registry", true, registry::judge),
     ("ship", true, ship::judge),
+    ("wasm", false, wasm::judge),
 ];
 
 /// Whether a group of judges can be run alone.

@@ -1,6 +1,6 @@
 //! A real registry between ounce and the tools that people have: what one pushes
-//! the other pulls, digests kept; through a door that is open, one with users, and
-//! one with TLS of an authority that is not the machine's.
+//! the other pulls, digests kept; through a door that is open, one with users, one
+//! with TLS of an authority that is not the machine's, and one that asks for certificates.
 
 use std::fs;
 use std::process::Command;
@@ -18,6 +18,7 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
         (Door::Open, "an open registry"),
         (Door::Users, "a registry with users"),
         (Door::Tls, "a registry with TLS"),
+        (Door::Certificate, "a registry that asks for certificates"),
     ] {
         let missing = NEEDS.iter().find(|need| find(need).is_none());
         let registry = match missing {
@@ -81,6 +82,11 @@ pub(super) fn judge(case: &Case<'_>, bench: &mut Bench<'_>) {
                 &with_peer("podman"),
                 || with(&zstd),
             );
+            bench.check(
+                "an image comes from there by a delta that hangs on it, and is the same",
+                &NEEDS,
+                || with(&deltas),
+            );
         }
     }
 }
@@ -122,6 +128,9 @@ impl Visit<'_> {
             Door::Tls => {
                 ounce.env("SSL_CERT_FILE", self.registry.authority());
             }
+            Door::Certificate => {
+                ounce.env("XDG_CONFIG_HOME", self.registry.configuration());
+            }
         }
         ounce
     }
@@ -140,7 +149,7 @@ impl Visit<'_> {
                 format!("--{side}tls-verify=false"),
                 format!("--{side}creds={}:{}", USER.0, USER.1),
             ],
-            Door::Tls => folder
+            Door::Tls | Door::Certificate => folder
                 .map(|folder| format!("--{side}cert-dir={folder}"))
                 .into_iter()
                 .collect(),
@@ -194,6 +203,15 @@ fn pushes(visit: &Visit<'_>) -> Result<()> {
             refused.status.code() == Some(5),
             "an authority that nobody trusts is trusted"
         );
+    }
+    if visit.door == Door::Certificate {
+        let mut nobody = visit.case.ounce(&["push", NAME, &to]);
+        let refused = nobody
+            .env("SSL_CERT_FILE", visit.registry.authority())
+            .output()?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(refused.status.code() == Some(5), "not refused: {said}");
+        ensure!(said.contains("certs.d"), "no hint in {said}");
     }
     read(&mut visit.ounce(&["push", NAME, &to]))?;
     let text = read(&mut visit.ounce(&["--json", "push", NAME, &to]))?;
@@ -380,5 +398,32 @@ fn zstd(visit: &Visit<'_>) -> Result<()> {
     ensure!(text.contains("layer.v1.tar+zstd"), "{text}");
     let storage = Storage::new()?;
     read(&mut storage.podman(&["pull", "--quiet", "--tls-verify=false", &name]))?;
+    Ok(())
+}
+
+/// This registry knows no referrers: the delta is found by the tag of the digest.
+fn deltas(visit: &Visit<'_>) -> Result<()> {
+    let site = visit.case.path("delta-site");
+    fs::create_dir_all(&site)?;
+    for (version, text) in [("1", "one"), ("2", "two, which is later")] {
+        fs::write(format!("{site}/index.html"), text)?;
+        let tag = format!("site:{version}");
+        read(&mut visit.ounce(&["build", &site, "-t", &tag]))?;
+    }
+    let (one, two) = (visit.name("judged/delta:1"), visit.name("judged/delta:2"));
+    read(&mut visit.ounce(&["push", "site:1", &one]))?;
+    let text = read(&mut visit.ounce(&["--json", "push", "site:2", &two, "--delta-from", "1"]))?;
+    let pushed: Value = serde_json::from_str(&text)?;
+    ensure!(pushed["deltas"][0]["pushed"] == true, "{pushed}");
+    let device = visit.case.path("delta-device");
+    read(&mut visit.ounce_on(&device, &["pull", &one]))?;
+    let text = read(&mut visit.ounce_on(&device, &["--json", "pull", &two]))?;
+    let pulled: Value = serde_json::from_str(&text)?;
+    ensure!(
+        pulled["deltas"][0]["from"] == pushed["deltas"][0]["from_digest"],
+        "{pulled}"
+    );
+    ensure!(pulled["digest"] == pushed["digest"], "{pulled}");
+    read(&mut visit.ounce_on(&device, &["verify"]))?;
     Ok(())
 }

@@ -25,6 +25,8 @@ pub(crate) enum Door {
     Users,
     /// Everybody who trusts its authority.
     Tls,
+    /// Those with a certificate of its authority.
+    Certificate,
 }
 
 /// The one user it knows.
@@ -36,6 +38,7 @@ pub(crate) struct Registry {
     _process: Started,
     scratch: Scratch,
     port: u16,
+    door: Door,
 }
 
 impl Registry {
@@ -61,13 +64,32 @@ impl Registry {
                     folder("users")
                 ));
             }
-            Door::Tls => {
+            Door::Tls | Door::Certificate => {
                 certify(&scratch)?;
+                let asks = match door {
+                    Door::Certificate => {
+                        let authority = scratch.join("certificates/ca.crt");
+                        fs::copy(authority, scratch.join("clients.crt"))?;
+                        format!(", clientcas: [{}]", folder("clients.crt"))
+                    }
+                    _ => String::new(),
+                };
                 settings.push_str(&format!(
-                    "  tls: {{certificate: {}, key: {}}}\n",
+                    "  tls: {{certificate: {}, key: {}{asks}}}\n",
                     folder("own.crt"),
                     folder("own.key")
                 ));
+            }
+        }
+        if door == Door::Certificate {
+            // As docker and podman keep them: a folder of the host's name.
+            let hosts = scratch.join("config/containers/certs.d");
+            fs::create_dir_all(&hosts)?;
+            let certificates = hosts.join(format!("localhost:{port}"));
+            fs::rename(scratch.join("certificates"), &certificates)?;
+            for ending in ["cert", "key"] {
+                let from = scratch.join(&format!("client.{ending}"));
+                fs::rename(from, certificates.join(format!("client.{ending}")))?;
             }
         }
         fs::write(scratch.join("settings.yml"), settings)?;
@@ -90,6 +112,7 @@ impl Registry {
             _process: process,
             scratch,
             port,
+            door,
         })
     }
 
@@ -100,11 +123,22 @@ impl Registry {
 
     /// The certificate of its authority.
     pub(crate) fn authority(&self) -> PathBuf {
-        self.scratch.join("certificates/ca.crt")
+        let folder = match self.door {
+            Door::Certificate => self
+                .configuration()
+                .join(format!("containers/certs.d/{}", self.host())),
+            _ => self.scratch.join("certificates"),
+        };
+        folder.join("ca.crt")
+    }
+
+    /// A folder of settings (`XDG_CONFIG_HOME`) that says who we are to it.
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.scratch.join("config")
     }
 }
 
-/// An authority, and a certificate of it for this machine.
+/// An authority, and certificates of it for this machine and for who comes.
 fn certify(scratch: &Scratch) -> Result<()> {
     fs::create_dir(scratch.join("certificates"))?;
     fs::write(
@@ -140,27 +174,36 @@ fn certify(scratch: &Scratch) -> Result<()> {
             ("-out", &own("certificates/ca.crt")),
         ],
     )?;
-    openssl(
-        &[
-            "req",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-subj",
-            "/CN=localhost",
-        ],
-        &[("-keyout", &own("own.key")), ("-out", &own("own.csr"))],
-    )?;
-    openssl(
-        &["x509", "-req", "-days", "2", "-CAcreateserial"],
-        &[
-            ("-in", &own("own.csr")),
-            ("-CA", &own("certificates/ca.crt")),
-            ("-CAkey", &own("ca.key")),
-            ("-extfile", &own("names")),
-            ("-out", &own("own.crt")),
-        ],
-    )
+    for (name, subject, certificate) in [
+        ("own", "/CN=localhost", "own.crt"),
+        ("client", "/CN=a client of the judges", "client.cert"),
+    ] {
+        let key = own(&format!("{name}.key"));
+        let request = own(&format!("{name}.csr"));
+        openssl(
+            &[
+                "req",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-subj",
+                subject,
+            ],
+            &[("-keyout", &key), ("-out", &request)],
+        )?;
+        openssl(
+            &["x509", "-req", "-days", "2", "-CAcreateserial"],
+            &[
+                ("-in", &request),
+                ("-CA", &own("certificates/ca.crt")),
+                ("-CAkey", &own("ca.key")),
+                ("-CAserial", &own("ca.srl")),
+                ("-extfile", &own("names")),
+                ("-out", &own(certificate)),
+            ],
+        )?;
+    }
+    Ok(())
 }

@@ -52,6 +52,14 @@ const ALLOWED: &[(&str, &str)] = &[
         "entry code and registers of a bare machine",
     ),
     (
+        "examples/device-riscv/src/heap.rs",
+        "memory that the engine of modules is handed by address",
+    ),
+    (
+        "examples/wasm-device",
+        "imports of a module, and the name that its host calls it by",
+    ),
+    (
         "bench/programs/firmware",
         "registers of a machine: a program that patches are measured on, and never run",
     ),

@@ -1,6 +1,7 @@
 //! How the adapter is told to behave: by the variables that the Lambda Web Adapter
 //! has made known (github.com/awslabs/aws-lambda-web-adapter, "Configurations").
 
+use ounce_bootstrap::lambda::http::utf8;
 use ounce_bootstrap::{Fault, Program};
 
 /// What the variables say.
@@ -33,12 +34,8 @@ impl Options {
     pub(super) fn read(program: &Program) -> Result<Self, Fault<'static>> {
         let mut options = Self::DEFAULT;
         let text = |name| {
-            let value = program.variable(name).map(|value| value.to_str());
-            match value {
-                None => Ok(""),
-                Some(Ok(value)) => Ok(value),
-                Some(Err(_)) => Err(BAD_TEXT),
-            }
+            let value = program.variable(name).unwrap_or_default();
+            utf8(value).ok_or(BAD_TEXT)
         };
         for name in ["PORT", "AWS_LWA_PORT"] {
             let value = text(name)?;

@@ -105,6 +105,7 @@ pub fn start(program: &Program) -> u8 {
     };
     let answers = Answers::new(file, site);
     let mut engine = Engine::new(answers, limits, listeners, &mut room.busy, &mut room.buffer);
+    engine.open();
     bare::no_new_privileges();
     bare::allow_only(bare::SERVING_PACKED);
     engine.run()

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use ounce_oci::Digest;
 use ounce_oci::digest::Hashing;
-use ounce_oci::fetch::{Client, Download, What};
-use rustix::fs::{FlockOperation, flock};
+use ounce_oci::fetch::{Client, Download, FetchError, What};
+use ounce_oci::lock::{Lock, LockError};
 
 use super::{Event, Wanted};
 
@@ -211,13 +211,10 @@ impl<'n> Cache<'n> {
         on(Event::Index {
             url: url.to_owned(),
         });
-        let bytes =
-            self.network
-                .document(url, limit_bytes)
-                .map_err(|source| CacheError::Network {
-                    url: url.to_owned(),
-                    source,
-                })?;
+        let bytes = self
+            .network
+            .document(url, limit_bytes)
+            .map_err(|source| not_fetched(url.to_owned(), source))?;
         self.place(&kept, &mut &*bytes)?;
         Ok(bytes)
     }
@@ -262,7 +259,7 @@ impl<'n> Cache<'n> {
             };
             self.network
                 .files(&far, on)
-                .map_err(|source| CacheError::Network { url, source })?;
+                .map_err(|source| not_fetched(url, source))?;
         }
         Ok(())
     }
@@ -281,10 +278,7 @@ impl<'n> Cache<'n> {
         }
         self.network
             .document(url, limit_bytes)
-            .map_err(|source| CacheError::Network {
-                url: url.to_owned(),
-                source,
-            })
+            .map_err(|source| not_fetched(url.to_owned(), source))
     }
 
     /// Puts a file into the cache that came by [`Cache::fetch`], under a name
@@ -330,23 +324,27 @@ impl<'n> Cache<'n> {
         placed(&self.root, digest)
     }
 
-    fn lock(&self, on: &mut dyn FnMut(Event)) -> Result<File, CacheError> {
+    /// Keeps others of this machine from putting a base together meanwhile: who waited
+    /// finds it made, and one at a time takes the memory that it takes.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn alone(&self, on: &mut dyn FnMut(Event)) -> Result<Option<Lock>, CacheError> {
+        self.make_root()?;
+        // Nothing is written: a cache that can only be read will do.
+        let mut wait = waiting("putting a base together", on);
+        Lock::wait_for_folder(&self.root, &mut wait).map_err(not_locked)
+    }
+
+    fn lock(&self, on: &mut dyn FnMut(Event)) -> Result<Lock, CacheError> {
+        self.make_root()?;
+        let mut wait = waiting("downloading", on);
+        Lock::wait(&self.root.join("lock"), &mut wait).map_err(not_locked)
+    }
+
+    fn make_root(&self) -> Result<(), CacheError> {
         let folder = self.root.join("sha256");
-        fs::create_dir_all(&folder).map_err(|source| failed("making", &folder, source))?;
-        let path = self.root.join("lock");
-        let mut lock = || -> io::Result<File> {
-            let file = File::options()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)?;
-            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-                on(Event::Waiting);
-                rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
-            }
-            Ok(file)
-        };
-        lock().map_err(|source| failed("locking", &path, source))
+        fs::create_dir_all(&folder).map_err(|source| failed("making", &folder, source))
     }
 
     /// A file of a mirror that is a folder.
@@ -419,6 +417,33 @@ impl Reader<'_> {
 
 fn placed(root: &Path, digest: &Digest) -> PathBuf {
     root.join("sha256").join(digest.hex())
+}
+
+/// What came could not be written: that is no fault of the network's.
+fn not_fetched(url: String, source: NetworkError) -> CacheError {
+    match source.downcast::<FetchError>() {
+        Ok(error) => match *error {
+            FetchError::Write { path, source } => failed("writing", &path, source),
+            other => CacheError::Network {
+                url,
+                source: other.into(),
+            },
+        },
+        Err(source) => CacheError::Network { url, source },
+    }
+}
+
+/// Tells who is waited for, and why.
+fn waiting(doing: &'static str, on: &mut dyn FnMut(Event)) -> impl FnMut(Option<u32>) {
+    move |holder_pid| on(Event::Waiting { doing, holder_pid })
+}
+
+fn not_locked(error: LockError) -> CacheError {
+    match error {
+        LockError::Io { path, source } => failed("locking", &path, source),
+        // It is waited for as long as it takes.
+        LockError::Held { path, .. } => failed("locking", &path, io::ErrorKind::WouldBlock.into()),
+    }
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> CacheError {
@@ -517,6 +542,42 @@ mod tests {
         assert!(matches!(cache.read(&one), Err(CacheError::Digest { .. })));
         cache.fill(std::slice::from_ref(&one), &mut |_| {}).unwrap();
         assert_eq!(cache.read(&one).unwrap(), b"one");
+    }
+
+    /// A network that delivers to a full disk.
+    struct Full;
+
+    impl Network for Full {
+        fn document(&self, url: &str, _: u64) -> Result<Vec<u8>, NetworkError> {
+            Err(format!("{url} is not asked for").into())
+        }
+
+        fn files(
+            &self,
+            wanted: &[(Wanted, PathBuf)],
+            _: &mut dyn FnMut(Event),
+        ) -> Result<(), NetworkError> {
+            Err(Box::new(FetchError::Write {
+                path: wanted[0].1.clone(),
+                source: io::ErrorKind::StorageFull.into(),
+            }))
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_not_blamed_on_the_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path(), &Full, false);
+        let far = Wanted {
+            url: "http://192.0.2.1/a".to_owned(),
+            digest: Digest::of(b""),
+            size_bytes: 1,
+        };
+        let error = cache.fill(&[far], &mut |_| {}).unwrap_err();
+        assert!(!error.is_network() && error.hints().is_empty(), "{error:?}");
+        assert!(matches!(error, CacheError::Io { .. }), "{error:?}");
+        let error = cache.document("http://192.0.2.1/", 1, &mut |_| {});
+        assert!(error.unwrap_err().is_network());
     }
 
     #[test]

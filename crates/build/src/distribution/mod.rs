@@ -23,8 +23,13 @@ use ounce_oci::Digest;
 /// Progress, in the order it happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Another ounce downloads into the same cache; it is waited for.
-    Waiting,
+    /// Another ounce does the same on this machine; it is waited for.
+    Waiting {
+        /// What it does: `downloading`.
+        doing: &'static str,
+        /// Its process, where that can be told.
+        holder_pid: Option<u32>,
+    },
     /// An index is asked for.
     Index {
         /// Its address.

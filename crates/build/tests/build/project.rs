@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use ounce_build::{By, Measure, ProgramSource, execute, plan};
+use ounce_build::{By, Event, Measure, ProgramSource, execute, plan};
 use ounce_oci::Store;
+use ounce_oci::layer::Compression;
+use ounce_oci::lock::Lock;
 use ounce_oci::model::digest_of;
 
 use crate::{build, package, recipe, request, write};
@@ -340,4 +342,63 @@ fn a_program_without_the_standard_library_is_built_by_its_own_configuration() {
         "{:?}",
         built.images[0]
     );
+}
+
+#[test]
+fn two_builds_at_once_of_one_project_each_get_their_own_program() {
+    let folder = tempfile::tempdir().unwrap();
+    package(folder.path(), "twice", "[features]\nother = []\n");
+    let source = "fn main() { println!(\"{}\", if cfg!(feature = \"other\") { \"other words\" } \
+                  else { \"plain words\" }); }\n";
+    write(&folder.path().join("src/main.rs"), source);
+    let program = |features: &[&str]| {
+        let mut request = request(folder.path());
+        request.settings.rust.features = features.iter().map(|f| (*f).to_owned()).collect();
+        request.settings.measure = Some(Measure::No);
+        request.settings.compression = Some(Compression::None);
+        let (store, built) = build(&request);
+        let digest = built.images[0].manifest.digest().to_string();
+        let store = Store::open(store.path()).unwrap();
+        let image = store
+            .image(&built.reference, &built.images[0].platform)
+            .unwrap();
+        let layer = image.layers[0].descriptor.digest().to_string();
+        let hex = layer.trim_start_matches("sha256:");
+        let bytes = fs::read(store.root().join("blobs/sha256").join(hex)).unwrap();
+        let has = |text: &str| {
+            bytes
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        };
+        (digest, has("plain words"), has("other words"))
+    };
+    let (one, other) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| program(&[]));
+        let other = scope.spawn(|| program(&["other"]));
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    assert_eq!((one.1, one.2), (true, false));
+    assert_eq!((other.1, other.2), (false, true));
+    // As they are when nobody else builds.
+    assert_eq!(program(&[]), one);
+}
+
+#[test]
+fn who_builds_a_project_that_is_being_built_waits_and_is_told_for_whom() {
+    let folder = tempfile::tempdir().unwrap();
+    package(folder.path(), "waits", "");
+    let recipe = plan(&request(folder.path())).unwrap();
+    let held = Lock::wait_for_folder(folder.path(), &mut |_| panic!("nobody builds it"));
+    let mut held = held.unwrap();
+    let store = tempfile::tempdir().unwrap();
+    let mut told = Vec::new();
+    let built = execute(&recipe, &Store::open(store.path()).unwrap(), &mut |event| {
+        if let Event::Waiting { doing, holder_pid } = event {
+            assert!(held.is_some(), "told once");
+            told.push((doing, holder_pid));
+            drop(held.take());
+        }
+    });
+    built.unwrap();
+    assert_eq!(told, [("building this project", Some(std::process::id()))]);
 }

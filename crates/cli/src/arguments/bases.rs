@@ -76,13 +76,16 @@ pub(crate) struct BaseArguments {
 
 /// `ounce update`.
 #[derive(Debug, Args)]
+#[command(after_help = super::update::AFTER_HELP)]
 pub(crate) struct UpdateArguments {
-    /// The project, or a lock
+    /// The project, or a lock; or a file of services (NAME.toml)
     #[arg(default_value = ".", value_hint = ValueHint::AnyPath)]
     pub(crate) path: PathBuf,
     /// Say what would move, and write nothing; exit code 1 if something would
     #[arg(long)]
     pub(crate) check: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Of a lock")]
     pub(crate) packages: PackageOptions,
+    #[command(flatten)]
+    pub(crate) services: super::update::ServicesOptions,
 }

@@ -23,7 +23,8 @@ pub(crate) struct DeviceOptions {
     /// The key's place among those that devices were built with
     #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..32))]
     pub(crate) key_number: u8,
-    /// What devices run now: a delta is made for each
+    /// What devices run now: a delta is made for each [default: the last four releases
+    /// in the folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) from: Vec<PathBuf>,
     /// The chip: esp32, esp32s2, esp32s3, esp32c2, esp32c3, esp32c6, esp32h2, or none
@@ -45,6 +46,21 @@ pub(crate) struct DeviceOptions {
     /// A key that devices no longer take once this one is confirmed
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..32))]
     pub(crate) revoke: Vec<u8>,
+    /// A root key that signs the record of who may sign updates: its number and file, PEM
+    #[arg(long, value_name = "NUMBER=FILE", value_parser = numbered, requires = "keys_version")]
+    pub(crate) root: Vec<(u8, PathBuf)>,
+    /// A key that the record lets sign updates: its number and its public file, PEM
+    #[arg(long, value_name = "NUMBER=FILE", value_parser = numbered, requires = "keys_version")]
+    pub(crate) trust: Vec<(u8, PathBuf)>,
+    /// The record's version: devices take none that is older than one they took
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..), requires = "keys_made")]
+    pub(crate) keys_version: Option<u16>,
+    /// The day the record is made; devices without a clock know the time by it
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day, requires = "keys_version")]
+    pub(crate) keys_made: Option<u64>,
+    /// The last day the record is good for
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day, requires = "keys_version")]
+    pub(crate) keys_expire: Option<u64>,
     /// The channel it is published in: its index is CHANNEL.json
     #[arg(long, value_name = "NAME", default_value = "stable")]
     pub(crate) channel: String,
@@ -54,16 +70,15 @@ pub(crate) struct DeviceOptions {
 }
 
 fn version(text: &str) -> Result<ounce_ota::Version, String> {
-    let mut parts = text.split('.');
-    let mut next = || parts.next().unwrap_or("");
-    let parsed = (next().parse(), next().parse(), next().parse());
-    match (parsed, parts.next()) {
-        ((Ok(major), Ok(minor), Ok(patch)), None) => Ok(ounce_ota::Version {
-            major,
-            minor,
-            patch,
-        }),
-        _ => Err("a version is three numbers, as 1.4.2".to_owned()),
+    ounce_ship::channel::version(text)
+        .ok_or_else(|| "a version is three numbers, as 1.4.2".to_owned())
+}
+
+fn numbered(text: &str) -> Result<(u8, PathBuf), String> {
+    let parts = text.split_once('=');
+    match parts.map(|(number, file)| (number.parse(), file)) {
+        Some((Ok(number @ 0..32), file)) if !file.is_empty() => Ok((number, file.into())),
+        _ => Err("a key is its number, 0 to 31, and its file, as 2=root.key".to_owned()),
     }
 }
 
@@ -146,6 +161,8 @@ mod tests {
         assert!(
             version("1.2").is_err() && version("1.2.3.4").is_err() && version("1.2.x").is_err()
         );
+        assert_eq!(numbered("7=a=b"), Ok((7, "a=b".into())));
+        assert!(numbered("32=a").is_err() && numbered("1=").is_err() && numbered("a").is_err());
         assert_eq!(range("3"), Ok((3, 3)));
         assert!(range("3-2").is_err() && range("a").is_err());
         assert_eq!(share("12.5"), Ok(1_250));

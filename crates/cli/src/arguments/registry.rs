@@ -56,6 +56,9 @@ pub(crate) struct PullArguments {
     /// was signed is the index: --all-platforms
     #[arg(long)]
     pub(crate) referrers: bool,
+    /// Fetch blobs whole, even where the registry has a delta from an image that is here
+    #[arg(long)]
+    pub(crate) no_delta: bool,
     #[command(flatten)]
     pub(crate) policy: super::supply::Policy,
     #[command(flatten)]
@@ -74,6 +77,10 @@ pub(crate) struct PushArguments {
     /// Compress its layers anew
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) compression: Option<Compression>,
+    /// Push a delta, too, for those who have this image: a tag or a digest of TO's
+    /// repository, or NAME:TAG in the store; can stand several times
+    #[arg(long, value_name = "TAG")]
+    pub(crate) delta_from: Vec<String>,
     #[command(flatten)]
     pub(crate) network: NetworkOptions,
 }

@@ -20,7 +20,7 @@ device, web
   ounce ship registry.example/shop:1.4 --to kubernetes | kubectl apply --server-side -f -
   ounce ship shop --registry registry.example/shop:1.4 --push --to kubernetes -o deploy
   ounce ship registry.example/shop:1.4 --to kubernetes --explain
-  ounce ship counter --to web -o public
+  ounce ship counter --to web --first-view -o public
   ounce ship shop --to ssh://pi@raspberrypi.local --apply
   ounce ship shop --to lambda -o deploy && cd deploy && sam deploy --guided
   ounce ship firmware.elf --to device --product lamp --firmware-version 1.0.1 \\
@@ -129,6 +129,9 @@ pub(crate) struct ShipOptions {
     /// systemd, ssh: where its files lie there [default: /opt/NAME]
     #[arg(long, value_name = "PATH", value_parser = path_to_ask_for, help_heading = "Other platforms")]
     pub(crate) root: Option<String>,
+    /// web: draw the component's first view into the page, so that it is seen before its script has run
+    #[arg(long, help_heading = "Other platforms")]
+    pub(crate) first_view: bool,
     /// ssh: its configuration [default: ssh's own]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Other platforms")]
     pub(crate) ssh_config: Option<PathBuf>,

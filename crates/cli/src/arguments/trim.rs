@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use ounce_oci::{Place, Platform, Reference};
 use ounce_trim::classes::Class;
+use ounce_trim::strip::Step;
 use serde::{Deserialize, Serialize};
 
 use super::{path_to_ask_for, seconds};
@@ -83,9 +84,19 @@ pub(crate) struct TrimKeeping {
     /// imports, certificates, time zones
     #[arg(long = "static")]
     pub(crate) also_static: bool,
-    /// Drop symbols and debug sections of programs and libraries, which are never loaded
-    #[arg(long)]
-    pub(crate) strip: bool,
+    /// Make what stays smaller, each step only if the tests pass with it: symbols (and debug
+    /// sections of ELF files), docstrings (of compiled Python), tests (folders of Python
+    /// packages), locales (that the environment does not name), duplicates (become hard links),
+    /// or all
+    #[arg(
+        long,
+        value_name = "LIST",
+        num_args = 0..=1,
+        default_missing_value = "symbols",
+        value_delimiter = ',',
+        value_parser = step
+    )]
+    pub(crate) strip: Vec<Vec<Step>>,
     /// Also keep the records of package managers, so that scanners still see packages
     #[arg(long)]
     pub(crate) keep_packages: bool,
@@ -136,6 +147,17 @@ pub(crate) struct TrimProof {
     /// path is told]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "prove")]
     pub(crate) certificate: Option<PathBuf>,
+}
+
+fn step(text: &str) -> Result<Vec<Step>, String> {
+    if text == "all" {
+        return Ok(Step::ALL.to_vec());
+    }
+    let step = Step::ALL.into_iter().find(|step| step.name() == text);
+    step.map(|step| vec![step]).ok_or_else(|| {
+        let names = Step::ALL.map(Step::name).join(", ");
+        format!("there are {names}, and all")
+    })
 }
 
 fn class(text: &str) -> Result<Vec<Class>, String> {

@@ -19,6 +19,7 @@ use ounce_build::distribution::{Base, Event};
 use ounce_build::settings::{AlpineSettings, DebianSettings};
 use ounce_oci::fetch::Client;
 use ounce_oci::layer::Compression;
+use ounce_oci::lock::Lock as FileLock;
 use ounce_oci::registry::{Registry, Which};
 use ounce_oci::{ByteSize, Digest, Image, Place, Platform, Reference, Store};
 use serde::Serialize;
@@ -188,6 +189,13 @@ impl Making<'_> {
         if store.image(&name, platform).is_ok() {
             return Ok(name);
         }
+        let mut progress = Progress::new(self.output);
+        let alone = cache.alone(&mut |event| progress.tell(&event));
+        // Held until the base has its name.
+        let _alone = alone.map_err(debian::DebianError::from)?;
+        if store.image(&name, platform).is_ok() {
+            return Ok(name);
+        }
         let files = match which {
             Assembled::Debian(variant) => self.debian_files(variant, &locked, &cache)?,
             Assembled::Alpine(kind) => alpine::files(self, kind, &locked, &cache)?,
@@ -264,44 +272,62 @@ impl Making<'_> {
         architecture: &str,
         cache: &Cache<'_>,
     ) -> Result<LockedBase, Failure> {
-        let mut lock = match self.lock {
-            Some(path) => read_lock(path)?,
-            None => Lock::default(),
-        };
-        if let Some(locked) = lock.base(which.name(), architecture) {
-            let wanted = match which {
-                Assembled::Debian(_) => debian::origin(
-                    self.settings
-                        .suite
-                        .as_deref()
-                        .unwrap_or(debian::codename_of(&locked.from)),
-                    self.settings.packages.as_deref().unwrap_or(&[]),
-                ),
-                Assembled::Alpine(_) => alpine::origin(self.alpine, &locked.from),
-            };
-            if locked.from != wanted {
-                return Err(Failure::new(
-                    Kind::Input,
-                    format!(
-                        "the lock has {} of {}, and {wanted} is asked for",
-                        which.name(),
-                        locked.from
-                    ),
-                )
-                .hint("ounce update moves the lock"));
-            }
-            return Ok(locked.clone());
+        if let Some(path) = self.lock
+            && let Some(locked) = self.held(which, architecture, &read_lock(path)?)?
+        {
+            return Ok(locked);
         }
         let locked = self.resolve(which, architecture, cache)?;
-        if let Some(path) = self.lock {
-            lock.set(locked.clone());
-            write_file(path, lock.to_text().as_bytes())?;
-            self.output.note(&format!(
-                "note: wrote {}, which pins the base",
-                path.display()
-            ));
+        let Some(path) = self.lock else {
+            return Ok(locked);
+        };
+        let _alone = alone_with(path)?;
+        let mut lock = read_lock(path)?;
+        // Another build of the project has been quicker: both are to stand on one base.
+        if let Some(locked) = self.held(which, architecture, &lock)? {
+            return Ok(locked);
         }
+        lock.set(locked.clone());
+        write_file(path, lock.to_text().as_bytes())?;
+        self.output.note(&format!(
+            "note: wrote {}, which pins the base",
+            path.display()
+        ));
         Ok(locked)
+    }
+
+    /// What the lock has of the base, if it has it.
+    fn held(
+        &self,
+        which: Assembled,
+        architecture: &str,
+        lock: &Lock,
+    ) -> Result<Option<LockedBase>, Failure> {
+        let Some(locked) = lock.base(which.name(), architecture) else {
+            return Ok(None);
+        };
+        let wanted = match which {
+            Assembled::Debian(_) => debian::origin(
+                self.settings
+                    .suite
+                    .as_deref()
+                    .unwrap_or(debian::codename_of(&locked.from)),
+                self.settings.packages.as_deref().unwrap_or(&[]),
+            ),
+            Assembled::Alpine(_) => alpine::origin(self.alpine, &locked.from),
+        };
+        match locked.from == wanted {
+            true => Ok(Some(locked.clone())),
+            false => Err(Failure::new(
+                Kind::Input,
+                format!(
+                    "the lock has {} of {}, and {wanted} is asked for",
+                    which.name(),
+                    locked.from
+                ),
+            )
+            .hint("ounce update moves the lock")),
+        }
     }
 
     fn resolve(
@@ -394,6 +420,15 @@ fn client() -> Client {
     Client::new(crate::network::fetch_options(&NetworkOptions::default()))
 }
 
+/// Keeps others from writing the lock at `path` between its being read and written:
+/// none of what two builds at once add is lost.
+fn alone_with(path: &Path) -> Result<Option<FileLock>, Failure> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    // Held for as long as a file takes to be written.
+    FileLock::wait_for_folder(folder, &mut |_| {}).map_err(|error| Failure::new(Kind::Host, error))
+}
+
 fn read_lock(path: &Path) -> Result<Lock, Failure> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         Failure::new(Kind::Input, format!("reading {}: {error}", path.display()))
@@ -430,9 +465,9 @@ impl Progress {
 
     fn tell(&mut self, event: &Event) {
         match event {
-            Event::Waiting => self
-                .output
-                .note("waiting for another ounce that is downloading"),
+            Event::Waiting { doing, holder_pid } => {
+                self.output.note(&super::waiting_for(doing, *holder_pid));
+            }
             Event::Index { url } => self.output.note(&format!("reading {url}")),
             Event::Downloading { files, bytes } => {
                 self.total = *bytes;
@@ -639,7 +674,15 @@ pub(crate) fn update(context: &Context, arguments: UpdateArguments) -> Result<Ex
     }
     let moved = moves(&before, &after);
     if !arguments.check && after != before {
-        write_file(&path, after.to_text().as_bytes())?;
+        let _alone = alone_with(&path)?;
+        let mut whole = after.clone();
+        // What a build has added meanwhile stays.
+        for added in read_lock(&path)?.bases() {
+            if before.base(&added.name, &added.architecture).is_none() {
+                whole.set(added.clone());
+            }
+        }
+        write_file(&path, whole.to_text().as_bytes())?;
     }
     if output.json {
         output.document(&Moves {

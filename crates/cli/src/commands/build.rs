@@ -204,20 +204,28 @@ fn settings(options: &BuildOptions, platforms: &[Platform]) -> Settings {
 /// # Errors
 /// As [`ounce_build::plan`].
 pub(crate) fn plan(output: Output, request: &Request) -> Result<Recipe, Failure> {
-    let error = match ounce_build::plan(request) {
-        Ok(recipe) => return Ok(recipe),
-        Err(error) => error,
-    };
-    let missing = match &error {
-        PlanError::Target(TargetError::NotInstalled { looked_for, .. }) => looked_for.first(),
-        PlanError::Target(TargetError::Asked(triple)) => Some(triple),
-        _ => None,
-    };
-    match missing {
-        Some(triple) if !request.offline && add_target(output, triple, request) => {
-            Ok(ounce_build::plan(request)?)
+    let mut tried: Vec<String> = Vec::new();
+    loop {
+        let error = match ounce_build::plan(request) {
+            Ok(recipe) => return Ok(recipe),
+            Err(error) => error,
+        };
+        let missing = match &error {
+            PlanError::Target(TargetError::NotInstalled { looked_for, .. }) => &looked_for[..],
+            PlanError::Target(TargetError::Asked(triple)) => std::slice::from_ref(triple),
+            _ => &[],
+        };
+        // The best first; not every toolchain has every one.
+        let untried = missing.iter().filter(|triple| !tried.contains(triple));
+        let mut untried = untried.cloned().collect::<Vec<_>>().into_iter();
+        let added = untried.by_ref().any(|triple| {
+            let added = !request.offline && add_target(output, &triple, request);
+            tried.push(triple);
+            added
+        });
+        if !added {
+            return Err(error.into());
         }
-        _ => Err(error.into()),
     }
 }
 
@@ -257,6 +265,9 @@ pub(crate) fn make(output: Output, recipe: &Recipe, store: &Store) -> Result<Bui
     }
     let bases = super::base::prepare(output, recipe, store)?;
     let built = ounce_build::execute_on(recipe, &bases, store, &mut |event| match event {
+        Event::Waiting { doing, holder_pid } => {
+            output.note(&super::waiting_for(doing, holder_pid));
+        }
         Event::Compiling { bin, target } => output.note(&format!("compiling {bin} for {target}")),
         Event::Measuring { flag } => output.note(&format!("measuring what {flag} saves")),
         // A person watches the compiler work; a log keeps only its complaint,

@@ -1,7 +1,7 @@
 //! `ounce delta`: the smallest update between two images, programs or firmware
 //! files, and applying it. Files here, images in `image`.
 
-mod image;
+pub(super) mod image;
 
 use std::fs;
 use std::path::Path;
@@ -276,7 +276,7 @@ fn refused(fault: Fault, old: &str, delta: &Path) -> Failure {
         | Fault::TooLong
         | Fault::TooShort
         | Fault::Memory => failure.hint("fetch it again; nothing was written"),
-        Fault::Read | Fault::Write => failure,
+        Fault::Machine | Fault::Read | Fault::Write => failure,
     }
 }
 

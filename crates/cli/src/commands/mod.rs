@@ -35,6 +35,7 @@ pub(crate) mod tag;
 pub(crate) mod tags;
 pub(crate) mod trim;
 pub(crate) mod up;
+pub(crate) mod update;
 pub(crate) mod verify;
 pub(crate) mod wait;
 pub(crate) mod weigh;
@@ -213,6 +214,14 @@ pub(crate) fn reached(mut place: Place) -> Result<Place, Failure> {
         engine.socket = own.filter(|socket| socket.exists());
     }
     Ok(place)
+}
+
+/// What a person reads who waits for another ounce.
+pub(crate) fn waiting_for(doing: &str, holder_pid: Option<u32>) -> String {
+    match holder_pid {
+        Some(pid) => format!("waiting for another ounce (process {pid}), which is {doing}"),
+        None => format!("waiting for another ounce, which is {doing}"),
+    }
 }
 
 /// Writes a file whole or not at all; see [`ounce_oci::Output`].

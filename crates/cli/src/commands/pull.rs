@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
-use ounce_oci::registry::{Pulled, Remote, Which};
+use ounce_oci::model::Descriptor;
+use ounce_oci::registry::{Patch, Pulled, Remote, Taken, Which};
 use ounce_oci::{ByteSize, Image, Platform, Reference};
 use serde::Serialize;
 
 use super::Context;
+use super::delta::image::make_wanted;
 use super::verify::demand;
 use crate::arguments::registry::PullArguments;
-use crate::failure::Failure;
+use crate::failure::{Failure, shown};
 use crate::render::progress::Progress;
 
 #[derive(Serialize)]
@@ -26,9 +28,46 @@ struct Document {
     fetched_bytes: u64,
     present_blobs: usize,
     present_bytes: u64,
+    /// Deltas that were taken in place of blobs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deltas: Vec<DeltaRow>,
+    /// Why others were not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed_over: Vec<String>,
     /// What hangs on it, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     referrers: Option<usize>,
+}
+
+/// A delta that was taken.
+#[derive(Serialize)]
+pub(super) struct DeltaRow {
+    /// The image that it was applied to.
+    from: String,
+    delta_bytes: u64,
+    /// Blobs that came of it, and were not fetched.
+    blobs: usize,
+    blob_bytes: u64,
+}
+
+/// The deltas by which something was pulled.
+pub(super) fn rows(pulled: &Pulled) -> Vec<DeltaRow> {
+    let row = |taken: &Taken| DeltaRow {
+        from: taken.from.to_string(),
+        delta_bytes: taken.bytes,
+        blobs: taken.blobs,
+        blob_bytes: taken.blob_bytes,
+    };
+    pulled.deltas.iter().map(row).collect()
+}
+
+/// How blobs are made by deltas.
+pub(super) fn patch(
+    old: &Image,
+    wanted: &[Descriptor],
+    delta: &[u8],
+) -> Result<Vec<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>> {
+    make_wanted(old, wanted, delta).map_err(Failure::into_error)
 }
 
 /// Pulls it.
@@ -49,9 +88,19 @@ pub(crate) fn run(context: &Context, arguments: PullArguments) -> Result<ExitCod
         true => unproved(),
         false => name.clone(),
     };
-    let pulled = registry.pull(&arguments.from, &store, &first_name, &which, &mut |event| {
-        progress.registry(event);
-    });
+    let mut by_delta = patch;
+    let by_delta: Option<&mut Patch<'_>> = match arguments.no_delta {
+        true => None,
+        false => Some(&mut by_delta),
+    };
+    let pulled = registry.pull_by(
+        &arguments.from,
+        &store,
+        &first_name,
+        &which,
+        by_delta,
+        &mut |event| progress.registry(event),
+    );
     drop(progress);
     let pulled = pulled?;
     let mut referrers = None;
@@ -88,6 +137,8 @@ pub(crate) fn run(context: &Context, arguments: PullArguments) -> Result<ExitCod
             fetched_bytes: pulled.fetched_bytes,
             present_blobs: pulled.present,
             present_bytes: pulled.present_bytes,
+            deltas: rows(&pulled),
+            passed_over: pulled.passed_over.clone(),
             referrers,
         })?;
     } else {
@@ -95,6 +146,7 @@ pub(crate) fn run(context: &Context, arguments: PullArguments) -> Result<ExitCod
             .output
             .text(&format!("{name}  {}\n", pulled.root.digest()))?;
         context.output.note(&told(&pulled));
+        passed_over(context, &pulled);
         if let Some(count) = referrers {
             context.output.note(&format!("{count} hang on it"));
         }
@@ -111,25 +163,45 @@ fn unproved() -> Reference {
     }
 }
 
-fn told(pulled: &Pulled) -> String {
+/// Tells of deltas that were of no use.
+pub(super) fn passed_over(context: &Context, pulled: &Pulled) {
+    for why in &pulled.passed_over {
+        context
+            .output
+            .note(&format!("note: {}; its blobs were fetched", shown(why)));
+    }
+}
+
+/// What came over the network, and what did not.
+pub(super) fn told(pulled: &Pulled) -> String {
     let blobs = |count: usize| match count {
         1 => "1 blob".to_owned(),
         count => format!("{count} blobs"),
     };
-    let there = (pulled.present > 0).then(|| {
-        format!(
-            "{} of {} there already",
-            blobs(pulled.present),
-            ByteSize(pulled.present_bytes)
-        )
-    });
-    match (pulled.fetched, there) {
-        (0, there) => there.unwrap_or_else(|| "it has no blobs".to_owned()),
-        (count, there) => {
-            let bytes = ByteSize(pulled.fetched_bytes);
-            let there = there.map_or(String::new(), |there| format!("; {there}"));
-            format!("fetched {} of {bytes}{there}", blobs(count))
-        }
+    let mut parts = Vec::new();
+    if pulled.fetched > 0 {
+        let bytes = ByteSize(pulled.fetched_bytes);
+        parts.push(format!("fetched {} of {bytes}", blobs(pulled.fetched)));
+    }
+    for taken in &pulled.deltas {
+        let saved = 100.0 - taken.bytes as f64 * 100.0 / taken.blob_bytes.max(1) as f64;
+        parts.push(format!(
+            "a delta of {} made {} of {} ({saved:.1} % less)",
+            ByteSize(taken.bytes),
+            blobs(taken.blobs),
+            ByteSize(taken.blob_bytes),
+        ));
+    }
+    if pulled.present > 0 {
+        let bytes = ByteSize(pulled.present_bytes);
+        parts.push(format!(
+            "{} of {bytes} there already",
+            blobs(pulled.present)
+        ));
+    }
+    match parts.is_empty() {
+        true => "it has no blobs".to_owned(),
+        false => parts.join("; "),
     }
 }
 
@@ -144,13 +216,15 @@ pub(crate) fn for_use(
     let registry = context.registry(&Default::default());
     let mut progress = Progress::new(context.output, "pulling");
     let which = Which::Platform(platform.clone());
-    let pulled = registry.pull(remote, &store, &name, &which, &mut |event| {
+    let by_delta: Option<&mut Patch<'_>> = Some(&mut patch);
+    let pulled = registry.pull_by(remote, &store, &name, &which, by_delta, &mut |event| {
         progress.registry(event);
     });
     drop(progress);
     let pulled = pulled?;
-    if pulled.fetched > 0 {
+    if pulled.fetched > 0 || !pulled.deltas.is_empty() {
         context.output.note(&format!("{name}: {}", told(&pulled)));
+        passed_over(context, &pulled);
     }
     Ok((name.clone(), store.image(&name, platform)?))
 }

@@ -1,6 +1,6 @@
 //! `ounce serve`: services that are started by their first connection.
 
-mod images;
+pub(super) mod images;
 mod log;
 mod shown;
 
@@ -114,7 +114,8 @@ fn file_of(arguments: &ServeArguments) -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-fn read(path: &Path) -> Result<Config, Failure> {
+/// The services of a file.
+pub(super) fn read(path: &Path) -> Result<Config, Failure> {
     let failed = |error: io::Error| {
         let failure = Failure::new(Kind::Input, format!("{}: {error}", path.display()));
         match error.kind() {

@@ -11,6 +11,7 @@ mod device;
 pub(super) mod explain;
 mod lambda;
 mod machine;
+mod parcel;
 mod resolve;
 mod web;
 mod write;

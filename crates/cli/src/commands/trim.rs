@@ -6,15 +6,15 @@ mod check;
 mod prove;
 mod suite;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use ounce_oci::layer::Patch;
 use ounce_oci::{Digest, Image, Platform, Store};
+use ounce_rootfs::name;
 use ounce_rootfs::pattern::Pattern;
-use ounce_rootfs::tree::{ContentId, NodeKind, TreeError};
+use ounce_rootfs::tree::TreeError;
 use ounce_rootfs::unpack::{self, Held};
 use ounce_run::image::{CALLS_ANNOTATION, system_calls};
 use ounce_run::spec::SystemCalls;
@@ -23,12 +23,12 @@ use ounce_trim::calls;
 use ounce_trim::certificate::{self, Certificate};
 use ounce_trim::classes::Class;
 use ounce_trim::cut::{self, cut};
-use ounce_trim::files::{Files, Folder};
+use ounce_trim::files::Folder;
 use ounce_trim::journal::Journal;
 use ounce_trim::reach::{self, reach};
 use ounce_trim::report::{self, Amount};
 use ounce_trim::scratch::Scratch;
-use ounce_trim::strip::strip;
+use ounce_trim::strip::{Changes, Step};
 use ounce_trim::witness::{self, Act, Seen};
 use ounce_trim::{Kept, Reason, Survey};
 use serde::Serialize;
@@ -81,11 +81,9 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
     }
     let verified = Instant::now();
     let narrow = !arguments.keeping.any_call;
-    let patches = match arguments.keeping.strip {
-        true => subject.stripped(&kept),
-        false => HashMap::new(),
-    };
-    let (draft, calls) = subject.draft(&kept, calls, narrow, &patches)?;
+    let steps = arguments.keeping.strip.concat();
+    let (draft, calls, stripped) = subject.stripped(&kept, calls, narrow, steps)?;
+    let (whole, kept) = (kept.clone(), stripped.rest(&kept));
     let verify_elapsed = verified.elapsed();
 
     let report = arguments.keeping.report.as_deref();
@@ -94,6 +92,9 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
     let tree = &work.survey.tree;
     let stays = |path: &Path| kept.contains(path);
     let after = report::amount(tree, &stays);
+    let saved = stripped.saved(&work.survey, &whole);
+    // What steps let go is not among what stays.
+    let written_less: u64 = stripped.saved(&work.survey, &kept).values().sum();
     let mut document = Document {
         schema: "ounce.trim/1",
         image: arguments.image.to_string(),
@@ -105,10 +106,11 @@ pub(crate) fn run(context: &Context, arguments: TrimArguments) -> Result<ExitCod
         pulled_bytes: made.pulled_bytes(),
         before: report::amount(tree, &|_| true),
         after: Amount {
-            bytes: after.bytes - draft.stripped_bytes,
+            bytes: after.bytes - written_less,
             ..after
         },
-        stripped_bytes: draft.stripped_bytes,
+        stripped_bytes: saved.values().sum(),
+        stripped: saved,
         system_calls: calls.clone(),
         all_calls_known: calls_of_code.is_some(),
         trace_ms: work.traced.elapsed.as_millis(),
@@ -293,7 +295,7 @@ impl<'a> Subject<'a> {
         let mut kept = kept.only(&left);
         for (path, needed) in &needed {
             let trial = needed.trial;
-            kept.explain(Path::new(path), Reason::Tried { trial });
+            kept.explain(&name::read(path), Reason::Tried { trial });
         }
         let names = self.work.tests.names().join(", ");
         let claim = match stopped {
@@ -312,10 +314,7 @@ impl<'a> Subject<'a> {
             seed: proof.seed,
             minimal: reduced.minimal,
             left_alone: left_alone.collect(),
-            kept: left
-                .iter()
-                .map(|path| path.to_string_lossy().into())
-                .collect(),
+            kept: left.iter().map(name::shown).collect(),
             removed: lab.removed(&set),
             trials: lab.answered(),
             needed,
@@ -338,19 +337,19 @@ impl<'a> Subject<'a> {
         kept: &Kept,
         mut calls: Vec<&'static str>,
         narrow: bool,
-        patches: &HashMap<ContentId, Patch>,
-    ) -> Result<(Draft, Vec<&'static str>), Failure> {
+        (number, changes): (usize, &Changes),
+    ) -> Result<Result<(Draft, Vec<&'static str>), Wrong>, Failure> {
+        let rest = changes.rest(kept);
         for attempt in 1.. {
             let list = narrow.then(|| calls.join(","));
-            let patched = patches.len();
-            let folder = format!("store-{attempt}-{patched}");
+            let folder = format!("store-{attempt}-{number}");
             let folder = self.scratch.path().join(folder);
-            let draft = Draft::write(&folder, self.work, kept, list, patches)?;
+            let draft = Draft::write(&folder, self.work, &rest, list, changes)?;
             let held = unpack::hold(&self.context.unpacked()?, &draft.image)?;
             let list = ounce_run::image::calls_annotation(&draft.image);
             let allowed = system_calls(list.as_deref())?;
             let wrong = match self.pass(&held.root, allowed)? {
-                Ok(_) => return Ok((draft, calls)),
+                Ok(_) => return Ok(Ok((draft, calls))),
                 Err(wrong) => wrong,
             };
             let before = calls.len();
@@ -364,13 +363,8 @@ impl<'a> Subject<'a> {
                     continue;
                 }
             }
-            if !patches.is_empty() {
-                let plain = self.draft(kept, calls, narrow, &HashMap::new())?;
-                self.context.output.note(&format!(
-                    "note: nothing is stripped, since then {}: {}",
-                    wrong.test, wrong.why
-                ));
-                return Ok(plain);
+            if !changes.is_empty() {
+                return Ok(Err(wrong));
             }
             let stays = |place: &Path| kept.contains(place);
             return Err(self.missing(&wrong, &held.root, allowed, &stays)?);
@@ -378,28 +372,65 @@ impl<'a> Subject<'a> {
         Err(Failure::new(Kind::Bug, "no attempt was made"))
     }
 
-    /// How programs and libraries are written without what is never loaded.
-    fn stripped(self, kept: &Kept) -> HashMap<ContentId, Patch> {
+    /// The trimmed image with as much of what is to be stripped as the tests let
+    /// go: all at once, or if that fails one step after the other.
+    fn stripped(
+        self,
+        kept: &Kept,
+        calls: Vec<&'static str>,
+        narrow: bool,
+        steps: Vec<Step>,
+    ) -> Result<(Draft, Vec<&'static str>, Changes), Failure> {
+        let config = self.work.image.config.config().as_ref();
+        let variables = config.and_then(|config| config.env().clone());
+        let variables = variables.unwrap_or_default();
         let mut files = Folder::new(self.work.held.root.clone());
-        let mut patches = HashMap::new();
-        for (place, _) in kept.iter() {
-            let Some(node) = self.work.survey.tree.get(place) else {
-                continue;
-            };
-            let NodeKind::File(id) = node.kind else {
-                continue;
-            };
-            let is_elf = |head: Vec<u8>| head.starts_with(b"\x7fELF");
-            if patches.contains_key(&id) || !files.read(place, 4).is_ok_and(is_elf) {
-                continue;
+        let mut plan = |steps: &[Step]| {
+            let subject = (&self.work.survey, kept);
+            Changes::plan(steps, subject, &mut files, &variables)
+        };
+        let mut count = 0;
+        let mut draft = |changes: &Changes| {
+            count += 1;
+            self.draft(kept, calls.clone(), narrow, (count, changes))
+        };
+        let changes = plan(&steps);
+        let wrong = match draft(&changes)? {
+            Ok((draft, calls)) => return Ok((draft, calls, changes)),
+            Err(wrong) => wrong,
+        };
+        let mut good = Vec::new();
+        let alone = steps.len() == 1;
+        for step in steps.into_iter().filter(|_| !alone) {
+            good.push(step);
+            if let Err(wrong) = draft(&plan(&good))? {
+                good.pop();
+                self.not_stripped(step.name(), &wrong);
             }
-            let patch = files
-                .read(place, u64::MAX)
-                .ok()
-                .and_then(|file| strip(&file));
-            patches.extend(patch.map(|patch| (id, patch)));
         }
-        patches
+        if alone {
+            self.not_stripped("nothing", &wrong);
+        }
+        let changes = plan(&good);
+        match draft(&changes)? {
+            Ok((draft, calls)) => Ok((draft, calls, changes)),
+            Err(wrong) => Err(self.unsteady(&wrong)),
+        }
+    }
+
+    fn not_stripped(self, what: &str, wrong: &Wrong) {
+        let what = match what {
+            "nothing" => "nothing is stripped".to_owned(),
+            step => format!("{step} are not stripped"),
+        };
+        let Wrong { test, why, .. } = wrong;
+        let output = &self.context.output;
+        output.note(&format!("note: {what}, since then {test}: {why}"));
+    }
+
+    fn unsteady(self, wrong: &Wrong) -> Failure {
+        let text = format!("{}: passes and fails by turns: {}", wrong.test, wrong.why);
+        said(Failure::new(Kind::No, text), wrong)
     }
 
     fn pass(self, root: &Path, calls: SystemCalls) -> Result<Result<Duration, Wrong>, Failure> {
@@ -446,10 +477,8 @@ impl<'a> Subject<'a> {
         let leaf = |place: &&PathBuf| !lost.iter().any(|other| other.parent() == Some(place));
         let mut failure = failure;
         for place in lost.iter().filter(leaf).take(8) {
-            let place = place.display();
-            failure = failure.hint(format!(
-                "it passes with /{place} as well: --keep '/{place}'"
-            ));
+            let place = name::rooted(place);
+            failure = failure.hint(format!("it passes with {place} as well: --keep '{place}'"));
         }
         Ok(failure)
     }
@@ -551,7 +580,8 @@ fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
         }
     }
     for text in &arguments.keeping.keep {
-        let pattern = Pattern::new(text);
+        // As hints and reports write paths.
+        let pattern = Pattern::of_bytes(name::read(text).as_os_str().as_encoded_bytes());
         let mut any = false;
         for (path, _) in tree.iter().filter(|(path, _)| pattern.matches(path)) {
             any = true;
@@ -569,8 +599,8 @@ fn keep(context: &Context, arguments: &TrimArguments, work: &Work) -> Kept {
         let options = reach::Options::default();
         let reached = reach(tree, &mut files, &tests.seeds(image), &options);
         for one in &reached.unresolved {
-            let (at, what) = (one.at.display(), &one.what);
-            context.output.note(&format!("note: /{at}: {what}"));
+            let (at, what) = (name::rooted(&one.at), &one.what);
+            context.output.note(&format!("note: {at}: {what}"));
         }
         kept.extend(reached.kept);
     }
@@ -644,8 +674,6 @@ fn configured(kept: &mut Kept, survey: &Survey, image: &Image, tests: &Tests) {
 struct Draft {
     store: Store,
     image: Image,
-    /// Bytes less than the kept files had.
-    stripped_bytes: u64,
 }
 
 /// Its name there.
@@ -657,11 +685,12 @@ impl Draft {
         work: &Work,
         kept: &Kept,
         calls: Option<String>,
-        patches: &HashMap<ContentId, Patch>,
+        changes: &Changes,
     ) -> Result<Self, Failure> {
         let store = Store::open(folder)?;
         let mut options = cut::Options {
-            patches: patches.clone(),
+            patches: changes.patches.clone(),
+            same: changes.same.clone(),
             ..cut::Options::default()
         };
         if let Some(calls) = calls {
@@ -676,19 +705,7 @@ impl Draft {
         let manifest = cut(&work.image, &work.survey, places, &options, &mut writer)?;
         writer.commit(&name, &manifest)?;
         let image = store.image(&name, &work.image.platform)?;
-        let cut_off = |(path, _): (&Path, _)| {
-            let node = work.survey.tree.get(path)?;
-            let NodeKind::File(id) = node.kind else {
-                return None;
-            };
-            Some((id, node.bytes - patches.get(&id)?.bytes))
-        };
-        let cut_off: HashMap<_, _> = kept.iter().filter_map(cut_off).collect();
-        Ok(Self {
-            store,
-            image,
-            stripped_bytes: cut_off.values().sum(),
-        })
+        Ok(Self { store, image })
     }
 
     fn place(&self) -> ounce_oci::Place {

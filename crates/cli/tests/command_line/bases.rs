@@ -8,6 +8,8 @@
 mod archive;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
 use archive::{Key, Mirror, file, package, small_system};
 use serde_json::Value;
@@ -159,6 +161,67 @@ fn a_program_whose_libraries_the_base_has_not_is_refused() {
     assert!(text.contains("libc.so.6 (for /"), "{text}");
     assert!(text.contains("hint: --base distroless-cc"), "{text}");
     assert_eq!(bench.output(&["inspect", "own"]).status.code(), Some(3));
+}
+
+/// A program that needs `mine` of a library of a later version than the one given, and
+/// that library; linked by this machine's compiler, against nothing else.
+fn linked_against_newer(bench: &Workbench) -> Vec<u8> {
+    bench.file("mine.c", "int mine(void) { return 0; }");
+    bench.file("app.c", "int mine(void); void _start(void) { mine(); }");
+    bench.file("old.map", "MINE_1.9 { global: mine; };");
+    bench.file("new.map", "MINE_1.10 { global: mine; };");
+    let gcc = |arguments: &[&str]| {
+        let mut gcc = Command::new("gcc");
+        gcc.current_dir(bench.path("")).arg("-nostdlib");
+        assert!(gcc.args(arguments).status().unwrap().success());
+    };
+    for age in ["old", "new"] {
+        let map = format!("-Wl,--version-script={age}.map");
+        let to = format!("{age}.so");
+        let library = ["-shared", "-fPIC", "mine.c", "-Wl,-soname,libmine.so.1"];
+        gcc(&[&library[..], &[&map, "-o", &to]].concat());
+    }
+    let loader = "-Wl,--dynamic-linker=/lib64/ld-mine.so.1";
+    gcc(&["app.c", "./new.so", loader, "-o", "app"]);
+    fs::read(bench.path("old.so")).unwrap()
+}
+
+#[test]
+fn a_program_whose_libraries_are_older_in_the_base_is_refused_in_words() {
+    let (bench, mirror) = with_mirror();
+    let old = linked_against_newer(&bench);
+    let at = "./usr/lib/x86_64-linux-gnu/libmine.so.1";
+    let publish = |library: Vec<u8>, version: &str| {
+        let mut packages = small_system();
+        packages.push(package(
+            &format!("Package: libmine1\nVersion: {version}"),
+            vec![file(at, library), file("./lib64/ld-mine.so.1", "")],
+        ));
+        mirror.main(&packages);
+    };
+    let build = [
+        "-q",
+        "build",
+        "app",
+        "--base",
+        "debian-slim",
+        "--with",
+        "libmine1",
+    ];
+    let options = from(&mirror);
+    let build = arguments(&build, &options);
+    publish(old, "1");
+    insta::assert_snapshot!(bench.picture(&build), @r#"
+    status: 3
+    -- stdout
+    -- stderr
+    error: the base is older than what /app was linked against: MINE_1.10 of /usr/lib/x86_64-linux-gnu/libmine.so.1, which has MINE_1.9 at most (for /app)
+    hint: take a newer base: --suite RELEASE with the same --base, as --suite trixie
+    hint: or compile it where its libraries are as old as the base's, or statically: then it needs no base
+    "#);
+    assert_eq!(bench.output(&["inspect", "app"]).status.code(), Some(3));
+    publish(fs::read(bench.path("new.so")).unwrap(), "2");
+    bench.succeed(&build);
 }
 
 #[test]
@@ -315,7 +378,7 @@ fn two_builds_at_once_both_succeed() {
     let running: Vec<_> = (0..3)
         .map(|_| {
             let mut command = bench.ounce(&base);
-            command.stdout(std::process::Stdio::piped());
+            command.stdout(Stdio::piped());
             command.spawn().unwrap()
         })
         .collect();
@@ -332,6 +395,54 @@ fn two_builds_at_once_both_succeed() {
         "{digests:?}"
     );
     bench.succeed(&["verify"]);
+}
+
+#[test]
+fn two_builds_at_once_with_one_lock_lose_nothing_of_it() {
+    let (bench, mirror) = with_mirror();
+    let options = from(&mirror);
+    let bases = ["debian-slim", "distroless-static"];
+    let running = bases.map(|base| {
+        let first = ["-q", "base", base, "--lock", "bases.lock"];
+        bench.ounce(&arguments(&first, &options)).spawn().unwrap()
+    });
+    for child in running {
+        assert!(child.wait_with_output().unwrap().status.success());
+    }
+    let lock = fs::read_to_string(bench.path("bases.lock")).unwrap();
+    for base in bases {
+        assert!(lock.contains(&format!("\"{base}\"")), "no {base} in {lock}");
+    }
+    // What it says is what each has been made of.
+    for base in bases {
+        let first = ["-q", "base", base, "--lock", "bases.lock", "--offline"];
+        bench.succeed(&arguments(&first, &options));
+    }
+}
+
+#[test]
+fn who_waits_for_another_that_puts_a_base_together_is_told_so() {
+    let (bench, mirror) = with_mirror();
+    let options = from(&mirror);
+    let packages = bench.path("cache/ounce/packages");
+    fs::create_dir_all(&packages).unwrap();
+    let held = ounce_oci::lock::Lock::wait_for_folder(&packages, &mut |_| {}).unwrap();
+    let base = arguments(&["base", "distroless-static"], &options);
+    let mut command = bench.ounce(&base);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = said.find(|line| line.as_ref().unwrap().starts_with("waiting"));
+    assert_eq!(
+        line.unwrap().unwrap(),
+        format!(
+            "waiting for another ounce (process {}), which is putting a base together",
+            std::process::id()
+        )
+    );
+    drop(held);
+    let rest: Vec<String> = said.map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! A workbench: a store, a cache and a working folder of their own for each test.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
@@ -72,6 +75,69 @@ impl Workbench {
         );
         String::from_utf8(output.stdout).unwrap()
     }
+
+    /// Starts an image whose server listens on 8080, and gives it once it is told where.
+    pub(crate) fn serve(&self, image: &str) -> Served {
+        let mut child = self
+            .ounce(&["run", "-p", "127.0.0.1:0:8080", image])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find_map(|line| {
+                let rest = line.split_once("127.0.0.1:")?.1;
+                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                Some(format!("127.0.0.1:{digits}"))
+            })
+            .expect("the address");
+        let said = std::thread::spawn(move || lines.map_while(Result::ok).collect());
+        Served {
+            child,
+            address,
+            said,
+        }
+    }
+}
+
+/// A container that serves.
+pub(crate) struct Served {
+    child: Child,
+    address: String,
+    said: JoinHandle<Vec<String>>,
+}
+
+impl Served {
+    /// The answers to requests, the last of which closes the connection.
+    pub(crate) fn ask(&self, requests: &str) -> String {
+        ask(&self.address, requests)
+    }
+
+    /// SIGTERM: it has to end with 0.
+    pub(crate) fn end(mut self) {
+        signal(&self.child, "TERM");
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{:?}", self.said.join().unwrap());
+    }
+}
+
+/// What a server answers until it closes the connection.
+pub(crate) fn ask(address: &str, requests: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(requests.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Sends a signal by its name without SIG.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let mut kill = Command::new("kill");
+    kill.arg(format!("-{name}")).arg(child.id().to_string());
+    assert!(kill.status().unwrap().success());
 }
 
 fn picture(output: &Output, folder: &Path) -> String {

@@ -13,6 +13,7 @@ mod calls;
 )]
 mod cluster;
 mod delta;
+mod deltas;
 mod device;
 mod harness;
 #[path = "../../../oci/tests/oci/held.rs"]
@@ -24,6 +25,7 @@ mod held;
 mod huge;
 mod images;
 mod page;
+mod parcels;
 mod programs;
 mod python;
 mod registry;
@@ -44,5 +46,8 @@ mod supply;
 mod torture;
 mod trim;
 mod up;
+mod update;
 mod usage;
 mod wasm;
+mod wasm_network;
+mod wasm_page;

@@ -3,8 +3,7 @@
 //! The base of most tests is an image with what one is known by; that a real
 //! one starts its application is shown on Debian's, where that can be had.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -298,39 +297,11 @@ fn flask_on_debians_python_answers_and_its_image_is_within_25_mb() {
         json["images"][0]["pulled_bytes"].as_u64().unwrap() <= 25_000_000,
         "{json}"
     );
-    let mut child = bench
-        .ounce(&["run", "-p", "127.0.0.1:0:8080", "python-flask"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let address = lines
-        .by_ref()
-        .map(Result::unwrap)
-        .find_map(|line| {
-            let rest = line.split_once("127.0.0.1:")?.1;
-            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            Some(format!("127.0.0.1:{digits}"))
-        })
-        .expect("the address");
-    let drain = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
-    let ask = |request: &str| {
-        let mut stream = TcpStream::connect(&address).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
+    let served = bench.serve("python-flask");
     let head = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
-    let added = ask(&format!("POST /notes {head}Content-Length: 5\r\n\r\nhello"));
+    let added = served.ask(&format!("POST /notes {head}Content-Length: 5\r\n\r\nhello"));
     assert!(added.starts_with("HTTP/1.1 201"), "{added}");
-    let listed = ask(&format!("GET /notes {head}\r\n"));
+    let listed = served.ask(&format!("GET /notes {head}\r\n"));
     assert!(listed.contains("{\"notes\":[\"hello\"]}"), "{listed}");
-    let told = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status();
-    assert!(told.unwrap().success());
-    let status = child.wait().unwrap();
-    assert_eq!(status.code(), Some(0), "{:?}", drain.join().unwrap());
+    served.end();
 }

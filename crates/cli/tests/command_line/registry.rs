@@ -22,7 +22,7 @@ fn bench() -> Workbench {
 }
 
 /// `ounce` that knows nothing of this machine's credentials and proxies.
-fn ounce(bench: &Workbench, arguments: &[&str]) -> Command {
+pub(crate) fn ounce(bench: &Workbench, arguments: &[&str]) -> Command {
     let mut command = bench.ounce(arguments);
     for name in [
         "REGISTRY_AUTH_FILE",
@@ -63,7 +63,7 @@ fn show(bench: &Workbench, server: &Server, arguments: &[&str]) -> String {
     picture(bench, server, &ounce(bench, arguments).output().unwrap())
 }
 
-fn json(bench: &Workbench, arguments: &[&str]) -> Value {
+pub(crate) fn json(bench: &Workbench, arguments: &[&str]) -> Value {
     let output = ounce(bench, arguments).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{arguments:?}: {told}");

@@ -1,10 +1,7 @@
 //! Ordinary Rust as micro-containers: the standard library compiled anew, and
 //! the list of crates in the program.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use crate::harness::Workbench;
 
@@ -47,31 +44,8 @@ fn a_threaded_server_with_std_is_a_micro_container_and_ends_when_told() {
     assert!(image["program_bytes"].as_u64().unwrap() <= 90_000, "{json}");
     assert!(image["pulled_bytes"].as_u64().unwrap() <= 55_000, "{json}");
 
-    let mut child = bench
-        .ounce(&["run", "-p", "127.0.0.1:0:8080", "std-server"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let address = lines
-        .by_ref()
-        .map(Result::unwrap)
-        .find_map(|line| {
-            let rest = line.split_once("127.0.0.1:")?.1;
-            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            Some(format!("127.0.0.1:{digits}"))
-        })
-        .expect("the address");
-    let drain = std::thread::spawn(move || lines.map_while(Result::ok).count());
-    let ask = |request: &str| {
-        let mut stream = TcpStream::connect(&address).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    let answer = ask(
+    let served = bench.serve("std-server");
+    let answer = served.ask(
         "POST /words HTTP/1.1\r\nContent-Length: 11\r\n\r\none two One\
                       GET /words HTTP/1.1\r\nConnection: close\r\n\r\n",
     );
@@ -80,12 +54,7 @@ fn a_threaded_server_with_std_is_a_micro_container_and_ends_when_told() {
         answer.contains("{\"word\":\"one\",\"times\":2}"),
         "{answer}"
     );
-    let told = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status();
-    assert!(told.unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0), "an orderly end");
-    drain.join().unwrap();
+    served.end();
 }
 
 #[test]

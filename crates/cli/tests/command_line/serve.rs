@@ -19,13 +19,13 @@ use crate::programs;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running `ounce serve` and what it has told.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Served {
-    fn start(bench: &Workbench, arguments: &[&str]) -> Self {
+    pub(crate) fn start(bench: &Workbench, arguments: &[&str]) -> Self {
         let mut child = bench
             .ounce(&["serve", "--log", "json"])
             .env("OUNCE_RUNTIME_DIR", bench.path("runtime"))
@@ -47,12 +47,12 @@ impl Served {
     }
 
     /// With a file of services.
-    fn of_file(bench: &Workbench, text: &str) -> Self {
+    pub(crate) fn of_file(bench: &Workbench, text: &str) -> Self {
         bench.file("ounce-serve.toml", text);
         Self::start(bench, &["ounce-serve.toml"])
     }
 
-    fn events(&self, service: &str, event: &str) -> Vec<Value> {
+    pub(crate) fn events(&self, service: &str, event: &str) -> Vec<Value> {
         let log = self.log.lock().unwrap();
         let events = log.iter().filter(|line| {
             line["event"] == event && (service.is_empty() || line["service"] == service)
@@ -61,7 +61,7 @@ impl Served {
     }
 
     /// Waits until this was told so often, and gives the last of them.
-    fn wait(&self, service: &str, event: &str, count: usize) -> Value {
+    pub(crate) fn wait(&self, service: &str, event: &str, count: usize) -> Value {
         let end = Instant::now() + PATIENCE;
         loop {
             let events = self.events(service, event);
@@ -86,7 +86,7 @@ impl Served {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn end(&mut self) -> ExitStatus {
+    pub(crate) fn end(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.child.wait().unwrap()
     }
@@ -125,14 +125,14 @@ fn get(address: SocketAddr, head: &str) -> io::Result<(u16, String)> {
     Ok((status.unwrap_or_default(), body.to_owned()))
 }
 
-fn root(address: SocketAddr) -> io::Result<(u16, String)> {
+pub(crate) fn root(address: SocketAddr) -> io::Result<(u16, String)> {
     get(
         address,
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     )
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -142,7 +142,7 @@ fn is_alive(pid: &Value) -> bool {
     stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().starts_with(" Z"))
 }
 
-fn wait_until(mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "never came true");
@@ -205,7 +205,7 @@ fn two_hundred_at_once_to_a_stopped_service_are_all_answered() {
 }
 
 /// Asks in a loop until told to end; every answer has to be whole.
-fn load(address: SocketAddr, pause: Duration, over: &AtomicBool) -> usize {
+pub(crate) fn load(address: SocketAddr, pause: Duration, over: &AtomicBool) -> usize {
     let mut count = 0;
     while !over.load(Ordering::Relaxed) {
         match root(address) {
@@ -657,7 +657,7 @@ fn what_cannot_be_served_is_told_before_anything_is() {
     -- stdout
     -- stderr
     error: a.toml:4:1: unknown key `service.lissten`: did you mean `service.listen`?
-    hint: what may stand here: name, listen, host, path, image, idle, always, concurrency, start-rate, args, env, memory, cpus, pids, network, socket, user, workdir, volumes, tmpfs, output, stop-timeout, start-timeout
+    hint: what may stand here: name, listen, host, path, image, idle, always, concurrency, start-rate, health, key, args, env, memory, cpus, pids, network, socket, user, workdir, volumes, tmpfs, output, stop-timeout, start-timeout
     ");
     insta::assert_snapshot!(bench.picture(&["serve", "a.toml", "--idle", "1s"]), @r"
     status: 2

@@ -21,6 +21,29 @@ fn bench() -> Workbench {
     bench
 }
 
+/// Writes the configuration of a cluster there, `more` said of its context; its
+/// user's token is `hush`.
+fn kubeconfig(bench: &Workbench, server: &str, more: &str) {
+    let text = format!(
+        "current-context: home\ncontexts:\n- {{name: home, context: {{cluster: c, user: u{more}}}}}\n\
+         clusters:\n- {{name: c, cluster: {{server: '{server}'}}}}\nusers:\n- {{name: u, user: {{token: hush}}}}\n"
+    );
+    bench.file("config", text);
+}
+
+/// `ship --to kubernetes --apply` and what else is said.
+fn apply<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let always = [
+        "ship",
+        "app",
+        "--to",
+        "kubernetes",
+        "--unchecked",
+        "--apply",
+    ];
+    [&always[..], words, &REGISTRY].concat()
+}
+
 fn shipped(bench: &Workbench, words: &[&str]) -> String {
     bench.succeed(&[&["ship", "app"], words, &REGISTRY, &["--unchecked", "-q"]].concat())
 }
@@ -215,32 +238,12 @@ fn registry_that_has_not_the_image_is_asked_before_the_platform_is_told() {
 #[test]
 fn cluster_that_is_not_there_and_context_that_nobody_can_be_asked_about() {
     let bench = bench();
-    let config = |server: &str| {
-        format!(
-            "current-context: home\ncontexts:\n- {{name: home, context: {{cluster: c, user: u}}}}\n\
-             clusters:\n- {{name: c, cluster: {{server: '{server}'}}}}\nusers:\n\
-             - {{name: u, user: {{token: hush}}}}\n"
-        )
-    };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    bench.file("config", config(&format!("http://{address}")));
-    let apply = |words: &[&str]| {
-        let all = [
-            &[
-                "ship",
-                "app",
-                "--to",
-                "kubernetes",
-                "--unchecked",
-                "-q",
-                "--apply",
-            ],
-            &REGISTRY[..],
-            words,
-        ];
-        let picture = bench.picture(&all.concat());
+    kubeconfig(&bench, &format!("http://{address}"), "");
+    let picture = |words: &[&str]| {
+        let picture = bench.picture(&apply(&[&["-q"], words].concat()));
         picture.replace(&address.to_string(), "[SERVER]")
     };
     let mut pictures = String::new();
@@ -250,7 +253,7 @@ fn cluster_that_is_not_there_and_context_that_nobody_can_be_asked_about() {
         &["--kubeconfig", "config", "--context", "work", "--yes"],
         &["--kubeconfig", "none", "--yes"],
     ] {
-        pictures.push_str(&format!("$ {}\n{}\n", words.join(" "), apply(words)));
+        pictures.push_str(&format!("$ {}\n{}\n", words.join(" "), picture(words)));
     }
     assert!(!pictures.contains("hush"), "{pictures}");
     insta::assert_snapshot!(pictures);
@@ -588,36 +591,16 @@ fn lambda_is_told_by_the_aws_cli_where_there_is_one() {
 fn cluster_gets_the_image_and_what_does_not_come_up_is_taken_back() {
     let bench = bench();
     let cluster = crate::cluster::Cluster::new();
-    bench.file(
-        "config",
-        format!(
-            "current-context: home\ncontexts:\n- {{name: home, context: {{cluster: c, user: u, namespace: shop}}}}\n\
-             clusters:\n- {{name: c, cluster: {{server: '{}'}}}}\nusers:\n- {{name: u, user: {{token: hush}}}}\n",
-            cluster.url()
-        ),
-    );
-    let apply = |words: &[&str]| {
-        let all = [
-            &[
-                "ship",
-                "app",
-                "--to",
-                "kubernetes",
-                "--unchecked",
-                "--apply",
-                "--yes",
-            ][..],
-            &["--kubeconfig", "config", "--egress", "any"],
-            &REGISTRY,
-            words,
-        ];
-        let picture = bench.picture(&all.concat());
+    kubeconfig(&bench, &cluster.url(), ", namespace: shop");
+    let picture = |words: &[&str]| {
+        let always = ["--yes", "--kubeconfig", "config", "--egress", "any"];
+        let picture = bench.picture(&apply(&[&always[..], words].concat()));
         picture.replace(&cluster.url(), "[SERVER]")
     };
-    let mut pictures = apply(&[]);
+    let mut pictures = picture(&[]);
     let first = pictures.clone();
     cluster.fail_rollouts("CrashLoopBackOff", "back-off restarting");
-    pictures.push_str(&apply(&["-e", "LEVEL=2"]));
+    pictures.push_str(&picture(&["-e", "LEVEL=2"]));
     assert!(!pictures.contains("hush"), "{pictures}");
     let digest = first.split("sha256:").nth(1).unwrap()[..64].to_owned();
     insta::assert_snapshot!(pictures.replace(&digest, "[DIGEST]"));
@@ -774,24 +757,8 @@ fn interrupted_half_way_it_says_what_there_is() {
     let bench = bench();
     let cluster = crate::cluster::Cluster::new();
     cluster.stall_rollouts();
-    bench.file(
-        "config",
-        format!(
-            "current-context: c\ncontexts:\n- {{name: c, context: {{cluster: c, namespace: shop}}}}\n\
-             clusters:\n- {{name: c, cluster: {{server: '{}'}}}}\n",
-            cluster.url()
-        ),
-    );
-    let words = [
-        "ship",
-        "app",
-        "--to",
-        "kubernetes",
-        "--unchecked",
-        "--apply",
-        "--yes",
-    ];
-    let words = [&words[..], &["--kubeconfig", "config", "-q"], &REGISTRY].concat();
+    kubeconfig(&bench, &cluster.url(), ", namespace: shop");
+    let words = apply(&["--yes", "--kubeconfig", "config", "-q"]);
     let mut child = bench.ounce(&words).stderr(Stdio::piped()).spawn().unwrap();
     // Once the rollout is being looked at, all is applied and it is waited for.
     let looked = || {
@@ -806,13 +773,7 @@ fn interrupted_half_way_it_says_what_there_is() {
     while !looked() && std::time::Instant::now() < end {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    let mut kill = std::process::Command::new("kill");
-    assert!(
-        kill.args(["-INT", &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    crate::harness::signal(&child, "INT");
     let mut stderr = String::new();
     let mut pipe = child.stderr.take().unwrap();
     std::io::Read::read_to_string(&mut pipe, &mut stderr).unwrap();

@@ -510,3 +510,102 @@ fn the_bill_of_what_remains_names_the_packages_of_which_something_stayed() {
     assert_eq!(names(&cyclone["components"]), [json!("data")]);
     assert_eq!(cyclone["components"][0]["version"], "1.2-3");
 }
+
+/// A module with a docstring, compiled by the machine's own Python.
+fn compiled(bench: &Workbench) -> Vec<u8> {
+    let source = bench.file("m.py", "\"\"\"A docstring of some length.\"\"\"\nx = 1\n");
+    let made = bench.path("m.pyc");
+    let script = "import sys, py_compile; py_compile.compile(sys.argv[1], sys.argv[2])";
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", script]).arg(source).arg(&made);
+    let output = python.output().unwrap_or_else(|error| {
+        panic!("{error}: apt-get install python3");
+    });
+    assert!(output.status.success(), "{output:?}");
+    std::fs::read(made).unwrap()
+}
+
+#[test]
+fn each_step_of_strip_is_taken_only_if_the_test_still_passes_with_it() {
+    let bench = Workbench::new();
+    let (module, library) = (compiled(&bench), shows("/vendored"));
+    let files: &[(&str, &[u8])] = &[
+        ("app", &shows("/p/m.pyc")),
+        ("other", &shows("/p/de.txt")),
+        ("p/de.txt", b"text\n"),
+        ("p/m.pyc", &module),
+        ("p/site-packages/a.libs/libx.so", &library),
+        ("p/site-packages/b.libs/libx.so", &library),
+        ("p/site-packages/a/tests/one.py", b"import a\n"),
+        ("p/site-packages/a/code.py", b"import b\n"),
+        ("p/locale/pl/LC_MESSAGES/a.mo", b"polski"),
+        ("p/locale/de/LC_MESSAGES/a.mo", b"deutsch"),
+    ];
+    let config = json!({"Entrypoint": ["/app"], "Env": ["LANG=de_AT.UTF-8"]});
+    image(&bench, "fat", &[files], config);
+    let trim = |more: &[&str]| -> (Value, String) {
+        let trim = ["--json", "trim", "fat", "-o", "cut", "--keep", "/p/**"];
+        let output = bench.output(&[&trim[..], more].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        (serde_json::from_slice(&output.stdout).unwrap(), said)
+    };
+    let names = || -> Vec<String> {
+        let told = bench.succeed(&["--json", "weigh", "cut", "--all-files"]);
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let files = told["files"][0]["files"].as_array().unwrap().clone();
+        let path = |file: &Value| file["path"].as_str().unwrap().to_owned();
+        files.iter().map(path).collect()
+    };
+    let less = json!({"tests": 9, "locales": 6, "duplicates": library.len()});
+
+    // The test sees what the docstring's file holds.
+    let (told, said) = trim(&["--strip", "all"]);
+    assert!(said.contains("docstrings are not stripped"), "{said}");
+    assert_eq!(told["stripped"], less);
+    let kept = [
+        "/app",
+        "/p/de.txt",
+        "/p/locale/de/LC_MESSAGES/a.mo",
+        "/p/m.pyc",
+        "/p/site-packages/a/code.py",
+        "/p/site-packages/a.libs/libx.so",
+        "/p/site-packages/b.libs/libx.so",
+    ];
+    assert_eq!(names(), kept);
+    let weighed = bench.succeed(&["--json", "weigh", "cut"]);
+    let weighed: Value = serde_json::from_str(&weighed).unwrap();
+    assert_eq!(
+        weighed["images"][0]["unpacked_bytes"],
+        told["after"]["bytes"]
+    );
+    assert_eq!(
+        weighed["images"][0]["duplicates"]["files"], 0,
+        "one file, two names"
+    );
+
+    // This one does not look.
+    let (told, said) = trim(&["--exec", "/other", "--strip", "docstrings,tests"]);
+    assert_eq!(said, "");
+    let docstring = "A docstring of some length.".len();
+    assert_eq!(
+        told["stripped"],
+        json!({"docstrings": docstring, "tests": 9})
+    );
+    let weighed = bench.succeed(&["--json", "weigh", "cut"]);
+    let weighed: Value = serde_json::from_str(&weighed).unwrap();
+    assert_eq!(
+        weighed["images"][0]["unpacked_bytes"],
+        told["after"]["bytes"]
+    );
+
+    // As it was before there were several, a word less is symbols.
+    assert_eq!(trim(&["--strip"]).0["stripped"], json!({}));
+    let output = bench.output(&["trim", "fat", "-o", "cut", "--strip", "comments"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("there are tests, locales, duplicates"),
+        "{said}"
+    );
+}

@@ -1,11 +1,10 @@
 //! The main job: build, start, first answer, figures.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::harness::Workbench;
+use crate::harness::{Workbench, ask, signal};
 
 fn hello() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/hello");
@@ -66,20 +65,12 @@ fn server_follows_until_it_is_told_to_stop() {
         .map(Result::unwrap)
         .find_map(|line| Some(line.split_once("http://")?.1.split('/').next()?.to_owned()))
         .expect("the address in the output");
-    let mut stream = TcpStream::connect(&address).unwrap();
-    write!(
-        stream,
-        "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    let answer = ask(
+        &address,
+        "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
     assert!(answer.ends_with("<h1>ounce</h1>"), "{answer}");
-    let interrupted = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(interrupted.success());
+    signal(&child, "INT");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
@@ -108,11 +99,7 @@ fn ctrl_c_ends_the_wait_for_an_answer_that_never_comes() {
         .unwrap();
     std::thread::sleep(std::time::Duration::from_secs(2));
     let began = std::time::Instant::now();
-    let killed = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    signal(&child, "INT");
     let status = child.wait().unwrap();
     let mut stderr = String::new();
     child

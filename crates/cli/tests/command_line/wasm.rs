@@ -30,13 +30,13 @@ fn engine() -> Option<PathBuf> {
 }
 
 /// A bench whose ounce finds the engine.
-struct Bench {
-    bench: Workbench,
+pub(crate) struct Bench {
+    pub(crate) bench: Workbench,
     engine: PathBuf,
 }
 
 impl Bench {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let engine = engine()?;
         Some(Self {
             bench: Workbench::new(),
@@ -44,17 +44,17 @@ impl Bench {
         })
     }
 
-    fn ounce(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn ounce(&self, arguments: &[&str]) -> Command {
         let mut command = self.bench.ounce(arguments);
         command.env("OUNCE_WASMHOST", &self.engine);
         command
     }
 
-    fn output(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
         self.ounce(arguments).output().unwrap()
     }
 
-    fn succeed(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
         assert!(
             output.status.success(),
@@ -66,7 +66,7 @@ impl Bench {
     }
 
     /// Status and stderr of what must not succeed.
-    fn refused(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn refused(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.output(arguments);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code().unwrap(), told)
@@ -74,7 +74,7 @@ impl Bench {
 }
 
 /// An unsigned number as WebAssembly has it.
-fn leb(mut number: usize) -> Vec<u8> {
+pub(crate) fn leb(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = (number & 0x7f) as u8;
@@ -87,11 +87,11 @@ fn leb(mut number: usize) -> Vec<u8> {
     }
 }
 
-fn section(id: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [vec![id], leb(content.len()), content.to_vec()].concat()
 }
 
-fn name(text: &str) -> Vec<u8> {
+pub(crate) fn name(text: &str) -> Vec<u8> {
     [leb(text.len()), text.as_bytes().to_vec()].concat()
 }
 
@@ -518,13 +518,13 @@ fn a_handler_is_started_by_its_first_connection_and_stopped_when_nobody_asks() {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> String {
+pub(crate) fn free_port() -> String {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     free.local_addr().unwrap().port().to_string()
 }
 
 /// The whole answer to a request.
-fn get(port: &str, path: &str) -> String {
+pub(crate) fn get(port: &str, path: &str) -> String {
     let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();

@@ -72,6 +72,41 @@ pub(crate) enum Form {
 }
 
 impl Form {
+    /// Whether this patcher was built with a machine that has it.
+    const fn is_built(self) -> bool {
+        match self {
+            Self::None | Self::Word => true,
+            Self::Jal
+            | Self::Branch
+            | Self::ShortJump
+            | Self::ShortBranch
+            | Self::Upper
+            | Self::UpperHere
+            | Self::Lower
+            | Self::LowerStore => cfg!(feature = "riscv"),
+            Self::ThumbCall
+            | Self::ThumbBranch
+            | Self::ThumbShort
+            | Self::ThumbShortBranch
+            | Self::ThumbPool
+            | Self::ThumbFarPool => cfg!(feature = "thumb"),
+            Self::Jump26
+            | Self::Jump19
+            | Self::Jump14
+            | Self::Page
+            | Self::PageLower
+            | Self::PageLower2
+            | Self::PageLower4
+            | Self::PageLower8
+            | Self::PageLower16 => cfg!(feature = "aarch64"),
+            Self::Distance => cfg!(feature = "x86"),
+            Self::DistanceHere | Self::DistanceBack | Self::DistanceStart => {
+                cfg!(feature = "hosts")
+            }
+            Self::XtensaCall | Self::XtensaJump | Self::XtensaPool => cfg!(feature = "xtensa"),
+        }
+    }
+
     /// The low bits of its number that are always zero.
     pub(crate) fn shift(self) -> u32 {
         let lowest = parts(self).0.iter().map(|&(_, _, to)| to).min();
@@ -85,6 +120,8 @@ type Part = (u8, u8, u8);
 /// The parts of a form's number, and how many bits the number has with its sign.
 fn parts(form: Form) -> (&'static [Part], u32) {
     match form {
+        // No unit has such a form: its table goes with the condition.
+        form if !form.is_built() => (&[], 32),
         Form::None => (&[], 32),
         Form::Jal => (&[(31, 1, 20), (21, 10, 1), (20, 1, 11), (12, 8, 12)], 21),
         Form::Branch => (&[(31, 1, 12), (25, 6, 5), (8, 4, 1), (7, 1, 11)], 13),
@@ -156,6 +193,7 @@ fn parts(form: Form) -> (&'static [Part], u32) {
 /// what the instruction before has loaded, or the region's start.
 fn base(form: Form, at: u32, upper: u32) -> u32 {
     match form {
+        form if !form.is_built() => 0,
         Form::None | Form::Upper | Form::Word => 0,
         Form::Jal
         | Form::Branch
@@ -199,7 +237,7 @@ fn number(form: Form, raw: u32) -> u32 {
     for &(from, count, to) in parts {
         value |= (raw >> from & mask(count)) << to;
     }
-    if form == Form::ThumbCall && value >> 24 & 1 == 0 {
+    if cfg!(feature = "thumb") && form == Form::ThumbCall && value >> 24 & 1 == 0 {
         value ^= 3 << 22;
     }
     ((value << (32 - bits)) as i32 >> (32 - bits)) as u32
@@ -221,7 +259,7 @@ pub(crate) fn set(form: Form, raw: u32, at: u32, upper: u32, value: u32) -> Opti
         _ => value.wrapping_sub(base(form, at, upper)),
     };
     let mut bits = wanted;
-    if form == Form::ThumbCall && bits >> 24 & 1 == 0 {
+    if cfg!(feature = "thumb") && form == Form::ThumbCall && bits >> 24 & 1 == 0 {
         bits ^= 3 << 22;
     }
     let mut result = raw;

@@ -49,7 +49,8 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    pub(crate) const NEW: Self = Self {
+    /// Nothing was seen yet.
+    pub(crate) const BLANK: Self = Self {
         pairs: [Pair { old: 0, new: 0 }; 32],
         known: 0,
         is_distance: false,
@@ -76,6 +77,8 @@ impl Walk {
         let raw = source.word(offset);
         let at = region.old.address_of(offset);
         let mut unit = match region.content {
+            // No region has what was not built in: that code goes with the condition.
+            content if !content.is_built() => plain(raw, 1),
             Content::Bytes | Content::Memory => plain(raw, 1),
             Content::Words32 => self.words(map, raw, at, false),
             Content::Words64 => {
@@ -115,11 +118,7 @@ impl Walk {
     /// Remembers what came of a unit: `new` is what it says in the new image, nothing
     /// if it has become another instruction.
     pub(crate) fn done(&mut self, region: &Region, unit: &Unit, at: u32, new: Option<u32>) {
-        match region.content {
-            Content::Riscv32 | Content::Riscv64 => self.known &= !riscv_writes(unit.raw),
-            Content::Aarch64 => self.known &= !aarch64_writes(unit.raw),
-            _ => return,
-        }
+        self.passed(region, unit.raw);
         if let Some(register) = register_written(unit.form, unit.raw) {
             self.known &= !(1 << register);
             if let Some(new) = new {
@@ -127,6 +126,18 @@ impl Walk {
                 self.pairs[register] = Pair { old, new };
                 self.known |= 1 << register;
             }
+        }
+    }
+
+    /// Forgets what an instruction writes to that is no reference.
+    #[inline]
+    pub(crate) fn passed(&mut self, region: &Region, raw: u32) {
+        if self.known != 0 {
+            self.known &= !match region.content {
+                Content::Riscv32 | Content::Riscv64 if cfg!(feature = "riscv") => riscv_writes(raw),
+                Content::Aarch64 if cfg!(feature = "aarch64") => aarch64_writes(raw),
+                _ => 0,
+            };
         }
     }
 

@@ -334,12 +334,33 @@ impl<'a> Reader<'a> {
         Ok(value >> 1 ^ -(value & 1))
     }
 
+    /// The files of the old bytes, of which there are so many.
+    fn files(&mut self, most: usize) -> Result<Vec<File>, Fault> {
+        let mut files = Vec::new();
+        let mut at = 0_usize;
+        for _ in 0..self.number()? {
+            let start = at.checked_add(self.number()?).ok_or(Fault::Damaged)?;
+            at = start.checked_add(self.number()?).ok_or(Fault::Damaged)?;
+            if at > most {
+                return Err(Fault::Damaged);
+            }
+            files.push(File {
+                name: String::new(),
+                range: start..at,
+            });
+        }
+        Ok(files)
+    }
+
     fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
         let (first, rest) = self.0.split_at_checked(count).ok_or(Fault::TooShort)?;
         self.0 = rest;
         Ok(first)
     }
 }
+
+/// Most patches that are applied at once: each may want the memory of profile `host`, 26 MB.
+const MOST_PATCHERS: usize = 2;
 
 /// The sizes that a bundle states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -373,89 +394,213 @@ fn head(bundle: &[u8]) -> Result<Reader<'_>, Fault> {
     Ok(reader)
 }
 
-/// Applies a bundle. `most` bounds the bytes that may come out.
+/// Applies a bundle, two patches at once. `most` bounds the bytes that may come out.
 ///
 /// # Errors
 /// It is none, not for these bytes, or damaged.
 pub fn unbundle(old: &[u8], bundle: &[u8], most: usize) -> Result<Vec<u8>, Fault> {
     let mut reader = head(bundle)?;
-    let (old_bytes, new_bytes) = (reader.number()?, reader.number()?);
-    let (index_bytes, index_packed) = (reader.number()?, reader.number()?);
-    let patches_bytes = reader.number()?;
-    let (rest_bytes, rest_packed) = (reader.number()?, reader.number()?);
-    let old_digest = reader.take(8)?;
-    let new_digest = reader.take(32)?;
-    if old_bytes != old.len() || Sha256::digest(old)[..8] != *old_digest {
+    let head = Head {
+        old_bytes: reader.number()?,
+        new_bytes: reader.number()?,
+        index_bytes: reader.number()?,
+        index_packed: reader.number()?,
+        patches_bytes: reader.number()?,
+        rest_bytes: reader.number()?,
+        rest_packed: reader.number()?,
+        old_digest: reader.take(8)?,
+        new_digest: reader.take(32)?,
+    };
+    if head.old_bytes != old.len() {
         return Err(Fault::OldImage);
     }
-    if index_bytes > MOST_INDEX || rest_bytes > new_bytes {
+    if head.index_bytes > MOST_INDEX || head.rest_bytes > head.new_bytes {
         return Err(Fault::Damaged);
     }
-    if new_bytes > most {
+    if head.new_bytes > most {
         return Err(Fault::Memory);
     }
-    let index = zstd_patch::decode(b"", reader.take(index_packed)?, index_bytes);
-    let index = index.ok_or(Fault::Damaged)?;
-    let mut patches = Reader(reader.take(patches_bytes)?);
-    let rest = reader.take(rest_packed)?;
-    if !reader.0.is_empty() {
-        return Err(Fault::TooLong);
+    match head.make(old, reader) {
+        // Whatever else is wrong then, it is for others.
+        Err(_) if !head.is_of(old) => Err(Fault::OldImage),
+        made => made,
     }
-    let mut index = Reader(&index);
-    let count = index.number()?;
-    let mut files = Vec::new();
-    let mut at = 0_usize;
-    for _ in 0..index.number()? {
-        let start = at.checked_add(index.number()?).ok_or(Fault::Damaged)?;
-        at = start.checked_add(index.number()?).ok_or(Fault::Damaged)?;
-        if at > old.len() {
-            return Err(Fault::Damaged);
+}
+
+/// What a bundle says of itself first.
+struct Head<'a> {
+    old_bytes: usize,
+    new_bytes: usize,
+    index_bytes: usize,
+    index_packed: usize,
+    patches_bytes: usize,
+    rest_bytes: usize,
+    rest_packed: usize,
+    old_digest: &'a [u8],
+    new_digest: &'a [u8],
+}
+
+/// A stretch that a patch makes of a range of the old bytes.
+struct Patched<'a> {
+    before: &'a [u8],
+    patch: &'a [u8],
+    bytes: usize,
+    is_zstd: bool,
+}
+
+impl Patched<'_> {
+    fn make(&self) -> Result<Vec<u8>, Fault> {
+        let made = match self.is_zstd {
+            false => ours(self.before, self.patch, self.bytes)?,
+            true => {
+                zstd_patch::decode(self.before, self.patch, self.bytes).ok_or(Fault::Damaged)?
+            }
+        };
+        match made.len() == self.bytes {
+            true => Ok(made),
+            false => Err(Fault::Damaged),
         }
-        files.push(File {
-            name: String::new(),
-            range: start..at,
+    }
+}
+
+/// A stretch of the new bytes on its way.
+enum Piece<'a> {
+    There(&'a [u8]),
+    /// The number of its patch.
+    Patch(usize),
+}
+
+impl Head<'_> {
+    /// Whether it was made from these bytes.
+    fn is_of(&self, old: &[u8]) -> bool {
+        Sha256::digest(old)[..8] == *self.old_digest
+    }
+
+    /// Whether a patch states the digests that this does, and is of all of the old bytes:
+    /// then applying it has checked them.
+    fn is_all(&self, old: &[u8], patched: &Patched<'_>) -> bool {
+        let stated = Header::parse(patched.patch);
+        let same = stated.is_ok_and(|(header, _)| {
+            header.old_digest[..] == *self.old_digest && header.new_digest[..] == *self.new_digest
         });
+        same && patched.before.len() == old.len() && !patched.is_zstd
     }
-    let prefix = between(old, &files);
-    let rest = zstd_patch::decode(&prefix, rest, rest_bytes).ok_or(Fault::Damaged)?;
-    drop(prefix);
-    let mut rest = Reader(&rest);
-    let mut new = Vec::new();
-    let mut expected = 0_i64;
-    for _ in 0..count {
-        let bytes = index.number()?;
-        if bytes > new_bytes - new.len() {
-            return Err(Fault::Damaged);
+
+    /// The new bytes; they and the old ones are checked.
+    fn make(&self, old: &[u8], mut reader: Reader<'_>) -> Result<Vec<u8>, Fault> {
+        let index = zstd_patch::decode(b"", reader.take(self.index_packed)?, self.index_bytes);
+        let index = index.ok_or(Fault::Damaged)?;
+        let mut patches = Reader(reader.take(self.patches_bytes)?);
+        let rest = reader.take(self.rest_packed)?;
+        if !reader.0.is_empty() {
+            return Err(Fault::TooLong);
         }
-        let kind = index.byte()?;
-        if kind == 0 {
-            new.extend_from_slice(rest.take(bytes)?);
-            continue;
-        }
-        let from = usize::try_from(expected + index.signed()?).map_err(|_| Fault::Damaged)?;
-        let old_bytes = if kind == 1 { bytes } else { index.number()? };
-        let end = from.checked_add(old_bytes).ok_or(Fault::Damaged)?;
-        let before = old.get(from..end).ok_or(Fault::Damaged)?;
-        expected = end as i64;
-        let after = match kind {
-            1 => {
-                new.extend_from_slice(before);
+        let mut index = Reader(&index);
+        let count = index.number()?;
+        let prefix = between(old, &index.files(old.len())?);
+        let rest = zstd_patch::decode(&prefix, rest, self.rest_bytes).ok_or(Fault::Damaged)?;
+        drop(prefix);
+        let mut rest = Reader(&rest);
+        let mut pieces = Vec::new();
+        let mut patched = Vec::new();
+        let (mut made, mut expected) = (0, 0_i64);
+        for _ in 0..count {
+            let bytes = index.number()?;
+            if bytes > self.new_bytes - made {
+                return Err(Fault::Damaged);
+            }
+            made += bytes;
+            let kind = index.byte()?;
+            if kind == 0 {
+                pieces.push(Piece::There(rest.take(bytes)?));
                 continue;
             }
-            2 => ours(before, patches.take(index.number()?)?, bytes)?,
-            3 => zstd_patch::decode(before, patches.take(index.number()?)?, bytes)
-                .ok_or(Fault::Damaged)?,
-            _ => return Err(Fault::Damaged),
-        };
-        if after.len() != bytes {
-            return Err(Fault::Damaged);
+            let from = expected.checked_add(index.signed()?);
+            let from = from.and_then(|from| usize::try_from(from).ok());
+            let from = from.ok_or(Fault::Damaged)?;
+            let old_bytes = if kind == 1 { bytes } else { index.number()? };
+            let end = from.checked_add(old_bytes).ok_or(Fault::Damaged)?;
+            let before = old.get(from..end).ok_or(Fault::Damaged)?;
+            expected = end as i64;
+            match kind {
+                1 => pieces.push(Piece::There(before)),
+                2 | 3 => {
+                    pieces.push(Piece::Patch(patched.len()));
+                    patched.push(Patched {
+                        before,
+                        patch: patches.take(index.number()?)?,
+                        bytes,
+                        is_zstd: kind == 3,
+                    });
+                }
+                _ => return Err(Fault::Damaged),
+            }
         }
-        new.extend_from_slice(&after);
+        if made != self.new_bytes {
+            return Err(Fault::NewImage);
+        }
+        if let ([Piece::Patch(0)], [only]) = (&pieces[..], &patched[..])
+            && self.is_all(old, only)
+        {
+            return only.make();
+        }
+        // Nothing of the result leaves before this is known; it need not be waited for.
+        let (is_of, made) = std::thread::scope(|scope| {
+            let is_of = scope.spawn(|| self.is_of(old));
+            let made = side_by_side(&patched);
+            (is_of.join(), made)
+        });
+        if !matches!(is_of, Ok(true)) {
+            return Err(Fault::OldImage);
+        }
+        let made = made?;
+        let mut new = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::There(bytes) => new.extend_from_slice(bytes),
+                Piece::Patch(number) => {
+                    new.extend_from_slice(made.get(number).ok_or(Fault::Damaged)?);
+                }
+            }
+        }
+        match Sha256::digest(&new)[..] == *self.new_digest {
+            true => Ok(new),
+            false => Err(Fault::NewImage),
+        }
     }
-    if new.len() != new_bytes || Sha256::digest(&new)[..] != *new_digest {
-        return Err(Fault::NewImage);
-    }
-    Ok(new)
+}
+
+/// Makes all stretches that are patched, in their order.
+fn side_by_side(patched: &[Patched<'_>]) -> Result<Vec<Vec<u8>>, Fault> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(patched.len()));
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = patched.get(number) else {
+                return;
+            };
+            let made = one.make();
+            if made.is_err() {
+                // The others need not go on.
+                next.store(patched.len(), Ordering::Relaxed);
+            }
+            let mut done = done.lock().unwrap_or_else(|broken| broken.into_inner());
+            done.push((number, made));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(patched.len()).min(MOST_PATCHERS) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut done = done
+        .into_inner()
+        .unwrap_or_else(|broken| broken.into_inner());
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, made)| made).collect()
 }
 
 fn ours(before: &[u8], patch: &[u8], bytes: usize) -> Result<Vec<u8>, Fault> {

@@ -7,7 +7,7 @@ use crate::apply::run_kind;
 use crate::format::{Header, Needs, Region};
 use crate::guess::{Experience, Learned, Trust};
 use crate::machine::{Source, Walk};
-use crate::map::{Block, Map, code_block, code_region, sort};
+use crate::map::{Block, Map, code_block, code_region, order_bytes, sort};
 use crate::range::{Chance, Coder, Counter, Encoder};
 use crate::symbol::{Flag, Kind, Model};
 
@@ -155,7 +155,7 @@ impl<'a, C: Coder> Pass<'a, C> {
             model: Model::new(),
             near: vec![Chance::EVEN; needs.contexts as usize * 256],
             learned: vec![Learned::NONE; needs.learned as usize],
-            walk: Walk::NEW,
+            walk: Walk::BLANK,
             experience: Experience::NEW,
             made: 0,
             checks: 0,
@@ -171,13 +171,9 @@ impl<'a, C: Coder> Pass<'a, C> {
 
     fn walk(mut self) -> Self {
         let script = self.script;
-        let mut order = vec![0; script.blocks.len()];
+        let mut order = vec![0; order_bytes(script.blocks.len())];
         sort(&script.blocks, &mut order);
-        let map = Map {
-            regions: &script.regions,
-            blocks: &script.blocks,
-            order: &order,
-        };
+        let map = Map::new(&script.regions, &script.blocks, &order);
         let mut before = Region::NONE;
         for region in &script.regions {
             self.model.flag(&mut self.coder, Flag::Rest, 0, true);
@@ -407,7 +403,7 @@ impl<'a, C: Coder> Pass<'a, C> {
     /// How many bytes of the old image at `from` become those of the new one at `at`.
     fn matched(&mut self, map: &Map<'_>, from: u32, at: u32, most: u32) -> u32 {
         let most = most.min((self.old.0.len() as u32).saturating_sub(from));
-        let mut walk = Walk::NEW;
+        let mut walk = Walk::BLANK;
         let mut count = 0;
         while count < most {
             let is = Bytes(self.new).word(at + count);

@@ -20,18 +20,14 @@ impl Masked {
     pub(crate) fn new(image: &[u8], regions: &[Region]) -> Self {
         let mut bytes = image.to_vec();
         let mut starts = vec![0_u64; image.len() / 64 + 1];
-        let map = Map {
-            regions,
-            blocks: &[],
-            order: &[],
-        };
+        let map = Map::new(regions, &[], &[]);
         let mut source = Bytes(image);
         for region in regions {
             let start = region.old.offset;
             let end = start
                 .saturating_add(region.old.bytes)
                 .min(image.len() as u32);
-            let mut walk = Walk::NEW;
+            let mut walk = Walk::BLANK;
             let mut at = start;
             while at < end && map.region_at(at).is_some_and(|own| own == region) {
                 let unit = walk.unit(&map, region, &mut source, at, end - at);

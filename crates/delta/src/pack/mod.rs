@@ -255,9 +255,11 @@ pub fn apply(old: &[u8], patch: &[u8]) -> Result<Vec<u8>, Fault> {
 /// # Errors
 /// As [`apply`], and it may need more memory than there is.
 pub fn apply_in<M: Memory>(old: &[u8], patch: &[u8], memory: M) -> Result<Vec<u8>, Fault> {
+    let stated = Header::parse(patch).map_or(0, |(header, _)| header.new_bytes);
     let mut whole = Whole {
         old,
-        new: Vec::new(),
+        // What is stated may be wrong, and is taken up to here without growing.
+        new: Vec::with_capacity(stated.min(1 << 26) as usize),
     };
     let mut apply = Apply::new(memory);
     apply.push(patch, &mut whole)?;

@@ -66,19 +66,17 @@ impl<S: Sink> Json<S> {
     pub fn string(&mut self, text: &str) -> &mut Self {
         self.comma();
         self.sink.put(b"\"");
-        let mut plain = text.as_bytes();
-        while let Some(at) = plain
-            .iter()
-            .position(|&byte| byte < b' ' || byte == b'"' || byte == b'\\')
-        {
-            let (before, rest) = plain.split_at(at);
-            self.sink.put(before);
-            if let Some((&byte, rest)) = rest.split_first() {
-                self.escape(byte);
-                plain = rest;
+        for &byte in text.as_bytes() {
+            if byte < b' ' {
+                let (high, low) = (b'0' + (byte >> 4), hex_digit(byte & 15));
+                self.sink.put(&[b'\\', b'u', b'0', b'0', high, low]);
+                continue;
             }
+            if matches!(byte, b'"' | b'\\') {
+                self.sink.put(b"\\");
+            }
+            self.sink.put(&[byte]);
         }
-        self.sink.put(plain);
         self.sink.put(b"\"");
         self
     }
@@ -107,22 +105,6 @@ impl<S: Sink> Json<S> {
         self.comma();
         self.sink.put(json);
         self
-    }
-
-    fn escape(&mut self, byte: u8) {
-        if byte >= b' ' {
-            self.sink.put(&[b'\\', byte]);
-        } else {
-            let text = [
-                b'\\',
-                b'u',
-                b'0',
-                b'0',
-                b'0' + (byte >> 4),
-                hex_digit(byte & 15),
-            ];
-            self.sink.put(&text);
-        }
     }
 
     #[inline(never)]

@@ -41,6 +41,10 @@ pub struct Certificates {
     pub further: Vec<PathBuf>,
     /// Certificates at hand, PEM: those that a file of settings holds within it.
     pub given: Vec<Vec<u8>>,
+    /// Folders that have one for each host with certificates of its own, `HOST[:PORT]`:
+    /// authorities (`*.crt`), and who we are there (`*.cert` and `*.key`). The first
+    /// that speaks of a host is taken.
+    pub hosts: Vec<PathBuf>,
 }
 
 impl Certificates {
@@ -52,9 +56,12 @@ impl Certificates {
         }
     }
 
-    /// Reads all of them.
-    pub(super) fn load(&self) -> Result<Vec<Certificate<'static>>, FetchError> {
-        let mut found = Vec::new();
+    /// Reads all of them but the hosts' own, of which `of_host` are given.
+    pub(super) fn load(
+        &self,
+        of_host: Vec<Certificate<'static>>,
+    ) -> Result<Vec<Certificate<'static>>, FetchError> {
+        let mut found = of_host;
         for path in &self.bundles {
             match read(path) {
                 Ok(bytes) => {
@@ -108,21 +115,25 @@ pub(super) fn identity(identity: &Identity) -> Result<ClientCert, FetchError> {
     Ok(ClientCert::new_with_certs(&chain, key))
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = crate::blobs::open_plain(path)?;
     file.take(MOST_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn unreadable(path: &Path, source: io::Error) -> FetchError {
+pub(super) fn unreadable(path: &Path, source: io::Error) -> FetchError {
     FetchError::Certificates {
         path: path.to_owned(),
         source,
     }
 }
 
-fn add(path: &Path, bytes: &[u8], found: &mut Vec<Certificate<'static>>) -> Result<(), FetchError> {
+pub(super) fn add(
+    path: &Path,
+    bytes: &[u8],
+    found: &mut Vec<Certificate<'static>>,
+) -> Result<(), FetchError> {
     let before = found.len();
     for item in parse_pem(bytes) {
         match item {
@@ -153,7 +164,7 @@ mod tests {
             bundles: vec!["/nowhere/bundle.pem".into()],
             ..Certificates::default()
         };
-        let error = none.load().unwrap_err();
+        let error = none.load(Vec::new()).unwrap_err();
         assert!(error.to_string().contains("/nowhere/bundle.pem"), "{error}");
     }
 
@@ -165,14 +176,20 @@ mod tests {
             further: vec![file.clone()],
             ..Certificates::default()
         };
-        assert!(matches!(own.load(), Err(FetchError::Certificates { .. })));
+        assert!(matches!(
+            own.load(Vec::new()),
+            Err(FetchError::Certificates { .. })
+        ));
         fs::write(&file, "no certificate").unwrap();
-        assert!(matches!(own.load(), Err(FetchError::Certificates { .. })));
+        assert!(matches!(
+            own.load(Vec::new()),
+            Err(FetchError::Certificates { .. })
+        ));
         fs::write(
             &file,
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         )
         .unwrap();
-        assert_eq!(own.load().unwrap().len(), 1);
+        assert_eq!(own.load(Vec::new()).unwrap().len(), 1);
     }
 }

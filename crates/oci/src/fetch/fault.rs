@@ -242,6 +242,13 @@ impl FetchError {
             Self::Tls { why, .. } if why.contains("UnknownIssuer") => {
                 "if you trust its authority, name it: --ca FILE"
             }
+            // The second is what Go's servers say to who has none (before TLS 1.3).
+            Self::Tls { why, .. }
+                if why.contains("CertificateRequired") || why.contains("BadCertificate") =>
+            {
+                "it wants a certificate of you that it knows: NAME.cert and NAME.key in \
+                 ~/.config/containers/certs.d/HOST:PORT/, or docker's /etc/docker/certs.d"
+            }
             Self::Tls { why, .. } if why.contains("corrupt message") => {
                 "it may be a server without TLS: --plain-http, if you trust the way to it"
             }
@@ -250,7 +257,9 @@ impl FetchError {
             }
             Self::HostNotFound { .. } => "look at the name, and at the network",
             Self::Throttled { .. } => "try again later, or log in: many allow more to known users",
-            Self::Proxy { .. } => "look at HTTP_PROXY and HTTPS_PROXY: http://HOST:PORT",
+            Self::Proxy { .. } => {
+                "look at HTTP_PROXY and HTTPS_PROXY: http://HOST:PORT, or socks5h://HOST:PORT"
+            }
             Self::ProxyRefused { .. } => "look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
             Self::Corrupt { .. } | Self::Size { .. } => {
                 "what is there is not what was published, or a proxy changes it"
@@ -336,6 +345,10 @@ impl FetchError {
             Ok(error) => Self::Tls {
                 url: url.to_string(),
                 why: error.to_string(),
+            },
+            Err(source) if options.proxies.is_refusal(url, &source) => Self::ProxyRefused {
+                url: url.to_string(),
+                why: source.to_string(),
             },
             Err(source) => Self::Connection {
                 url: url.to_string(),

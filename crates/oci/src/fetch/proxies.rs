@@ -1,5 +1,6 @@
 //! Which proxy leads to a host: values as curl and Go take them from the environment.
 
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 
 use super::url::Url;
@@ -7,7 +8,8 @@ use super::url::Url;
 /// Proxies, and who is reached without one. Loopback never goes through a proxy.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
-    /// For `http` addresses, as `http://[USER:PASSWORD@]HOST:PORT`.
+    /// For `http` addresses, as `http://[USER:PASSWORD@]HOST:PORT`; or `socks5h://…`,
+    /// `socks4a://…`, which find hosts' addresses themselves, `socks5://…`, `socks4://…`.
     pub http: Option<String>,
     /// For `https` addresses.
     pub https: Option<String>,
@@ -37,6 +39,21 @@ impl Proxies {
                 .split(',')
                 .any(|pattern| matches(pattern.trim(), url));
         (!direct).then_some(proxy)
+    }
+
+    /// Whether this is what a SOCKS proxy says on the way to `url`: it has no status, so
+    /// its words are the client's own, not the system's.
+    pub(super) fn is_refusal(&self, url: &Url, error: &io::Error) -> bool {
+        let is_socks = |proxy: &str| proxy.to_ascii_lowercase().starts_with("socks");
+        self.for_url(url).is_some_and(is_socks)
+            && error.raw_os_error().is_none()
+            && matches!(
+                error.kind(),
+                ErrorKind::Other
+                    | ErrorKind::PermissionDenied
+                    | ErrorKind::InvalidData
+                    | ErrorKind::InvalidInput
+            )
     }
 }
 

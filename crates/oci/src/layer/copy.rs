@@ -3,7 +3,10 @@
 //! under which paths, is the caller's to choose.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use super::read::LayerReader;
 use super::write::{LayerWriter, check_path};
@@ -11,7 +14,7 @@ use super::{CopyEntry, Layer, LayerError, ReadKind, ReadLimits, WrittenLayer};
 use crate::blobs::Blobs;
 use crate::compression::Compression;
 use crate::sink::Sink;
-use crate::tar::{self, BLOCK, Fields};
+use crate::tar::{self, BLOCK, Fields, Names};
 
 /// Writes `entries`: what has no content first, as given, then files in the
 /// order of their layers, then hard links.
@@ -47,7 +50,7 @@ pub(crate) fn write(
         let Some(from) = layers.get(number) else {
             return Err(files.next().map_or_else(
                 || LayerError::Absent {
-                    path: String::new(),
+                    path: PathBuf::new(),
                 },
                 absent,
             ));
@@ -85,10 +88,11 @@ fn check(entries: &[CopyEntry]) -> Result<(), LayerError> {
     let mut paths = HashSet::with_capacity(entries.len());
     let mut files = HashSet::new();
     for one in entries {
-        let path = one.entry.path.as_str();
+        let path = one.entry.path.as_path();
+        let bytes = path.as_os_str().as_bytes();
         // The root may have an entry of its own.
-        if !path.is_empty() || one.entry.kind != ReadKind::Directory {
-            check_path(path, path)?;
+        if !bytes.is_empty() || one.entry.kind != ReadKind::Directory {
+            check_path(bytes)?;
         }
         if !paths.insert(path) {
             return Err(LayerError::Twice {
@@ -109,7 +113,7 @@ fn check(entries: &[CopyEntry]) -> Result<(), LayerError> {
     }
     for one in entries {
         if let ReadKind::Hardlink(target) = &one.entry.kind
-            && !files.contains(target.as_str())
+            && !files.contains(target.as_path())
         {
             return Err(LayerError::Target {
                 path: one.entry.path.clone(),
@@ -123,34 +127,35 @@ fn check(entries: &[CopyEntry]) -> Result<(), LayerError> {
 fn emit(one: &CopyEntry, head: &mut Vec<u8>) {
     let entry = &one.entry;
     let (kind, link) = match &entry.kind {
-        ReadKind::File | ReadKind::Whiteout | ReadKind::Opaque => (b'0', ""),
-        ReadKind::Hardlink(target) => (b'1', target.as_str()),
-        ReadKind::Symlink(target) => (b'2', target.as_str()),
-        ReadKind::CharDevice(..) => (b'3', ""),
-        ReadKind::BlockDevice(..) => (b'4', ""),
-        ReadKind::Directory => (b'5', ""),
-        ReadKind::Fifo => (b'6', ""),
+        ReadKind::File | ReadKind::Whiteout | ReadKind::Opaque => (b'0', OsStr::new("")),
+        ReadKind::Hardlink(target) => (b'1', target.as_os_str()),
+        ReadKind::Symlink(target) => (b'2', target.as_os_str()),
+        ReadKind::CharDevice(..) => (b'3', OsStr::new("")),
+        ReadKind::BlockDevice(..) => (b'4', OsStr::new("")),
+        ReadKind::Directory => (b'5', OsStr::new("")),
+        ReadKind::Fifo => (b'6', OsStr::new("")),
     };
     let folder;
-    let path = match (kind, entry.path.as_str()) {
-        (b'5', "") => "./",
+    let path: &[u8] = match (kind, entry.path.as_os_str().as_bytes()) {
+        (b'5', b"") => b"./",
         (b'5', path) => {
-            folder = format!("{path}/");
+            folder = [path, b"/"].concat();
             &folder
         }
         (_, path) => path,
     };
     let fields = Fields {
-        path,
+        path: "",
         kind,
         mode: entry.mode,
         uid: entry.uid,
         gid: entry.gid,
         size: length(one),
         mtime: entry.mtime,
-        link,
+        link: "",
     };
-    tar::emit_whole(&fields, &one.besides.0, head);
+    let link = link.as_bytes();
+    tar::emit_whole(&fields, Names { path, link }, &one.besides.0, head);
 }
 
 /// Bytes of content that are written.
@@ -188,7 +193,7 @@ fn copy(from: &mut dyn Read, one: &CopyEntry, layer: &mut LayerWriter) -> Result
             // The reader keeps the fault itself, and tells it.
             Err(source) => {
                 return Err(LayerError::Host {
-                    path: (&one.entry.path).into(),
+                    path: one.entry.path.clone(),
                     source,
                 });
             }

@@ -7,7 +7,7 @@ pub mod tarball;
 pub(crate) mod write;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::blobs::BlobError;
@@ -123,8 +123,8 @@ pub struct WrittenLayer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadEntry {
     /// Relative, `/`-separated, never with `..`, empty or `.` parts; the root
-    /// itself is the empty path.
-    pub path: String,
+    /// itself is the empty path. Any bytes but zero: a name need not be text.
+    pub path: PathBuf,
     /// What it is.
     pub kind: ReadKind,
     /// Permission bits, set-id and sticky included.
@@ -177,9 +177,9 @@ pub enum ReadKind {
     /// A file.
     File,
     /// A symbolic link and its target, unchecked: it may point anywhere.
-    Symlink(String),
+    Symlink(PathBuf),
     /// A hard link to this normalised path.
-    Hardlink(String),
+    Hardlink(PathBuf),
     /// A character device (major, minor).
     CharDevice(u32, u32),
     /// A block device (major, minor).
@@ -199,7 +199,7 @@ pub enum LayerError {
     #[error("entry {path:?} cannot stand in a layer: {why}")]
     Path {
         /// The entry.
-        path: String,
+        path: PathBuf,
         /// The rule it breaks.
         why: &'static str,
     },
@@ -207,24 +207,24 @@ pub enum LayerError {
     #[error("entry {path:?} is given twice")]
     Twice {
         /// The path.
-        path: String,
+        path: PathBuf,
     },
     /// A hard link to what is not a file of the same layer.
     #[error("hard link {path:?} points to {target:?}, which is no file of this layer")]
     Target {
         /// The link.
-        path: String,
+        path: PathBuf,
         /// What it points to.
-        target: String,
+        target: PathBuf,
     },
     /// An entry to be copied that its layer does not have.
     #[error("entry {path:?} is not in the layer it is to be copied from")]
     Absent {
         /// The entry.
-        path: String,
+        path: PathBuf,
     },
     /// A file of the host cannot be read.
-    #[error("reading {path}")]
+    #[error("reading {}", path.display())]
     Host {
         /// The file.
         path: PathBuf,
@@ -233,7 +233,7 @@ pub enum LayerError {
         source: io::Error,
     },
     /// A file of the host became shorter while it was read.
-    #[error("{path} was changed while it was read")]
+    #[error("{} was changed while it was read", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
@@ -252,7 +252,7 @@ pub enum LayerError {
         /// The layer.
         digest: Digest,
         /// The entry, or the one before where no header could be read; empty at the start.
-        path: String,
+        path: PathBuf,
         /// The rule.
         #[source]
         fault: Fault,
@@ -272,8 +272,8 @@ pub enum LayerError {
     Blob(#[from] BlobError),
 }
 
-fn at_entry(path: &str) -> String {
-    if path.is_empty() {
+fn at_entry(path: &Path) -> String {
+    if path.as_os_str().is_empty() {
         "at its beginning".to_owned()
     } else {
         format!("at entry {path:?}")

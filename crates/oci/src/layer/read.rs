@@ -2,14 +2,17 @@
 //! checked, and whiteouts are told from files.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use super::{Besides, Compression, Layer, LayerError, ReadEntry, ReadKind, ReadLimits};
 use crate::blobs::{BlobError, Blobs};
 use crate::compression::read::{Bounded, Progress, Stream, decompress_telling};
 use crate::digest::Hashing;
 use crate::model::{Role, role};
-use crate::tar::read::{Fault, Raw, TarReader, normal};
+use crate::tar::read::{Fault, Raw, TarReader, normal_bytes};
 use crate::wasm;
 use crate::{DiffId, Digest};
 
@@ -61,7 +64,7 @@ impl LayerReader {
         let stream = decompress_telling(blob, compression, &progress).map_err(|source| {
             LayerError::Entry {
                 digest: layer.digest,
-                path: String::new(),
+                path: PathBuf::new(),
                 fault: Fault::Io(source),
             }
         })?;
@@ -81,7 +84,7 @@ impl LayerReader {
         let blob = decompress_telling(blob, Compression::None, &progress).map_err(|source| {
             LayerError::Entry {
                 digest: layer.digest,
-                path: String::new(),
+                path: PathBuf::new(),
                 fault: Fault::Io(source),
             }
         })?;
@@ -124,11 +127,11 @@ impl LayerReader {
     ) -> Result<(), E> {
         let digest = self.digest;
         let mut seen = Seen::default();
-        let mut last = String::new();
+        let mut last = Vec::new();
         loop {
             let raw = self
                 .tar
-                .next()
+                .next_of_bytes()
                 .map_err(|fault| error(digest, &last, fault))?;
             let Some(mut raw) = raw else {
                 break;
@@ -166,22 +169,27 @@ impl LayerReader {
     }
 }
 
-fn error(digest: Digest, path: &str, fault: Fault) -> LayerError {
+/// `path` is the entry's, as it stands there.
+fn error(digest: Digest, path: &[u8], fault: Fault) -> LayerError {
     match fault {
         Fault::Io(source) => match source.downcast::<BlobError>() {
             Ok(error) => LayerError::Blob(error),
             Err(source) => LayerError::Entry {
                 digest,
-                path: path.to_owned(),
+                path: path_of(path.to_vec()),
                 fault: Fault::Io(source),
             },
         },
         fault => LayerError::Entry {
             digest,
-            path: path.to_owned(),
+            path: path_of(path.to_vec()),
             fault,
         },
     }
+}
+
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    OsString::from_vec(bytes).into()
 }
 
 /// An entry's content, as `visit` sees it.
@@ -208,9 +216,9 @@ impl<R: Read> Read for Content<'_, R> {
 struct Seen(HashMap<[u8; 16], bool>);
 
 impl Seen {
-    fn check(&mut self, raw: &Raw) -> Result<(), Fault> {
+    fn check(&mut self, raw: &Raw<Vec<u8>>) -> Result<(), Fault> {
         let is_folder = raw.kind == b'5';
-        let key = Digest::of(normal(&raw.path)?.as_bytes()).half();
+        let key = Digest::of(&normal_bytes(&raw.path)?).half();
         match self.0.insert(key, is_folder) {
             Some(was_folder) if !(was_folder && is_folder) => Err(Fault::Twice),
             _ => Ok(()),
@@ -219,22 +227,25 @@ impl Seen {
 }
 
 /// The entry; `None` for what belongs to aufs and to no engine today.
-fn entry(raw: Raw) -> Result<Option<ReadEntry>, Fault> {
-    let mut path = normal(&raw.path)?;
-    let (folder, name) = match path.rsplit_once('/') {
-        Some((folder, name)) => (folder, name),
-        None => ("", path.as_str()),
+fn entry(raw: Raw<Vec<u8>>) -> Result<Option<ReadEntry>, Fault> {
+    let mut path = normal_bytes(&raw.path)?;
+    let (folder, name) = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&b""[..], &path[..]),
     };
     let mut kind = match raw.kind {
         b'0' => ReadKind::File,
         b'5' => ReadKind::Directory,
-        b'1' => ReadKind::Hardlink(match normal(&raw.link) {
-            Ok(target) if !target.is_empty() => target,
+        b'1' => ReadKind::Hardlink(match normal_bytes(&raw.link) {
+            Ok(target) if !target.is_empty() => path_of(target),
             Ok(_) | Err(Fault::Empty) => return Err(Fault::Empty),
-            Err(_) => return Err(Fault::LinkOut(raw.link)),
+            Err(_) => {
+                let target = String::from_utf8_lossy(&raw.link);
+                return Err(Fault::LinkOut(target.into_owned()));
+            }
         }),
         b'2' if raw.link.is_empty() => return Err(Fault::Empty),
-        b'2' => ReadKind::Symlink(raw.link),
+        b'2' => ReadKind::Symlink(path_of(raw.link)),
         b'3' => ReadKind::CharDevice(raw.device.0, raw.device.1),
         b'4' => ReadKind::BlockDevice(raw.device.0, raw.device.1),
         b'6' => ReadKind::Fifo,
@@ -244,24 +255,24 @@ fn entry(raw: Raw) -> Result<Option<ReadEntry>, Fault> {
         return Err(Fault::Empty);
     }
     // OCI image spec, layer.md, "Whiteouts".
-    if name == ".wh..wh..opq" {
+    if name == b".wh..wh..opq" {
         kind = ReadKind::Opaque;
-        path = folder.to_owned();
-    } else if name.starts_with(".wh..wh.") {
+        path = folder.to_vec();
+    } else if name.starts_with(b".wh..wh.") {
         return Ok(None);
-    } else if let Some(hidden) = name.strip_prefix(".wh.") {
-        if matches!(hidden, "" | "." | "..") {
+    } else if let Some(hidden) = name.strip_prefix(b".wh.") {
+        if matches!(hidden, b"" | b"." | b"..") {
             return Err(Fault::Empty);
         }
         kind = ReadKind::Whiteout;
         path = if folder.is_empty() {
-            hidden.to_owned()
+            hidden.to_vec()
         } else {
-            format!("{folder}/{hidden}")
+            [folder, b"/", hidden].concat()
         };
     }
     Ok(Some(ReadEntry {
-        path,
+        path: path_of(path),
         kind,
         mode: raw.mode,
         uid: raw.uid,

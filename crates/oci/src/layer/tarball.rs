@@ -20,7 +20,7 @@ use crate::tar::read::{Fault, TarReader};
 pub fn unpacked(blobs: &Blobs, layer: &Layer, limits: ReadLimits) -> Result<Vec<u8>, LayerError> {
     let failed = |fault| LayerError::Entry {
         digest: layer.digest,
-        path: String::new(),
+        path: std::path::PathBuf::new(),
         fault,
     };
     let Role::Layer(compression) = role(layer.descriptor.media_type()) else {
@@ -66,19 +66,21 @@ pub fn packed(tar: &[u8], compression: Compression, effort: Effort) -> std::io::
     compress.finish()
 }
 
-/// The files in a tar, by their paths as they stand there, and where their content is.
+/// The files in a tar, by their paths as they stand there (what is not UTF-8 in them
+/// replaced), and where their content is.
 ///
 /// # Errors
 /// It is no tar.
 pub fn files(tar: &[u8]) -> Result<Vec<(String, Range<usize>)>, Fault> {
     let mut reader = TarReader::new(Cursor::new(tar), ReadLimits::default().entries);
     let mut files = Vec::new();
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.next_of_bytes()? {
         let start = usize::try_from(reader.position()).unwrap_or(usize::MAX);
         let bytes = usize::try_from(entry.size).unwrap_or(usize::MAX);
         let end = start.saturating_add(bytes);
         if entry.kind == b'0' && bytes > 0 && end <= tar.len() {
-            files.push((entry.path, start..end));
+            let name = String::from_utf8_lossy(&entry.path);
+            files.push((name.into_owned(), start..end));
         }
     }
     Ok(files)

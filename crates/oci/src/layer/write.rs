@@ -3,8 +3,10 @@
 //! of the padding to 10 KB that a tape wants.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{Content, Entry, EntryKind, LayerError, LayerOptions, Piece, WrittenLayer};
@@ -137,10 +139,10 @@ impl LayerWriter {
 fn ordered(entries: &[Entry]) -> Result<Vec<&Entry>, LayerError> {
     let mut paths = HashSet::with_capacity(entries.len());
     for entry in entries {
-        check_path(&entry.path, &entry.path)?;
+        check_path(entry.path.as_bytes())?;
         if !paths.insert(entry.path.as_str()) {
             return Err(LayerError::Twice {
-                path: entry.path.clone(),
+                path: (&entry.path).into(),
             });
         }
     }
@@ -153,13 +155,13 @@ fn ordered(entries: &[Entry]) -> Result<Vec<&Entry>, LayerError> {
         match &entry.kind {
             EntryKind::Hardlink(target) if !files.contains(target.as_str()) => {
                 return Err(LayerError::Target {
-                    path: entry.path.clone(),
-                    target: target.clone(),
+                    path: (&entry.path).into(),
+                    target: target.into(),
                 });
             }
             EntryKind::Symlink(target) if target.is_empty() || target.contains('\0') => {
                 return Err(LayerError::Path {
-                    path: entry.path.clone(),
+                    path: (&entry.path).into(),
                     why: "its link target is empty or has a zero byte",
                 });
             }
@@ -171,20 +173,21 @@ fn ordered(entries: &[Entry]) -> Result<Vec<&Entry>, LayerError> {
     Ok(sorted)
 }
 
-pub(super) fn check_path(path: &str, told: &str) -> Result<(), LayerError> {
+pub(super) fn check_path(path: &[u8]) -> Result<(), LayerError> {
+    let mut parts = path.split(|byte| *byte == b'/');
     let why = if path.is_empty() {
         "it is empty"
-    } else if path.starts_with('/') {
+    } else if path.starts_with(b"/") {
         "it is absolute"
-    } else if path.contains('\0') {
+    } else if path.contains(&0) {
         "it has a zero byte"
-    } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    } else if parts.any(|part| matches!(part, b"" | b"." | b"..")) {
         "it has an empty, '.' or '..' part"
     } else {
         return Ok(());
     };
     Err(LayerError::Path {
-        path: told.to_owned(),
+        path: OsStr::from_bytes(path).into(),
         why,
     })
 }
@@ -246,7 +249,7 @@ fn emit(opened: &Opened<'_>, mtime: u64, head: &mut Vec<u8>) {
         EntryKind::Directory => (b'5', ""),
     };
     let folder;
-    let path = if kind == b'5' {
+    let path: &str = if kind == b'5' {
         folder = format!("{}/", entry.path);
         &folder
     } else {

@@ -15,7 +15,7 @@ use super::pull::Which;
 use super::push::PushOptions;
 use super::remote::Remote;
 use crate::Digest;
-use crate::artifact::{Artifact, Form, PART_LIMIT, Part};
+use crate::artifact::{Artifact, DELTA, Form, PART_LIMIT, Part};
 use crate::blobs::{BlobError, Blobs};
 use crate::image::{ImageError, read_manifest, tree};
 use crate::model::{
@@ -128,7 +128,8 @@ impl Registry {
     }
 
     /// Fetches what hangs on `root`, an image or an index in the store, and on its
-    /// images, and hangs it there. Tells how many artifacts there are.
+    /// images, and hangs it there. Tells how many artifacts there are. Deltas stay
+    /// where they are: they lead to an image that is here now.
     ///
     /// # Errors
     /// As of all that is asked of a registry; more hangs there than anybody means.
@@ -148,6 +149,10 @@ impl Registry {
         for subject in subjects {
             let digest = digest_of(&subject).map_err(BlobError::from)?;
             for found in self.referrers(remote, &digest, None)? {
+                let kind = found.artifact_type().as_ref();
+                if kind.is_some_and(|kind| kind.as_ref() == DELTA) {
+                    continue;
+                }
                 count += 1;
                 bounded(&digest, count)?;
                 self.pull_artifact(remote, store, &digest, &found)?;

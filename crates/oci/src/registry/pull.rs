@@ -9,6 +9,7 @@ use super::Event;
 use super::api::{Action, Registry, Session};
 use super::fault::RegistryError;
 use super::remote::Remote;
+use super::shortcut::{Patch, Search, Taken};
 use crate::blobs::{BlobError, Blobs};
 use crate::fetch::{Download, FetchError, Part, Watch, What, side_by_side};
 use crate::image::{manifests, read_children, read_index};
@@ -42,6 +43,10 @@ pub struct Pulled {
     pub present: usize,
     /// Their bytes.
     pub present_bytes: u64,
+    /// Deltas by which blobs were made that are neither fetched nor were there.
+    pub deltas: Vec<Taken>,
+    /// Deltas that were tried, and why they were not taken.
+    pub passed_over: Vec<String>,
 }
 
 /// Documents only, or also what they point to.
@@ -49,6 +54,13 @@ pub struct Pulled {
 enum Depth {
     Documents,
     Whole,
+}
+
+/// How far, through which folder, and by what besides fetching.
+struct Landing<'a, 'p> {
+    depth: Depth,
+    scratch: &'a Path,
+    patch: Option<&'a mut Patch<'p>>,
 }
 
 impl Registry {
@@ -65,9 +77,30 @@ impl Registry {
         which: &Which,
         tell: &mut dyn FnMut(Event),
     ) -> Result<Pulled, RegistryError> {
+        self.pull_by(remote, store, name, which, None, tell)
+    }
+
+    /// As [`Registry::pull`]; where a delta hangs on an image from one that the store
+    /// has, `patch` makes blobs by it. The same comes of it, or the blobs are fetched.
+    ///
+    /// # Errors
+    /// As [`Registry::pull`].
+    pub fn pull_by(
+        &self,
+        remote: &Remote,
+        store: &Store,
+        name: &Reference,
+        which: &Which,
+        patch: Option<&mut Patch<'_>>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Pulled, RegistryError> {
         let mut writer = store.write()?;
-        let scratch = store.scratch();
-        let pulled = self.bring(remote, which, Depth::Whole, writer.sink(), &scratch, tell)?;
+        let to = Landing {
+            depth: Depth::Whole,
+            scratch: &store.scratch(),
+            patch,
+        };
+        let pulled = self.bring(remote, which, to, writer.sink(), tell)?;
         // What comes in from outside is an image of which every part is there.
         Image::all(&store.blobs(), &pulled.root)?;
         writer.commit(name, &pulled.root)?;
@@ -105,6 +138,20 @@ impl Registry {
         Ok(Image::read(blobs, &pulled.root)?)
     }
 
+    /// Every image that a name means, whole, in a temporary layout.
+    ///
+    /// # Errors
+    /// As [`Registry::pull`].
+    pub fn images(
+        &self,
+        remote: &Remote,
+        store: &Store,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Vec<Image>, RegistryError> {
+        let (blobs, pulled) = self.fetch(remote, store, &Which::All, tell)?;
+        Ok(Image::all(&blobs, &pulled.root)?)
+    }
+
     /// The image for a platform, whole, in a temporary layout.
     ///
     /// # Errors
@@ -131,8 +178,12 @@ impl Registry {
     ) -> Result<(Blobs, Pulled), RegistryError> {
         let (spool, mut sink) = store.spool()?;
         sink.lend(store.blobs());
-        let scratch = spool.path().to_owned();
-        let pulled = self.bring(remote, which, depth, &mut sink, &scratch, tell)?;
+        let to = Landing {
+            depth,
+            scratch: spool.path(),
+            patch: None,
+        };
+        let pulled = self.bring(remote, which, to, &mut sink, tell)?;
         Ok((Blobs::spooled(Arc::new(spool)), pulled))
     }
 
@@ -140,11 +191,15 @@ impl Registry {
         &self,
         remote: &Remote,
         which: &Which,
-        depth: Depth,
+        to: Landing<'_, '_>,
         sink: &mut Sink,
-        scratch: &Path,
         tell: &mut dyn FnMut(Event),
     ) -> Result<Pulled, RegistryError> {
+        let Landing {
+            depth,
+            scratch,
+            patch,
+        } = to;
         let session = self.session(remote, Action::Pull, &[])?;
         let mut waits = |what| tell(Event::Waiting(what));
         let mut watch = Watch::none(&mut waits);
@@ -188,6 +243,8 @@ impl Registry {
             fetched_bytes: 0,
             present: 0,
             present_bytes: 0,
+            deltas: Vec::new(),
+            passed_over: Vec::new(),
         };
         let mut missing = Vec::new();
         for blob in blobs {
@@ -216,6 +273,21 @@ impl Registry {
             }
             let name = remote.to_string();
             Image::select(sink.blobs().clone(), &pulled.root, platform, &name)?;
+        }
+        if let Some(patch) = patch {
+            let mut waits = |what| tell(Event::Waiting(what));
+            let mut watch = Watch::none(&mut waits);
+            let search = Search {
+                session: &session,
+                remote,
+                manifests: &wanted,
+            };
+            (pulled.deltas, pulled.passed_over) =
+                search.shorten(&mut missing, sink, patch, &mut watch)?;
+            for taken in &pulled.deltas {
+                pulled.fetched -= taken.blobs;
+                pulled.fetched_bytes -= taken.blob_bytes;
+            }
         }
         tell(Event::Planned {
             blobs: missing.clone(),

@@ -221,7 +221,8 @@ struct Hanging {
 const MOST_CHANGES: usize = 5;
 
 impl Session<'_> {
-    fn referrers(
+    /// What is listed as hanging on `subject`. A registry may, but need not, look at the type.
+    pub(super) fn referrers(
         &self,
         subject: &Digest,
         artifact_type: Option<&str>,

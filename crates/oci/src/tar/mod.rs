@@ -34,6 +34,15 @@ pub struct Fields<'a> {
     pub link: &'a str,
 }
 
+/// Names of a header as the kernel has them: any bytes but zero.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names<'a> {
+    /// Ends with a slash for a folder.
+    pub(crate) path: &'a [u8],
+    /// Target of a link.
+    pub(crate) link: &'a [u8],
+}
+
 /// What a header can say beyond [`Fields`], to be copied as it was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Extra {
@@ -48,18 +57,29 @@ pub(crate) struct Extra {
 
 /// Appends the header, with a pax record before it where need be.
 pub fn emit(fields: &Fields<'_>, out: &mut Vec<u8>) {
-    emit_whole(fields, &Extra::default(), out);
+    let names = Names {
+        path: fields.path.as_bytes(),
+        link: fields.link.as_bytes(),
+    };
+    emit_whole(fields, names, &Extra::default(), out);
 }
 
-/// As [`emit`], with all that was read.
-pub(crate) fn emit_whole(fields: &Fields<'_>, extra: &Extra, out: &mut Vec<u8>) {
+/// As [`emit`], with all that was read, and with these names.
+pub(crate) fn emit_whole(fields: &Fields<'_>, names: Names<'_>, extra: &Extra, out: &mut Vec<u8>) {
     let mut records = Vec::new();
-    let split = split_path(fields.path);
-    if split.is_none() {
-        pax_record(&mut records, "path", fields.path.as_bytes());
+    let split = split_path(names.path);
+    let long_path = split.is_none().then_some(names.path);
+    let long_link = (names.link.len() > 100).then_some(names.link);
+    // Names in records are UTF-8 unless it is said that they are not (POSIX, pax,
+    // "pax Header Block"). In the header they are bytes to every reader.
+    let mut long = long_path.iter().chain(&long_link);
+    if long.any(|name| std::str::from_utf8(name).is_err()) {
+        pax_record(&mut records, "hdrcharset", b"BINARY");
     }
-    if fields.link.len() > 100 {
-        pax_record(&mut records, "linkpath", fields.link.as_bytes());
+    for (key, name) in [("path", long_path), ("linkpath", long_link)] {
+        if let Some(name) = name {
+            pax_record(&mut records, key, name);
+        }
     }
     for (key, value, most) in [
         ("size", fields.size, OCTAL_11),
@@ -79,7 +99,7 @@ pub(crate) fn emit_whole(fields: &Fields<'_>, extra: &Extra, out: &mut Vec<u8>) 
     if !records.is_empty() {
         let size = records.len();
         let header = Fields {
-            path: "pax",
+            path: "",
             kind: b'x',
             mode: 0o644,
             uid: 0,
@@ -88,11 +108,12 @@ pub(crate) fn emit_whole(fields: &Fields<'_>, extra: &Extra, out: &mut Vec<u8>) 
             mtime: 0,
             link: "",
         };
-        block(&header, ("", "pax"), &Extra::default(), out);
+        block(&header, (b"", b"pax", b""), &Extra::default(), out);
         out.append(&mut records);
         pad(size as u64, out);
     }
-    block(fields, split.unwrap_or(("", "pax")), extra, out);
+    let (prefix, name) = split.unwrap_or((b"", b"pax"));
+    block(fields, (prefix, name, names.link), extra, out);
 }
 
 /// Appends zeros up to the next block after `size` bytes of content.
@@ -107,11 +128,11 @@ pub(crate) fn padding(size: u64) -> usize {
 }
 
 /// Parts a path into ustar's prefix of 155 bytes and name of 100 at a slash.
-fn split_path(path: &str) -> Option<(&str, &str)> {
+fn split_path(path: &[u8]) -> Option<(&[u8], &[u8])> {
     if path.len() <= 100 {
-        return Some(("", path));
+        return Some((b"", path));
     }
-    let inner = &path.as_bytes()[..path.len() - 1];
+    let inner = &path[..path.len() - 1];
     inner
         .iter()
         .enumerate()
@@ -132,14 +153,19 @@ fn pax_record(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.push(b'\n');
 }
 
-fn block(fields: &Fields<'_>, (prefix, name): (&str, &str), extra: &Extra, out: &mut Vec<u8>) {
+fn block(
+    fields: &Fields<'_>,
+    (prefix, name, link): (&[u8], &[u8], &[u8]),
+    extra: &Extra,
+    out: &mut Vec<u8>,
+) {
     let mut block = [0; BLOCK];
     let mut text = |at: usize, text: &[u8]| block[at..at + text.len()].copy_from_slice(text);
     let octal = |value: u64, most: u64, width: usize| {
         // What does not fit stands in the pax record, and readers look there first.
         format!("{:0width$o}", if value > most { 0 } else { value })
     };
-    text(0, name.as_bytes());
+    text(0, name);
     text(
         100,
         octal(u64::from(fields.mode & 0o7777), OCTAL_7, 7).as_bytes(),
@@ -150,8 +176,8 @@ fn block(fields: &Fields<'_>, (prefix, name): (&str, &str), extra: &Extra, out: 
     text(136, octal(fields.mtime, OCTAL_11, 11).as_bytes());
     text(148, b"        ");
     text(156, &[fields.kind]);
-    if fields.link.len() <= 100 {
-        text(157, fields.link.as_bytes());
+    if link.len() <= 100 {
+        text(157, link);
     }
     text(257, b"ustar\x0000");
     for (at, name) in [(265, &extra.names[0]), (297, &extra.names[1])] {
@@ -163,7 +189,7 @@ fn block(fields: &Fields<'_>, (prefix, name): (&str, &str), extra: &Extra, out: 
         text(329, octal(u64::from(major), OCTAL_7, 7).as_bytes());
         text(337, octal(u64::from(minor), OCTAL_7, 7).as_bytes());
     }
-    text(345, prefix.as_bytes());
+    text(345, prefix);
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
     block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     out.extend_from_slice(&block);

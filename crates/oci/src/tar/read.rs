@@ -35,9 +35,12 @@ pub enum Fault {
     /// A pax record or long name beyond reason.
     #[error("its extended header is {0} bytes, more than 1 MiB")]
     LongRecord(u64),
-    /// A name that is not UTF-8 or holds a zero byte.
+    /// A name that is not UTF-8, where that is asked for.
     #[error("its name or link target is not UTF-8")]
     NotText,
+    /// A zero byte in a name.
+    #[error("its name or link target has a zero byte")]
+    Zero,
     /// A path from the root of the file system.
     #[error("its path is absolute")]
     Absolute,
@@ -79,13 +82,14 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// A header with what pax and GNU records said about it.
+/// A header with what pax and GNU records said about it. Names are bytes to the
+/// kernel, and to [`TarReader::next_of_bytes`]; to [`TarReader::next`] they are text.
 #[derive(Debug, Default)]
-pub struct Raw {
+pub struct Raw<Name = String> {
     /// As it stands there: see [`normal`].
-    pub path: String,
+    pub path: Name,
     /// A link's target.
-    pub link: String,
+    pub link: Name,
     /// The type flag: `b'0'` a file, `b'1'` a hard link, `b'2'` a symbolic one,
     /// `b'3'` and `b'4'` devices, `b'5'` a folder, `b'6'` a pipe.
     pub kind: u8,
@@ -107,7 +111,7 @@ pub struct Raw {
     pub(crate) extra: Extra,
 }
 
-impl Raw {
+impl<Name> Raw<Name> {
     /// A pax record that says what no field does, as `APK-TOOLS.checksum.SHA1`.
     pub fn record(&self, key: &str) -> Option<&[u8]> {
         let mut records = self.extra.records.iter();
@@ -119,6 +123,26 @@ impl Raw {
     pub fn owners(&self) -> [&str; 2] {
         let [owner, group] = &self.extra.names;
         [owner, group]
+    }
+}
+
+impl Raw<Vec<u8>> {
+    /// The same with names as text.
+    fn into_text(self) -> Result<Raw, Fault> {
+        let text = |name: Vec<u8>| String::from_utf8(name).map_err(|_| Fault::NotText);
+        Ok(Raw {
+            path: text(self.path)?,
+            link: text(self.link)?,
+            kind: self.kind,
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            mtime: self.mtime,
+            size: self.size,
+            device: self.device,
+            xattrs: self.xattrs,
+            extra: self.extra,
+        })
     }
 }
 
@@ -136,8 +160,8 @@ pub struct TarReader<R> {
 /// What extended headers said about the entry to come.
 #[derive(Default)]
 struct Extended {
-    path: Option<String>,
-    link: Option<String>,
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
     size: Option<u64>,
     uid: Option<u32>,
     gid: Option<u32>,
@@ -172,12 +196,20 @@ impl<R: Read> TarReader<R> {
     /// The next entry; `None` at the end, when all has been read.
     ///
     /// # Errors
-    /// A hostile or broken archive, or the stream's.
+    /// A hostile or broken archive, a name that is not UTF-8, or the stream's.
     #[expect(
         clippy::should_implement_trait,
         reason = "an iterator could not lend its content"
     )]
     pub fn next(&mut self) -> Result<Option<Raw>, Fault> {
+        self.next_of_bytes()?.map(Raw::into_text).transpose()
+    }
+
+    /// As [`TarReader::next`], with names of any bytes but zero.
+    ///
+    /// # Errors
+    /// A hostile or broken archive, or the stream's.
+    pub fn next_of_bytes(&mut self) -> Result<Option<Raw<Vec<u8>>>, Fault> {
         let mut extended = Extended::default();
         let mut awaited = false;
         loop {
@@ -203,8 +235,8 @@ impl<R: Read> TarReader<R> {
                     let record = self.record(raw.size)?;
                     match raw.kind {
                         b'x' => extended.pax(&record)?,
-                        b'L' => extended.path = Some(long_name(&record)?),
-                        _ => extended.link = Some(long_name(&record)?),
+                        b'L' => extended.path = Some(until_zero(&record).to_vec()),
+                        _ => extended.link = Some(until_zero(&record).to_vec()),
                     }
                 }
                 // Global records hold comments (git's commit); engines ignore them.
@@ -367,8 +399,8 @@ impl Extended {
             return Ok(()); // POSIX: as if the record were not there.
         }
         match key {
-            "path" => self.path = Some(text(value)?),
-            "linkpath" => self.link = Some(text(value)?),
+            "path" => self.path = Some(without_zero(value)?),
+            "linkpath" => self.link = Some(without_zero(value)?),
             "size" => self.size = Some(decimal(value, "size")?),
             "uid" => self.uid = Some(narrow(decimal(value, "owner")?, "owner")?),
             "gid" => self.gid = Some(narrow(decimal(value, "group")?, "group")?),
@@ -378,7 +410,7 @@ impl Extended {
         Ok(())
     }
 
-    fn apply(self, raw: &mut Raw) {
+    fn apply(self, raw: &mut Raw<Vec<u8>>) {
         let Self {
             path,
             link,
@@ -399,15 +431,15 @@ impl Extended {
         raw.xattrs = xattrs;
         if raw.kind == 0 {
             // v7 marks a folder by a slash at the end.
-            raw.kind = if raw.path.ends_with('/') { b'5' } else { b'0' };
+            raw.kind = if raw.path.ends_with(b"/") { b'5' } else { b'0' };
         }
     }
 }
 
-fn text(bytes: &[u8]) -> Result<String, Fault> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text.to_owned()),
-        _ => Err(Fault::NotText),
+fn without_zero(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+    match bytes.contains(&0) {
+        false => Ok(bytes.to_vec()),
+        true => Err(Fault::Zero),
     }
 }
 
@@ -417,11 +449,7 @@ fn until_zero(bytes: &[u8]) -> &[u8] {
 
 /// The name of an owner; one that is no text is left out, since no engine reads it.
 fn name_in(field: &[u8]) -> String {
-    text(until_zero(field)).unwrap_or_default()
-}
-
-fn long_name(record: &[u8]) -> Result<String, Fault> {
-    text(until_zero(record))
+    String::from_utf8(until_zero(field).to_vec()).unwrap_or_default()
 }
 
 fn decimal(value: &[u8], field: &'static str) -> Result<u64, Fault> {
@@ -495,7 +523,7 @@ fn positive(field: &[u8], name: &'static str) -> Result<u64, Fault> {
     number(field, name)?.ok_or(Fault::Number(name))
 }
 
-fn parse(block: &[u8; BLOCK]) -> Result<Raw, Fault> {
+fn parse(block: &[u8; BLOCK]) -> Result<Raw<Vec<u8>>, Fault> {
     let stated = positive(&block[148..156], "checksum").map_err(|_| Fault::Checksum)?;
     let (mut unsigned, mut signed) = (0_u64, 0_i64);
     for (at, byte) in block.iter().enumerate() {
@@ -518,12 +546,12 @@ fn parse(block: &[u8; BLOCK]) -> Result<Raw, Fault> {
         kind @ (0 | b'0'..=b'6' | b'x' | b'g' | b'L' | b'K') => kind,
         other => return Err(Fault::Kind(char::from(other))),
     };
-    let name = text(until_zero(&block[..100]))?;
+    let name = until_zero(&block[..100]);
     // GNU has other things where POSIX has the prefix.
     let prefix = if &block[257..263] == b"ustar\0" {
-        text(until_zero(&block[345..500]))?
+        until_zero(&block[345..500])
     } else {
-        String::new()
+        &[]
     };
     let device = |at: usize| {
         if matches!(kind, b'3' | b'4') {
@@ -534,11 +562,11 @@ fn parse(block: &[u8; BLOCK]) -> Result<Raw, Fault> {
     };
     Ok(Raw {
         path: if prefix.is_empty() {
-            name
+            name.to_vec()
         } else {
-            format!("{prefix}/{name}")
+            [prefix, b"/", name].concat()
         },
-        link: text(until_zero(&block[157..257]))?,
+        link: until_zero(&block[157..257]).to_vec(),
         kind,
         mode: u32::try_from(positive(&block[100..108], "mode")? & 0o7777).unwrap_or(0),
         uid: narrow(positive(&block[108..116], "owner")?, "owner")?,
@@ -560,22 +588,30 @@ fn parse(block: &[u8; BLOCK]) -> Result<Raw, Fault> {
 /// # Errors
 /// It is absolute, empty or has a `..` part.
 pub fn normal(path: &str) -> Result<String, Fault> {
+    String::from_utf8(normal_bytes(path.as_bytes())?).map_err(|_| Fault::NotText)
+}
+
+/// As [`normal`], of any bytes.
+///
+/// # Errors
+/// As there.
+pub fn normal_bytes(path: &[u8]) -> Result<Vec<u8>, Fault> {
     if path.is_empty() {
         return Err(Fault::Empty);
     }
-    if path.starts_with('/') {
+    if path.starts_with(b"/") {
         return Err(Fault::Absolute);
     }
-    let mut normal = String::with_capacity(path.len());
-    for part in path.split('/') {
+    let mut normal = Vec::with_capacity(path.len());
+    for part in path.split(|byte| *byte == b'/') {
         match part {
-            "" | "." => {}
-            ".." => return Err(Fault::Parent),
+            b"" | b"." => {}
+            b".." => return Err(Fault::Parent),
             part => {
                 if !normal.is_empty() {
-                    normal.push('/');
+                    normal.push(b'/');
                 }
-                normal.push_str(part);
+                normal.extend_from_slice(part);
             }
         }
     }

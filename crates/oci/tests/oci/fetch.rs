@@ -1,8 +1,10 @@
 //! Downloads from servers that do wrong.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -399,7 +401,7 @@ fn what_is_no_http_is_an_error() {
 
 #[test]
 fn a_list_comes_over_several_connections_and_its_first_failure_ends_it() {
-    let busy = std::sync::Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let busy = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     let seen = busy.clone();
     let server = Server::new(move |asked, out| {
         let now = busy.0.fetch_add(1, Ordering::SeqCst) + 1;
@@ -475,4 +477,89 @@ fn a_proxy_is_asked_for_what_is_not_near() {
         fetch(&client, &Download::new(near.url("/"))).unwrap(),
         b"near"
     );
+}
+
+/// A SOCKS5 proxy (RFC 1928, 1929) that leads everybody to `server`, whatever they ask
+/// for, if their password is `secret`, and remembers what they asked for.
+fn socks(server: std::net::SocketAddr) -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = asked.clone();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut take = |count: usize| {
+                let mut bytes = vec![0; count];
+                client.read_exact(&mut bytes).unwrap();
+                (bytes, client.try_clone().unwrap())
+            };
+            let (head, mut out) = take(2);
+            let _methods = take(head[1].into());
+            out.write_all(&[5, 2]).unwrap();
+            let _version = take(1);
+            let mut text = || {
+                let (length, _) = take(1);
+                String::from_utf8(take(length[0].into()).0).unwrap()
+            };
+            let (_user, password) = (text(), text());
+            if password != "secret" {
+                let _ = out.write_all(&[1, 1]);
+                continue;
+            }
+            out.write_all(&[1, 0]).unwrap();
+            // Version, connect, reserved, by name.
+            let (request, _) = take(4);
+            assert_eq!(request, [5, 1, 0, 3]);
+            let (length, _) = take(1);
+            let host = String::from_utf8(take(length[0].into()).0).unwrap();
+            let (port, _) = take(2);
+            let port = u16::from_be_bytes([port[0], port[1]]);
+            log.lock().unwrap().push(format!("{host}:{port}"));
+            if host == "forbidden.example" {
+                let _ = out.write_all(&[5, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
+                continue;
+            }
+            out.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+            let mut server = TcpStream::connect(server).unwrap();
+            let (mut there, mut back) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || std::io::copy(&mut there, &mut server));
+            thread::spawn(move || std::io::copy(&mut back, &mut client));
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_socks_proxy_finds_the_host_itself_and_its_refusal_is_told() {
+    let server = Server::new(|asked, out| {
+        assert_eq!(asked.header("host"), Some("far.example"));
+        answer(out, 200, &[], b"from afar")
+    });
+    let (proxy, asked) = socks(server.address);
+    let client = |password: &str| {
+        Client::new(Options {
+            proxies: Proxies {
+                http: Some(format!("socks5h://user:{password}@{proxy}")),
+                ..Proxies::default()
+            },
+            tries: 1,
+            ..options()
+        })
+    };
+    let far = Download::new("http://far.example/x");
+    assert_eq!(fetch(&client("secret"), &far).unwrap(), b"from afar");
+    assert_eq!(asked.lock().unwrap()[..], ["far.example:80"]);
+    let why = |client: &Client, url: &str| match fetch(client, &Download::new(url)) {
+        Err(FetchError::ProxyRefused { url, why }) => format!("{url}: {why}"),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        why(&client("secret"), "http://forbidden.example/"),
+        "http://forbidden.example/: connection not allowed by ruleset"
+    );
+    assert_eq!(
+        why(&client("wrong"), "http://far.example/"),
+        "http://far.example/: password authentication failed"
+    );
+    assert_eq!(asked.lock().unwrap().len(), 2);
 }

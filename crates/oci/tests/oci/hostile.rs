@@ -1,7 +1,10 @@
 //! Layers and documents that were made to hurt.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use ounce_oci::layer::Layer;
 use ounce_oci::layer::{
@@ -143,8 +146,7 @@ fn hostile_entries_are_refused_with_layer_path_and_reason() {
         ("size", pax(b"11 size=-1\n", plain("a"))),
         ("size", pax(b"12 size=NaN\n", plain("a"))),
         ("absolute", pax(b"16 path=/passwd\n", plain("a"))),
-        ("UTF-8", member(b"\xff\xfe", b'0', b"", 0, b"")),
-        ("UTF-8", pax(b"12 path=a\0b\n", plain("a"))),
+        ("zero byte", pax(b"12 path=a\0b\n", plain("a"))),
         ("checksum", {
             let mut block = plain("a");
             block[0] = b'b';
@@ -221,28 +223,54 @@ fn what_looks_odd_but_is_valid_is_read() {
     let find = |path: &str| {
         entries
             .iter()
-            .find(|entry| entry.path == path)
+            .find(|entry| entry.path == Path::new(path))
             .unwrap_or_else(|| panic!("{path}"))
     };
-    assert_eq!(entries[0].path, "");
-    assert_eq!(
-        find("s").kind,
-        ReadKind::Symlink("/../../anywhere".to_owned())
-    );
-    assert_eq!(find("h").kind, ReadKind::Hardlink("a".to_owned()));
+    assert_eq!(entries[0].path, Path::new(""));
+    assert_eq!(find("s").kind, ReadKind::Symlink("/../../anywhere".into()));
+    assert_eq!(find("h").kind, ReadKind::Hardlink("a".into()));
     assert_eq!(find("etc/gone").kind, ReadKind::Whiteout);
     assert!(
         entries
             .iter()
-            .any(|entry| entry.path == "etc" && entry.kind == ReadKind::Opaque)
+            .any(|entry| entry.path == Path::new("etc") && entry.kind == ReadKind::Opaque)
     );
-    assert!(!entries.iter().any(|entry| entry.path.contains("plnk")));
+    assert!(
+        !entries
+            .iter()
+            .any(|entry| entry.path.to_str().unwrap().contains("plnk"))
+    );
     assert_eq!(find("renam").kind, ReadKind::File);
     assert_eq!(find("old").mtime, 0);
     assert_eq!(find("big").uid, 100_000);
     assert_eq!(find("dev").kind, ReadKind::CharDevice(1, 3));
     assert_eq!(find("fifo").kind, ReadKind::Fifo);
     assert_eq!(find("seven").size, 1);
+}
+
+#[test]
+fn names_of_any_bytes_are_read_from_headers_and_records() {
+    let long = [b"d/".repeat(60), b"\xfe".to_vec()].concat();
+    let record = [&b"path="[..], &long, b"\n"].concat();
+    let record = [format!("{} ", record.len() + 4).into_bytes(), record].concat();
+    let tar = ended(&[
+        member(b"caf\xe9", b'0', b"", 0, b""),
+        member(b"s\xff", b'2', b"caf\xe9", 0, b""),
+        member(b"h", b'1', b"./caf\xe9", 0, b""),
+        member(b"\xe9/.wh.gone\xfd", b'0', b"", 0, b""),
+        pax(&record, plain("x")),
+    ]);
+    let entries = read_tar(&tar).unwrap();
+    let path = |bytes| Path::new(OsStr::from_bytes(bytes));
+    let paths: Vec<_> = entries.iter().map(|entry| entry.path.as_path()).collect();
+    let expected = [&b"caf\xe9"[..], b"s\xff", b"h", b"\xe9/gone\xfd", &long];
+    assert_eq!(paths, expected.map(path));
+    assert_eq!(entries[1].kind, ReadKind::Symlink(path(b"caf\xe9").into()));
+    assert_eq!(entries[2].kind, ReadKind::Hardlink(path(b"caf\xe9").into()));
+    assert_eq!(entries[3].kind, ReadKind::Whiteout);
+    let twice = ended(&[plain("a"), member(b"caf\xe9/..", b'5', b"", 0, b"")]);
+    let error = read_tar(&twice).unwrap_err();
+    assert!(error.contains(r"caf\xE9"), "{error}");
 }
 
 #[test]
@@ -453,12 +481,12 @@ proptest! {
         let read = entries(&image, &layer, ReadLimits::default()).unwrap();
         prop_assert_eq!(read.len(), written.len());
         for entry in &written {
-            let back = read.iter().find(|back| back.path == entry.path).unwrap();
+            let back = read.iter().find(|back| back.path == Path::new(&entry.path)).unwrap();
             prop_assert_eq!((back.uid, back.mode, back.mtime), (entry.uid, entry.mode, mtime));
             match &entry.kind {
                 EntryKind::File(Content::Bytes(bytes)) => prop_assert_eq!(back.size, bytes.len() as u64),
-                EntryKind::Symlink(to) => prop_assert_eq!(&back.kind, &ReadKind::Symlink(to.clone())),
-                EntryKind::Hardlink(to) => prop_assert_eq!(&back.kind, &ReadKind::Hardlink(to.clone())),
+                EntryKind::Symlink(to) => prop_assert_eq!(&back.kind, &ReadKind::Symlink(to.into())),
+                EntryKind::Hardlink(to) => prop_assert_eq!(&back.kind, &ReadKind::Hardlink(to.into())),
                 _ => prop_assert_eq!(&back.kind, &ReadKind::Directory),
             }
         }
@@ -469,7 +497,7 @@ proptest! {
             for (entry, ours) in archive.entries().unwrap().zip(&read) {
                 let entry = entry.unwrap();
                 let path = entry.path().unwrap();
-                prop_assert_eq!(path.to_str().unwrap().trim_end_matches('/'), &ours.path);
+                prop_assert_eq!(&*path, &ours.path);
                 prop_assert_eq!(entry.size(), ours.size);
                 count += 1;
             }

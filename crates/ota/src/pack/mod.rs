@@ -11,7 +11,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Digest;
 use crate::bundle::{HEAD_LIMIT, PREFIX, SIGNATURE, write_signed};
-use crate::manifest::{Manifest, Version};
+use crate::keys::{KeySet, write_signed as write_keys};
+use crate::manifest::{KEYS_LIMIT, Manifest, Version};
+use crate::signature::PublicKey;
 use crate::state::Image;
 
 /// A release of a program: what its manifest says, but the payload.
@@ -90,12 +92,61 @@ pub enum PackError<E: core::error::Error + 'static> {
          first, a key is 0 to 31"
     )]
     Manifest,
+    /// A record of keys cannot say this.
+    #[error(
+        "a record of keys cannot say this: 1 to 8 keys of different numbers from 0 to 31, a product of 1 to \
+         32 bytes, a version from 1 on, no end before its beginning, and one signature at least"
+    )]
+    Keys,
     /// No delta can be made.
     #[error("making the delta")]
     Delta(#[source] DiffError),
     /// The signer fails.
     #[error("signing")]
     Sign(#[source] E),
+}
+
+/// A record of keys to be signed.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyRelease<'a> {
+    /// The product.
+    pub product: &'a str,
+    /// Its version: higher than that of the record before.
+    pub version: u16,
+    /// The day it is made, from 1970 on.
+    pub issued: u16,
+    /// The last day it is good for.
+    pub expires: Option<u16>,
+    /// The keys with their numbers.
+    pub keys: &'a [(u8, PublicKey)],
+}
+
+impl KeyRelease<'_> {
+    /// The record, signed by these root keys, each with its number.
+    ///
+    /// # Errors
+    /// No device would take it, or a signer fails.
+    pub fn sign<S: Sign>(&self, roots: &mut [(u8, S)]) -> Result<Vec<u8>, PackError<S::Error>> {
+        let mut keys = self.keys.to_vec();
+        keys.sort_by_key(|(number, _)| *number);
+        let keys: Vec<u8> = keys
+            .iter()
+            .flat_map(|(number, key)| core::iter::once(*number).chain(*key))
+            .collect();
+        let set = KeySet::of(self.product, self.version, self.issued, self.expires, &keys);
+        let mut record = write_keys(&set).ok_or(PackError::Keys)?;
+        let signed = record.clone();
+        roots.sort_by_key(|(number, _)| *number);
+        let twice = roots.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        if twice || roots.is_empty() || roots.iter().any(|(number, _)| *number >= KEYS_LIMIT) {
+            return Err(PackError::Keys);
+        }
+        for (number, root) in roots {
+            record.push(*number);
+            record.extend_from_slice(&root.sign(&signed).map_err(PackError::Sign)?);
+        }
+        Ok(record)
+    }
 }
 
 /// SHA-256 of some bytes.

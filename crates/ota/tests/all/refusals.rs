@@ -4,12 +4,14 @@ use ounce_ota::Workspace;
 use ounce_ota::boot::JournalBoot;
 use ounce_ota::bundle::HEAD_LIMIT;
 use ounce_ota::device::Identity;
-use ounce_ota::pack::Release;
+use ounce_ota::keys::Roots;
+use ounce_ota::pack::{KeyRelease, Release};
 use ounce_ota::simulate::{Flash, Random};
 use ounce_ota::{Device, Error, Refusal, Slot, State};
 
 use crate::world::{
-    Behaviour, Format, HARDWARE, LAYOUT, PRODUCT, Program, Quick, SECTOR, Story, sign,
+    Behaviour, Format, HARDWARE, LAYOUT, PRODUCT, Program, Quick, QuickRoots, SECTOR, Story,
+    record, root, sign,
 };
 
 type Simulated = Flash<4, SECTOR>;
@@ -203,4 +205,128 @@ fn an_endless_payload_is_cut_off_and_a_short_one_is_not_armed() {
     download.finish().unwrap();
     let other = &flash.bytes()[LAYOUT.slots[0].offset as usize..];
     assert!(other.starts_with(&program.image));
+}
+
+/// What becomes of a record of keys, at a time: the flash must be as it was if it is refused.
+fn trusted(flash: &mut Simulated, record: &[u8], now: Option<u64>) -> Result<u16, Refusal> {
+    let program = running();
+    let identity = Identity {
+        product: PRODUCT,
+        hardware: HARDWARE,
+        version: program.version,
+        counter: program.counter,
+    };
+    let before = flash.bytes().to_vec();
+    let (mut device, _) =
+        Device::start(&mut *flash, LAYOUT, JournalBoot, Quick, identity, Slot::A).unwrap();
+    let taken = device.trust(record, &Roots::new(QuickRoots, 2), now);
+    match taken {
+        Ok(keys) => Ok(keys.version),
+        Err(Error::Refused(refusal)) => {
+            assert_eq!(flash.bytes(), before, "{refusal:?} has changed the flash");
+            Err(refusal)
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn records_of_keys_are_taken_from_two_roots_and_never_an_older_one() {
+    use Refusal::*;
+    let keys = [(3, [3; 32])];
+    let release = KeyRelease {
+        product: PRODUCT,
+        version: 2,
+        issued: 200,
+        expires: Some(210),
+        keys: &keys,
+    };
+    let good = release.sign(&mut [root(2), root(1)]).unwrap();
+    let none = &mut device(|_| {});
+    assert_eq!(trusted(none, &good, None), Ok(2));
+    // The same again changes nothing, an older one is refused, a newer one is taken.
+    let writes = none.operations();
+    assert_eq!(trusted(none, &good, None), Ok(2));
+    assert_eq!(none.operations(), writes);
+    assert_eq!(trusted(none, &record(1, &[0]), None), Err(KeysOlder));
+    assert_eq!(trusted(none, &record(3, &[0]), None), Ok(3));
+
+    let one = release.sign(&mut [root(1)]).unwrap();
+    assert_eq!(trusted(&mut device(|_| {}), &one, None), Err(Signature));
+    let other = KeyRelease {
+        product: "lamps",
+        ..release
+    };
+    let other = other.sign(&mut [root(0), root(1)]).unwrap();
+    assert_eq!(trusted(&mut device(|_| {}), &other, None), Err(Product));
+    // By the clock, and by what a newer record said of the day.
+    let day = |day: u64| Some(day * 86_400);
+    assert_eq!(trusted(&mut device(|_| {}), &good, day(210)), Ok(2));
+    let late = trusted(&mut device(|_| {}), &good, day(211));
+    assert_eq!(late, Err(Expired));
+    let later = &mut device(|state| state.day = 211);
+    assert_eq!(trusted(later, &good, None), Err(Expired));
+    assert_eq!(trusted(later, &good, day(0)), Err(Expired));
+    // None that is cut or has a bit changed.
+    for end in 0..good.len() {
+        assert!(trusted(&mut device(|_| {}), &good[..end], None).is_err());
+    }
+    for bit in 0..good.len() * 8 {
+        let mut changed = good.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        let taken = trusted(&mut device(|_| {}), &changed, None);
+        assert!(taken.is_err(), "bit {bit}: {taken:?}");
+    }
+}
+
+#[test]
+fn what_no_device_would_take_is_no_record() {
+    let key = |number| (number, [7; 32]);
+    let release = |version, keys| KeyRelease {
+        product: PRODUCT,
+        version,
+        issued: 9,
+        expires: None,
+        keys,
+    };
+    let many: Vec<(u8, [u8; 32])> = (0..9).map(key).collect();
+    let (too_high, twice) = ([key(32)], [key(1), key(1)]);
+    for wrong in [
+        release(0, &many[..1]),
+        release(1, &[]),
+        release(1, &many),
+        release(1, &too_high),
+        release(1, &twice),
+        KeyRelease {
+            expires: Some(8),
+            ..release(1, &many[..1])
+        },
+    ] {
+        assert!(wrong.sign(&mut [root(0)]).is_err(), "{wrong:?}");
+    }
+    let good = release(1, &many[..8]);
+    assert!(good.sign(&mut [root(0)]).is_ok());
+    assert!(good.sign(&mut [root(0), root(0)]).is_err());
+}
+
+#[test]
+fn after_a_record_of_keys_those_of_the_program_sign_no_more() {
+    let next = Program::new(6, 6, Behaviour::Works);
+    let mut flash = device(|state| state.keys = 4);
+    let bundle = next.release().whole(&mut sign(0)).unwrap();
+    assert_eq!(refusal(&mut flash, bundle.head()), Some(Refusal::KeysOlder));
+}
+
+#[test]
+fn what_had_expired_before_the_newest_record_is_refused_whatever_the_clock_says() {
+    let next = Program::new(6, 6, Behaviour::Works);
+    let release = Release {
+        expires: Some(300 * 86_400 - 1),
+        ..next.release()
+    };
+    let bundle = release.whole(&mut sign(0)).unwrap();
+    for (day, refused) in [(299, None), (300, Some(Refusal::Expired))] {
+        let found = refusal(&mut device(|state| state.day = day), bundle.head());
+        assert_eq!(found, refused, "day {day}");
+    }
 }

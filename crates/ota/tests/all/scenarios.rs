@@ -1,8 +1,9 @@
 //! The scenarios that are cut at every operation.
 
 use ounce_ota::Refusal;
+use ounce_ota::pack::Release;
 
-use crate::world::{Behaviour, Format, Offer, Program, Story, sign};
+use crate::world::{Behaviour, Format, Offer, Program, Story, record, sign};
 
 use Behaviour::{Crashes, CrashesLate, Withdraws, Works};
 
@@ -17,6 +18,7 @@ fn whole(programs: &[Program], program: usize) -> Offer {
         program,
         drops: Vec::new(),
         damaged: false,
+        keys: None,
     }
 }
 
@@ -36,6 +38,7 @@ fn delta(programs: &[Program], from: usize, program: usize) -> Offer {
         program,
         drops: Vec::new(),
         damaged: false,
+        keys: None,
     }
 }
 
@@ -210,6 +213,32 @@ pub(crate) fn all(format: Format) -> Vec<Story> {
     all.push(Story {
         tells: Some(Refusal::NotConfirmed),
         ..after
+    });
+
+    // The first key signs until a record names the second: what it signs then is not taken any more, not
+    // even with the record that named it.
+    let programs = vec![
+        program(5, Works),
+        program(6, Works),
+        program(7, Works),
+        program(8, Works),
+    ];
+    let signed = |program: usize, key: u8, version: u16| {
+        let release = Release {
+            key,
+            ..programs[program].release()
+        };
+        Offer {
+            bundle: release.whole(&mut sign(key.into())).unwrap(),
+            keys: Some(record(version, &[key])),
+            ..whole(&programs, program)
+        }
+    };
+    let offers = vec![signed(1, 0, 1), signed(2, 1, 2), signed(3, 0, 1)];
+    let rotation = story("keys that are replaced", programs.clone(), offers, 2);
+    all.push(Story {
+        tells: Some(Refusal::KeysOlder),
+        ..rotation
     });
     all
 }

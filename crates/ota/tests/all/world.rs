@@ -6,7 +6,8 @@ use ounce_ota::boot::{Choice, JournalBoot, choose};
 use ounce_ota::bundle::SIGNATURE;
 use ounce_ota::device::Identity;
 use ounce_ota::esp::Otadata;
-use ounce_ota::pack::{Bundle, Release, digest, esp_image};
+use ounce_ota::keys::{KeySet, Roots};
+use ounce_ota::pack::{Bundle, KeyRelease, Release, digest, esp_image};
 use ounce_ota::signature::Verify;
 use ounce_ota::simulate::{Fault, Flash, Random, Torn};
 use ounce_ota::{
@@ -149,6 +150,8 @@ pub(crate) struct Offer {
     pub(crate) drops: Vec<u32>,
     /// The first time the payload arrives damaged.
     pub(crate) damaged: bool,
+    /// The record of keys that it comes with.
+    pub(crate) keys: Option<Vec<u8>>,
 }
 
 /// A scenario.
@@ -192,7 +195,55 @@ pub(crate) enum Broken {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quick;
 
-const SECRETS: [&[u8]; 2] = [b"the secret of the first key", b"the secret of the second"];
+/// Of two keys for updates, and of three root keys.
+const SECRETS: [&[u8]; 5] = [
+    b"the secret of the first key",
+    b"the secret of the second",
+    b"the secret of the first root",
+    b"the secret of the second root",
+    b"the secret of the third root",
+];
+
+/// How many of them are keys for updates.
+const FOR_UPDATES: u8 = 2;
+
+/// The root keys, two of which sign.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QuickRoots;
+
+impl Verify for QuickRoots {
+    fn knows(&self, key: u8) -> bool {
+        usize::from(key + FOR_UPDATES) < SECRETS.len()
+    }
+
+    fn verify(&self, key: u8, message: &[u8], signature: &[u8; SIGNATURE]) -> bool {
+        Quick::sign(usize::from(key + FOR_UPDATES), message) == *signature
+    }
+}
+
+/// What root keys sign by.
+pub(crate) fn root(
+    number: u8,
+) -> (
+    u8,
+    impl FnMut(&[u8]) -> Result<[u8; SIGNATURE], std::convert::Infallible>,
+) {
+    (number, sign(usize::from(number + FOR_UPDATES)))
+}
+
+/// A record of these keys, signed by roots 0 and 2.
+pub(crate) fn record(version: u16, numbers: &[u8]) -> Vec<u8> {
+    // The key of a number says no more than the number.
+    let keys: Vec<(u8, [u8; 32])> = numbers.iter().map(|n| (*n, [*n; 32])).collect();
+    let release = KeyRelease {
+        product: PRODUCT,
+        version,
+        issued: 100 + version,
+        expires: None,
+        keys: &keys,
+    };
+    release.sign(&mut [root(0), root(2)]).unwrap()
+}
 
 impl Quick {
     pub(crate) fn sign(key: usize, message: &[u8]) -> [u8; SIGNATURE] {
@@ -206,11 +257,15 @@ impl Quick {
 
 impl Verify for Quick {
     fn knows(&self, key: u8) -> bool {
-        usize::from(key) < SECRETS.len()
+        key < FOR_UPDATES
     }
 
     fn verify(&self, key: u8, message: &[u8], signature: &[u8; SIGNATURE]) -> bool {
         Self::sign(key.into(), message) == *signature
+    }
+
+    fn verify_by(&self, key: &[u8; 32], message: &[u8], signature: &[u8; SIGNATURE]) -> bool {
+        self.verify(key[0], message, signature)
     }
 }
 
@@ -229,24 +284,36 @@ struct Note {
     armed: u8,
     /// How often the link has dropped, or the payload was damaged.
     drops: u8,
+    /// The version of the record of keys that was told to be taken.
+    keys: u8,
     /// The codes that were told.
     told: u32,
 }
 
 impl Note {
     fn of(bits: u64) -> Self {
-        let [confirmed, armed, drops, _, told @ ..] = bits.to_le_bytes();
+        let [confirmed, armed, drops, keys, told @ ..] = bits.to_le_bytes();
         Self {
             confirmed,
             armed,
             drops,
+            keys,
             told: u32::from_le_bytes(told),
         }
     }
 
     fn bits(self) -> u64 {
         let [a, b, c, d] = self.told.to_le_bytes();
-        u64::from_le_bytes([self.confirmed, self.armed, self.drops, 0, a, b, c, d])
+        u64::from_le_bytes([
+            self.confirmed,
+            self.armed,
+            self.drops,
+            self.keys,
+            a,
+            b,
+            c,
+            d,
+        ])
     }
 }
 
@@ -362,8 +429,9 @@ impl Story {
             }
             match self.start(flash, Quick) {
                 Err(Stop::Cut) | Ok(End::Reset) => {}
-                // Power that fails at every start of a trial uses up its attempts: that must be told.
-                Err(Stop::Broken(Broken::Ended(_)))
+                // Power that fails at every start of a trial uses up its attempts: that must be told, and
+                // is told instead of what the program had found itself.
+                Err(Stop::Broken(Broken::Ended(_) | Broken::Untold))
                     if Note::of(flash.note).told >> Refusal::NotConfirmed.code() & 1 == 1 =>
                 {
                     return Ok(start + 1);
@@ -465,6 +533,32 @@ impl Story {
         self.look_for_updates(&mut device, number)
     }
 
+    /// Takes a record of keys: what the world was told of it never goes back.
+    fn trust<'k, const W: usize, B: Boot, V: Verify>(
+        &self,
+        device: &mut Device<'_, &mut Flash<W, SECTOR>, B, V>,
+        record: &'k [u8],
+    ) -> Result<Option<KeySet<'k>>, Stop> {
+        let before = device.flash().operations();
+        let keys = match device.trust(record, &Roots::new(QuickRoots, 2), Some(1_000)) {
+            Ok(keys) => keys,
+            Err(Error::Refused(refusal)) => {
+                if before != device.flash().operations() {
+                    return Err(Broken::Touched.into());
+                }
+                note(device.flash(), |note| note.told |= 1 << refusal.code());
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let known = Note::of(device.flash().note).keys;
+        if keys.version < u16::from(known) {
+            return Err(Broken::Older.into());
+        }
+        note(device.flash(), |note| note.keys = keys.version as u8);
+        Ok(Some(keys))
+    }
+
     fn look_for_updates<const W: usize, B: Boot, V: Verify>(
         &self,
         device: &mut Device<'_, &mut Flash<W, SECTOR>, B, V>,
@@ -472,9 +566,23 @@ impl Story {
     ) -> Result<End, Stop> {
         let mut workspace = Workspace::default();
         for offer in &self.offers {
+            let head = offer.bundle.head();
+            let trusted = match &offer.keys {
+                Some(record) => match self.trust(device, record)? {
+                    Some(keys) => Some(keys),
+                    None => continue,
+                },
+                None => None,
+            };
             let before = (device.flash().operations(), device.flash().is_dead());
-            let mut download = match device.offer(offer.bundle.head(), Some(1_000), &mut workspace)
-            {
+            let considered = match &trusted {
+                Some(keys) => device.consider_with(keys, head, Some(1_000)),
+                None => device.consider(head, Some(1_000)),
+            };
+            let taken = considered
+                .map_err(Error::Refused)
+                .and_then(|update| device.download(&update, &mut workspace));
+            let mut download = match taken {
                 Ok(download) => download,
                 Err(Error::Refused(refusal)) => {
                     if before.0 != device.flash().operations() {

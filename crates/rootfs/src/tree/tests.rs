@@ -6,7 +6,7 @@ use super::*;
 
 fn entry(path: &str, kind: ReadKind, size: u64) -> ReadEntry {
     ReadEntry {
-        path: path.to_owned(),
+        path: path.into(),
         kind,
         mode: 0o755,
         uid: 0,
@@ -22,11 +22,11 @@ fn file(path: &str, size: u64) -> ReadEntry {
 }
 
 fn link(path: &str, target: &str) -> ReadEntry {
-    entry(path, ReadKind::Symlink(target.to_owned()), 0)
+    entry(path, ReadKind::Symlink(target.into()), 0)
 }
 
 fn hard(path: &str, target: &str) -> ReadEntry {
-    entry(path, ReadKind::Hardlink(target.to_owned()), 0)
+    entry(path, ReadKind::Hardlink(target.into()), 0)
 }
 
 fn gone(path: &str) -> ReadEntry {

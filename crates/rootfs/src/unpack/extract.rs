@@ -1,10 +1,11 @@
 //! One layer entry after another, into a folder that nothing can leave.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -16,6 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::{DEPTH, Options, Skipped, SkippedKind, UnpackError, Unpacked};
+use crate::name;
 
 /// Bytes copied at a time.
 const CHUNK: usize = 128 << 10;
@@ -39,8 +41,8 @@ pub(super) struct Extractor {
     /// What this layer has made, with parents: its own whiteouts spare it. Not
     /// kept for the lowest layer, where whiteouts have nothing to hide. Here
     /// and in `folders` paths have no links, or two names of one place would differ.
-    made: HashSet<String>,
-    folders: BTreeMap<String, Folder>,
+    made: HashSet<Vec<u8>>,
+    folders: BTreeMap<Vec<u8>, Folder>,
     /// The folder of the last entry: the next mostly lies in it too.
     parent: Option<Parent>,
     done: Unpacked,
@@ -52,27 +54,41 @@ pub(super) struct Extractor {
 #[derive(Clone)]
 struct Parent {
     /// As layers write it.
-    written: String,
+    written: Vec<u8>,
     /// With links followed.
-    path: String,
+    path: Vec<u8>,
     fd: Rc<OwnedFd>,
 }
+
+/// An open folder and where it is, links followed.
+type Found = (Vec<u8>, Rc<OwnedFd>);
 
 fn open_flags() -> OFlags {
     OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC
 }
 
 /// Splits into folder and name; the folder of a name at the top is "".
-fn split(path: &str) -> (&str, &str) {
-    path.rsplit_once('/').unwrap_or(("", path))
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    }
 }
 
-fn shown(path: &str) -> String {
-    path.chars().take(200).collect()
+fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/')
 }
 
-fn host(step: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(Errno) -> UnpackError {
-    let path = path.into();
+/// Its first bytes, for an error.
+fn shown(path: &[u8]) -> PathBuf {
+    OsStr::from_bytes(&path[..path.len().min(200)]).into()
+}
+
+fn host<P: AsRef<[u8]> + ?Sized>(
+    step: &'static str,
+    path: &P,
+) -> impl FnOnce(Errno) -> UnpackError + use<P> {
+    let path: PathBuf = OsStr::from_bytes(path.as_ref()).into();
     move |errno| UnpackError::Host {
         step,
         path,
@@ -83,7 +99,7 @@ fn host(step: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(Errno) -> U
 impl Extractor {
     pub(super) fn new(place: &Path, options: Options) -> Result<Self, UnpackError> {
         let root = rustix::fs::openat(CWD, place, open_flags(), Mode::empty())
-            .map_err(host("opening the folder", place))?;
+            .map_err(host("opening the folder", place.as_os_str().as_bytes()))?;
         Ok(Self {
             root: Rc::new(root),
             options,
@@ -116,7 +132,7 @@ impl Extractor {
                 limit: self.options.entries,
             });
         }
-        let path = entry.path.as_str();
+        let path = entry.path.as_os_str().as_bytes();
         check_path(path)?;
         match &entry.kind {
             ReadKind::Whiteout => return self.whiteout(path),
@@ -130,7 +146,7 @@ impl Extractor {
         if path.is_empty() {
             // The root itself: its mode counts, all else about it is given.
             if entry.kind == ReadKind::Directory {
-                self.folders.insert(String::new(), self.folder(entry));
+                self.folders.insert(Vec::new(), self.folder(entry));
             }
             return Ok(());
         }
@@ -147,18 +163,20 @@ impl Extractor {
             ..
         } = self.folder_of(folder, path)?;
         let path = join(&folder, name);
-        let path = path.as_str();
+        let path = path.as_slice();
         match &entry.kind {
             ReadKind::Directory => self.make_folder(&parent, name, path, entry)?,
             ReadKind::File => self.write_file(&parent, name, path, entry, content)?,
             ReadKind::Symlink(target) => {
                 self.replacing(&parent, name, path, "making the link", |parent| {
-                    rustix::fs::symlinkat(target.as_str(), parent, name)
+                    rustix::fs::symlinkat(target.as_path(), parent, name)
                 })?;
                 self.own(&parent, name, entry)?;
                 self.done.links += 1;
             }
-            ReadKind::Hardlink(target) => self.hard_link(&parent, name, path, target)?,
+            ReadKind::Hardlink(target) => {
+                self.hard_link(&parent, name, path, target.as_os_str().as_bytes())?;
+            }
             ReadKind::Fifo => {
                 let mode = self.mode(entry, 0o444);
                 self.replacing(&parent, name, path, "making the named pipe", |parent| {
@@ -182,7 +200,7 @@ impl Extractor {
         for (path, folder) in folders.iter().rev() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let name = if path.is_empty() { "." } else { path };
+            let name: &[u8] = if path.is_empty() { b"." } else { path };
             let fd = match resolve::open(&*self.root, name, flags, within) {
                 Ok(fd) => fd,
                 // A link on the way to it was replaced since.
@@ -209,9 +227,11 @@ impl Extractor {
         let mode = Mode::from_raw_mode(mode);
         match rustix::fs::mkdirat(&*root, name, mode) {
             Ok(()) => {}
-            Err(Errno::EXIST) if is_folder(&root, name).unwrap_or(false) => return Ok(()),
+            Err(Errno::EXIST) if is_folder(&root, name.as_bytes()).unwrap_or(false) => {
+                return Ok(());
+            }
             Err(Errno::EXIST) => {
-                self.remove(&root, name, name)?;
+                self.remove(&root, name.as_bytes(), name.as_bytes())?;
                 rustix::fs::mkdirat(&*root, name, mode).map_err(host("making the folder", name))?;
             }
             Err(errno) => return Err(host("making the folder", name)(errno)),
@@ -221,9 +241,9 @@ impl Extractor {
             .map_err(host("setting the mode of the folder", name))
     }
 
-    fn skip(&mut self, path: &str, what: SkippedKind) {
+    fn skip(&mut self, path: &[u8], what: SkippedKind) {
         self.done.skipped.push(Skipped {
-            path: path.to_owned(),
+            path: name::shown(OsStr::from_bytes(path)),
             what,
         });
     }
@@ -253,7 +273,7 @@ impl Extractor {
         }
     }
 
-    fn note_made(&mut self, path: &str) {
+    fn note_made(&mut self, path: &[u8]) {
         if self.layer <= 1 {
             return;
         }
@@ -264,14 +284,14 @@ impl Extractor {
     }
 
     /// Opens the folder that `child` lies in, making what is missing.
-    fn folder_of(&mut self, folder: &str, child: &str) -> Result<Parent, UnpackError> {
+    fn folder_of(&mut self, folder: &[u8], child: &[u8]) -> Result<Parent, UnpackError> {
         if let Some(parent) = &self.parent
             && parent.written == folder
         {
             return Ok(parent.clone());
         }
         let (path, fd) = if folder.is_empty() {
-            (String::new(), Rc::clone(&self.root))
+            (Vec::new(), Rc::clone(&self.root))
         } else {
             match self.open(folder, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS) {
                 Ok(fd) => (folder.to_owned(), Rc::new(fd)),
@@ -290,7 +310,7 @@ impl Extractor {
         Ok(parent)
     }
 
-    fn open(&self, path: &str, within: ResolveFlags) -> Result<OwnedFd, Errno> {
+    fn open(&self, path: &[u8], within: ResolveFlags) -> Result<OwnedFd, Errno> {
         let within = within | ResolveFlags::NO_MAGICLINKS;
         resolve::open(&*self.root, path, open_flags(), within)
     }
@@ -300,14 +320,14 @@ impl Extractor {
     /// holds `bin/tool`); a lower layer's file gives way to the folder.
     fn make_parents(
         &mut self,
-        folder: &str,
-        child: &str,
-    ) -> Result<(String, Rc<OwnedFd>), UnpackError> {
+        folder: &[u8],
+        child: &[u8],
+    ) -> Result<(Vec<u8>, Rc<OwnedFd>), UnpackError> {
         let mut here = Rc::clone(&self.root);
         // Where `here` is, links followed.
-        let mut place = String::new();
+        let mut place = Vec::new();
         let mut walked = 0;
-        for part in folder.split('/') {
+        for part in parts(folder) {
             walked += part.len() + usize::from(walked > 0);
             let path = &folder[..walked];
             let next = join(&place, part);
@@ -345,10 +365,10 @@ impl Extractor {
     fn enter(
         &self,
         here: &OwnedFd,
-        part: &str,
-        path: &str,
-        next: &str,
-    ) -> Result<(String, Rc<OwnedFd>), Errno> {
+        part: &[u8],
+        path: &[u8],
+        next: &[u8],
+    ) -> Result<(Vec<u8>, Rc<OwnedFd>), Errno> {
         let plain = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         match resolve::open(here, part, open_flags(), plain) {
             Ok(fd) => Ok((next.to_owned(), Rc::new(fd))),
@@ -363,30 +383,30 @@ impl Extractor {
     /// A folder's path with its links followed as the kernel does beneath the
     /// root. Only names come of it, which are never opened as they are; so it
     /// need not be safe, only right.
-    fn followed(&self, path: &str) -> Result<String, Errno> {
-        let mut left: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
-        let mut place = String::new();
+    fn followed(&self, path: &[u8]) -> Result<Vec<u8>, Errno> {
+        let mut left: Vec<Vec<u8>> = parts(path).rev().map(<[u8]>::to_vec).collect();
+        let mut place = Vec::new();
         let mut links = 0;
         while let Some(part) = left.pop() {
-            match part.as_str() {
-                "" | "." => continue,
-                ".." => {
+            match part.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
                     place.truncate(split(&place).0.len());
                     continue;
                 }
                 _ => {}
             }
             let next = join(&place, &part);
-            match rustix::fs::readlinkat(&*self.root, next.as_str(), Vec::new()) {
+            match rustix::fs::readlinkat(&*self.root, next.as_slice(), Vec::new()) {
                 // The kernel's own limit on links in one path.
                 Ok(_) if links == 40 => return Err(Errno::LOOP),
                 Ok(target) => {
                     links += 1;
-                    let target = target.to_string_lossy();
-                    if target.starts_with('/') {
+                    let target = target.to_bytes();
+                    if target.starts_with(b"/") {
                         place.clear();
                     }
-                    left.extend(target.split('/').rev().map(str::to_owned));
+                    left.extend(parts(target).rev().map(<[u8]>::to_vec));
                 }
                 Err(Errno::INVAL) => place = next,
                 Err(errno) => return Err(errno),
@@ -396,7 +416,7 @@ impl Extractor {
     }
 
     /// A folder that no entry names (so far) is as one that root made.
-    fn implied(&mut self, path: &str) {
+    fn implied(&mut self, path: &[u8]) {
         let folder = Folder {
             mode: 0o755,
             mtime: 0,
@@ -409,8 +429,8 @@ impl Extractor {
     fn make_folder(
         &mut self,
         parent: &OwnedFd,
-        name: &str,
-        path: &str,
+        name: &[u8],
+        path: &[u8],
         entry: &ReadEntry,
     ) -> Result<(), UnpackError> {
         let failed = "making the folder";
@@ -433,8 +453,8 @@ impl Extractor {
     fn write_file(
         &mut self,
         parent: &OwnedFd,
-        name: &str,
-        path: &str,
+        name: &[u8],
+        path: &[u8],
         entry: &ReadEntry,
         content: &mut dyn Read,
     ) -> Result<(), UnpackError> {
@@ -461,13 +481,13 @@ impl Extractor {
 
     fn copy(
         &mut self,
-        path: &str,
+        path: &[u8],
         content: &mut dyn Read,
         file: &mut File,
     ) -> Result<(), UnpackError> {
         let failed = |step, source| UnpackError::Host {
             step,
-            path: path.into(),
+            path: OsStr::from_bytes(path).into(),
             source,
         };
         self.buffer.resize(CHUNK, 0);
@@ -493,9 +513,9 @@ impl Extractor {
     fn hard_link(
         &mut self,
         parent: &OwnedFd,
-        name: &str,
-        path: &str,
-        target: &str,
+        name: &[u8],
+        path: &[u8],
+        target: &[u8],
     ) -> Result<(), UnpackError> {
         check_path(target)?;
         let absent = || UnpackError::HardLink {
@@ -510,7 +530,7 @@ impl Extractor {
             return Err(absent());
         };
         // What lies beneath the link's own place goes when the link takes it.
-        if join(&place, target_name).starts_with(&format!("{path}/")) {
+        if join(&place, target_name).starts_with(&[path, b"/"].concat()) {
             return Err(absent());
         }
         // Looked for first, so that a failing link leaves what was there before.
@@ -527,7 +547,7 @@ impl Extractor {
         Ok(())
     }
 
-    fn own(&self, parent: &OwnedFd, name: &str, entry: &ReadEntry) -> Result<(), UnpackError> {
+    fn own(&self, parent: &OwnedFd, name: &[u8], entry: &ReadEntry) -> Result<(), UnpackError> {
         if !self.options.owner {
             return Ok(());
         }
@@ -539,15 +559,15 @@ impl Extractor {
             Some(gid),
             AtFlags::SYMLINK_NOFOLLOW,
         )
-        .map_err(host("giving away", &entry.path))
+        .map_err(host("giving away", entry.path.as_os_str().as_bytes()))
     }
 
     /// Does `make`, and if something is in the way, removes that and does it again.
     fn replacing<T>(
         &mut self,
         parent: &OwnedFd,
-        name: &str,
-        path: &str,
+        name: &[u8],
+        path: &[u8],
         step: &'static str,
         make: impl Fn(&OwnedFd) -> Result<T, Errno>,
     ) -> Result<T, UnpackError> {
@@ -560,7 +580,7 @@ impl Extractor {
         }
     }
 
-    fn whiteout(&mut self, path: &str) -> Result<(), UnpackError> {
+    fn whiteout(&mut self, path: &[u8]) -> Result<(), UnpackError> {
         if self.layer <= 1 || path.is_empty() {
             return Ok(());
         }
@@ -571,7 +591,7 @@ impl Extractor {
         }
     }
 
-    fn opaque(&mut self, path: &str) -> Result<(), UnpackError> {
+    fn opaque(&mut self, path: &[u8]) -> Result<(), UnpackError> {
         if self.layer <= 1 {
             return Ok(());
         }
@@ -583,9 +603,9 @@ impl Extractor {
 
     /// Opens a folder that a whiteout or a hard link names, and tells where it is with
     /// links followed; none if there is no such folder.
-    fn open_named(&self, path: &str) -> Result<Option<(String, Rc<OwnedFd>)>, UnpackError> {
+    fn open_named(&self, path: &[u8]) -> Result<Option<Found>, UnpackError> {
         if path.is_empty() {
-            return Ok(Some((String::new(), Rc::clone(&self.root))));
+            return Ok(Some((Vec::new(), Rc::clone(&self.root))));
         }
         let opened = self.open(path, ResolveFlags::IN_ROOT);
         match opened.and_then(|fd| Ok((self.followed(path)?, Rc::new(fd)))) {
@@ -596,7 +616,7 @@ impl Extractor {
     }
 
     /// Removes what lower layers put at `path` and spares what this one did.
-    fn hide(&mut self, parent: &OwnedFd, name: &str, path: &str) -> Result<(), UnpackError> {
+    fn hide(&mut self, parent: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), UnpackError> {
         if !self.made.contains(path) {
             return self.remove(parent, name, path);
         }
@@ -608,17 +628,17 @@ impl Extractor {
         }
     }
 
-    fn hide_children(&mut self, folder: &OwnedFd, path: &str) -> Result<(), UnpackError> {
+    fn hide_children(&mut self, folder: &OwnedFd, path: &[u8]) -> Result<(), UnpackError> {
         for name in children(folder).map_err(host("listing the folder", path))? {
-            let name = name.to_string_lossy();
-            let path = join(path, &name);
-            self.hide(folder, &name, &path)?;
+            let name = name.to_bytes();
+            let path = join(path, name);
+            self.hide(folder, name, &path)?;
         }
         Ok(())
     }
 
     /// Removes whatever is at `name`, which may be nothing; links are not followed.
-    fn remove(&mut self, parent: &OwnedFd, name: &str, path: &str) -> Result<(), UnpackError> {
+    fn remove(&mut self, parent: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), UnpackError> {
         match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             // Linux says EISDIR, POSIX and some network file systems EPERM.
@@ -627,7 +647,7 @@ impl Extractor {
         }
         // What was open or noted below is gone.
         self.parent = None;
-        let below = format!("{path}/");
+        let below = [path, b"/"].concat();
         self.folders
             .retain(|folder, _| folder != path && !folder.starts_with(&below));
         self.made
@@ -636,11 +656,11 @@ impl Extractor {
     }
 }
 
-fn join(folder: &str, name: &str) -> String {
+fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     if folder.is_empty() {
         name.to_owned()
     } else {
-        format!("{folder}/{name}")
+        [folder, b"/", name].concat()
     }
 }
 
@@ -655,7 +675,7 @@ fn times(mtime: u64) -> Timestamps {
     }
 }
 
-fn is_folder(parent: &OwnedFd, name: &str) -> Result<bool, Errno> {
+fn is_folder(parent: &OwnedFd, name: &[u8]) -> Result<bool, Errno> {
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
@@ -701,20 +721,20 @@ pub(super) fn remove_folder<P: rustix::path::Arg + Copy>(
 }
 
 /// What `oci` checks too; here it is what the kernel's answer would be, in words.
-fn check_path(path: &str) -> Result<(), UnpackError> {
+fn check_path(path: &[u8]) -> Result<(), UnpackError> {
     let wrong = if path.is_empty() {
         return Ok(());
     } else if path.len() >= PATH_BYTES {
         "it is longer than 4095 bytes"
-    } else if path.contains('\0') {
+    } else if path.contains(&0) {
         "it holds a NUL byte"
-    } else if path.starts_with('/') {
+    } else if path.starts_with(b"/") {
         "it begins with a slash"
-    } else if path.split('/').count() > DEPTH {
+    } else if parts(path).count() > DEPTH {
         "it is deeper than 256 folders"
-    } else if path.split('/').any(|part| part.len() > 255) {
+    } else if parts(path).any(|part| part.len() > 255) {
         "one of its names is longer than 255 bytes"
-    } else if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+    } else if parts(path).any(|part| matches!(part, b"" | b"." | b"..")) {
         "a part of it is empty, . or .."
     } else {
         return Ok(());

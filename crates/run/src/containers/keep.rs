@@ -299,7 +299,7 @@ fn keep(
         groups: container.groups(),
         helpers,
         address: container.address(),
-        note: None,
+        ..Running::default()
     })?;
     let left = container.leave();
     pass_on(claim.lock())?;

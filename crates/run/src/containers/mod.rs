@@ -23,4 +23,4 @@ pub mod stats;
 
 pub use fault::StateError;
 pub use folder::{Claim, Containers, Seen, Status};
-pub use record::{Kind, Record, Restart, Running};
+pub use record::{Kind, Record, Restart, Running, Served};

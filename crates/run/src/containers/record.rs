@@ -152,6 +152,29 @@ pub struct Running {
     /// What `ps` shows as its state in place of its own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Of an `ounce serve`: its services by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, Served>,
+}
+
+/// A service of an `ounce serve`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// The image, as the file names it.
+    pub image: String,
+    /// The digest of what its container is of, or what else tells that; while one
+    /// replaces another, the older's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<String>,
+    /// What did not hold when it was to replace another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// Whether it has failed and waits for its next try.
+    #[serde(default)]
+    pub pausing: bool,
 }
 
 /// How a start ended.

@@ -71,6 +71,10 @@ pub struct Service {
     pub concurrency: Option<u32>,
     /// Most starts a second.
     pub start_rate: Option<u32>,
+    /// What an update asks a new image for, by HTTP, before it takes over.
+    pub health: Option<String>,
+    /// The public key that a new image must be signed by.
+    pub key: Option<PathBuf>,
     /// What else is said of its start.
     pub options: Box<Options>,
 }
@@ -138,6 +142,8 @@ impl Service {
             always: false,
             concurrency: None,
             start_rate: None,
+            health: None,
+            key: None,
             options: Box::default(),
         }
     }
@@ -175,6 +181,8 @@ const SERVICE: &[&str] = &[
     "always",
     "concurrency",
     "start-rate",
+    "health",
+    "key",
     "args",
     "env",
     "memory",
@@ -200,6 +208,7 @@ fn root(table: &DeTable<'_>, folder: &Path) -> Read<Config> {
         let checked = Table::new(defaults, "defaults.", &SERVICE[OWN..])?;
         options(&checked, folder)?;
         idle(&checked)?;
+        health(&checked)?;
         Ok(defaults)
     })?;
     let services = table.get("service", |name, value| {
@@ -276,6 +285,21 @@ fn idle(table: &Table<'_, '_>) -> Read<Option<Option<Duration>>> {
     })
 }
 
+/// What stands in a request line.
+fn health(table: &Table<'_, '_>) -> Read<Option<String>> {
+    table.get("health", |name, value| {
+        parsed(name, value, |text| {
+            let is_plain = |byte: u8| byte.is_ascii_graphic();
+            match text.starts_with('/') && text.bytes().all(is_plain) {
+                true => Ok(text.to_owned()),
+                false => Err(format!(
+                    "{text:?} is no path to ask for, such as \"/healthz\""
+                )),
+            }
+        })
+    })
+}
+
 fn time(table: &Table<'_, '_>, key: &'static str) -> Read<Option<Duration>> {
     table.get(key, |name, value| parsed(name, value, duration))
 }
@@ -334,6 +358,8 @@ fn service(table: &Table<'_, '_>, span: Range<usize>, folder: &Path) -> Read<Ser
         always: table.boolean("always")?.unwrap_or_default(),
         concurrency,
         start_rate: table.number("start-rate", 1)?,
+        health: health(table)?,
+        key: table.string("key")?.map(|key| folder.join(key)),
         options: Box::new(options(table, folder)?),
     })
 }

@@ -23,7 +23,7 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use super::backoff::Rate;
 use super::config::{Config, Service};
 use super::connections::Kernel;
-use super::event::{Event, What, Why};
+use super::event::{Event, State, What, Why};
 use super::instance::{FIRST_FILE, Fault, Instance, Prepared, Workshop};
 use super::metrics::{Board, Counters, add};
 use super::web::Web;
@@ -318,10 +318,18 @@ struct Engine<'a> {
 
 impl Engine<'_> {
     fn tell(&mut self, index: usize, what: What<'_>) {
-        let service = self.slots[index].service.clone();
+        let slot = &self.slots[index];
+        let running = slot.instances.iter().find(|one| one.stays());
         (self.tell)(&Event {
-            service: Some(&service.name),
+            service: Some(&slot.service.name),
             what,
+            state: State {
+                image: &slot.service.image,
+                runs: running.map(|one| &*one.identity),
+                refused: slot.refused.as_deref(),
+                failures: slot.failures,
+                pausing: slot.phase == Phase::Pausing,
+            },
         });
     }
 
@@ -329,6 +337,7 @@ impl Engine<'_> {
         (self.tell)(&Event {
             service: None,
             what,
+            state: State::default(),
         });
     }
 

@@ -13,6 +13,24 @@ pub struct Event<'a> {
     pub service: Option<&'a str>,
     /// What.
     pub what: What<'a>,
+    /// How the service is by then.
+    pub state: State<'a>,
+}
+
+/// How a service is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct State<'a> {
+    /// Its image, as it was named.
+    pub image: &'a str,
+    /// Of what its container is, as [`Prepared`](super::Prepared) names it; while one
+    /// replaces another, the older.
+    pub runs: Option<&'a str>,
+    /// Of what a container did not hold, so that it is not tried again.
+    pub refused: Option<&'a str>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// It has failed and waits for its next try.
+    pub pausing: bool,
 }
 
 /// What happened.

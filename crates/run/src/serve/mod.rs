@@ -22,6 +22,7 @@ mod event;
 mod freeze;
 mod instance;
 mod metrics;
+mod rehearsal;
 mod route;
 mod web;
 
@@ -30,7 +31,8 @@ pub use config::{
     duration, parse,
 };
 pub use engine::{ServeError, Setup, Source, serve};
-pub use event::{Event, Limit, What, Why};
+pub use event::{Event, Limit, State, What, Why};
 pub use instance::{Fault, Prepared};
 pub use metrics::{Board, Counters};
+pub use rehearsal::rehearse;
 pub use route::Place;

@@ -26,7 +26,7 @@ struct State {
     /// How often a Deployment that is there cannot be read.
     misses: usize,
     /// Which Kubernetes it says it is, if it does.
-    version: Option<(String, String)>,
+    release: Option<(String, String)>,
 }
 
 pub(crate) struct Cluster {
@@ -117,7 +117,7 @@ impl Cluster {
     }
 
     pub(crate) fn is_of_version(&self, major: &str, minor: &str) {
-        self.state().version = Some((major.to_owned(), minor.to_owned()));
+        self.state().release = Some((major.to_owned(), minor.to_owned()));
     }
 
     pub(crate) fn fail_rollouts(&self, reason: &str, message: &str) {
@@ -151,7 +151,7 @@ fn respond(state: &mut State, asked: &Asked) -> (u16, Value) {
             let nodes = nodes.map(|it| json!({"status": {"nodeInfo": {"architecture": it}}}));
             (200, json!({"items": nodes.collect::<Vec<_>>()}))
         }
-        ("GET", "/version") => match &state.version {
+        ("GET", "/version") => match &state.release {
             Some((major, minor)) => (200, json!({"major": major, "minor": minor})),
             None => refusal(403, "forbidden"),
         },

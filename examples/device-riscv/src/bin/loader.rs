@@ -26,7 +26,9 @@ mod device {
             Ok(Choice::Nothing) => line::say("loader: no slot holds a program"),
             Err(_) => line::say("loader: the flash refuses"),
         }
-        loop {}
+        loop {
+            core::hint::spin_loop();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The suites: what is measured, one module each.
 
+pub(crate) mod bases;
 pub(crate) mod build;
 mod counts;
 pub(crate) mod delta;

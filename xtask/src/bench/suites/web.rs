@@ -77,13 +77,17 @@ fn measure(house: &House, options: &Options) -> Result<std::path::PathBuf> {
     web::lay_out(&folder, &ounce)?;
     let file = folder.join("target/bench.json");
     let rounds = options.runs.to_string();
-    let words = [
+    let mut words = [
         "node",
         "bench/run.mjs",
         &file.display().to_string(),
         &rounds,
     ]
-    .map(str::to_owned);
+    .map(str::to_owned)
+    .to_vec();
+    for (name, built) in &options.frameworks {
+        words.push(format!("{name}={}", built.display()));
+    }
     execute(
         command(&words)
             .current_dir(&folder)

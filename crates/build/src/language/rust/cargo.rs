@@ -204,7 +204,7 @@ fn pick(
     let is_wasm = settings
         .target
         .as_deref()
-        .is_some_and(|triple| triple.starts_with("wasm32-"));
+        .is_some_and(|triple| triple.starts_with("wasm32"));
     if programs.is_empty() && is_wasm {
         programs.extend(of_kind("cdylib"));
     }

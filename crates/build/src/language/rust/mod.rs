@@ -13,7 +13,7 @@ use std::fs;
 use ounce_oci::Platform;
 
 use self::profile::ProjectFiles;
-use self::target::Linking;
+use self::target::{Linking, Tools};
 use super::known::Language;
 use super::source::Source;
 use crate::detect::{Detected, PlanError, host_or};
@@ -89,6 +89,10 @@ pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
             found: "several platforms",
         });
     }
+    let has_linker = |triple: &str| {
+        let name = triple.to_ascii_uppercase().replace('-', "_");
+        files.has_linker(triple) || toolchain.has(&format!("CARGO_TARGET_{name}_LINKER"))
+    };
     let remaps = rustflags::remaps(toolchain, &folder, &program.workspace_root);
     let mut programs = Vec::new();
     let auditable = settings.rust.auditable == Some(true);
@@ -98,19 +102,23 @@ pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
             &Platform::host(),
             freestanding,
             settings.rust.target.as_deref(),
-            &|triple| toolchain.has_target(&folder, triple),
-            &|triple| files.configures(triple),
+            &Tools {
+                installed: &|triple| toolchain.has_target(&folder, triple),
+                configured: &|triple| files.configures(triple),
+                has_linker: &has_linker,
+                find: &|name| toolchain.find(name),
+            },
         )?;
         advice.extend(chosen.advice);
-        let own_linker = files.has_linker(&chosen.triple) || {
-            let name = chosen.triple.to_ascii_uppercase().replace('-', "_");
-            toolchain.has(&format!("CARGO_TARGET_{name}_LINKER"))
-        };
-        let needed: &[String] = match chosen.linking {
-            Linking::GlibcStatic => &["-Ctarget-feature=+crt-static".to_owned()],
-            _ => &[],
-        };
-        let rustflags = rustflags::add(&files, toolchain, &chosen.triple, needed, &remaps);
+        let own_linker = has_linker(&chosen.triple);
+        let mut needed = Vec::new();
+        if chosen.linking == Linking::GlibcStatic {
+            needed.push("-Ctarget-feature=+crt-static".to_owned());
+        }
+        if smallest {
+            needed.extend(smallest::of_target(&chosen.triple));
+        }
+        let rustflags = rustflags::add(&files, toolchain, &chosen.triple, &needed, &remaps);
         if rustflags.flags.len() == needed.len() {
             advice.push(
                 "the program may name folders of this machine, since rustflags stand in more \
@@ -146,7 +154,14 @@ pub(crate) fn project(source: &Source<'_>) -> Result<Detected, PlanError> {
                 &program.workspace_root,
             )?);
         }
-        recipe.arguments = arguments(&recipe, settings, offline, own_linker);
+        // rust-lld and musl's start files come with the toolchain: no cc is
+        // needed, cross or not, and every machine links the same bytes.
+        let lld = recipe.linking == Linking::Musl && !own_linker;
+        let linker = match chosen.linker {
+            Some(cross) => Some(cross.display().to_string()),
+            None => lld.then(|| "rust-lld".to_owned()),
+        };
+        recipe.arguments = arguments(&recipe, settings, offline, linker.as_deref());
         programs.push(ProgramRecipe {
             platform,
             from: ProgramSource::Cargo(Box::new(recipe)),
@@ -183,7 +198,7 @@ fn arguments(
     recipe: &CargoRecipe,
     settings: &Settings,
     offline: bool,
-    own_linker: bool,
+    linker: Option<&str>,
 ) -> Vec<String> {
     let CargoRecipe {
         package,
@@ -221,12 +236,11 @@ fn arguments(
     ];
     let set = switches.into_iter().filter(|(_, set)| *set);
     arguments.extend(set.map(|(switch, _)| switch.to_owned()));
-    // rust-lld and musl's start files come with the toolchain: no cc is
-    // needed, cross or not, and every machine links the same bytes.
-    if recipe.linking == Linking::Musl && !own_linker {
+    if let Some(linker) = linker {
+        let linker = toml::Value::from(linker);
         arguments.extend([
             "--config".to_owned(),
-            format!("target.{target}.linker=\"rust-lld\""),
+            format!("target.{target}.linker={linker}"),
         ]);
     }
     arguments

@@ -133,11 +133,7 @@ pub(super) fn between(
         open(context, &store, new, platform)?,
     );
     let (delta, layers) = make(&before, &after)?;
-    let known = |digest: &Digest| before.layers.iter().any(|layer| layer.digest == *digest);
-    let fresh = after.layers.iter().filter(|layer| !known(&layer.digest));
-    let full_bytes = fresh.map(|layer| layer.descriptor.size()).sum::<u64>()
-        + after.descriptor.size()
-        + after.manifest.config().size();
+    let full_bytes = lacking(&before, &after);
     let document = Document {
         schema: "ounce.delta/1",
         kind: "image",
@@ -345,29 +341,78 @@ fn write(
     name: &Reference,
     refused: &dyn Fn(Fault) -> Failure,
 ) -> Result<(), Failure> {
+    let mut manifest = Vec::new();
+    let mut writer = store.write()?;
+    let every = |_: &Blob| true;
+    blobs(
+        before,
+        index,
+        payload,
+        &every,
+        MOST_UNPACKED,
+        refused,
+        &mut |blob, bytes| {
+            let Some(bytes) = bytes else {
+                let mut from = before
+                    .blobs
+                    .open(&blob.descriptor)
+                    .map_err(StoreError::from)?;
+                return Ok(writer.copy(&blob.descriptor, &mut from)?);
+            };
+            let stated = blob.descriptor.digest().to_string();
+            if Digest::of(bytes).to_string() != stated {
+                return Err(refused(Fault::NewImage));
+            }
+            if blob.descriptor.digest() == index.new.digest() {
+                manifest = bytes.to_vec();
+            }
+            Ok(writer.copy(&blob.descriptor, &mut Cursor::new(bytes))?)
+        },
+    )?;
+    if !is_whole(&manifest, index) {
+        return Err(refused(Fault::Damaged));
+    }
+    Ok(writer.commit(name, &index.new)?)
+}
+
+/// A blob that was made; none where the old image has it.
+type Put<'a> = dyn FnMut(&Blob, Option<&[u8]>) -> Result<(), Failure> + 'a;
+
+/// Makes blobs of the new image, one after the other, as far as they are `wanted`, and
+/// hands them on unchecked. A layer's tar has at most `most` bytes.
+fn blobs(
+    before: &Image,
+    index: &Index,
+    payload: &[u8],
+    wanted: &dyn Fn(&Blob) -> bool,
+    most: u64,
+    refused: &dyn Fn(Fault) -> Failure,
+    put: &mut Put<'_>,
+) -> Result<(), Failure> {
     let mut rest = payload;
     let mut documents = [before.manifest.config(), &before.descriptor].into_iter();
     let mut tars: Option<Vec<u8>> = None;
-    let mut manifest = Vec::new();
-    let mut writer = store.write()?;
     for blob in &index.blobs {
         let (own, after) = rest
             .split_at_checked(blob.bytes)
             .ok_or_else(|| refused(Fault::TooShort))?;
         rest = after;
+        let document = match blob.how {
+            How::Document => documents.next(),
+            _ => None,
+        };
+        if !wanted(blob) {
+            continue;
+        }
         let made;
         let bytes = match blob.how {
             How::Same => {
-                let mut from = before
-                    .blobs
-                    .open(&blob.descriptor)
-                    .map_err(StoreError::from)?;
-                writer.copy(&blob.descriptor, &mut from)?;
+                put(blob, None)?;
                 continue;
             }
             How::Whole => own,
             How::Document => {
-                let from = documents.next().ok_or_else(|| refused(Fault::Damaged))?;
+                let from = document.ok_or_else(|| refused(Fault::Damaged))?;
                 let from = before
                     .blobs
                     .read(from, DOCUMENT_LIMIT)
@@ -380,8 +425,7 @@ fn write(
                     tars = Some(self::tars(before, MOST_UNPACKED)?.0);
                 }
                 let old = tars.as_deref().unwrap_or_default();
-                let most = MOST_UNPACKED as usize;
-                let tar = bundle::unbundle(old, own, most).map_err(refused)?;
+                let tar = bundle::unbundle(old, own, most as usize).map_err(refused)?;
                 let Role::Layer(compression) = role(blob.descriptor.media_type()) else {
                     return Err(refused(Fault::Damaged));
                 };
@@ -390,22 +434,78 @@ fn write(
                 &made[..]
             }
         };
-        let stated = blob.descriptor.digest().to_string();
-        if Digest::of(bytes).to_string() != stated {
-            return Err(refused(Fault::NewImage));
-        }
-        if blob.descriptor.digest() == index.new.digest() {
-            manifest = bytes.to_vec();
-        }
-        writer.copy(&blob.descriptor, &mut Cursor::new(bytes))?;
+        put(blob, Some(bytes))?;
     }
-    if !rest.is_empty() {
-        return Err(refused(Fault::TooLong));
+    match rest.is_empty() {
+        true => Ok(()),
+        false => Err(refused(Fault::TooLong)),
     }
-    if !is_whole(&manifest, index) {
-        return Err(refused(Fault::Damaged));
+}
+
+/// How many times larger than its blob a layer's tar may be where a registry's delta
+/// makes it, and how much that may be at least: what says more is not taken.
+const MOST_TIMES: u64 = 64;
+const LEAST_TAR: u64 = 16 << 20;
+
+/// Makes those blobs of a new image that are `wanted` of an old one and a delta that a
+/// registry has. Nothing of what comes out is checked here.
+///
+/// # Errors
+/// It is no delta, not one for this image, damaged, or would need too much memory.
+pub(crate) fn make_wanted(
+    before: &Image,
+    wanted: &[Descriptor],
+    delta: &[u8],
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let refused = |fault: Fault| Failure::new(Kind::Input, fault);
+    if !delta.starts_with(&MAGIC) {
+        return Err(refused(Fault::NoPatch));
     }
-    Ok(writer.commit(name, &index.new)?)
+    let (index, payload) = split(delta).map_err(refused)?;
+    if before.digest.to_string() != index.old {
+        return Err(refused(Fault::OldImage));
+    }
+    let largest = wanted.iter().map(Descriptor::size).max().unwrap_or(0);
+    let most = largest
+        .saturating_mul(MOST_TIMES)
+        .clamp(LEAST_TAR, MOST_UNPACKED);
+    let is_wanted = |blob: &Blob| {
+        let mut wanted = wanted.iter();
+        wanted.any(|one| one.digest() == blob.descriptor.digest())
+    };
+    let mut made = Vec::new();
+    blobs(
+        before,
+        &index,
+        payload,
+        &is_wanted,
+        most,
+        &refused,
+        &mut |_, bytes| {
+            made.extend(bytes.map(<[u8]>::to_vec));
+            Ok(())
+        },
+    )?;
+    Ok(made)
+}
+
+/// The delta from one image to another, and how many bytes whoever has the old one
+/// would fetch without it.
+///
+/// # Errors
+/// A blob is missing or damaged, or an image is too large to be held.
+pub(crate) fn delta(before: &Image, after: &Image) -> Result<(Vec<u8>, u64), Failure> {
+    let (delta, _) = make(before, after)?;
+    Ok((delta, lacking(before, after)))
+}
+
+/// Bytes of an image's blobs that another does not have, its documents among them.
+fn lacking(before: &Image, after: &Image) -> u64 {
+    let known = |digest: &Digest| before.layers.iter().any(|layer| layer.digest == *digest);
+    let fresh = after.layers.iter().filter(|layer| !known(&layer.digest));
+    fresh.map(|layer| layer.descriptor.size()).sum::<u64>()
+        + after.descriptor.size()
+        + after.manifest.config().size()
 }
 
 /// Whether all that a manifest names is among the blobs.

@@ -23,7 +23,7 @@ use crate::wasm::{self, Module};
 type Again<'a> = dyn Fn() -> Result<Config, Failure> + 'a;
 
 /// Images that are served, as far as they are known.
-pub(super) struct Images<'a> {
+pub(in crate::commands) struct Images<'a> {
     context: &'a Context,
     again: Option<Box<Again<'a>>>,
     store: PathBuf,
@@ -60,7 +60,7 @@ struct Program {
 
 impl<'a> Images<'a> {
     /// None are known yet.
-    pub(super) fn new(
+    pub(in crate::commands) fn new(
         context: &'a Context,
         again: Option<impl Fn() -> Result<Config, Failure> + 'a>,
     ) -> Result<Self, Failure> {

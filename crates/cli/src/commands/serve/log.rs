@@ -200,6 +200,8 @@ fn json_line(event: &Event<'_>, now: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ounce_run::serve::State;
+
     use super::*;
 
     #[test]
@@ -211,6 +213,7 @@ mod tests {
                 error: &error,
                 again: Duration::from_millis(100),
             },
+            state: State::default(),
         };
         let line = json_line(&event, Duration::ZERO);
         assert!(!line.contains('\n'));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ounce_run::containers::{
-    Claim, Containers, Kind, Record, Restart, Running, StateError, record,
+    Claim, Containers, Kind, Record, Restart, Running, Served, StateError, record,
 };
 use ounce_run::runtime::state::{now, process_start};
 use ounce_run::serve::{Event, Service, What};
@@ -56,6 +56,9 @@ impl Shown {
 
     /// Takes in what has happened.
     pub(super) fn tell(&mut self, event: &Event<'_>) {
+        let is_known = event
+            .service
+            .is_some_and(|name| self.note_state(name, event));
         match event.what {
             What::Started { .. } => self.up += 1,
             What::Stopped(_) | What::Ended(_) | What::Crashed { .. } => {
@@ -64,11 +67,34 @@ impl Shown {
             What::Reloaded { added, removed, .. } => {
                 self.services = (self.services + added).saturating_sub(removed);
             }
-            _ => return,
+            _ if is_known => return,
+            _ => {}
         }
         if self.services < MANY {
             self.write();
         }
+    }
+
+    /// Takes in how a service is, for `ounce update`; whether that was known.
+    fn note_state(&mut self, name: &str, event: &Event<'_>) -> bool {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let served = Served {
+            image: event.state.image.to_owned(),
+            runs: owned(event.state.runs),
+            refused: owned(event.state.refused),
+            failures: event.state.failures,
+            pausing: event.state.pausing,
+        };
+        let services = &mut self.running.services;
+        if self.services >= MANY {
+            services.clear();
+            return true;
+        }
+        if services.get(name) == Some(&served) {
+            return true;
+        }
+        services.insert(name.to_owned(), served);
+        false
     }
 
     fn write(&mut self) {

@@ -3,23 +3,29 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ounce_oci::signature::{Algorithm, PrivateKey};
+use ounce_oci::signature::{Algorithm, PrivateKey, PublicKey};
+use ounce_ota::Version;
 use ounce_ota::esp::image::Chip;
-use ounce_ota::pack::Sign;
+use ounce_ota::pack::{KeyRelease, Sign};
+use ounce_ship::channel::{self, Channel};
 use ounce_ship::device::{self, DeviceError, Request};
 use ounce_ship::shipment::Created;
 use serde::Serialize;
 
 use super::write;
+use crate::arguments::device::DeviceOptions;
 use crate::arguments::ship::ShipOptions;
 use crate::commands::{Context, key};
 use crate::failure::{Failure, Kind};
 
 /// Most bytes of a file that is read: the largest flash there is on such a chip.
 const MOST: u64 = 64 << 20;
+
+/// How one comes to a key that devices verify by.
+const NEW_KEY: &str = "ounce key new NAME --algorithm ed25519 makes one";
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -100,6 +106,10 @@ pub(super) fn run(
                 })?,
         ),
     };
+    if !key.exists() {
+        let why = format!("there is no key {}", key.display());
+        return Err(Failure::new(Kind::Input, why).hint(NEW_KEY));
+    }
     let private = key::private(context.output, key, own.password_file.as_deref())?;
     let public = private.public();
     if public.algorithm() != Algorithm::Ed25519 {
@@ -108,13 +118,22 @@ pub(super) fn run(
             key.display(),
             public.algorithm()
         );
-        return Err(
-            Failure::new(Kind::Input, why).hint("ounce key new NAME --algorithm ed25519 makes one")
-        );
+        return Err(Failure::new(Kind::Input, why).hint(NEW_KEY));
     }
+    let keys = keys(context, own, product, &public)?;
     let bytes = read(Path::new(firmware))?;
-    let olds: Vec<Vec<u8>> = own
-        .from
+    let index = folder.join(device::index_file(&own.channel));
+    let published = match index.try_exists() {
+        Ok(false) => None,
+        _ => Some(
+            Channel::read(&read(&index)?).map_err(|error| failed(DeviceError::Channel(error)))?,
+        ),
+    };
+    let from = match own.from.is_empty() {
+        true => earlier(folder, product, version),
+        false => own.from.clone(),
+    };
+    let olds: Vec<Vec<u8>> = from
         .iter()
         .map(|path| read(path))
         .collect::<Result<_, _>>()?;
@@ -133,6 +152,8 @@ pub(super) fn run(
         key: own.key_number,
         channel: &own.channel,
         share: own.rollout,
+        published: published.as_ref(),
+        keys: own.keys_version.zip(keys.as_deref()),
     };
     let mut shipment = device::ship(&request, &mut Signer(private)).map_err(failed)?;
     let public_key = raw(&public.to_bytes());
@@ -140,7 +161,8 @@ pub(super) fn run(
         "devices verify by key {}: {public_key}",
         own.key_number
     ));
-    for file in &shipment.files {
+    // The index is the first, and written last: what it names is there.
+    for file in shipment.files.iter().rev() {
         write::put(folder, file)?;
     }
     if context.output.json {
@@ -183,6 +205,75 @@ pub(super) fn run(
             .note(&format!("in {}: {command}", folder.display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The app images of earlier releases in the folder.
+fn earlier(folder: &Path, product: &str, version: Version) -> Vec<PathBuf> {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let found = channel::earlier(names.collect(), product, version);
+    found.into_iter().map(|name| folder.join(name)).collect()
+}
+
+/// The record of keys, where one is asked for.
+fn keys(
+    context: &Context,
+    own: &DeviceOptions,
+    product: &str,
+    signs: &PublicKey,
+) -> Result<Option<Vec<u8>>, Failure> {
+    // The last second of a day; records count days.
+    let day = |end: u64| u16::try_from(end / 86_400).unwrap_or(u16::MAX);
+    let (Some(version), Some(made)) = (own.keys_version, own.keys_made) else {
+        return Ok(None);
+    };
+    let usage = |why: String, hint: &str| Err(Failure::new(Kind::Usage, why).hint(hint));
+    if own.root.is_empty() || own.trust.is_empty() {
+        return usage(
+            "a record of keys is signed by --root NUMBER=FILE and names --trust NUMBER=FILE".into(),
+            "ounce key new root --algorithm ed25519 makes a root key, of which devices are built with the \
+             public half",
+        );
+    }
+    let mut named = Vec::new();
+    for (number, file) in &own.trust {
+        let key = key::public(file)?;
+        let bytes = key.to_bytes();
+        let Ok(bytes) = <[u8; 32]>::try_from(bytes.as_slice()) else {
+            let why = format!("{} is no key of ed25519", file.display());
+            return Err(Failure::new(Kind::Input, why));
+        };
+        named.push((*number, bytes));
+    }
+    let own_key = named.iter().find(|(number, _)| *number == own.key_number);
+    if own_key.map(|(_, key)| key.as_slice()) != Some(signs.to_bytes().as_slice()) {
+        return usage(
+            format!(
+                "the record does not name --key as number {}: no device would take the update",
+                own.key_number
+            ),
+            "--trust NUMBER=FILE.pub with the public half of --key, and --key-number NUMBER",
+        );
+    }
+    let mut roots = Vec::new();
+    for (number, file) in &own.root {
+        let root = key::private(context.output, file, own.password_file.as_deref())?;
+        if root.public().algorithm() != Algorithm::Ed25519 {
+            let why = format!("{} is no key of ed25519", file.display());
+            return Err(Failure::new(Kind::Input, why));
+        }
+        roots.push((*number, Signer(root)));
+    }
+    let release = KeyRelease {
+        product,
+        version,
+        issued: day(made),
+        expires: own.keys_expire.map(day),
+        keys: &named,
+    };
+    let record = release.sign(&mut roots);
+    let record = record.map_err(|error| Failure::new(Kind::Usage, error))?;
+    Ok(Some(record))
 }
 
 fn raw(bytes: &[u8]) -> String {

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use ounce_oci::Platform;
+use ounce_oci::{ByteSize, Image, Platform};
 use ounce_rootfs::unpack;
 use ounce_ship::ssh::{self, Enters, Machine};
 use ounce_ship::systemd;
@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::application::Shipped;
 use super::asking;
+use super::parcel::{Archive, Parcel, Tally};
 use crate::arguments::ship::ShipOptions;
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
@@ -29,8 +30,14 @@ struct Document {
     folder: String,
     release: String,
     kept_by: &'static str,
-    /// Bytes of files that were sent; 0 where they were there.
+    /// Bytes that were sent of files; 0 where they were there.
     sent_bytes: u64,
+    /// Bytes of all files.
+    whole_bytes: u64,
+    /// Files that were sent, those that a delta made of older ones there, and those
+    /// that were there.
+    #[serde(flatten)]
+    tally: Tally,
 }
 
 /// Sends it and swaps.
@@ -80,13 +87,17 @@ pub(super) fn apply(
              it runs {how}"
         ));
     }
-    let mut sent_bytes = 0;
+    let mut sent = Sent::default();
     let look = to.ask(&ssh::look(&machine, &folder, &release))?;
     if !look.lines().any(|line| line == "here") {
-        let held = unpack::hold(&context.unpacked()?, image)?;
-        sent_bytes = to.send(&ssh::receive(&machine, &folder, &release), &held.root)?;
-        let size = ounce_oci::ByteSize(sent_bytes);
-        context.output.note(&format!("sent {size}"));
+        let there = There {
+            machine: &machine,
+            folder: &folder,
+            release: &release,
+            current: ssh::current(&look),
+        };
+        sent = bring(context, &to, &there, image)?;
+        context.output.note(&sent.told());
     } else {
         context.output.note("its files are there already");
     }
@@ -100,7 +111,9 @@ pub(super) fn apply(
             folder,
             release,
             kept_by,
-            sent_bytes,
+            sent_bytes: sent.bytes,
+            whole_bytes: sent.whole_bytes,
+            tally: sent.tally,
         })?;
     } else {
         let name = &application.name;
@@ -108,6 +121,92 @@ pub(super) fn apply(
         context.output.text(&text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where files are to come to.
+struct There<'a> {
+    machine: &'a Machine,
+    folder: &'a str,
+    release: &'a str,
+    /// The state that is there.
+    current: Option<&'a str>,
+}
+
+/// What was sent.
+#[derive(Default)]
+struct Sent {
+    bytes: u64,
+    whole_bytes: u64,
+    tally: Tally,
+}
+
+impl Sent {
+    fn told(&self) -> String {
+        let (sent, whole) = (ByteSize(self.bytes), ByteSize(self.whole_bytes));
+        let Tally {
+            same_files: same,
+            patched_files: patched,
+            sent_files: new,
+        } = self.tally;
+        match same + patched {
+            0 => format!("sent {sent}, files of {whole}"),
+            _ => format!(
+                "sent {sent}, files of {whole}: {same} are there, {patched} by delta, {new} whole"
+            ),
+        }
+    }
+}
+
+/// Brings an image's files there: what differs from the state that is there, and
+/// where that cannot be, or fails, all of them.
+fn bring(
+    context: &Context,
+    to: &Connection<'_>,
+    there: &There<'_>,
+    image: &Image,
+) -> Result<Sent, Failure> {
+    let machine = there.machine;
+    let unpacked = context.unpacked()?;
+    let held = unpack::hold(&unpacked, image)?;
+    let current = there.current.filter(|_| machine.has_sums);
+    if let Some(current) = current {
+        // What it does not tell is not built upon.
+        let sums = to.ask(&ssh::sums(machine, there.folder, current));
+        let digits = current.trim_start_matches("releases/");
+        let old = match machine.has_ounce {
+            true => context.store()?.by_digits(digits, &machine.platform),
+            false => None,
+        };
+        let old = old.and_then(|old| unpack::hold(&unpacked, &old).ok());
+        let old_root = old.as_ref().map(|old| old.root.as_path());
+        let parcel = sums.map(|sums| Parcel::new(&held.root, &sums, old_root));
+        if let Ok(Some(parcel)) = parcel {
+            let command = ssh::receive(machine, there.folder, there.release, Some(current));
+            let write = &mut |archive: &mut Archive<'_>| parcel.write(archive);
+            match to.send(&command, machine.has_gzip, write) {
+                Ok(bytes) => {
+                    return Ok(Sent {
+                        bytes,
+                        whole_bytes: parcel.whole_bytes,
+                        tally: parcel.tally,
+                    });
+                }
+                Err(failure) if failure.kind == Kind::Network => return Err(failure),
+                Err(failure) => context
+                    .output
+                    .note(&format!("note: {}; all files are sent", failure.source)),
+            }
+        }
+    }
+    let parcel = Parcel::whole(&held.root)?;
+    let command = ssh::receive(machine, there.folder, there.release, None);
+    let write = &mut |archive: &mut Archive<'_>| parcel.write(archive);
+    let bytes = to.send(&command, machine.has_gzip, write)?;
+    Ok(Sent {
+        bytes,
+        whole_bytes: parcel.whole_bytes,
+        tally: parcel.tally,
+    })
 }
 
 /// A machine by ssh: the program of that name, with its own configuration, keys
@@ -154,8 +253,13 @@ impl Connection<'_> {
         }
     }
 
-    /// Sends a folder as a tar stream to a command there; how many bytes it is.
-    fn send(&self, command: &str, root: &Path) -> Result<u64, Failure> {
+    /// Sends a tar stream to a command there, packed or not; how many bytes it was.
+    fn send(
+        &self,
+        command: &str,
+        packed: bool,
+        write: &mut dyn FnMut(&mut Archive<'_>) -> io::Result<()>,
+    ) -> Result<u64, Failure> {
         let mut ssh = self.command(command);
         ssh.stdin(Stdio::piped()).stdout(Stdio::null());
         let mut child = self.start(&mut ssh)?;
@@ -163,14 +267,14 @@ impl Connection<'_> {
         let mut written = Ok(());
         if let Some(stdin) = child.stdin.take() {
             let mut counted = Counted { stdin, count: 0 };
-            let mut archive = tar::Builder::new(&mut counted);
-            archive.follow_symlinks(false);
-            // Who it belongs to here is nothing there.
-            archive.mode(tar::HeaderMode::Deterministic);
-            written = archive
-                .append_dir_all(".", root)
-                .and_then(|()| archive.finish());
-            drop(archive);
+            written = match packed {
+                true => {
+                    let level = flate2::Compression::best();
+                    let mut gzip = flate2::write::GzEncoder::new(&mut counted, level);
+                    pack(&mut gzip, write).and_then(|()| gzip.finish().map(drop))
+                }
+                false => pack(&mut counted, write),
+            };
             count = counted.count;
         }
         let status = child.wait()?;
@@ -222,6 +326,18 @@ impl Connection<'_> {
                 .hint("what it said stands above; --root PATH chooses another folder there"),
         }
     }
+}
+
+fn pack(
+    out: &mut dyn io::Write,
+    write: &mut dyn FnMut(&mut Archive<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut archive = tar::Builder::new(out);
+    archive.follow_symlinks(false);
+    // Who it belongs to here is nothing there.
+    archive.mode(tar::HeaderMode::Deterministic);
+    write(&mut archive)?;
+    archive.finish()
 }
 
 struct Counted<W> {

@@ -25,6 +25,8 @@ struct Document<'a> {
     module_digest: String,
     module_bytes: usize,
     files: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_view: Option<&'a str>,
 }
 
 /// Writes the folder.
@@ -39,11 +41,20 @@ pub(super) fn run(
                 .hint("--output DIR"),
         );
     };
-    let image = image(context, place, options)?;
+    let mut image = image(context, place, options)?;
     let has_page = folder.join("index.html").exists();
     let shipment = web::ship(&image.name, std::slice::from_ref(&image), has_page)?;
     for file in &shipment.files {
         put(folder, file)?;
+    }
+    if options.first_view {
+        // The module lies in the folder now, and so for the engine.
+        let module = folder.join(image.blob_path());
+        image.first_view = Some(crate::wasm::first_view(&module)?);
+        let drawn = web::ship(&image.name, std::slice::from_ref(&image), has_page)?;
+        for file in drawn.files.iter().filter(|file| file.path == "index.html") {
+            put(folder, file)?;
+        }
     }
     let manifest_digest = ounce_oci::Digest::of(&image.manifest).to_string();
     if context.output.json {
@@ -55,13 +66,14 @@ pub(super) fn run(
             module_digest: image.digest.to_string(),
             module_bytes: image.module.len(),
             files: shipment.files.iter().map(|file| &*file.path).collect(),
+            first_view: image.first_view.as_deref(),
         })?;
         return Ok(ExitCode::SUCCESS);
     }
     let name = &image.name;
+    let element = web::element(&image, &format!("{name}.json#{manifest_digest}"), "");
     context.output.text(&format!(
-        "<script type=\"module\" src=\"ounce.js\"></script>\n\
-         <ounce-component src=\"{name}.json#{manifest_digest}\"></ounce-component>\n"
+        "<script type=\"module\" src=\"ounce.js\"></script>\n{element}\n"
     ))?;
     context.output.note(&format!(
         "{} files in {}, a module of {}; the page above shows it",

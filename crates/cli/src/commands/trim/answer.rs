@@ -1,8 +1,11 @@
 //! What `ounce trim` answers: for people, as JSON, as a report, and as the list of
 //! system calls that other runtimes read.
 
+use std::collections::BTreeMap;
+
 use ounce_oci::ByteSize;
 use ounce_trim::report::{Amount, Stayed, Went};
+use ounce_trim::strip::Step;
 use serde::Serialize;
 
 /// What `--json` prints.
@@ -19,6 +22,8 @@ pub(super) struct Document {
     pub(super) before: Amount,
     pub(super) after: Amount,
     pub(super) stripped_bytes: u64,
+    /// Of these, what each step took.
+    pub(super) stripped: BTreeMap<Step, u64>,
     pub(super) system_calls: Vec<&'static str>,
     /// Whether the list holds all calls that the code of the programs can make.
     pub(super) all_calls_known: bool,
@@ -59,8 +64,16 @@ impl Document {
             }
             _ => String::new(),
         };
+        let took = |(step, bytes): (&Step, &u64)| format!("{} {}", step.name(), ByteSize(*bytes));
+        let stripped = match self.stripped.is_empty() {
+            true => String::new(),
+            false => {
+                let all: Vec<_> = self.stripped.iter().map(took).collect();
+                format!("\n  stripped of {}", all.join(", "))
+            }
+        };
         format!(
-            "{}\n  pulled {} -> {}, unpacked {} -> {}, files {} -> {}, {} system calls{}\n  \
+            "{}\n  pulled {} -> {}, unpacked {} -> {}, files {} -> {}, {} system calls{}{stripped}\n  \
              passes {tests}{proof}\n  in {:.1} s\n",
             self.name,
             ByteSize(*pulled_bytes_before),

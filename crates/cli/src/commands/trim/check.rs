@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ounce_rootfs::name;
 use ounce_trim::certificate::Certificate;
 use ounce_trim::scratch::Scratch;
 use serde::Serialize;
@@ -47,7 +48,11 @@ pub(super) fn run(
         .hint("what they depend on besides the image has changed: time, host, script"));
     }
     let scratch = Scratch::new(&scratch_folder(context)?)?;
-    let places: Vec<PathBuf> = certificate.kept.iter().map(PathBuf::from).collect();
+    let places: Vec<PathBuf> = certificate
+        .kept
+        .iter()
+        .map(|text| name::read(text))
+        .collect();
     let tree = &work.survey.tree;
     if let Some(place) = places.iter().find(|place| tree.get(place).is_none()) {
         return Err(bad(&format!("the image has no {place:?}")));
@@ -69,10 +74,10 @@ pub(super) fn run(
     let full = lab.full();
     lab.steady(&full)?;
     let mut needless = Vec::new();
-    for name in certificate.needed.keys() {
-        let without = lab.without(&full, Path::new(name));
+    for text in certificate.needed.keys() {
+        let without = lab.without(&full, &name::read(text));
         if lab.ask(&without)?.is_ok() {
-            needless.push(name.clone());
+            needless.push(text.clone());
         }
     }
     let document = Document {

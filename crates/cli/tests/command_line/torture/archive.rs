@@ -4,7 +4,7 @@
 /// An entry of a layer.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) path: String,
+    pub(crate) path: Vec<u8>,
     pub(crate) kind: Kind,
     pub(crate) mode: u32,
     pub(crate) owner: (u32, u32),
@@ -17,7 +17,7 @@ pub(crate) struct Entry {
 pub(crate) enum Kind {
     File(Vec<u8>),
     Folder,
-    Symlink(String),
+    Symlink(Vec<u8>),
     Hardlink(String),
     Fifo,
     Device(u32, u32),
@@ -35,16 +35,16 @@ pub(crate) fn archive(entries: &[Entry]) -> Vec<u8> {
 
 fn append(entry: &Entry, out: &mut Vec<u8>) {
     let mut path = entry.path.clone();
-    let (flag, link, content): (u8, &str, &[u8]) = match &entry.kind {
-        Kind::File(content) => (b'0', "", content),
-        Kind::Folder => (b'5', "", b""),
+    let (flag, link, content): (u8, &[u8], &[u8]) = match &entry.kind {
+        Kind::File(content) => (b'0', b"", content),
+        Kind::Folder => (b'5', b"", b""),
         Kind::Symlink(target) => (b'2', target, b""),
-        Kind::Hardlink(target) => (b'1', target, b""),
-        Kind::Fifo => (b'6', "", b""),
-        Kind::Device(..) => (b'3', "", b""),
+        Kind::Hardlink(target) => (b'1', target.as_bytes(), b""),
+        Kind::Fifo => (b'6', b"", b""),
+        Kind::Device(..) => (b'3', b"", b""),
     };
     if flag == b'5' {
-        path.push('/');
+        path.push(b'/');
     }
     let mut records = Vec::new();
     let mut record = |key: &str, value: &[u8]| {
@@ -57,11 +57,12 @@ fn append(entry: &Entry, out: &mut Vec<u8>) {
         records.extend(value);
         records.push(b'\n');
     };
-    if path.len() > 100 || !path.is_ascii() {
-        record("path", path.as_bytes());
+    // Names that are no text stand in the header as they are, as GNU tar writes them.
+    if path.len() > 100 || (!path.is_ascii() && std::str::from_utf8(&path).is_ok()) {
+        record("path", &path);
     }
     if link.len() > 100 {
-        record("linkpath", link.as_bytes());
+        record("linkpath", link);
     }
     for (key, value) in [("uid", entry.owner.0), ("gid", entry.owner.1)] {
         if value > 0o7_777_777 {
@@ -73,13 +74,13 @@ fn append(entry: &Entry, out: &mut Vec<u8>) {
     }
     if !records.is_empty() {
         header(
-            "pax",
+            b"pax",
             b'x',
             0o644,
             (0, 0),
             0,
             records.len(),
-            "",
+            b"",
             (0, 0),
             out,
         );
@@ -108,13 +109,13 @@ fn append(entry: &Entry, out: &mut Vec<u8>) {
 
 #[allow(clippy::too_many_arguments, reason = "the fields of a header")]
 fn header(
-    path: &str,
+    path: &[u8],
     flag: u8,
     mode: u32,
     owner: (u32, u32),
     time: u64,
     size: usize,
-    link: &str,
+    link: &[u8],
     device: (u32, u32),
     out: &mut Vec<u8>,
 ) {
@@ -124,7 +125,7 @@ fn header(
         block[at..at + bytes.len()].copy_from_slice(bytes);
     };
     let octal = |value: u64, width: usize| format!("{value:0width$o}");
-    put(0, path.as_bytes(), 100);
+    put(0, path, 100);
     put(100, octal(u64::from(mode), 7).as_bytes(), 7);
     put(
         108,
@@ -140,7 +141,7 @@ fn header(
     put(136, octal(time, 11).as_bytes(), 11);
     put(148, b"        ", 8);
     put(156, &[flag], 1);
-    put(157, link.as_bytes(), 100);
+    put(157, link, 100);
     put(257, b"ustar\x0000", 8);
     put(329, octal(u64::from(device.0), 7).as_bytes(), 7);
     put(337, octal(u64::from(device.1), 7).as_bytes(), 7);

@@ -6,7 +6,7 @@ use crate::programs::prints;
 /// An entry as most are.
 fn entry(path: &str, kind: Kind, mode: u32) -> Entry {
     Entry {
-        path: path.to_owned(),
+        path: path.into(),
         kind,
         mode,
         owner: (0, 0),
@@ -24,7 +24,7 @@ fn folder(path: &str) -> Entry {
 }
 
 fn link(path: &str, target: &str) -> Entry {
-    entry(path, Kind::Symlink(target.to_owned()), 0o777)
+    entry(path, Kind::Symlink(target.into()), 0o777)
 }
 
 fn hard(path: &str, target: &str) -> Entry {
@@ -253,6 +253,17 @@ pub(crate) fn layers(check: &[u8]) -> Vec<Vec<Entry>> {
         "%2e",
     ];
     lower.extend(odd.map(|name| file(&format!("t/odd/{name}"), name)));
+    let bytes = |name: &[u8], kind| Entry {
+        path: [b"t/bytes/", name].concat(),
+        ..entry("", kind, 0o644)
+    };
+    let latin = b"caf\xe9";
+    lower.extend([
+        folder("t/bytes"),
+        bytes(latin, Kind::File(b"latin".to_vec())),
+        bytes(b"link\xfe", Kind::Symlink(latin.to_vec())),
+        bytes(&[0xff; 150], Kind::File(b"long".to_vec())),
+    ]);
     let mut deep = "t".to_owned();
     for _ in 0..90 {
         deep.push_str("/deep-folder");
@@ -356,6 +367,7 @@ pub(crate) const DAMAGES: &[(&str, &str, Damage)] = &[
     ("name-of-255-bytes", "t/n*", Gone),
     ("path-of-1000-bytes", "t/deep-folder", Gone),
     ("odd-names", "t/odd/line\nbreak", Gone),
+    ("names-of-bytes", "t/bytes", Gone),
     ("double-slash", "t/slashes/file", Gone),
     ("dots", "t/dots/file", Gone),
     ("up-and-down", "t/down", Gone),

@@ -11,7 +11,7 @@ fn digest(text: &str) -> Digest {
 
 fn entry(path: &str, kind: ReadKind, mode: u32) -> ReadEntry {
     ReadEntry {
-        path: path.to_owned(),
+        path: path.into(),
         kind,
         mode,
         uid: 0,

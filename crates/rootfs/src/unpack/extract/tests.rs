@@ -78,14 +78,14 @@ impl Place {
 
 fn content(entry: &ReadEntry) -> String {
     match entry.kind {
-        ReadKind::File => format!("{}:{}", entry.path, entry.mtime),
+        ReadKind::File => format!("{}:{}", entry.path.display(), entry.mtime),
         _ => String::new(),
     }
 }
 
 fn entry(path: &str, kind: ReadKind, mode: u32) -> ReadEntry {
     ReadEntry {
-        path: path.to_owned(),
+        path: path.into(),
         kind,
         mode,
         uid: 0,
@@ -105,11 +105,11 @@ fn folder(path: &str) -> ReadEntry {
 }
 
 fn link(path: &str, target: &str) -> ReadEntry {
-    entry(path, ReadKind::Symlink(target.to_owned()), 0o777)
+    entry(path, ReadKind::Symlink(target.into()), 0o777)
 }
 
 fn hard(path: &str, target: &str) -> ReadEntry {
-    entry(path, ReadKind::Hardlink(target.to_owned()), 0o644)
+    entry(path, ReadKind::Hardlink(target.into()), 0o644)
 }
 
 fn gone(path: &str) -> ReadEntry {

@@ -1,7 +1,5 @@
-//! The machine, updated: QEMU runs the loader and the programs, this is the server at the other end of the
-//! line, and the power is cut by killing the machine.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used)]
+//! The machine: QEMU runs what is built here, this is the server at the other end of the line, and the power
+//! is cut by killing the machine.
 
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -19,13 +17,6 @@ use ounce_ota::pack::{Bundle, Release, flash};
 
 const TARGET: &str = "riscv32imc-unknown-none-elf";
 
-/// Most bytes of flash that the patcher, SHA-256 and Ed25519 take together.
-const UPDATE_FLASH: u64 = 31_500;
-/// Most bytes of memory that an update takes: the stack of all of it, the patcher's memory in it.
-const UPDATE_MEMORY: u64 = 22_500;
-/// Most bytes of flash that the boot loader takes.
-const LOADER_FLASH: u64 = 6_000;
-
 /// The secret of RFC 8032 §7.1, test 1.
 const SECRET: [u8; 32] = [
     0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c, 0xc4,
@@ -33,7 +24,7 @@ const SECRET: [u8; 32] = [
 ];
 
 /// Builds a binary for the device; its ELF.
-fn built(bin: &str, version: &str, behaviour: Option<&str>) -> Vec<u8> {
+pub(crate) fn built(bin: &str, version: &str, behaviour: Option<&str>) -> Vec<u8> {
     // A folder of its own: the one that this test was built in may be locked.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("device");
     let mut cargo = Command::new(env!("CARGO"));
@@ -54,6 +45,9 @@ fn built(bin: &str, version: &str, behaviour: Option<&str>) -> Vec<u8> {
         "--bin",
         bin,
     ]);
+    if bin == "vessel" {
+        cargo.args(["--features", bin]);
+    }
     let status = cargo.arg("--target-dir").arg(&target).status().unwrap();
     assert!(
         status.success(),
@@ -63,7 +57,7 @@ fn built(bin: &str, version: &str, behaviour: Option<&str>) -> Vec<u8> {
 }
 
 /// What is loaded to memory, from its first byte to its last.
-fn flat(elf: &[u8]) -> Vec<u8> {
+pub(crate) fn flat(elf: &[u8]) -> Vec<u8> {
     let file = ElfFile32::<Endianness>::parse(elf).unwrap();
     let endian = file.endian();
     let mut image = Vec::new();
@@ -81,8 +75,15 @@ fn flat(elf: &[u8]) -> Vec<u8> {
     image
 }
 
+/// A file for this run of the tests.
+pub(crate) fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
 /// Bytes of code and constants.
-fn on_flash(elf: &[u8]) -> u64 {
+pub(crate) fn on_flash(elf: &[u8]) -> u64 {
     let file = ElfFile32::<Endianness>::parse(elf).unwrap();
     let size = |name| {
         file.section_by_name(name)
@@ -91,7 +92,7 @@ fn on_flash(elf: &[u8]) -> u64 {
     size(".text") + size(".rodata") + size(".data")
 }
 
-fn version(text: &str) -> Version {
+pub(crate) fn version(text: &str) -> Version {
     let parts: Vec<u32> = text.split('.').map(|part| part.parse().unwrap()).collect();
     Version {
         major: parts[0] as u16,
@@ -100,7 +101,7 @@ fn version(text: &str) -> Version {
     }
 }
 
-fn release<'a>(text: &str, image: &'a [u8]) -> Release<'a> {
+pub(crate) fn release<'a>(text: &str, image: &'a [u8]) -> Release<'a> {
     let version = version(text);
     Release {
         product: PRODUCT,
@@ -114,7 +115,7 @@ fn release<'a>(text: &str, image: &'a [u8]) -> Release<'a> {
     }
 }
 
-fn sign(message: &[u8]) -> Result<[u8; 64], Infallible> {
+pub(crate) fn sign(message: &[u8]) -> Result<[u8; 64], Infallible> {
     Ok(salty::Keypair::from(&SECRET).sign(message).to_bytes())
 }
 
@@ -135,7 +136,7 @@ fn lines(from: ChildStdout) -> Receiver<String> {
 }
 
 /// A machine that runs, and the line to it.
-struct Machine {
+pub(crate) struct Machine {
     process: Child,
     to: ChildStdin,
     from: Receiver<String>,
@@ -144,8 +145,13 @@ struct Machine {
 }
 
 impl Machine {
-    fn start(loader: &Path, flash: &Path) -> Self {
+    pub(crate) fn start(loader: &Path, flash: &Path) -> Self {
         let drive = format!("if=pflash,unit=1,format=raw,file={}", flash.display());
+        Self::with(loader, &["-drive", &drive])
+    }
+
+    /// A machine that starts so, with more that QEMU is told.
+    pub(crate) fn with(loader: &Path, more: &[&str]) -> Self {
         let mut process = Command::new("qemu-system-riscv32")
             .args([
                 "-machine",
@@ -156,7 +162,9 @@ impl Machine {
                 "-monitor",
                 "none",
             ])
-            .args(["-serial", "stdio", "-drive", &drive, "-bios"])
+            .args(["-serial", "stdio"])
+            .args(more)
+            .arg("-bios")
             .arg(loader)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -170,7 +178,7 @@ impl Machine {
         }
     }
 
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let line = self.from.recv_timeout(SILENCE);
         let line =
             line.unwrap_or_else(|error| panic!("{error}, the machine has said {:#?}", self.said));
@@ -187,12 +195,17 @@ impl Machine {
     }
 
     /// Serves a bundle until the device says a line that begins so; all that it said since.
-    fn serve(&mut self, bundle: &Bundle, until: &str) -> Vec<String> {
+    pub(crate) fn serve(&mut self, bundle: &Bundle, until: &str) -> Vec<String> {
         self.serve_some(bundle, until, usize::MAX)
     }
 
     /// As [`Machine::serve`], but no more than so many pieces: then the power goes.
-    fn serve_some(&mut self, bundle: &Bundle, until: &str, pieces: usize) -> Vec<String> {
+    pub(crate) fn serve_some(
+        &mut self,
+        bundle: &Bundle,
+        until: &str,
+        pieces: usize,
+    ) -> Vec<String> {
         let from = self.said.len();
         let mut served = 0;
         loop {
@@ -202,20 +215,21 @@ impl Machine {
             }
             if line == "?head" {
                 self.answer(bundle.head());
-            } else if let Some(at) = line.strip_prefix("?data from=") {
+            } else if line.starts_with("?data") {
                 if served == pieces {
                     return self.said[from..].to_vec();
                 }
                 served += 1;
-                let at: usize = at.parse().unwrap();
+                let at = number(&line, "from") as usize;
                 let payload = bundle.payload();
-                self.answer(&payload[at..payload.len().min(at + 512)]);
+                let end = payload.len().min(at + number(&line, "most") as usize);
+                self.answer(&payload[at..end]);
             }
         }
     }
 
     /// Waits for a line that begins so, without serving anything.
-    fn wait(&mut self, until: &str) -> String {
+    pub(crate) fn wait(&mut self, until: &str) -> String {
         loop {
             let line = self.line();
             if line.starts_with(until) {
@@ -229,7 +243,7 @@ impl Machine {
         }
     }
 
-    fn cut(mut self) {
+    pub(crate) fn cut(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
@@ -243,7 +257,7 @@ impl Drop for Machine {
 }
 
 /// The number behind a name in a line.
-fn number(line: &str, name: &str) -> u64 {
+pub(crate) fn number(line: &str, name: &str) -> u64 {
     let word = line
         .split(' ')
         .find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
@@ -251,110 +265,13 @@ fn number(line: &str, name: &str) -> u64 {
         .unwrap_or_else(|| panic!("no {name} in {line:?}"))
 }
 
-/// A new device's flash, in a file.
-fn delivered(name: &str, image: &[u8]) -> PathBuf {
+/// A new device's flash, in a file: it runs this release.
+pub(crate) fn delivered(name: &str, release: Release<'_>) -> PathBuf {
     let mut bytes = vec![0xFF; FLASH as usize];
     let slot = LAYOUT.slots[0].offset as usize;
-    bytes[slot..slot + image.len()].copy_from_slice(image);
-    let journal = flash::journal(release("1.0.0", image).known(), SECTOR as usize);
+    bytes[slot..slot + release.image.len()].copy_from_slice(release.image);
+    let journal = flash::journal(release.known(), SECTOR as usize);
     let at = LAYOUT.journal.offset as usize;
     bytes[at..at + journal.len()].copy_from_slice(&journal);
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path
-}
-
-#[test]
-fn the_machine_takes_deltas_survives_cuts_and_rolls_a_broken_program_back() {
-    let loader_elf = built("loader", "1.0.0", None);
-    let loader = Path::new(env!("CARGO_TARGET_TMPDIR")).join("loader.elf");
-    std::fs::write(&loader, &loader_elf).unwrap();
-    let first = flat(&built("program", "1.0.0", None));
-    let second = flat(&built("program", "1.0.1", None));
-    let third = flat(&built("program", "1.0.2", None));
-    let broken = flat(&built("program", "1.0.3", Some("hangs")));
-    let flash = delivered("flash.img", &first);
-
-    let to_second = release("1.0.1", &second).delta(&first, &mut sign).unwrap();
-    println!(
-        "a delta of {} bytes to {} bytes",
-        to_second.bytes.len(),
-        second.len()
-    );
-    let mut machine = Machine::start(&loader, &flash);
-    let confirmed = machine.wait("program");
-    assert_eq!(confirmed, "program 1.0.0 slot=0 report=0 confirmed");
-    let armed = machine.serve(&to_second, "armed").pop().unwrap();
-    let memory = number(&armed, "fixed") + number(&armed, "stack");
-    assert_eq!(machine.wait("loader"), "loader slot=1 attempt=1");
-    assert_eq!(
-        machine.wait("program"),
-        "program 1.0.1 slot=1 attempt=1 on trial"
-    );
-    machine.wait("confirmed");
-    // Confirmed for good: a cut now changes nothing.
-    machine.cut();
-
-    // A whole image, cut again and again on its way. The machine's sectors are large, and so what was
-    // written before a cut is written anew, but in the end it is there.
-    let to_third = release("1.0.2", &third).whole(&mut sign).unwrap();
-    for pieces in [0, 1, 20, 60] {
-        let mut machine = Machine::start(&loader, &flash);
-        assert_eq!(machine.wait("loader"), "loader slot=1 attempt=0");
-        assert_eq!(
-            machine.wait("program"),
-            "program 1.0.1 slot=1 report=0 confirmed"
-        );
-        machine.serve_some(&to_third, "armed", pieces);
-        machine.cut();
-    }
-    let mut machine = Machine::start(&loader, &flash);
-    machine.serve(&to_third, "armed");
-    assert_eq!(machine.wait("loader"), "loader slot=0 attempt=1");
-    // The power goes before it is confirmed: it is started again.
-    machine.cut();
-    let mut machine = Machine::start(&loader, &flash);
-    assert_eq!(machine.wait("loader"), "loader slot=0 attempt=2");
-    machine.wait("confirmed");
-
-    // One that never confirms is started three times, and then no more.
-    let to_broken = release("1.0.3", &broken).delta(&third, &mut sign).unwrap();
-    machine.serve(&to_broken, "armed");
-    for attempt in 1..=3 {
-        assert_eq!(
-            machine.wait("loader"),
-            format!("loader slot=1 attempt={attempt}")
-        );
-        machine.wait("program 1.0.3");
-    }
-    assert_eq!(machine.wait("loader"), "loader slot=0 attempt=0");
-    assert_eq!(
-        machine.wait("program"),
-        "program 1.0.2 slot=0 report=24 confirmed"
-    );
-    let refused = machine.serve(&to_broken, "refused").pop().unwrap();
-    assert_eq!(refused, "refused code=14");
-
-    // Hostile ones.
-    let older = release("1.0.1", &second).delta(&third, &mut sign).unwrap();
-    assert_eq!(
-        machine.serve(&older, "refused").pop().unwrap(),
-        "refused code=12"
-    );
-    let mut forged = release("1.0.4", &second).whole(&mut sign).unwrap();
-    let last = forged.head_bytes - 1;
-    forged.bytes[last - 40] ^= 1;
-    assert_eq!(
-        machine.serve(&forged, "refused").pop().unwrap(),
-        "refused code=7"
-    );
-    machine.cut();
-
-    let update = on_flash(&built("cost", "1.0.0", None));
-    let loader = on_flash(&loader_elf);
-    println!("flash: patcher, SHA-256 and Ed25519 {update} bytes; boot loader {loader} bytes");
-    println!("memory: {memory} bytes for an update by delta, verification and stack included");
-    assert!(update <= UPDATE_FLASH, "{update} bytes of flash");
-    assert!(loader <= LOADER_FLASH, "{loader} bytes of flash");
-    assert!(memory <= UPDATE_MEMORY, "{memory} bytes of memory");
+    file(name, &bytes)
 }
