@@ -192,10 +192,10 @@ fn fetch(work: &Path) -> Result<String> {
     };
     read(apt(&["apt-get"]).arg("update"))?;
     let shown = read(apt(&["apt-cache"]).args(["showsrc", "--only-source", "kubernetes"]))?;
-    let versions = shown
+    let mut versions = shown
         .lines()
         .filter_map(|line| line.strip_prefix("Version: "));
-    let Some(version) = versions.last().map(str::to_owned) else {
+    let Some(version) = versions.next_back().map(str::to_owned) else {
         bail!("this Debian has no sources of Kubernetes; Debian 12 has");
     };
     let source = format!("kubernetes={version}");
