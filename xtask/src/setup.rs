@@ -49,6 +49,7 @@ const NEEDS: &[Need] = &[
     need("dockerd", "docker.io"),
     need("slowhttptest", "slowhttptest"),
     need("pip3", "python3-pip"),
+    need("slirp4netns", "slirp4netns"),
     need("strace", "strace"),
     need("gzip", "gzip"),
     need("man", "man-db"),

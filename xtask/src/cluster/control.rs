@@ -15,8 +15,6 @@ use super::sources::Programs;
 use crate::scratch::Scratch;
 use crate::tool::read;
 
-/// Where the API server answers.
-pub(super) const SERVER: &str = "https://10.99.0.1:6443";
 /// Where the registry answers.
 pub(super) const REGISTRY: &str = "10.99.0.1:5000";
 /// The control plane's own address, and how long the network's prefix is.

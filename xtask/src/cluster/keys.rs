@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::control::SERVER;
 use crate::tool::{command, read};
+
+/// Where the API server answers.
+const SERVER: &str = "https://10.99.0.1:6443";
 
 /// A folder of keys, certificates and kubeconfigs.
 #[derive(Debug)]
