@@ -149,9 +149,8 @@ impl<'a> Request<'a> {
     pub fn may_change(&self, tag: Option<&Tag>) -> Answer {
         let tag = tag.map_or(&b""[..], Tag::as_bytes);
         // Nothing is listed by no list, not even by `*`.
-        let lists = |field, is_weak| {
-            !tag.is_empty() && lists_tag(self.head.value(field), tag, is_weak)
-        };
+        let lists =
+            |field, is_weak| !tag.is_empty() && lists_tag(self.head.value(field), tag, is_weak);
         if self.head.has(Known::IfMatch) && !lists(Known::IfMatch, false)
             || lists(Known::IfNoneMatch, true)
         {
