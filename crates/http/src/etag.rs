@@ -1,12 +1,12 @@
 //! Entity tags of what a service keeps (RFC 9110 section 8.8.3).
 
-use crate::ascii::{decimal, from};
+use crate::writer::HeadWriter;
 
 /// A strong entity tag that is a number, such as a version: `"17"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
     bytes: [u8; 22],
-    start: usize,
+    length: usize,
 }
 
 impl Tag {
@@ -14,21 +14,17 @@ impl Tag {
     #[inline(never)]
     pub fn of(number: u64) -> Self {
         let mut bytes = [b'"'; 22];
-        let mut digits = [0; 20];
-        let digits = decimal(number, &mut digits);
-        let start = bytes.len() - digits.len() - 2;
-        if let Some(place) = bytes.get_mut(start + 1..start + 1 + digits.len()) {
-            place.copy_from_slice(digits);
-        }
-        Self { bytes, start }
+        let mut writer = HeadWriter::at(&mut bytes, 1);
+        writer.number(number);
+        let length = writer.written() + 1;
+        Self { bytes, length }
     }
 
     /// As it is sent, with its quotes.
     pub fn as_bytes(&self) -> &[u8] {
-        from(&self.bytes, self.start)
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

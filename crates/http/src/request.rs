@@ -136,9 +136,7 @@ impl<'a> Request<'a> {
     /// Whether the client has what bears this entity tag, in quotes, and wants a
     /// 304 rather than that again (RFC 9110 section 13.1.2).
     pub fn has(&self, tag: &[u8]) -> bool {
-        self.head
-            .known(Known::IfNoneMatch)
-            .is_some_and(|list| lists_tag(list, tag, true))
+        lists_tag(self.head.value(Known::IfNoneMatch), tag, true)
     }
 
     /// Whether the client's conditions for a change hold: `If-Match` names the
@@ -151,12 +149,10 @@ impl<'a> Request<'a> {
     pub fn may_change(&self, tag: Option<&Tag>) -> Answer {
         let tag = tag.map_or(&b""[..], Tag::as_bytes);
         // Nothing is listed by no list, not even by `*`.
-        let lists = |field, is_weak| {
-            let list = self.head.known(field)?;
-            Some(!tag.is_empty() && lists_tag(list, tag, is_weak))
-        };
-        if lists(Known::IfMatch, false) == Some(false)
-            || lists(Known::IfNoneMatch, true) == Some(true)
+        let lists =
+            |field, is_weak| !tag.is_empty() && lists_tag(self.head.value(field), tag, is_weak);
+        if self.head.has(Known::IfMatch) && !lists(Known::IfMatch, false)
+            || lists(Known::IfNoneMatch, true)
         {
             return Err(CHANGED);
         }

@@ -21,7 +21,7 @@ const MAX_VALUE_BYTES: usize = 8_192;
 const MAX_TOTAL_BYTES: usize = 512 * 1_024;
 const TOO_LONG: &Problem = &Problem::new(Status::BadRequest, "Keys have at most 64 bytes.");
 const FULL: &Problem = &Problem::new(Status::InsufficientStorage, "The store is full.");
-const NO_KEY: &Problem = &Problem::new(Status::NotFound, "There is no such key.");
+const NO_KEY: &Problem = &Problem::new(Status::NotFound, "No such key.");
 
 impl Service for Store {
     const ROUTES: &'static [Route<Self>] = &[
@@ -110,11 +110,13 @@ impl Store {
         let [a, b, c, d] = self.version.to_le_bytes();
         let [low, high] = (value.len() as u16).to_le_bytes();
         let head = [a, b, c, d, key.len() as u8, low, high];
-        let bytes = head.iter().chain(key.as_bytes()).chain(value);
-        for (place, byte) in self.bytes.iter_mut().skip(self.end).zip(bytes) {
-            *place = *byte;
+        for part in [&head, key.as_bytes(), value] {
+            let end = self.end + part.len();
+            if let Some(place) = self.bytes.get_mut(self.end..end) {
+                place.copy_from_slice(part);
+            }
+            self.end = end;
         }
-        self.end += RECORD_BYTES + key.len() + value.len();
         self.keys += 1;
     }
 
@@ -193,7 +195,9 @@ impl Store {
             }
             let mut json = piece.json(!is_first);
             is_first = false;
-            json.object().key("key").string(utf8(record.key).unwrap_or_default());
+            json.object()
+                .key("key")
+                .string(utf8(record.key).unwrap_or_default());
             json.key("bytes").number(record.value.len() as u64);
             json.key("version").number(record.version.into());
             json.end_object();
