@@ -8,7 +8,8 @@
 use ounce_ota::Version;
 use serde::Deserialize;
 
-use crate::device::{SCHEMA, file_name};
+/// The schema of a channel's index.
+pub(crate) const SCHEMA: &str = "ounce.update/1";
 
 /// The index of a channel, as [`crate::device::ship`] wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -68,6 +69,19 @@ impl ChannelError {
             Self::Changed { .. } => "devices that have it would never change: raise the version",
         }
     }
+}
+
+/// The file of a channel's index.
+pub fn index_file(channel: &str) -> String {
+    format!("{}.json", file_name(channel))
+}
+
+/// A name that is one on any file system and in any URL.
+pub(crate) fn file_name(text: &str) -> String {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    text.chars()
+        .map(|c| if good(c) { c } else { '-' })
+        .collect()
 }
 
 /// Reads a version: three numbers, as 1.4.2.

@@ -14,14 +14,11 @@ use ounce_ota::{Digest, Version};
 use serde::Serialize;
 
 use crate::Shipment;
-use crate::channel::{Channel, ChannelError};
+use crate::channel::{Channel, ChannelError, SCHEMA, file_name, index_file};
 use crate::shipment::{Created, File};
 
 /// Bytes of flash that a new device has: 4 MB.
 pub const FLASH_BYTES: usize = 4 << 20;
-
-/// The schema of a channel's index.
-pub(crate) const SCHEMA: &str = "ounce.update/1";
 
 /// What is shipped, and how.
 #[derive(Debug, Clone)]
@@ -317,19 +314,6 @@ fn bytes(path: String, contents: Vec<u8>) -> File {
         is_program: false,
         is_shown: false,
     }
-}
-
-/// The file of a channel's index.
-pub fn index_file(channel: &str) -> String {
-    format!("{}.json", file_name(channel))
-}
-
-/// A name that is one on any file system and in any URL.
-pub(crate) fn file_name(text: &str) -> String {
-    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    text.chars()
-        .map(|c| if good(c) { c } else { '-' })
-        .collect()
 }
 
 fn hex(digest: &Digest) -> String {

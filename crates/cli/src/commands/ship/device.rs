@@ -122,7 +122,7 @@ pub(super) fn run(
     }
     let keys = keys(context, own, product, &public)?;
     let bytes = read(Path::new(firmware))?;
-    let index = folder.join(device::index_file(&own.channel));
+    let index = folder.join(channel::index_file(&own.channel));
     let published = match index.try_exists() {
         Ok(false) => None,
         _ => Some(
