@@ -48,6 +48,10 @@ const ALLOWED: &[(&str, &str)] = &[
         "the exports that wit-bindgen writes are unsafe attributes",
     ),
     (
+        "examples/wasm-relay",
+        "the exports that wit-bindgen writes are unsafe attributes",
+    ),
+    (
         "examples/device-riscv/src/board.rs",
         "entry code and registers of a bare machine",
     ),
