@@ -12,6 +12,7 @@ mod calls;
     reason = "shared with the tests of ship, which use more of it"
 )]
 mod cluster;
+mod clusters;
 mod delta;
 mod deltas;
 mod device;
