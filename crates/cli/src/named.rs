@@ -2,6 +2,7 @@
 //! process.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +15,7 @@ use ounce_run::{Container, Exit};
 use crate::arguments::RunArguments;
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
+use crate::output::Output;
 use crate::start::Prepared;
 
 /// Bytes of a log file, unless told: two of them are kept, in the runtime
@@ -224,23 +226,35 @@ impl Named {
     }
 
     /// Tells how it ended, and gives the exit code: of the signal that was meant,
-    /// where another ounce has ended it.
+    /// where another ounce has ended it. That it cannot be written is told, and
+    /// the code is the program's nonetheless.
     ///
     /// # Errors
-    /// As the file system says.
-    pub(crate) fn ended(mut self, exit: Exit) -> Result<u8, Failure> {
+    /// Its folder was to be removed, and cannot be.
+    pub(crate) fn ended(mut self, output: Output, exit: Exit) -> Result<u8, Failure> {
         let Some(claim) = self.claim.take() else {
             return Ok(exit.code());
         };
         let seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
-        claim.write_ended(Ended {
+        let ended = Ended {
             exit,
             seconds,
             start: 1,
-        })?;
-        let exit = Containers::end_in(claim.path(), claim.name()).unwrap_or(exit);
+        };
+        let mut exit = exit;
+        match claim.write_ended(ended) {
+            Ok(()) => exit = Containers::end_in(claim.path(), claim.name()).unwrap_or(exit),
+            Err(error) => {
+                let why = error
+                    .source()
+                    .map_or_else(String::new, |it| format!(": {it}"));
+                output.note(&format!(
+                    "note: `ounce ps` will not know how it ended: {error}{why}"
+                ));
+            }
+        }
         if self.remove {
             claim.remove()?;
         }

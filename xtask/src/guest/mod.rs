@@ -247,8 +247,8 @@ mod tests {
         let without: String = right
             .lines()
             .filter(|line| !line.contains("check idle"))
+            .map(|line| format!("{line}\r\n"))
             .collect();
-        let without = without.replace('\r', "\r\n");
         judge(&without, false).unwrap();
         assert!(judge(&without, true).is_err());
     }

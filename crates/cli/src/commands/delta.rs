@@ -125,12 +125,16 @@ fn text(document: &Document) -> String {
     let percent = |of: u64| match of {
         0 => String::new(),
         of => format!(
-            ", {:.2} % of it",
+            ", {:.2} % of the new one",
             document.delta_bytes as f64 * 100.0 / of as f64
         ),
     };
+    let verdict = match document.delta_bytes < document.full_bytes {
+        true => "",
+        false => ", and that is better",
+    };
     let mut text = format!(
-        "delta {} ({} bytes{}), in full {}\n",
+        "delta {} ({} bytes{}); without it {} are sent{verdict}\n",
         ByteSize(document.delta_bytes),
         document.delta_bytes,
         percent(document.new_bytes),
@@ -139,7 +143,7 @@ fn text(document: &Document) -> String {
     for layer in &document.layers {
         let files = match layer.how {
             "delta" => format!(
-                ": {} files as they were, {} patched, {} new",
+                ", files: {} as they were, {} patched, {} new",
                 layer.same_files, layer.patched_files, layer.whole_files
             ),
             "whole" => ": compressed by another tool, so it is sent as it is".to_owned(),

@@ -96,7 +96,7 @@ fn attempt(context: &Context, arguments: RunArguments) -> Result<ExitCode, Failu
     }
     let exit = session.follow(&mut started.container, context.output)?;
     let code = match named {
-        Some(named) => named.ended(exit)?,
+        Some(named) => named.ended(context.output, exit)?,
         None => exit.code(),
     };
     Ok(ExitCode::from(code))
