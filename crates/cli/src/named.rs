@@ -2,11 +2,11 @@
 //! process.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::fs;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ounce_oci::causes::in_one_line;
 use ounce_run::containers::record::{Ended, Record, Restart, SCHEMA};
 use ounce_run::containers::{Claim, Containers, Kind as Of, Running, StateError, keep};
 use ounce_run::runtime::state::{now, process_start, rfc3339};
@@ -246,14 +246,10 @@ impl Named {
         let mut exit = exit;
         match claim.write_ended(ended) {
             Ok(()) => exit = Containers::end_in(claim.path(), claim.name()).unwrap_or(exit),
-            Err(error) => {
-                let why = error
-                    .source()
-                    .map_or_else(String::new, |it| format!(": {it}"));
-                output.note(&format!(
-                    "note: `ounce ps` will not know how it ended: {error}{why}"
-                ));
-            }
+            Err(error) => output.note(&format!(
+                "note: `ounce ps` will not know how it ended: {}",
+                in_one_line(&error)
+            )),
         }
         if self.remove {
             claim.remove()?;

@@ -9,6 +9,7 @@ pub mod archive;
 pub mod artifact;
 pub mod blobs;
 pub mod bytes;
+pub mod causes;
 pub mod collect;
 mod compression;
 pub mod digest;

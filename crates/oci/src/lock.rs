@@ -65,13 +65,7 @@ impl Lock {
             path: path.to_owned(),
             source,
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(io_error)?;
+        let file = opened(path).map_err(io_error)?;
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         while !try_lock(&file, mode).map_err(io_error)? {
@@ -99,13 +93,7 @@ impl Lock {
             path: path.to_owned(),
             source,
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(io_error)?;
+        let file = opened(path).map_err(io_error)?;
         wait_for(&file, on_wait).map_err(io_error)?;
         Ok(Self { file })
     }
@@ -163,6 +151,13 @@ impl Lock {
             }
         }
     }
+}
+
+/// The file to lock, made if need be.
+fn opened(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path)
 }
 
 /// Waits until nobody else has `file`.

@@ -62,6 +62,15 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl std::fmt::Display for Exit {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Code(code) => write!(out, "exit code {code}"),
+            Self::Signal(signal) => write!(out, "signal {signal}"),
+        }
+    }
+}
+
 impl Exit {
     /// What `run` exits with: the program's own code, or 128 and the signal.
     pub fn code(self) -> u8 {

@@ -13,6 +13,7 @@ use super::fault::RegistryError;
 use super::remote::Remote;
 use crate::artifact::{DELTA, DELTA_FROM};
 use crate::blobs::{BlobError, Blobs};
+use crate::causes::in_one_line;
 use crate::fetch::Watch;
 use crate::image::read_children;
 use crate::model::{
@@ -119,7 +120,7 @@ impl Search<'_> {
             .session
             .blob_bytes(&candidate.delta, lacking, watch)
             .map_err(|error| failed(told(error)))?;
-        let made = patch(old, wanted, &delta).map_err(|error| failed(chain(&*error)))?;
+        let made = patch(old, wanted, &delta).map_err(|error| failed(in_one_line(&*error)))?;
         let mut taken = Taken {
             from: old.digest,
             bytes: candidate.delta.size() + candidate.manifest_bytes,
@@ -241,15 +242,5 @@ fn of_digest(blobs: &Blobs, digest: &Digest) -> Option<Image> {
 }
 
 fn told(error: RegistryError) -> String {
-    chain(&error)
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
+    in_one_line(&error)
 }

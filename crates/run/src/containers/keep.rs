@@ -20,6 +20,7 @@ use ounce_linux::Errno;
 use ounce_linux::descriptor::{close_on_exec_from, inherited};
 use ounce_linux::process::{Text, execute_file};
 use ounce_linux::signal::{SignalSet, block};
+use ounce_oci::causes::in_one_line;
 use rustix::fs::{FlockOperation, MemfdFlags, Mode, OFlags, SealFlags, flock};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -215,13 +216,8 @@ pub fn main(words: impl Iterator<Item = OsString>) -> Result<Infallible, KeepErr
 
 /// Tells in the log why there is no further start: nobody reads standard error.
 fn note(folder: &Path, error: &KeepError) {
-    let mut text = format!("{} stderr F ounce: not started again: {error}", now());
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text.push('\n');
+    let why = in_one_line(error);
+    let text = format!("{} stderr F ounce: not started again: {why}\n", now());
     let file = fs::OpenOptions::new()
         .append(true)
         .create(true)

@@ -1,9 +1,8 @@
 //! What `ounce serve` tells, a line each, on stderr: plain, or JSON for programs.
 
-use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ounce_run::Exit;
+use ounce_oci::causes::in_one_line;
 use ounce_run::runtime::state::rfc3339;
 use ounce_run::serve::{Event, Limit, What, Why};
 use serde_json::{Map, Value, json};
@@ -63,30 +62,6 @@ fn is_fault(what: &What<'_>) -> bool {
     )
 }
 
-/// The error and its causes.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let line = error.to_string();
-        // Errors of the system differ by case and number from what is told of them.
-        let plain = line.split(" (os error").next().unwrap_or(&line);
-        if !text.to_lowercase().contains(&plain.to_lowercase()) {
-            text.push_str(": ");
-            text.push_str(&line);
-        }
-        cause = error.source();
-    }
-    text
-}
-
-fn how(exit: Exit) -> String {
-    match exit {
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(signal) => format!("signal {signal}"),
-    }
-}
-
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -111,33 +86,31 @@ fn plain_line(event: &Event<'_>) -> String {
         What::StartFailed { error, again } => format!(
             "not started, again in {} ms: {}",
             again.as_millis(),
-            chain(*error)
+            in_one_line(*error)
         ),
         What::Delayed(Limit::Rate) => "waits: too many starts a second".to_owned(),
         What::Delayed(Limit::Running) => "waits: too many containers run".to_owned(),
         What::Crashed { exit, again } => {
-            format!(
-                "ended with {}, again in {} ms",
-                how(*exit),
-                again.as_millis()
-            )
+            format!("ended with {}, again in {} ms", exit, again.as_millis())
         }
-        What::Ended(exit) => format!("ended by itself with {}", how(*exit)),
+        What::Ended(exit) => format!("ended by itself with {exit}"),
         What::Stopping(why) => format!("stopping: {}", reason(*why)),
-        What::Stopped(exit) => format!("stopped with {}", how(*exit)),
+        What::Stopped(exit) => format!("stopped with {exit}"),
         What::Killed => "killed: it did not end in time".to_owned(),
         What::Stalled(waited) => format!(
             "killed: has accepted no connection in {} ms",
             waited.as_millis()
         ),
         What::Rolled => "replaced by a container of another image".to_owned(),
-        What::RollFailed(error) => format!("not replaced, the old one goes on: {}", chain(*error)),
+        What::RollFailed(error) => {
+            format!("not replaced, the old one goes on: {}", in_one_line(*error))
+        }
         What::Reloaded {
             added,
             removed,
             changed,
         } => format!("read again: {added} services added, {removed} removed, {changed} changed"),
-        What::ReloadFailed(error) => format!("not as the file says: {}", chain(*error)),
+        What::ReloadFailed(error) => format!("not as the file says: {}", in_one_line(*error)),
         What::Ending => "stopping everything".to_owned(),
     };
     match event.service {
@@ -157,7 +130,7 @@ fn json_line(event: &Event<'_>, now: Duration) -> String {
         ),
         What::StartFailed { error, again } => (
             "start-failed",
-            json!({ "error": chain(*error), "again_ms": again.as_millis() as u64 }),
+            json!({ "error": in_one_line(*error), "again_ms": again.as_millis() as u64 }),
         ),
         What::Delayed(limit) => (
             "delayed",
@@ -165,7 +138,7 @@ fn json_line(event: &Event<'_>, now: Duration) -> String {
         ),
         What::Crashed { exit, again } => (
             "crashed",
-            json!({ "exit": exit.code(), "how": how(*exit), "again_ms": again.as_millis() as u64 }),
+            json!({ "exit": exit.code(), "how": exit.to_string(), "again_ms": again.as_millis() as u64 }),
         ),
         What::Ended(exit) => ("ended", json!({ "exit": exit.code() })),
         What::Stopping(why) => ("stopping", json!({ "why": reason(*why) })),
@@ -173,7 +146,7 @@ fn json_line(event: &Event<'_>, now: Duration) -> String {
         What::Killed => ("killed", json!({})),
         What::Stalled(waited) => ("stalled", json!({ "waited_ms": waited.as_millis() as u64 })),
         What::Rolled => ("rolled", json!({})),
-        What::RollFailed(error) => ("roll-failed", json!({ "error": chain(*error) })),
+        What::RollFailed(error) => ("roll-failed", json!({ "error": in_one_line(*error) })),
         What::Reloaded {
             added,
             removed,
@@ -182,7 +155,7 @@ fn json_line(event: &Event<'_>, now: Duration) -> String {
             "reloaded",
             json!({ "added": added, "removed": removed, "changed": changed }),
         ),
-        What::ReloadFailed(error) => ("reload-failed", json!({ "error": chain(*error) })),
+        What::ReloadFailed(error) => ("reload-failed", json!({ "error": in_one_line(*error) })),
         What::Ending => ("ending", json!({})),
     };
     let mut line = Map::new();

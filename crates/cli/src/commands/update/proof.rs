@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use ounce_oci::causes::in_one_line;
 use ounce_run::Exit;
 use ounce_run::containers::{Kind as Of, Served};
 use ounce_run::serve::{self, Service, Source as _};
@@ -43,7 +44,7 @@ pub(super) fn rehearse(
     let mut images = Images::new(context, None::<fn() -> Result<serve::Config, Failure>>)?;
     let prepared = match images.prepare(&service) {
         Ok(prepared) => prepared,
-        Err(error) => return Ok(Err(chain(&*error))),
+        Err(error) => return Ok(Err(in_one_line(&*error))),
     };
     let exe = std::env::current_exe().map_err(|error| Failure::new(Kind::Host, error))?;
     let no_input = start::no_input()?;
@@ -53,7 +54,7 @@ pub(super) fn rehearse(
     let told = serve::rehearse(&service, prepared, &exe, stdio, |address, ended| {
         judge(&service, address, ended)
     });
-    Ok(told.unwrap_or_else(|error| Err(chain(&*error))))
+    Ok(told.unwrap_or_else(|error| Err(in_one_line(&*error))))
 }
 
 fn judge(
@@ -65,7 +66,7 @@ fn judge(
     let Some(path) = &service.health else {
         while begun.elapsed() < ALIVE {
             if let Some(exit) = ended() {
-                return Err(format!("its program ended with {}", how(exit)));
+                return Err(format!("its program ended with {exit}"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -88,7 +89,7 @@ fn judge(
             Ok(_) => std::thread::sleep(Duration::from_millis(50)),
             Err(error) => {
                 return Err(match exit {
-                    Some(exit) => format!("its program ended with {}", how(exit)),
+                    Some(exit) => format!("its program ended with {exit}"),
                     None => error.to_string(),
                 });
             }
@@ -98,23 +99,6 @@ fn judge(
 
 fn is_well(answer: Answer) -> bool {
     (200..400).contains(&answer.status)
-}
-
-fn how(exit: Exit) -> String {
-    match exit {
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(signal) => format!("signal {signal}"),
-    }
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// How an `ounce serve` that runs has a service; none where nobody serves it.
