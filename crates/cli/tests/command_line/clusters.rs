@@ -77,42 +77,22 @@ fn cluster_gets_the_image_and_what_does_not_come_up_is_taken_back() {
 fn old_cluster_gets_what_it_knows_and_one_too_old_nothing() {
     let bench = bench();
     let cluster = crate::cluster::Cluster::new();
-    bench.file(
-        "config",
-        format!(
-            "current-context: home\ncontexts:\n- {{name: home, context: {{cluster: c, user: u, namespace: shop}}}}\n\
-             clusters:\n- {{name: c, cluster: {{server: '{}'}}}}\nusers:\n- {{name: u, user: {{token: hush}}}}\n",
-            cluster.url()
-        ),
-    );
-    let apply = |words: &[&str]| {
-        let all = [
-            &[
-                "ship",
-                "app",
-                "--to",
-                "kubernetes",
-                "--unchecked",
-                "--apply",
-                "--yes",
-            ][..],
-            &["--kubeconfig", "config"],
-            &REGISTRY,
-            words,
-        ];
-        let output = bench.output(&all.concat());
+    kubeconfig(&bench, &cluster.url(), ", namespace: shop");
+    let applied = |words: &[&str]| {
+        let always = ["--yes", "--kubeconfig", "config"];
+        let output = bench.output(&apply(&[&always[..], words].concat()));
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), stderr)
     };
     cluster.is_of_version("1", "19");
-    let (code, said) = apply(&[]);
+    let (code, said) = applied(&[]);
     assert!(
         code == Some(3) && said.contains("1.20 is the oldest"),
         "{code:?} {said}"
     );
     assert!(cluster.objects().is_empty());
     cluster.is_of_version("1", "20+");
-    let (code, said) = apply(&[]);
+    let (code, said) = applied(&[]);
     assert!(
         code == Some(0) && said.contains("unless --pause-command"),
         "{code:?} {said}"
@@ -132,7 +112,7 @@ fn old_cluster_gets_what_it_knows_and_one_too_old_nothing() {
     let pause = "/spec/template/spec/containers/0/lifecycle";
     assert_eq!(cluster.get(deployment).pointer(pause), None);
     // What is told of the image, and of the cluster, counts.
-    let (code, said) = apply(&["--pause-command", "/app --wait 5"]);
+    let (code, said) = applied(&["--pause-command", "/app --wait 5"]);
     assert!(
         code == Some(0) && !said.contains("--pause-command"),
         "{code:?} {said}"
@@ -141,15 +121,15 @@ fn old_cluster_gets_what_it_knows_and_one_too_old_nothing() {
     let deployed = cluster.get(deployment);
     let told = serde_json::json!(["/app", "--wait", "5"]);
     assert_eq!(deployed.pointer(&words), Some(&told));
-    let (code, said) = apply(&["--kubernetes-version", "1.30"]);
+    let (code, said) = applied(&["--kubernetes-version", "1.30"]);
     assert!(code == Some(0), "{said}");
     assert_eq!(groups(&cluster), [true; 4]);
-    let (code, said) = apply(&["--kubernetes-version", "new"]);
+    let (code, said) = applied(&["--kubernetes-version", "new"]);
     assert!(
         code == Some(2) && said.contains("write it as 1.30"),
         "{said}"
     );
-    let (code, said) = apply(&["--pause-command", "sleep 5"]);
+    let (code, said) = applied(&["--pause-command", "sleep 5"]);
     assert!(code == Some(2) && said.contains("no shell"), "{said}");
 }
 

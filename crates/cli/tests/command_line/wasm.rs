@@ -46,7 +46,9 @@ impl Bench {
 
     pub(crate) fn ounce(&self, arguments: &[&str]) -> Command {
         let mut command = self.bench.ounce(arguments);
-        command.env("OUNCE_WASMHOST", &self.engine);
+        command
+            .env("OUNCE_WASMHOST", &self.engine)
+            .env("OUNCE_RUNTIME_DIR", self.bench.path("runtime"));
         command
     }
 
@@ -424,15 +426,7 @@ fn a_component_that_handles_requests_is_served_and_one_that_loops_is_ended() {
     let weighed = bench.succeed(&["weigh", "http"]);
     assert!(weighed.contains("wasi:http/incoming-handler"), "{weighed}");
     let name = format!("wasm-http-{}", std::process::id());
-    let runtime = bench.bench.path("runtime");
-    let ounce = |arguments: &[&str]| {
-        let mut command = bench.ounce(arguments);
-        command.env("OUNCE_RUNTIME_DIR", &runtime);
-        let output = command.output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {told}");
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let ounce = |arguments: &[&str]| bench.succeed(arguments);
     let port = free_port();
     let publish = format!("{port}:8080");
     ounce(&[

@@ -29,11 +29,8 @@ fn a_handler_asks_others_only_over_a_network_that_it_was_granted() {
     bench.succeed(&["build", project.to_str().unwrap(), "--tag", "relay"]);
     let other = answering("HTTP/1.1 203 Fine\r\nContent-Length: 12\r\n\r\nfrom another");
     let asked = format!("/http://127.0.0.1:{other}/path");
-    let runtime = bench.bench.path("runtime");
     let ounce = |arguments: &[&str]| {
-        let mut command = bench.ounce(arguments);
-        command.env("OUNCE_RUNTIME_DIR", &runtime);
-        let output = command.output().unwrap();
+        let output = bench.output(arguments);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{arguments:?}: {told}");
         String::from_utf8(output.stdout).unwrap() + &told
